@@ -1,0 +1,106 @@
+"""The whole pipeline, one construct after the other: copy this file and take out what you do not need."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from iot_constructs import (
+    DeviceStateTable,
+    EnvironmentSuffix,
+    MonitoredStream,
+    PipelineAlarms,
+    SecureDataBucket,
+    StreamArchive,
+    StreamProcessor,
+    SuffixedStack,
+    TelemetryRule,
+    TimeSeriesTable,
+)
+
+_HERE = Path(__file__).resolve().parent
+if str(_HERE) not in sys.path:  # so that the folder works wherever it is copied to
+    sys.path.append(str(_HERE))
+
+from processor_code import processor_code  # noqa: E402  (after the path is set)
+
+
+class IotPipelineStack(SuffixedStack):
+    """Device telemetry into tables and an archive, with nothing lost on the way and alarms on all of it."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        environment_suffix: str | EnvironmentSuffix | None = None,
+        env: cdk.Environment | None = None,
+    ) -> None:
+        super().__init__(
+            scope,
+            id,
+            environment_suffix=environment_suffix,
+            env=env,
+            project="iot-pipeline",
+            description="IoT telemetry pipeline built from iot-constructs",
+        )
+        self.stream = MonitoredStream(self, "Stream")
+        self.time_series = TimeSeriesTable(self, "TimeSeries")
+        self.device_state = DeviceStateTable(self, "DeviceState")
+        self.processor = self._create_processor()
+        self.rule = TelemetryRule(
+            self, "Telemetry", stream=self.stream, dlq_topic=self.processor.dlq_topic
+        )
+        self.data = SecureDataBucket(self, "Data")
+        self.archive = StreamArchive(self, "Archive", stream=self.stream, bucket=self.data)
+        self.alarms = PipelineAlarms(
+            self,
+            "Alarms",
+            stream=self.stream,
+            processor=self.processor,
+            time_series_table=self.time_series,
+            device_state_table=self.device_state,
+            archive=self.archive,
+            rule=self.rule,
+        )
+        self._say_what_was_made()
+
+    def _create_processor(self) -> StreamProcessor:
+        processor = StreamProcessor(
+            self,
+            "Processor",
+            stream=self.stream,
+            code=lambda_.Code.from_asset(str(processor_code())),
+            environment={
+                "TIME_SERIES_TABLE_NAME": self.time_series.table_name,
+                "TIME_SERIES_RETENTION_SECONDS": str(self.time_series.retention.to_seconds()),
+                "DEVICE_STATE_TABLE_NAME": self.device_state.table_name,
+                "POWERTOOLS_SERVICE_NAME": "iot-stream-processor",
+                "POWERTOOLS_METRICS_NAMESPACE": "IotPipeline",
+            },
+        )
+        # What the code does, and no more: grant_write_data would also allow to delete.
+        self.time_series.grant(processor.role, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
+        self.device_state.grant(processor.role, "dynamodb:PutItem")
+        return processor
+
+    def _say_what_was_made(self) -> None:
+        queue = self.processor.dlq_queue
+        outputs = {
+            "StreamName": self.stream.stream_name,
+            "FunctionName": self.processor.function_name,
+            "DeviceStateTableName": self.device_state.table_name,
+            "TimeSeriesTableName": self.time_series.table_name,
+            "DlqTopicArn": self.processor.dlq_topic.topic_arn,
+            "DlqQueueUrl": queue.queue_url if queue is not None else "",
+            "AlertTopicArn": self.alarms.alert_topic.topic_arn,
+            "BucketName": self.data.bucket_name,
+            "TelemetryRuleName": self.rule.rule_name,
+            "DashboardName": self.alarms.dashboard.dashboard_name,
+        }
+        for name, value in outputs.items():
+            cdk.CfnOutput(self, name, value=value)

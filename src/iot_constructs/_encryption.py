@@ -1,0 +1,87 @@
+"""One customer managed key per stack, and the statements that let AWS services use it.
+
+A key of our own is not a matter of taste: CloudWatch cannot publish to a topic under ``alias/aws/sns``, because that
+key's policy cannot be changed (FACTS 6). One key serves the whole stack; each statement is added by the construct
+that needs it, so the policy holds nothing that is not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from iot_constructs import _defaults as defaults
+from iot_constructs._warnings import KEY_POLICY_NOT_CHANGED, warn
+from iot_constructs.environment import data_removal_policy
+
+_SHARED_KEY_ID = "IotConstructsKey"
+
+
+def key_for(scope: Construct, given: kms.IKey | None) -> kms.IKey:
+    """The key that was given, or the one that all constructs of the stack share, made on first use."""
+    if given is not None:
+        return given
+    stack = cdk.Stack.of(scope)
+    shared = stack.node.try_find_child(_SHARED_KEY_ID)
+    return shared if isinstance(shared, kms.Key) else _create_shared_key(stack)
+
+
+def allow_service(
+    scope: Construct, key: kms.IKey, service: str, actions: Sequence[str] = ("kms:Decrypt", "kms:GenerateDataKey*")
+) -> None:
+    """Let an AWS service use the key on behalf of this account, and of no other (aws:SourceAccount)."""
+    account = cdk.Stack.of(scope).account
+    _add(scope, key, service, actions, {"StringEquals": {"aws:SourceAccount": account}})
+
+
+def allow_logs(scope: Construct, key: kms.IKey, log_group_name: str) -> None:
+    """Let CloudWatch Logs encrypt one log group with the key.
+
+    The log service sends no aws:SourceAccount; the encryption context names the log group, which is narrower
+    (AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html).
+    """
+    stack = cdk.Stack.of(scope)
+    arn = f"arn:{stack.partition}:logs:{stack.region}:{stack.account}:log-group:{log_group_name}"
+    actions = ("kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey")
+    _add(
+        scope,
+        key,
+        f"logs.{stack.region}.amazonaws.com",
+        actions,
+        {"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": arn}},
+    )
+
+
+def _create_shared_key(stack: cdk.Stack) -> kms.Key:
+    policy = data_removal_policy(stack, None)
+    destroyed = policy == cdk.RemovalPolicy.DESTROY
+    return kms.Key(
+        stack,
+        _SHARED_KEY_ID,
+        description=f"Telemetry pipeline of {stack.node.path}",
+        enable_key_rotation=defaults.KEY_ROTATION,
+        removal_policy=policy,
+        pending_window=cdk.Duration.days(defaults.KEY_PENDING_WINDOW_DAYS) if destroyed else None,
+    )
+
+
+def _add(
+    scope: Construct, key: kms.IKey, service: str, actions: Sequence[str], conditions: dict[str, dict[str, str]]
+) -> None:
+    statement = iam.PolicyStatement(
+        principals=[iam.ServicePrincipal(service)],
+        actions=list(actions),
+        resources=["*"],  # in a key policy this means the key itself
+        conditions=conditions,
+    )
+    if not key.add_to_resource_policy(statement, True).statement_added:
+        warn(
+            scope,
+            KEY_POLICY_NOT_CHANGED,
+            f"the policy of the imported key cannot be changed here: see that it allows {service} "
+            f"{', '.join(actions)}",
+        )

@@ -1,0 +1,97 @@
+"""What both tables have in common: on-demand, encrypted, recoverable, protected."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from iot_constructs import _defaults as defaults
+from iot_constructs import _naming as naming
+from iot_constructs._encryption import key_for
+from iot_constructs._validate import check_not_switched_off, check_whole_number, is_token
+from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
+
+
+def create_table(
+    scope: Construct,
+    *,
+    name: str,
+    suffix: EnvironmentSuffix,
+    sort_key: dynamodb.Attribute | None,
+    ttl_attribute: str | None,
+    key: kms.IKey | None,
+    removal_policy: cdk.RemovalPolicy | None,
+    deletion_protection: bool | None,
+    point_in_time_recovery: bool | None,
+    recovery_period_in_days: int | None,
+) -> dynamodb.TableV2:
+    """A TableV2 keyed by device.
+
+    Raises:
+        ValueError: recovery was switched off, or a name or number is out of range.
+    """
+    check_not_switched_off(
+        "point_in_time_recovery",
+        point_in_time_recovery,
+        "a table of telemetry can always be restored (correction 2)",
+    )
+    days = recovery_period_in_days if recovery_period_in_days is not None else defaults.PITR_RECOVERY_PERIOD_DAYS
+    check_whole_number("recovery_period_in_days", days, 1, 35, "FACTS 9")
+    policy = data_removal_policy(scope, removal_policy)
+    protected = deletion_protection if deletion_protection is not None else policy != cdk.RemovalPolicy.DESTROY
+    table_key = key_for(scope, key)
+    table = dynamodb.TableV2(
+        scope,
+        "Table",
+        table_name=naming.physical_name(scope, naming.TABLE, name, suffix),
+        partition_key=dynamodb.Attribute(name=defaults.PARTITION_KEY, type=dynamodb.AttributeType.STRING),
+        sort_key=sort_key,
+        billing=dynamodb.Billing.on_demand(),
+        encryption=dynamodb.TableEncryptionV2.customer_managed_key(table_key),
+        point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+            point_in_time_recovery_enabled=True, recovery_period_in_days=days
+        ),
+        time_to_live_attribute=ttl_attribute,
+        deletion_protection=protected,
+        contributor_insights_specification=dynamodb.ContributorInsightsSpecification(
+            enabled=True, mode=dynamodb.ContributorInsightsMode.THROTTLED_KEYS
+        ),
+        removal_policy=policy,
+    )
+    if is_token(cdk.Stack.of(scope).region):
+        _render_replica_without_region(table, table_key, protected, days)
+    return table
+
+
+def _render_replica_without_region(
+    table: dynamodb.TableV2, key: kms.IKey, protected: bool, recovery_period_in_days: int
+) -> None:
+    """Write the table's one replica ourselves, with the region left to CloudFormation.
+
+    TableV2 refuses a customer managed key in a stack without a region ("cannot be rendered in a region agnostic
+    stack"), since it could not tell the replicas' keys apart. With a single replica there is nothing to tell apart,
+    and a stack without a region is what ``cdk init`` gives everybody.
+    """
+    resource = table.node.default_child
+    if not isinstance(resource, dynamodb.CfnGlobalTable):
+        raise TypeError("TableV2 of this aws-cdk-lib is not an AWS::DynamoDB::GlobalTable")
+    tags = cdk.TagManager.of(table)
+    # Names as in the construct tree: CDK turns them into CloudFormation's when it has resolved the token, which it
+    # does after the tags are complete.
+    resource.replicas = [
+        cdk.Token.as_any(
+            {
+                "region": cdk.Aws.REGION,
+                "contributorInsightsSpecification": {"enabled": True, "mode": "THROTTLED_KEYS"},
+                "deletionProtectionEnabled": protected,
+                "pointInTimeRecoverySpecification": {
+                    "pointInTimeRecoveryEnabled": True,
+                    "recoveryPeriodInDays": recovery_period_in_days,
+                },
+                "sseSpecification": {"kmsMasterKeyId": key.key_arn},
+                "tags": tags.rendered_tags if tags is not None else None,
+            }
+        )
+    ]

@@ -1,0 +1,218 @@
+"""SecureDataBucket: where raw telemetry is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from iot_constructs import _defaults as defaults
+from iot_constructs import _naming as naming
+from iot_constructs._auto_delete import keep_no_logs_of_auto_delete
+from iot_constructs._encryption import key_for
+from iot_constructs._validate import check_not_switched_off
+from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
+
+_LOGS_BY_POLICY = "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy"
+
+
+class SecureDataBucket(Construct):
+    """A private, encrypted, versioned, TLS-only bucket whose reads and writes are logged (correction 4).
+
+    * All public access is blocked, plain HTTP and TLS below 1.2 are denied: neither can be turned off.
+    * Encrypted with the stack's key (bucket key on, so that KMS is asked once per bucket and day, not per object).
+    * Server access logs go to a bucket of their own, which is SSE-S3 because log delivery needs it, and is not
+      logged itself (S3 ServerLogs; FACTS 7).
+    * Old versions go after 90 days, broken multipart uploads after 7.
+
+    Args:
+        bucket_name: stem; the bucket is called ``stem-account-region-suffix``.
+        encryption: another encryption than the customer managed key, for example ``S3_MANAGED``.
+        encryption_key: None takes the key that the stack shares.
+        versioned: None means True.
+        lifecycle_rules: your rules, in addition to the two above. Transitions skip objects under 128 KB.
+        access_logs_bucket: None makes one; or a bucket that S3 may deliver logs to.
+        removal_policy: None retains, except in an ephemeral stack, where objects are deleted as well.
+        environment_suffix: None takes it from the surroundings.
+        block_public_access, enforce_ssl: here only to refuse what would undo the correction.
+
+    Raises:
+        ValueError: public access, plain HTTP or no encryption was asked for; DESTROY in a stack that is not
+            ephemeral; the name breaks S3's rules.
+
+    Example::
+
+        from iot_constructs import SecureDataBucket
+
+        archive = SecureDataBucket(stack, "Archive")
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        bucket_name: str = defaults.BUCKET_NAME,
+        encryption: s3.BucketEncryption | None = None,
+        encryption_key: kms.IKey | None = None,
+        versioned: bool | None = None,
+        lifecycle_rules: Sequence[s3.LifecycleRule] | None = None,
+        access_logs_bucket: s3.IBucket | None = None,
+        removal_policy: cdk.RemovalPolicy | None = None,
+        environment_suffix: str | EnvironmentSuffix | None = None,
+        block_public_access: s3.BlockPublicAccess | None = None,
+        enforce_ssl: bool | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        _check_public_access(block_public_access)
+        check_not_switched_off("enforce_ssl", enforce_ssl, "a data bucket answers over TLS only (correction 4)")
+        _check_encryption(encryption, encryption_key)
+        suffix = EnvironmentSuffix.of(self, environment_suffix)
+        policy = data_removal_policy(self, removal_policy)
+
+        # Below here only: log delivery by bucket policy, whatever the app's flags. The older way is an ACL, which a
+        # bucket with enforced ownership refuses.
+        self.node.set_context(_LOGS_BY_POLICY, True)
+        self.access_logs_bucket: s3.IBucket = (
+            access_logs_bucket
+            if access_logs_bucket is not None
+            else self._create_access_logs_bucket(bucket_name, suffix, policy)
+        )
+        self.bucket = self._create_bucket(
+            bucket_name, suffix, policy, encryption, encryption_key, versioned, lifecycle_rules
+        )
+
+    def _create_access_logs_bucket(
+        self, data_stem: str, suffix: EnvironmentSuffix, policy: cdk.RemovalPolicy
+    ) -> s3.Bucket:
+        # The ending must fit as well, so with a long suffix the stem gives way.
+        room = naming.bucket_stem_room(self, suffix) - len(defaults.ACCESS_LOG_NAME_ENDING)
+        stem = f"{data_stem[:room].rstrip('-')}{defaults.ACCESS_LOG_NAME_ENDING}"
+        return self._plain_bucket(
+            "AccessLogs",
+            bucket_name=naming.bucket_name(self, stem, suffix),
+            encryption=s3.BucketEncryption.S3_MANAGED,  # log delivery cannot use a customer managed key (FACTS 7)
+            policy=policy,
+            lifecycle_rules=[
+                s3.LifecycleRule(id="Expire", expiration=cdk.Duration.days(defaults.ACCESS_LOG_EXPIRATION_DAYS)),
+                _abort_multipart_uploads(),
+            ],
+        )
+
+    def _create_bucket(
+        self,
+        stem: str,
+        suffix: EnvironmentSuffix,
+        policy: cdk.RemovalPolicy,
+        encryption: s3.BucketEncryption | None,
+        encryption_key: kms.IKey | None,
+        versioned: bool | None,
+        lifecycle_rules: Sequence[s3.LifecycleRule] | None,
+    ) -> s3.Bucket:
+        under_key = encryption in (None, s3.BucketEncryption.KMS)
+        return self._plain_bucket(
+            "Bucket",
+            bucket_name=naming.bucket_name(self, stem, suffix),
+            encryption=encryption if encryption is not None else s3.BucketEncryption.KMS,
+            encryption_key=key_for(self, encryption_key) if under_key else encryption_key,
+            policy=policy,
+            versioned=versioned if versioned is not None else defaults.BUCKET_VERSIONED,
+            server_access_logs_bucket=self.access_logs_bucket,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="ExpireOldVersions",
+                    noncurrent_version_expiration=cdk.Duration.days(defaults.BUCKET_NONCURRENT_VERSION_DAYS),
+                ),
+                _abort_multipart_uploads(),
+                *(lifecycle_rules if lifecycle_rules is not None else ()),
+            ],
+        )
+
+    def _plain_bucket(
+        self,
+        id: str,
+        *,
+        bucket_name: str,
+        encryption: s3.BucketEncryption,
+        policy: cdk.RemovalPolicy,
+        lifecycle_rules: Sequence[s3.LifecycleRule],
+        encryption_key: kms.IKey | None = None,
+        versioned: bool | None = None,
+        server_access_logs_bucket: s3.IBucket | None = None,
+    ) -> s3.Bucket:
+        destroyed = policy == cdk.RemovalPolicy.DESTROY
+        bucket = s3.Bucket(
+            self,
+            id,
+            bucket_name=bucket_name,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            minimum_tls_version=defaults.BUCKET_MINIMUM_TLS_VERSION,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            encryption=encryption,
+            encryption_key=encryption_key,
+            bucket_key_enabled=True if encryption_key is not None else None,
+            versioned=versioned,
+            server_access_logs_bucket=server_access_logs_bucket,
+            lifecycle_rules=list(lifecycle_rules),
+            removal_policy=policy,
+            auto_delete_objects=True if destroyed else None,
+        )
+        if destroyed:
+            keep_no_logs_of_auto_delete(self)
+        return bucket
+
+    @property
+    def bucket_name(self) -> str:
+        """The physical name."""
+        return self.bucket.bucket_name
+
+    @property
+    def bucket_arn(self) -> str:
+        """The ARN."""
+        return self.bucket.bucket_arn
+
+    def grant_read(self, identity: iam.IGrantable) -> iam.Grant:
+        """As ``Bucket.grant_read``."""
+        return self.bucket.grant_read(identity)
+
+    def grant_put(self, identity: iam.IGrantable) -> iam.Grant:
+        """As ``Bucket.grant_put``."""
+        return self.bucket.grant_put(identity)
+
+    def grant_write(self, identity: iam.IGrantable) -> iam.Grant:
+        """As ``Bucket.grant_write``."""
+        return self.bucket.grant_write(identity)
+
+
+def _abort_multipart_uploads() -> s3.LifecycleRule:
+    return s3.LifecycleRule(
+        id="AbortIncompleteUploads",
+        abort_incomplete_multipart_upload_after=cdk.Duration.days(defaults.BUCKET_ABORT_MULTIPART_DAYS),
+    )
+
+
+def _check_public_access(requested: s3.BlockPublicAccess | None) -> None:
+    check_not_switched_off("block_public_access", requested, "a data bucket is never public (correction 4)")
+    if requested is None:
+        return
+    switches = ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")
+    open_doors = [switch for switch in switches if getattr(requested, switch, None) is not True]
+    if open_doors:
+        raise ValueError(
+            f"block_public_access={requested!r} leaves {', '.join(open_doors)} off: a data bucket is never public "
+            "(correction 4); leave block_public_access out or pass s3.BlockPublicAccess.BLOCK_ALL"
+        )
+
+
+def _check_encryption(encryption: s3.BucketEncryption | None, key: kms.IKey | None) -> None:
+    if encryption == s3.BucketEncryption.UNENCRYPTED:
+        raise ValueError(f"encryption={encryption}: a data bucket is always encrypted; leave encryption out")
+    if key is not None and encryption not in (None, s3.BucketEncryption.KMS, s3.BucketEncryption.DSSE):
+        raise ValueError(
+            f"encryption_key was given together with encryption={encryption}, which does not use it; leave one out"
+        )

@@ -1,0 +1,207 @@
+"""StreamArchive: every raw record of the stream, as compressed lines in the bucket."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kinesis as kinesis
+from aws_cdk import aws_kinesisfirehose as firehose
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from iot_constructs import _defaults as defaults
+from iot_constructs import _naming as naming
+from iot_constructs._alarms import MAXIMUM, create_alarm, period
+from iot_constructs._encryption import allow_logs, key_for
+from iot_constructs._validate import check_duration, check_whole_number, seconds_of
+from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
+from iot_constructs.monitored_stream import MonitoredStream
+from iot_constructs.secure_data_bucket import SecureDataBucket
+
+_LOG_GROUP_PREFIX = "/aws/kinesisfirehose/"  # where the console looks for it
+_UNUSED_MAPPING = "@aws-cdk--aws-kinesisfirehose.CidrBlocks"
+
+
+class StreamArchive(Construct):
+    """A Firehose stream that keeps what came, as it came: gzip, one record a line, a prefix per hour.
+
+    * Compression is none by default and records run together without newlines: both are set (FACTS 14).
+    * Prefixes are Hive-style (``year=/month=/day=/hour=``, UTC), so that Athena reads only the hours it needs;
+      what Firehose could not deliver goes under ``errors/`` and its reason.
+    * Large buffers: objects under 128 KB are not moved to cheaper storage and are slow to query (FACTS 7).
+    * An alarm when the oldest undelivered record is older than three buffer intervals.
+    * Its own log group, with an end to its retention.
+
+    Args:
+        stream: what to archive.
+        bucket: where to; SecureDataBucket or any bucket.
+        archive_name: stem; Firehose stream and log group are called ``stem-suffix``.
+        buffering_interval: 0 to 900 seconds; None means 300 seconds.
+        buffering_size: 1 to 128 MiB; None means 128 MiB.
+        freshness_threshold: None means three times the buffering interval.
+        alarm_name_prefix: give a second archive of one environment another one.
+        log_retention: None means three months.
+        encryption_key: for the log group; None takes the key that the stack shares.
+        removal_policy: of the log group; None retains, except in an ephemeral stack.
+        environment_suffix: None takes it from the surroundings.
+
+    Raises:
+        ValueError: a value out of range; a freshness threshold that normal buffering would breach; DESTROY in a
+            stack that is not ephemeral; a name that breaks Firehose's rules or is taken.
+
+    Example::
+
+        from iot_constructs import SecureDataBucket, StreamArchive
+
+        archive = StreamArchive(stack, "Archive", stream=stream, bucket=SecureDataBucket(stack, "Data"))
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        stream: MonitoredStream | kinesis.IStream,
+        bucket: SecureDataBucket | s3.IBucket,
+        archive_name: str = defaults.ARCHIVE_NAME,
+        buffering_interval: cdk.Duration | None = None,
+        buffering_size: cdk.Size | None = None,
+        freshness_threshold: cdk.Duration | None = None,
+        alarm_name_prefix: str = defaults.ALARM_NAME_PREFIX,
+        log_retention: logs.RetentionDays | None = None,
+        encryption_key: kms.IKey | None = None,
+        removal_policy: cdk.RemovalPolicy | None = None,
+        environment_suffix: str | EnvironmentSuffix | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        self._suffix = EnvironmentSuffix.of(self, environment_suffix)
+        interval = (
+            buffering_interval
+            if buffering_interval is not None
+            else cdk.Duration.seconds(defaults.BUFFERING_INTERVAL_SECONDS)
+        )
+        check_duration(
+            "buffering_interval", interval, 0, defaults.LONGEST_BUFFERING_INTERVAL_SECONDS, "FACTS 14"
+        )
+        size = buffering_size if buffering_size is not None else cdk.Size.mebibytes(defaults.BUFFERING_SIZE_MIB)
+        check_whole_number(
+            "buffering_size in MiB", size.to_mebibytes(), 1, defaults.LARGEST_BUFFERING_MIB, "FACTS 14"
+        )
+        freshness = _freshness_seconds(interval, freshness_threshold)
+
+        name = naming.physical_name(self, naming.DELIVERY_STREAM, archive_name, self._suffix)
+        policy = data_removal_policy(self, removal_policy)
+        self.log_group = self._create_log_group(name, key_for(self, encryption_key), log_retention, policy)
+        self.delivery_stream = self._create_delivery_stream(name, stream, bucket, interval, size)
+        self._apply_to_log_streams(policy)
+        self.freshness_alarm = self._create_freshness_alarm(alarm_name_prefix, name, freshness)
+
+    def _create_log_group(
+        self, name: str, key: kms.IKey, retention: logs.RetentionDays | None, policy: cdk.RemovalPolicy
+    ) -> logs.LogGroup:
+        log_group_name = f"{_LOG_GROUP_PREFIX}{name}"
+        allow_logs(self, key, log_group_name)
+        return logs.LogGroup(
+            self,
+            "Logs",
+            log_group_name=log_group_name,
+            encryption_key=key,
+            retention=retention if retention is not None else logs.RetentionDays[defaults.LOG_RETENTION],
+            removal_policy=policy,
+        )
+
+    def _create_delivery_stream(
+        self,
+        name: str,
+        stream: MonitoredStream | kinesis.IStream,
+        bucket: SecureDataBucket | s3.IBucket,
+        interval: cdk.Duration,
+        size: cdk.Size,
+    ) -> firehose.DeliveryStream:
+        source = stream.stream if isinstance(stream, MonitoredStream) else stream
+        target = bucket.bucket if isinstance(bucket, SecureDataBucket) else bucket
+        stack = cdk.Stack.of(self)
+        had_mapping = stack.node.try_find_child(_UNUSED_MAPPING) is not None
+        delivery_stream = firehose.DeliveryStream(
+            self,
+            "DeliveryStream",
+            delivery_stream_name=name,
+            source=firehose.KinesisStreamSource(source),
+            destination=firehose.S3Bucket(
+                target,
+                buffering_interval=interval,
+                buffering_size=size,
+                compression=firehose.Compression.GZIP,
+                data_output_prefix=defaults.DATA_PREFIX,
+                error_output_prefix=defaults.ERROR_PREFIX,
+                processors=[firehose.AppendDelimiterToRecordProcessor()],
+                encryption_key=target.encryption_key,
+                logging_config=firehose.EnableLogging(self.log_group),
+            ),
+        )
+        if not had_mapping:
+            # Addresses of Firehose in every region, for destinations in a VPC: CDK adds them to any stack with a
+            # delivery stream, and its own validation then warns that nobody uses them (W7001).
+            stack.node.try_remove_child(_UNUSED_MAPPING)
+        return delivery_stream
+
+    def _apply_to_log_streams(self, policy: cdk.RemovalPolicy) -> None:
+        """CDK retains the log stream it makes for Firehose, whatever becomes of its group."""
+        for child in self.log_group.node.children:
+            if isinstance(child, logs.LogStream):
+                child.apply_removal_policy(policy)
+
+    def _create_freshness_alarm(self, prefix: str, name: str, seconds: float) -> cloudwatch.Alarm:
+        return create_alarm(
+            self,
+            "FreshnessAlarm",
+            name=f"{prefix}-firehose-freshness",
+            suffix=self._suffix,
+            metric=self.metric_data_freshness(),
+            threshold=seconds,
+            what=f"The oldest record that is not yet in the archive is {seconds:g} s old.",
+            cost="What Firehose has not read when the stream's retention ends is missing from the archive.",
+            first=f"read the log group {_LOG_GROUP_PREFIX}{name}; look for access denied on bucket or key.",
+        )
+
+    @property
+    def alarms(self) -> list[cloudwatch.Alarm]:
+        """The alarms of this archive."""
+        return [self.freshness_alarm]
+
+    @property
+    def delivery_stream_name(self) -> str:
+        """The physical name."""
+        return self.delivery_stream.delivery_stream_name
+
+    @property
+    def delivery_stream_arn(self) -> str:
+        """The ARN."""
+        return self.delivery_stream.delivery_stream_arn
+
+    def grant(self, identity: iam.IGrantable, *actions: str) -> iam.Grant:
+        """As ``DeliveryStream.grant``."""
+        return self.delivery_stream.grant(identity, *actions)
+
+    def metric_data_freshness(self) -> cloudwatch.Metric:
+        """Age of the oldest record that is not delivered yet, in seconds."""
+        return self.delivery_stream.metric("DeliveryToS3.DataFreshness", statistic=MAXIMUM, period=period())
+
+
+def _freshness_seconds(interval: cdk.Duration, requested: cdk.Duration | None) -> float:
+    """The alarm's threshold, above the buffering interval: a buffer that fills for its time is no incident."""
+    buffered = seconds_of(interval)
+    if requested is not None:
+        age = requested.to_seconds()
+        if buffered is not None and age <= buffered:
+            raise ValueError(
+                f"freshness_threshold of {age:g} s is not above the buffering interval of {buffered:g} s, so the alarm "
+                "would fire in normal operation; raise it or leave it out"
+            )
+        return age
+    longest = buffered if buffered is not None else defaults.LONGEST_BUFFERING_INTERVAL_SECONDS
+    shortest = defaults.ALARM_PERIOD_MINUTES * 60  # an interval of 0 must not make a threshold of 0
+    return max(longest * defaults.FRESHNESS_INTERVALS, shortest)

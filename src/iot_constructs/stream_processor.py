@@ -1,0 +1,412 @@
+"""StreamProcessor: the function that reads the stream, and everything that catches what it cannot store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import aws_cdk as cdk
+import jsii
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kinesis as kinesis
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from aws_cdk.aws_lambda_destinations import SnsDestination
+from constructs import Construct
+
+from iot_constructs import _defaults as defaults
+from iot_constructs import _naming as naming
+from iot_constructs._alarms import MAXIMUM, SUM, period
+from iot_constructs._dead_letters import check_standard_topic, create_dead_letters
+from iot_constructs._encryption import allow_logs, key_for
+from iot_constructs._validate import check_alone, check_duration, check_whole_number, seconds_of
+from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
+from iot_constructs.monitored_stream import MonitoredStream, retention_seconds
+from iot_constructs.secure_data_bucket import SecureDataBucket
+
+
+class StreamProcessor(Construct):
+    """A Lambda function on a Kinesis stream that loses no record it cannot process (corrections 3 and 6).
+
+    * A batch that keeps failing goes to the DLQ topic through the **event source mapping's** own failure
+      destination: the function's asynchronous configuration never sees a Kinesis record (FACTS 1). That one is set
+      too, for the times an operator invokes the function asynchronously.
+    * The topic has an encrypted queue behind it that keeps messages for 14 days: a topic alone drops them (FACTS 6).
+    * Retries and record age are bounded (AWS's defaults are for ever: one poison record blocks its shard until
+      retention ends); a failing batch is bisected; only the records that the function reports are retried.
+    * Reading starts at TRIM_HORIZON: LATEST can miss records while the mapping is created or updated (FACTS 3).
+    * Its log group has an end to its retention, its role may write to that group and nothing else.
+
+    Your function returns ``{"batchItemFailures": [{"itemIdentifier": <sequence number>}]}`` for what is to be
+    retried (Lambda: services-kinesis-batchfailurereporting).
+
+    Args:
+        stream: the stream to read.
+        code: the function's code.
+        handler: module and function.
+        runtime: None means Python 3.13.
+        environment: environment variables; ``DLQ_TOPIC_ARN`` is added unless you set it.
+        layers: Lambda layers.
+        function_name: stem; the function is called ``stem-suffix``.
+        memory_size: 128 to 10240 MB; None means 512.
+        timeout: 1 to 900 seconds; None means 60.
+        reserved_concurrent_executions: None reserves nothing.
+        batch_size: records an invocation at the most, 1 to 10000; None means 100.
+        max_batching_window: how long to gather a batch, 0 to 300 seconds; None means 5 seconds.
+        parallelization_factor: concurrent batches a shard, 1 to 10; None means 1.
+        bisect_batch_on_error: split a failing batch in two; None means True.
+        report_batch_item_failures: retry only what the function reports; None means True.
+        retry_attempts: how often a failing batch is retried, 0 to 10000; None means 10.
+        max_record_age: 60 seconds to 7 days, and less than the stream's retention; None means 0.6 of the retention.
+        max_event_age: of an asynchronous invocation, 60 seconds to 6 hours; None means 6 hours.
+        async_retry_attempts: of an asynchronous invocation, 0 to 2; None means 2.
+        dlq_topic: an existing topic for failures; None makes a topic with its queue.
+        dlq_name: stem of that topic and queue; None means ``iot-pipeline-dlq``.
+        failed_batches: a bucket that gets whole failed batches, payload included, in place of the topic, which gets
+            their sequence numbers only.
+        log_retention: None means three months.
+        encryption_key: for the log group and the DLQ; None takes the key that the stack shares.
+        removal_policy: of log group and DLQ queue; None retains, except in an ephemeral stack.
+        environment_suffix: None takes it from the surroundings.
+
+    Raises:
+        ValueError: a value out of range; record age not below the stream's retention; a FIFO topic;
+            ``dlq_topic`` and ``dlq_name`` both; DESTROY in a stack that is not ephemeral; a name that is not
+            allowed or is taken.
+
+    Example::
+
+        from aws_cdk import aws_lambda as lambda_
+        from iot_constructs import MonitoredStream, StreamProcessor
+
+        stream = MonitoredStream(stack, "Stream")
+        code = lambda_.Code.from_inline("def handler(event, context): return {'batchItemFailures': []}")
+        processor = StreamProcessor(stack, "Processor", stream=stream, code=code, handler="index.handler")
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        stream: MonitoredStream | kinesis.IStream,
+        code: lambda_.Code,
+        handler: str = defaults.HANDLER,
+        runtime: lambda_.Runtime | None = None,
+        environment: Mapping[str, str] | None = None,
+        layers: Sequence[lambda_.ILayerVersion] | None = None,
+        function_name: str = defaults.FUNCTION_NAME,
+        memory_size: int | None = None,
+        timeout: cdk.Duration | None = None,
+        reserved_concurrent_executions: int | None = None,
+        batch_size: int | None = None,
+        max_batching_window: cdk.Duration | None = None,
+        parallelization_factor: int | None = None,
+        bisect_batch_on_error: bool | None = None,
+        report_batch_item_failures: bool | None = None,
+        retry_attempts: int | None = None,
+        max_record_age: cdk.Duration | None = None,
+        max_event_age: cdk.Duration | None = None,
+        async_retry_attempts: int | None = None,
+        dlq_topic: sns.ITopic | None = None,
+        dlq_name: str | None = None,
+        failed_batches: SecureDataBucket | s3.IBucket | None = None,
+        log_retention: logs.RetentionDays | None = None,
+        encryption_key: kms.IKey | None = None,
+        removal_policy: cdk.RemovalPolicy | None = None,
+        environment_suffix: str | EnvironmentSuffix | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        self._suffix = EnvironmentSuffix.of(self, environment_suffix)
+        self._key = key_for(self, encryption_key)
+        self._policy = data_removal_policy(self, removal_policy)
+
+        self.dlq_topic, self.dlq_queue = self._resolve_dead_letters(dlq_topic, dlq_name)
+        physical_name = naming.physical_name(self, naming.FUNCTION, function_name, self._suffix)
+        self.log_group = self._create_log_group(physical_name, log_retention)
+        self.role = self._create_role()
+        self.function = self._create_function(
+            physical_name,
+            code=code,
+            handler=handler,
+            runtime=runtime,
+            environment=environment,
+            layers=layers,
+            memory_size=memory_size,
+            timeout=timeout,
+            reserved_concurrent_executions=reserved_concurrent_executions,
+            max_event_age=max_event_age,
+            async_retry_attempts=async_retry_attempts,
+        )
+        self.event_source_mapping = self._map_stream(
+            stream,
+            failed_batches=failed_batches,
+            batch_size=batch_size,
+            max_batching_window=max_batching_window,
+            parallelization_factor=parallelization_factor,
+            bisect_batch_on_error=bisect_batch_on_error,
+            report_batch_item_failures=report_batch_item_failures,
+            retry_attempts=retry_attempts,
+            max_record_age=max_record_age,
+        )
+
+    def _resolve_dead_letters(
+        self, topic: sns.ITopic | None, name: str | None
+    ) -> tuple[sns.ITopic, sqs.Queue | None]:
+        if topic is None:
+            return create_dead_letters(
+                self,
+                name=name if name is not None else defaults.DLQ_NAME,
+                suffix=self._suffix,
+                key=self._key,
+                removal_policy=self._policy,
+            )
+        check_alone("dlq_topic", (("dlq_name", name),), "an existing topic has its name; leave dlq_name out")
+        check_standard_topic("dlq_topic", topic)
+        return topic, None
+
+    def _create_log_group(self, function_name: str, retention: logs.RetentionDays | None) -> logs.LogGroup:
+        name = f"/aws/lambda/{function_name}"
+        allow_logs(self, self._key, name)
+        return logs.LogGroup(
+            self,
+            "Logs",
+            log_group_name=name,
+            encryption_key=self._key,
+            retention=retention if retention is not None else logs.RetentionDays[defaults.LOG_RETENTION],
+            removal_policy=self._policy,
+        )
+
+    def _create_role(self) -> iam.Role:
+        # A role of our own: the one that CDK makes comes with AWSLambdaBasicExecutionRole, which may write to
+        # every log group of the account.
+        role = iam.Role(
+            self,
+            "Role",
+            description="Stream processor",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+        )
+        self.log_group.grant_write(role)
+        self.dlq_topic.grant_publish(role)
+        return role
+
+    def _create_function(
+        self,
+        name: str,
+        *,
+        code: lambda_.Code,
+        handler: str,
+        runtime: lambda_.Runtime | None,
+        environment: Mapping[str, str] | None,
+        layers: Sequence[lambda_.ILayerVersion] | None,
+        memory_size: int | None,
+        timeout: cdk.Duration | None,
+        reserved_concurrent_executions: int | None,
+        max_event_age: cdk.Duration | None,
+        async_retry_attempts: int | None,
+    ) -> lambda_.Function:
+        memory = memory_size if memory_size is not None else defaults.MEMORY_MB
+        check_whole_number("memory_size", memory, 128, 10_240, "Lambda quotas")
+        self.timeout = timeout if timeout is not None else cdk.Duration.seconds(defaults.TIMEOUT_SECONDS)
+        """How long one invocation may take."""
+        check_duration("timeout", self.timeout, 1, 900, "Lambda quotas")
+        event_age = (
+            max_event_age if max_event_age is not None else cdk.Duration.seconds(defaults.MAX_EVENT_AGE_SECONDS)
+        )
+        check_duration("max_event_age", event_age, 60, defaults.MAX_EVENT_AGE_SECONDS, "correction 6")
+        retries = async_retry_attempts if async_retry_attempts is not None else defaults.ASYNC_RETRY_ATTEMPTS
+        check_whole_number("async_retry_attempts", retries, 0, 2, "correction 6")
+        return lambda_.Function(
+            self,
+            "Function",
+            function_name=name,
+            description="Stores telemetry; sends what can never be stored to the DLQ topic",
+            code=code,
+            handler=handler,
+            runtime=runtime if runtime is not None else lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,
+            memory_size=memory,
+            timeout=self.timeout,
+            environment={"DLQ_TOPIC_ARN": self.dlq_topic.topic_arn, **(environment or {})},
+            layers=list(layers) if layers is not None else None,
+            reserved_concurrent_executions=reserved_concurrent_executions,
+            role=self.role,
+            log_group=self.log_group,
+            logging_format=lambda_.LoggingFormat.JSON,
+            tracing=lambda_.Tracing.ACTIVE,
+            max_event_age=event_age,
+            retry_attempts=retries,
+            on_failure=SnsDestination(self.dlq_topic),
+        )
+
+    def _map_stream(
+        self,
+        stream: MonitoredStream | kinesis.IStream,
+        *,
+        failed_batches: SecureDataBucket | s3.IBucket | None,
+        batch_size: int | None,
+        max_batching_window: cdk.Duration | None,
+        parallelization_factor: int | None,
+        bisect_batch_on_error: bool | None,
+        report_batch_item_failures: bool | None,
+        retry_attempts: int | None,
+        max_record_age: cdk.Duration | None,
+    ) -> lambda_.EventSourceMapping:
+        size = batch_size if batch_size is not None else defaults.BATCH_SIZE
+        check_whole_number("batch_size", size, 1, defaults.MAX_BATCH_SIZE, "FACTS 3")
+        window = (
+            max_batching_window
+            if max_batching_window is not None
+            else cdk.Duration.seconds(defaults.MAX_BATCHING_WINDOW_SECONDS)
+        )
+        check_duration(
+            "max_batching_window", window, 0, defaults.LONGEST_BATCHING_WINDOW_SECONDS, "correction 3, FACTS 3"
+        )
+        factor = parallelization_factor if parallelization_factor is not None else defaults.PARALLELIZATION_FACTOR
+        check_whole_number("parallelization_factor", factor, 1, defaults.MAX_PARALLELIZATION_FACTOR, "FACTS 3")
+        retries = retry_attempts if retry_attempts is not None else defaults.RETRY_ATTEMPTS
+        check_whole_number("retry_attempts", retries, 0, defaults.MAX_RETRY_ATTEMPTS, "-1 is for ever, FACTS 3")
+        source = stream.stream if isinstance(stream, MonitoredStream) else stream
+        source.grant_read(self.role)
+        mapping = lambda_.EventSourceMapping(
+            self,
+            "Mapping",
+            target=self.function,
+            event_source_arn=source.stream_arn,
+            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+            batch_size=size,
+            max_batching_window=window,
+            parallelization_factor=factor,
+            bisect_batch_on_error=(
+                bisect_batch_on_error if bisect_batch_on_error is not None else defaults.BISECT_BATCH_ON_ERROR
+            ),
+            report_batch_item_failures=(
+                report_batch_item_failures
+                if report_batch_item_failures is not None
+                else defaults.REPORT_BATCH_ITEM_FAILURES
+            ),
+            retry_attempts=retries,
+            max_record_age=_record_age(stream, max_record_age),
+            metrics_config=lambda_.MetricsConfig(metrics=[lambda_.MetricType.EVENT_COUNT]),
+            support_s3_on_failure_destination=True if failed_batches is not None else None,
+            on_failure=_FailureDestination(self._failure_destination_arn(failed_batches)),
+        )
+        # Lambda checks at creation that the role may read the stream and reach the destination.
+        mapping.node.add_dependency(self.role)
+        return mapping
+
+    def _failure_destination_arn(self, failed_batches: SecureDataBucket | s3.IBucket | None) -> str:
+        if failed_batches is None:
+            return self.dlq_topic.topic_arn  # the role may publish to it already
+        bucket = failed_batches.bucket if isinstance(failed_batches, SecureDataBucket) else failed_batches
+        # Just what Lambda needs; CDK's S3OnFailureDestination grants read, write and delete on everything (FACTS 2).
+        self.role.add_to_policy(
+            iam.PolicyStatement(actions=["s3:PutObject"], resources=[bucket.arn_for_objects("aws/lambda/*")])
+        )
+        self.role.add_to_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket.bucket_arn]))
+        if bucket.encryption_key is not None:
+            bucket.encryption_key.grant(self.role, "kms:GenerateDataKey")
+        return bucket.bucket_arn
+
+    @property
+    def function_name(self) -> str:
+        """The physical name."""
+        return self.function.function_name
+
+    @property
+    def function_arn(self) -> str:
+        """The ARN."""
+        return self.function.function_arn
+
+    def grant_invoke(self, identity: iam.IGrantable) -> iam.Grant:
+        """As ``Function.grant_invoke``."""
+        return self.function.grant_invoke(identity)
+
+    def metric_errors(self) -> cloudwatch.Metric:
+        """Invocations that raised or timed out, as a sum. Records reported as failed are not among them."""
+        return self.function.metric_errors(statistic=SUM, period=period())
+
+    def metric_throttles(self) -> cloudwatch.Metric:
+        """Invocations refused for lack of concurrency, as a sum."""
+        return self.function.metric_throttles(statistic=SUM, period=period())
+
+    def metric_duration(self) -> cloudwatch.Metric:
+        """The slowest invocation, in milliseconds."""
+        return self.function.metric_duration(statistic=MAXIMUM, period=period())
+
+    def metric_iterator_age(self) -> cloudwatch.Metric:
+        """How old the last record of a batch was when it was processed, in milliseconds."""
+        return self.function.metric("IteratorAge", statistic=MAXIMUM, period=period())
+
+    def metric_destination_delivery_failures(self) -> cloudwatch.Metric:
+        """Failure records that Lambda could not deliver, as a sum: the last chance to see them."""
+        return self.function.metric("DestinationDeliveryFailures", statistic=SUM, period=period())
+
+    def metric_async_events_dropped(self) -> cloudwatch.Metric:
+        """Asynchronous invocations that Lambda gave up, as a sum."""
+        return self.function.metric("AsyncEventsDropped", statistic=SUM, period=period())
+
+    def metric_failed_events(self) -> cloudwatch.Metric:
+        """Records whose invocation failed or that the function reported as failed, as a sum."""
+        return self._mapping_metric("FailedInvokeEventCount")
+
+    def metric_failed_batches(self) -> cloudwatch.Metric:
+        """Records sent to the failure destination, as a sum."""
+        return self._mapping_metric("OnFailureDestinationDeliveredEventCount")
+
+    def metric_dropped_events(self) -> cloudwatch.Metric:
+        """Records given up without reaching the failure destination, as a sum."""
+        return self._mapping_metric("DroppedEventCount")
+
+    def _mapping_metric(self, name: str) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace="AWS/Lambda",
+            metric_name=name,
+            dimensions_map={"EventSourceMappingUUID": self.event_source_mapping.event_source_mapping_id},
+            statistic=SUM,
+            period=period(),
+        )
+
+
+@jsii.implements(lambda_.IEventSourceDlq)
+class _FailureDestination:
+    """An ARN as the mapping's failure destination; the permissions are granted by the construct."""
+
+    def __init__(self, arn: str) -> None:
+        self._arn = arn
+
+    def bind(
+        self, target: lambda_.IEventSourceMapping, target_handler: lambda_.IFunction
+    ) -> lambda_.DlqDestinationConfig:
+        return lambda_.DlqDestinationConfig(destination=self._arn)
+
+
+def _record_age(stream: MonitoredStream | kinesis.IStream, requested: cdk.Duration | None) -> cdk.Duration:
+    """The age at which a record is given up: always before the stream drops it, so that it can be redriven."""
+    known = isinstance(stream, MonitoredStream) and stream.retention_period is not None
+    retention = (
+        retention_seconds(stream)
+        if isinstance(stream, MonitoredStream)
+        else defaults.STREAM_MINIMUM_RETENTION_HOURS * 3600
+    )
+    if requested is None:
+        share = int(retention * defaults.RECORD_AGE_SHARE_OF_RETENTION)
+        return cdk.Duration.seconds(min(share, defaults.LONGEST_RECORD_AGE_SECONDS))
+    check_duration(
+        "max_record_age",
+        requested,
+        defaults.SHORTEST_RECORD_AGE_SECONDS,
+        defaults.LONGEST_RECORD_AGE_SECONDS,
+        "FACTS 3",
+    )
+    age = seconds_of(requested)
+    if known and age is not None and age >= retention:
+        raise ValueError(
+            f"max_record_age of {age:g} s is not below the stream's retention of {retention:g} s: a record would be "
+            "dropped before it is sent to the DLQ; shorten max_record_age or raise the stream's retention_period"
+        )
+    return requested
