@@ -38,7 +38,9 @@ def _copy_package(name: str, folder: Path) -> None:
     try:
         files = distribution(name).files or []
     except PackageNotFoundError:
-        raise ValueError(f"{name} is not installed; type: pip install {' '.join(_PACKAGES)}") from None
+        raise ValueError(
+            f"{name} is not installed; type: pip install {' '.join(_PACKAGES)}"
+        ) from None
     for file in files:
         if file.suffix != ".py" or ".." in file.parts:
             continue

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -22,11 +19,10 @@ from iot_constructs import (
     TimeSeriesTable,
 )
 
-_HERE = Path(__file__).resolve().parent
-if str(_HERE) not in sys.path:  # so that the folder works wherever it is copied to
-    sys.path.append(str(_HERE))
-
-from processor_code import processor_code  # noqa: E402  (after the path is set)
+if __package__:
+    from .processor_code import processor_code
+else:  # copied to a folder of its own, which is then on the path
+    from processor_code import processor_code  # type: ignore[import-not-found,no-redef]
 
 
 class IotPipelineStack(SuffixedStack):

@@ -22,7 +22,9 @@ def keep_no_logs_of_auto_delete(scope: Construct) -> None:
     provider = stack.node.find_child(_PROVIDER_ID)
     handler = provider.node.find_child("Handler")
     if not isinstance(handler, cdk.CfnResource):
-        raise TypeError(f"{_PROVIDER_ID} of this aws-cdk-lib has no function to give a log group to")
+        raise TypeError(
+            f"{_PROVIDER_ID} of this aws-cdk-lib has no function to give a log group to"
+        )
     log_group = logs.LogGroup(
         stack,
         _LOG_GROUP_ID,

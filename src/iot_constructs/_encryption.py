@@ -31,7 +31,10 @@ def key_for(scope: Construct, given: kms.IKey | None) -> kms.IKey:
 
 
 def allow_service(
-    scope: Construct, key: kms.IKey, service: str, actions: Sequence[str] = ("kms:Decrypt", "kms:GenerateDataKey*")
+    scope: Construct,
+    key: kms.IKey,
+    service: str,
+    actions: Sequence[str] = ("kms:Decrypt", "kms:GenerateDataKey*"),
 ) -> None:
     """Let an AWS service use the key on behalf of this account, and of no other (aws:SourceAccount)."""
     account = cdk.Stack.of(scope).account
@@ -46,7 +49,13 @@ def allow_logs(scope: Construct, key: kms.IKey, log_group_name: str) -> None:
     """
     stack = cdk.Stack.of(scope)
     arn = f"arn:{stack.partition}:logs:{stack.region}:{stack.account}:log-group:{log_group_name}"
-    actions = ("kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey")
+    actions = (
+        "kms:Encrypt",
+        "kms:Decrypt",
+        "kms:ReEncrypt*",
+        "kms:GenerateDataKey*",
+        "kms:DescribeKey",
+    )
     _add(
         scope,
         key,
@@ -70,7 +79,11 @@ def _create_shared_key(stack: cdk.Stack) -> kms.Key:
 
 
 def _add(
-    scope: Construct, key: kms.IKey, service: str, actions: Sequence[str], conditions: dict[str, dict[str, str]]
+    scope: Construct,
+    key: kms.IKey,
+    service: str,
+    actions: Sequence[str],
+    conditions: dict[str, dict[str, str]],
 ) -> None:
     statement = iam.PolicyStatement(
         principals=[iam.ServicePrincipal(service)],

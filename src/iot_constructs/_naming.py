@@ -38,7 +38,9 @@ class NameRule:
                 f"({self.source}); shorten the stem {stem!r} by {length - self.longest} or the suffix {suffix.value!r}"
             )
         if length < self.shortest:
-            raise ValueError(f"{self.resource} name {name!r} is shorter than {self.shortest} ({self.source})")
+            raise ValueError(
+                f"{self.resource} name {name!r} is shorter than {self.shortest} ({self.source})"
+            )
         wrong = re.sub(f"[{self.characters}]", "", stem)
         if wrong:
             raise ValueError(
@@ -88,7 +90,9 @@ def bucket_name(scope: Construct, stem: str, suffix: EnvironmentSuffix) -> str:
     room = bucket_stem_room(scope, suffix)
     BUCKET.check(name, BUCKET.longest - room + len(stem), stem, suffix)
     if not stem[0].isalnum():
-        raise ValueError(f"S3 bucket name stem {stem!r} does not begin with a letter or digit ({BUCKET.source})")
+        raise ValueError(
+            f"S3 bucket name stem {stem!r} does not begin with a letter or digit ({BUCKET.source})"
+        )
     _take(scope, BUCKET, name)
     return name
 
@@ -104,9 +108,13 @@ def bucket_stem_room(scope: Construct, suffix: EnvironmentSuffix) -> int:
 
 def _check_stem(rule: NameRule, stem: str) -> None:
     if not stem:
-        raise ValueError(f"{rule.resource} name stem is empty; leave the argument out for the default")
+        raise ValueError(
+            f"{rule.resource} name stem is empty; leave the argument out for the default"
+        )
     if is_token(stem):
-        raise ValueError(f"{rule.resource} name stem {stem!r} is a token and cannot be checked; pass a literal string")
+        raise ValueError(
+            f"{rule.resource} name stem {stem!r} is a token and cannot be checked; pass a literal string"
+        )
 
 
 def _take(scope: Construct, rule: NameRule, name: str) -> None:

@@ -29,7 +29,9 @@ def check_whole_number(name: str, value: float, low: int, high: int, source: str
         raise ValueError(f"{name}={value!r} is not a whole number from {low} to {high} ({source})")
 
 
-def check_duration(name: str, value: cdk.Duration, low_seconds: int, high_seconds: int, source: str) -> None:
+def check_duration(
+    name: str, value: cdk.Duration, low_seconds: int, high_seconds: int, source: str
+) -> None:
     """Raise ValueError unless ``value`` is a token or between the two bounds, in seconds, inclusive."""
     seconds = seconds_of(value)
     if seconds is None or low_seconds <= seconds <= high_seconds:

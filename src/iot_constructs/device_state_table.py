@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
-from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from iot_constructs import _defaults as defaults
-from iot_constructs._table_metrics import metric_read_throttles, metric_write_throttles
-from iot_constructs._tables import create_table
+from iot_constructs._tables import DeviceTable
 from iot_constructs.environment import EnvironmentSuffix
 
 
-class DeviceStateTable(Construct):
+class DeviceStateTable(DeviceTable):
     """A DynamoDB table with one item per device: its latest reading.
 
     Key: ``deviceId`` (String). The writer puts conditionally on a newer ``timestamp``, since records are delivered
@@ -57,11 +54,11 @@ class DeviceStateTable(Construct):
         environment_suffix: str | EnvironmentSuffix | None = None,
         point_in_time_recovery: bool | None = None,
     ) -> None:
-        super().__init__(scope, id)
-        self.table = create_table(
-            self,
+        super().__init__(
+            scope,
+            id,
             name=table_name,
-            suffix=EnvironmentSuffix.of(self, environment_suffix),
+            environment_suffix=environment_suffix,
             sort_key=None,
             ttl_attribute=None,
             key=encryption_key,
@@ -70,33 +67,3 @@ class DeviceStateTable(Construct):
             point_in_time_recovery=point_in_time_recovery,
             recovery_period_in_days=recovery_period_in_days,
         )
-
-    @property
-    def table_name(self) -> str:
-        """The physical name."""
-        return self.table.table_name
-
-    @property
-    def table_arn(self) -> str:
-        """The ARN."""
-        return self.table.table_arn
-
-    def grant(self, identity: iam.IGrantable, *actions: str) -> iam.Grant:
-        """As ``TableV2.grant``: just these actions, the key not included."""
-        return self.table.grant(identity, *actions)
-
-    def grant_read_data(self, identity: iam.IGrantable) -> iam.Grant:
-        """As ``TableV2.grant_read_data``, the key included."""
-        return self.table.grant_read_data(identity)
-
-    def grant_write_data(self, identity: iam.IGrantable) -> iam.Grant:
-        """As ``TableV2.grant_write_data``, the key included."""
-        return self.table.grant_write_data(identity)
-
-    def metric_write_throttles(self) -> cloudwatch.Metric:
-        """Writes that DynamoDB throttled, as a sum."""
-        return metric_write_throttles(self.table)
-
-    def metric_read_throttles(self) -> cloudwatch.Metric:
-        """Reads that DynamoDB throttled, as a sum."""
-        return metric_read_throttles(self.table)

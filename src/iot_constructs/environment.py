@@ -37,7 +37,9 @@ class EnvironmentSuffix:
 
     def __post_init__(self) -> None:
         if not isinstance(self.value, str):
-            raise ValueError(f"environment suffix {self.value!r} is not a string; pass for example 'dev'")
+            raise ValueError(
+                f"environment suffix {self.value!r} is not a string; pass for example 'dev'"
+            )
         lowered = self.value.lower()
         if not _LEGAL.fullmatch(lowered):
             raise ValueError(
@@ -64,7 +66,9 @@ class EnvironmentSuffix:
         return _EPHEMERAL.fullmatch(self.value) is not None
 
     @classmethod
-    def of(cls, scope: IConstruct, explicit: str | EnvironmentSuffix | None = None) -> EnvironmentSuffix:
+    def of(
+        cls, scope: IConstruct, explicit: str | EnvironmentSuffix | None = None
+    ) -> EnvironmentSuffix:
         """The suffix that holds for ``scope``.
 
         In this order: ``explicit``; the nearest SuffixedStack, Stage or App above that carries one (see
@@ -147,7 +151,9 @@ class SuffixedStack(cdk.Stack):
         super().__init__(
             scope,
             id,
-            termination_protection=termination_protection if termination_protection is not None else not is_ephemeral,
+            termination_protection=termination_protection
+            if termination_protection is not None
+            else not is_ephemeral,
             stack_name=stack_name if stack_name is not None else _stack_name(scope, id, suffix),
             env=env,
             description=description,
@@ -202,7 +208,9 @@ def data_removal_policy(scope: Construct, requested: cdk.RemovalPolicy | None) -
             "use SuffixedStack(..., ephemeral=True), or leave removal_policy out to retain the data"
         )
     if requested == cdk.RemovalPolicy.SNAPSHOT:
-        raise ValueError(f"removal_policy={requested}: none of these resources has snapshots; use RETAIN")
+        raise ValueError(
+            f"removal_policy={requested}: none of these resources has snapshots; use RETAIN"
+        )
     return requested
 
 

@@ -119,9 +119,14 @@ class MonitoredStream(Construct):
             self,
             "Stream",
             stream_name=naming.physical_name(
-                self, naming.STREAM, stem if stem is not None else defaults.STREAM_NAME, self._suffix
+                self,
+                naming.STREAM,
+                stem if stem is not None else defaults.STREAM_NAME,
+                self._suffix,
             ),
-            stream_mode=kinesis.StreamMode.ON_DEMAND if on_demand else kinesis.StreamMode.PROVISIONED,
+            stream_mode=kinesis.StreamMode.ON_DEMAND
+            if on_demand
+            else kinesis.StreamMode.PROVISIONED,
             shard_count=shard_count,
             retention_period=self.retention_period,
             encryption=encryption if aws_managed else kinesis.StreamEncryption.KMS,
@@ -199,15 +204,21 @@ class MonitoredStream(Construct):
 
     def metric_iterator_age(self) -> cloudwatch.Metric:
         """Age of the last record read, in milliseconds, maximum over all consumers."""
-        return self.stream.metric_get_records_iterator_age_milliseconds(statistic=MAXIMUM, period=period())
+        return self.stream.metric_get_records_iterator_age_milliseconds(
+            statistic=MAXIMUM, period=period()
+        )
 
     def metric_write_throttles(self) -> cloudwatch.Metric:
         """Records refused by the stream, as a sum (CDK's default statistic is the average)."""
-        return self.stream.metric_write_provisioned_throughput_exceeded(statistic=SUM, period=period())
+        return self.stream.metric_write_provisioned_throughput_exceeded(
+            statistic=SUM, period=period()
+        )
 
     def metric_read_throttles(self) -> cloudwatch.Metric:
         """GetRecords calls refused by the stream, as a sum."""
-        return self.stream.metric_read_provisioned_throughput_exceeded(statistic=SUM, period=period())
+        return self.stream.metric_read_provisioned_throughput_exceeded(
+            statistic=SUM, period=period()
+        )
 
 
 def retention_seconds(stream: MonitoredStream) -> float:
@@ -216,10 +227,14 @@ def retention_seconds(stream: MonitoredStream) -> float:
     return known if known is not None else defaults.STREAM_MINIMUM_RETENTION_HOURS * 3600
 
 
-def _retention(stream: kinesis.IStream | None, requested: cdk.Duration | None) -> cdk.Duration | None:
+def _retention(
+    stream: kinesis.IStream | None, requested: cdk.Duration | None
+) -> cdk.Duration | None:
     if stream is not None:
         return None
-    return requested if requested is not None else cdk.Duration.hours(defaults.STREAM_RETENTION_HOURS)
+    return (
+        requested if requested is not None else cdk.Duration.hours(defaults.STREAM_RETENTION_HOURS)
+    )
 
 
 def _check_settings(
@@ -231,9 +246,13 @@ def _check_settings(
     iterator_age_threshold: cdk.Duration | None,
 ) -> None:
     if encryption == kinesis.StreamEncryption.UNENCRYPTED:
-        raise ValueError(f"encryption={encryption}: telemetry is always encrypted; leave encryption out")
+        raise ValueError(
+            f"encryption={encryption}: telemetry is always encrypted; leave encryption out"
+        )
     if encryption == kinesis.StreamEncryption.MANAGED and key is not None:
-        raise ValueError(f"encryption_key was given together with encryption={encryption}; leave one out")
+        raise ValueError(
+            f"encryption_key was given together with encryption={encryption}; leave one out"
+        )
     if retention is not None:
         check_duration(
             "retention_period",

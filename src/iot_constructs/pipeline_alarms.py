@@ -73,7 +73,9 @@ class AlarmThresholds:
                 raise ValueError(f"{name}={value!r} would always fire; pass None for no such alarm")
         share = self.processor_duration_share
         if share is not None and share > 1:
-            raise ValueError(f"processor_duration_share={share!r} is above 1: no invocation outlives its timeout")
+            raise ValueError(
+                f"processor_duration_share={share!r} is above 1: no invocation outlives its timeout"
+            )
 
 
 class PipelineAlarms(Construct):
@@ -150,7 +152,9 @@ class PipelineAlarms(Construct):
         self._watch_rule(rule)
         self._watch_archive(archive)
         if not self.alarms:
-            raise ValueError("there is nothing to watch: pass at least one of stream, processor, a table, archive, rule")
+            raise ValueError(
+                "there is nothing to watch: pass at least one of stream, processor, a table, archive, rule"
+            )
         self.composite_alarm = self._create_composite_alarm(composite_alarm_name)
         self._publish_to_alert_topic()
         self.dashboard = self._create_dashboard(dashboard_name)
@@ -324,7 +328,9 @@ class PipelineAlarms(Construct):
         def messages() -> cloudwatch.Metric:
             if queue is None:  # an existing topic: what is behind it is not known here
                 return topic.metric_number_of_messages_published(statistic=SUM, period=period())
-            return queue.metric_approximate_number_of_messages_visible(statistic=MAXIMUM, period=period())
+            return queue.metric_approximate_number_of_messages_visible(
+                statistic=MAXIMUM, period=period()
+            )
 
         self._sections.append(
             (
@@ -342,7 +348,9 @@ class PipelineAlarms(Construct):
                     *self._alarm(
                         "DlqDeliveryFailures",
                         "sns-dlq-delivery-failures",
-                        lambda: topic.metric_number_of_notifications_failed(statistic=SUM, period=period()),
+                        lambda: topic.metric_number_of_notifications_failed(
+                            statistic=SUM, period=period()
+                        ),
                         limits.dlq_delivery_failures,
                         what="The DLQ topic could not hand a message to its queue.",
                         cost="That failure is lost.",
@@ -456,7 +464,9 @@ class PipelineAlarms(Construct):
         ]
         for title, alarms in self._sections:
             rows.append([cloudwatch.TextWidget(markdown=f"## {title}", width=24, height=1)])
-            rows.append([cloudwatch.AlarmWidget(alarm=alarm, width=8, height=5) for alarm in alarms])
+            rows.append(
+                [cloudwatch.AlarmWidget(alarm=alarm, width=8, height=5) for alarm in alarms]
+            )
         return cloudwatch.Dashboard(
             self,
             "Dashboard",

@@ -69,7 +69,9 @@ class SecureDataBucket(Construct):
     ) -> None:
         super().__init__(scope, id)
         _check_public_access(block_public_access)
-        check_not_switched_off("enforce_ssl", enforce_ssl, "a data bucket answers over TLS only (correction 4)")
+        check_not_switched_off(
+            "enforce_ssl", enforce_ssl, "a data bucket answers over TLS only (correction 4)"
+        )
         _check_encryption(encryption, encryption_key)
         suffix = EnvironmentSuffix.of(self, environment_suffix)
         policy = data_removal_policy(self, removal_policy)
@@ -98,7 +100,9 @@ class SecureDataBucket(Construct):
             encryption=s3.BucketEncryption.S3_MANAGED,  # log delivery cannot use a customer managed key (FACTS 7)
             policy=policy,
             lifecycle_rules=[
-                s3.LifecycleRule(id="Expire", expiration=cdk.Duration.days(defaults.ACCESS_LOG_EXPIRATION_DAYS)),
+                s3.LifecycleRule(
+                    id="Expire", expiration=cdk.Duration.days(defaults.ACCESS_LOG_EXPIRATION_DAYS)
+                ),
                 _abort_multipart_uploads(),
             ],
         )
@@ -125,7 +129,9 @@ class SecureDataBucket(Construct):
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="ExpireOldVersions",
-                    noncurrent_version_expiration=cdk.Duration.days(defaults.BUCKET_NONCURRENT_VERSION_DAYS),
+                    noncurrent_version_expiration=cdk.Duration.days(
+                        defaults.BUCKET_NONCURRENT_VERSION_DAYS
+                    ),
                 ),
                 _abort_multipart_uploads(),
                 *(lifecycle_rules if lifecycle_rules is not None else ()),
@@ -192,15 +198,24 @@ class SecureDataBucket(Construct):
 def _abort_multipart_uploads() -> s3.LifecycleRule:
     return s3.LifecycleRule(
         id="AbortIncompleteUploads",
-        abort_incomplete_multipart_upload_after=cdk.Duration.days(defaults.BUCKET_ABORT_MULTIPART_DAYS),
+        abort_incomplete_multipart_upload_after=cdk.Duration.days(
+            defaults.BUCKET_ABORT_MULTIPART_DAYS
+        ),
     )
 
 
 def _check_public_access(requested: s3.BlockPublicAccess | None) -> None:
-    check_not_switched_off("block_public_access", requested, "a data bucket is never public (correction 4)")
+    check_not_switched_off(
+        "block_public_access", requested, "a data bucket is never public (correction 4)"
+    )
     if requested is None:
         return
-    switches = ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")
+    switches = (
+        "block_public_acls",
+        "block_public_policy",
+        "ignore_public_acls",
+        "restrict_public_buckets",
+    )
     open_doors = [switch for switch in switches if getattr(requested, switch, None) is not True]
     if open_doors:
         raise ValueError(
@@ -211,8 +226,14 @@ def _check_public_access(requested: s3.BlockPublicAccess | None) -> None:
 
 def _check_encryption(encryption: s3.BucketEncryption | None, key: kms.IKey | None) -> None:
     if encryption == s3.BucketEncryption.UNENCRYPTED:
-        raise ValueError(f"encryption={encryption}: a data bucket is always encrypted; leave encryption out")
-    if key is not None and encryption not in (None, s3.BucketEncryption.KMS, s3.BucketEncryption.DSSE):
+        raise ValueError(
+            f"encryption={encryption}: a data bucket is always encrypted; leave encryption out"
+        )
+    if key is not None and encryption not in (
+        None,
+        s3.BucketEncryption.KMS,
+        s3.BucketEncryption.DSSE,
+    ):
         raise ValueError(
             f"encryption_key was given together with encryption={encryption}, which does not use it; leave one out"
         )

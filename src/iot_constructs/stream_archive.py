@@ -84,23 +84,41 @@ class StreamArchive(Construct):
             else cdk.Duration.seconds(defaults.BUFFERING_INTERVAL_SECONDS)
         )
         check_duration(
-            "buffering_interval", interval, 0, defaults.LONGEST_BUFFERING_INTERVAL_SECONDS, "FACTS 14"
+            "buffering_interval",
+            interval,
+            0,
+            defaults.LONGEST_BUFFERING_INTERVAL_SECONDS,
+            "FACTS 14",
         )
-        size = buffering_size if buffering_size is not None else cdk.Size.mebibytes(defaults.BUFFERING_SIZE_MIB)
+        size = (
+            buffering_size
+            if buffering_size is not None
+            else cdk.Size.mebibytes(defaults.BUFFERING_SIZE_MIB)
+        )
         check_whole_number(
-            "buffering_size in MiB", size.to_mebibytes(), 1, defaults.LARGEST_BUFFERING_MIB, "FACTS 14"
+            "buffering_size in MiB",
+            size.to_mebibytes(),
+            1,
+            defaults.LARGEST_BUFFERING_MIB,
+            "FACTS 14",
         )
         freshness = _freshness_seconds(interval, freshness_threshold)
 
         name = naming.physical_name(self, naming.DELIVERY_STREAM, archive_name, self._suffix)
         policy = data_removal_policy(self, removal_policy)
-        self.log_group = self._create_log_group(name, key_for(self, encryption_key), log_retention, policy)
+        self.log_group = self._create_log_group(
+            name, key_for(self, encryption_key), log_retention, policy
+        )
         self.delivery_stream = self._create_delivery_stream(name, stream, bucket, interval, size)
         self._apply_to_log_streams(policy)
         self.freshness_alarm = self._create_freshness_alarm(alarm_name_prefix, name, freshness)
 
     def _create_log_group(
-        self, name: str, key: kms.IKey, retention: logs.RetentionDays | None, policy: cdk.RemovalPolicy
+        self,
+        name: str,
+        key: kms.IKey,
+        retention: logs.RetentionDays | None,
+        policy: cdk.RemovalPolicy,
     ) -> logs.LogGroup:
         log_group_name = f"{_LOG_GROUP_PREFIX}{name}"
         allow_logs(self, key, log_group_name)
@@ -109,7 +127,9 @@ class StreamArchive(Construct):
             "Logs",
             log_group_name=log_group_name,
             encryption_key=key,
-            retention=retention if retention is not None else logs.RetentionDays[defaults.LOG_RETENTION],
+            retention=retention
+            if retention is not None
+            else logs.RetentionDays[defaults.LOG_RETENTION],
             removal_policy=policy,
         )
 
@@ -188,7 +208,9 @@ class StreamArchive(Construct):
 
     def metric_data_freshness(self) -> cloudwatch.Metric:
         """Age of the oldest record that is not delivered yet, in seconds."""
-        return self.delivery_stream.metric("DeliveryToS3.DataFreshness", statistic=MAXIMUM, period=period())
+        return self.delivery_stream.metric(
+            "DeliveryToS3.DataFreshness", statistic=MAXIMUM, period=period()
+        )
 
 
 def _freshness_seconds(interval: cdk.Duration, requested: cdk.Duration | None) -> float:

@@ -165,11 +165,15 @@ class StreamProcessor(Construct):
                 key=self._key,
                 removal_policy=self._policy,
             )
-        check_alone("dlq_topic", (("dlq_name", name),), "an existing topic has its name; leave dlq_name out")
+        check_alone(
+            "dlq_topic", (("dlq_name", name),), "an existing topic has its name; leave dlq_name out"
+        )
         check_standard_topic("dlq_topic", topic)
         return topic, None
 
-    def _create_log_group(self, function_name: str, retention: logs.RetentionDays | None) -> logs.LogGroup:
+    def _create_log_group(
+        self, function_name: str, retention: logs.RetentionDays | None
+    ) -> logs.LogGroup:
         name = f"/aws/lambda/{function_name}"
         allow_logs(self, self._key, name)
         return logs.LogGroup(
@@ -177,7 +181,9 @@ class StreamProcessor(Construct):
             "Logs",
             log_group_name=name,
             encryption_key=self._key,
-            retention=retention if retention is not None else logs.RetentionDays[defaults.LOG_RETENTION],
+            retention=retention
+            if retention is not None
+            else logs.RetentionDays[defaults.LOG_RETENTION],
             removal_policy=self._policy,
         )
 
@@ -211,14 +217,24 @@ class StreamProcessor(Construct):
     ) -> lambda_.Function:
         memory = memory_size if memory_size is not None else defaults.MEMORY_MB
         check_whole_number("memory_size", memory, 128, 10_240, "Lambda quotas")
-        self.timeout = timeout if timeout is not None else cdk.Duration.seconds(defaults.TIMEOUT_SECONDS)
+        self.timeout = (
+            timeout if timeout is not None else cdk.Duration.seconds(defaults.TIMEOUT_SECONDS)
+        )
         """How long one invocation may take."""
         check_duration("timeout", self.timeout, 1, 900, "Lambda quotas")
         event_age = (
-            max_event_age if max_event_age is not None else cdk.Duration.seconds(defaults.MAX_EVENT_AGE_SECONDS)
+            max_event_age
+            if max_event_age is not None
+            else cdk.Duration.seconds(defaults.MAX_EVENT_AGE_SECONDS)
         )
-        check_duration("max_event_age", event_age, 60, defaults.MAX_EVENT_AGE_SECONDS, "correction 6")
-        retries = async_retry_attempts if async_retry_attempts is not None else defaults.ASYNC_RETRY_ATTEMPTS
+        check_duration(
+            "max_event_age", event_age, 60, defaults.MAX_EVENT_AGE_SECONDS, "correction 6"
+        )
+        retries = (
+            async_retry_attempts
+            if async_retry_attempts is not None
+            else defaults.ASYNC_RETRY_ATTEMPTS
+        )
         check_whole_number("async_retry_attempts", retries, 0, 2, "correction 6")
         return lambda_.Function(
             self,
@@ -264,12 +280,24 @@ class StreamProcessor(Construct):
             else cdk.Duration.seconds(defaults.MAX_BATCHING_WINDOW_SECONDS)
         )
         check_duration(
-            "max_batching_window", window, 0, defaults.LONGEST_BATCHING_WINDOW_SECONDS, "correction 3, FACTS 3"
+            "max_batching_window",
+            window,
+            0,
+            defaults.LONGEST_BATCHING_WINDOW_SECONDS,
+            "correction 3, FACTS 3",
         )
-        factor = parallelization_factor if parallelization_factor is not None else defaults.PARALLELIZATION_FACTOR
-        check_whole_number("parallelization_factor", factor, 1, defaults.MAX_PARALLELIZATION_FACTOR, "FACTS 3")
+        factor = (
+            parallelization_factor
+            if parallelization_factor is not None
+            else defaults.PARALLELIZATION_FACTOR
+        )
+        check_whole_number(
+            "parallelization_factor", factor, 1, defaults.MAX_PARALLELIZATION_FACTOR, "FACTS 3"
+        )
         retries = retry_attempts if retry_attempts is not None else defaults.RETRY_ATTEMPTS
-        check_whole_number("retry_attempts", retries, 0, defaults.MAX_RETRY_ATTEMPTS, "-1 is for ever, FACTS 3")
+        check_whole_number(
+            "retry_attempts", retries, 0, defaults.MAX_RETRY_ATTEMPTS, "-1 is for ever, FACTS 3"
+        )
         source = stream.stream if isinstance(stream, MonitoredStream) else stream
         source.grant_read(self.role)
         mapping = lambda_.EventSourceMapping(
@@ -282,7 +310,9 @@ class StreamProcessor(Construct):
             max_batching_window=window,
             parallelization_factor=factor,
             bisect_batch_on_error=(
-                bisect_batch_on_error if bisect_batch_on_error is not None else defaults.BISECT_BATCH_ON_ERROR
+                bisect_batch_on_error
+                if bisect_batch_on_error is not None
+                else defaults.BISECT_BATCH_ON_ERROR
             ),
             report_batch_item_failures=(
                 report_batch_item_failures
@@ -302,12 +332,20 @@ class StreamProcessor(Construct):
     def _failure_destination_arn(self, failed_batches: SecureDataBucket | s3.IBucket | None) -> str:
         if failed_batches is None:
             return self.dlq_topic.topic_arn  # the role may publish to it already
-        bucket = failed_batches.bucket if isinstance(failed_batches, SecureDataBucket) else failed_batches
+        bucket = (
+            failed_batches.bucket
+            if isinstance(failed_batches, SecureDataBucket)
+            else failed_batches
+        )
         # Just what Lambda needs; CDK's S3OnFailureDestination grants read, write and delete on everything (FACTS 2).
         self.role.add_to_policy(
-            iam.PolicyStatement(actions=["s3:PutObject"], resources=[bucket.arn_for_objects("aws/lambda/*")])
+            iam.PolicyStatement(
+                actions=["s3:PutObject"], resources=[bucket.arn_for_objects("aws/lambda/*")]
+            )
         )
-        self.role.add_to_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket.bucket_arn]))
+        self.role.add_to_policy(
+            iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket.bucket_arn])
+        )
         if bucket.encryption_key is not None:
             bucket.encryption_key.grant(self.role, "kms:GenerateDataKey")
         return bucket.bucket_arn
@@ -366,7 +404,9 @@ class StreamProcessor(Construct):
         return cloudwatch.Metric(
             namespace="AWS/Lambda",
             metric_name=name,
-            dimensions_map={"EventSourceMappingUUID": self.event_source_mapping.event_source_mapping_id},
+            dimensions_map={
+                "EventSourceMappingUUID": self.event_source_mapping.event_source_mapping_id
+            },
             statistic=SUM,
             period=period(),
         )
@@ -385,7 +425,9 @@ class _FailureDestination:
         return lambda_.DlqDestinationConfig(destination=self._arn)
 
 
-def _record_age(stream: MonitoredStream | kinesis.IStream, requested: cdk.Duration | None) -> cdk.Duration:
+def _record_age(
+    stream: MonitoredStream | kinesis.IStream, requested: cdk.Duration | None
+) -> cdk.Duration:
     """The age at which a record is given up: always before the stream drops it, so that it can be redriven."""
     known = isinstance(stream, MonitoredStream) and stream.retention_period is not None
     retention = (

@@ -118,7 +118,9 @@ class TelemetryRule(Construct):
                 ],
                 error_action=iot.CfnTopicRule.ActionProperty(
                     sns=iot.CfnTopicRule.SnsActionProperty(
-                        target_arn=topic.topic_arn, role_arn=self.role.role_arn, message_format="RAW"
+                        target_arn=topic.topic_arn,
+                        role_arn=self.role.role_arn,
+                        message_format="RAW",
                     )
                 ),
             ),

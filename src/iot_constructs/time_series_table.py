@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from iot_constructs import _defaults as defaults
-from iot_constructs._table_metrics import metric_read_throttles, metric_write_throttles
-from iot_constructs._tables import create_table
+from iot_constructs._tables import DeviceTable
 from iot_constructs._validate import check_duration
 from iot_constructs.environment import EnvironmentSuffix
 
 
-class TimeSeriesTable(Construct):
+class TimeSeriesTable(DeviceTable):
     """A DynamoDB table of readings by device and time, in the place of Timestream (correction 8).
 
     Timestream for LiveAnalytics is closed to new customers since 2025-06-20 (FACTS 13). Key: ``deviceId`` (String)
@@ -65,16 +62,24 @@ class TimeSeriesTable(Construct):
         environment_suffix: str | EnvironmentSuffix | None = None,
         point_in_time_recovery: bool | None = None,
     ) -> None:
-        super().__init__(scope, id)
         self.retention = (
-            retention if retention is not None else cdk.Duration.days(defaults.TIME_SERIES_RETENTION_DAYS)
+            retention
+            if retention is not None
+            else cdk.Duration.days(defaults.TIME_SERIES_RETENTION_DAYS)
         )
         """How long a reading is kept: what the writer adds to a reading's time to get its ``ttl``."""
-        check_duration("retention", self.retention, 86_400, 100 * 365 * 86_400, "ttl is deleted up to days late, FACTS 9")
-        self.table = create_table(
-            self,
+        check_duration(
+            "retention",
+            self.retention,
+            86_400,
+            100 * 365 * 86_400,
+            "ttl is deleted up to days late, FACTS 9",
+        )
+        super().__init__(
+            scope,
+            id,
             name=table_name,
-            suffix=EnvironmentSuffix.of(self, environment_suffix),
+            environment_suffix=environment_suffix,
             sort_key=dynamodb.Attribute(name=defaults.SORT_KEY, type=dynamodb.AttributeType.NUMBER),
             ttl_attribute=defaults.TTL_ATTRIBUTE,
             key=encryption_key,
@@ -83,33 +88,3 @@ class TimeSeriesTable(Construct):
             point_in_time_recovery=point_in_time_recovery,
             recovery_period_in_days=recovery_period_in_days,
         )
-
-    @property
-    def table_name(self) -> str:
-        """The physical name."""
-        return self.table.table_name
-
-    @property
-    def table_arn(self) -> str:
-        """The ARN."""
-        return self.table.table_arn
-
-    def grant(self, identity: iam.IGrantable, *actions: str) -> iam.Grant:
-        """As ``TableV2.grant``: just these actions, the key not included."""
-        return self.table.grant(identity, *actions)
-
-    def grant_read_data(self, identity: iam.IGrantable) -> iam.Grant:
-        """As ``TableV2.grant_read_data``, the key included."""
-        return self.table.grant_read_data(identity)
-
-    def grant_write_data(self, identity: iam.IGrantable) -> iam.Grant:
-        """As ``TableV2.grant_write_data``, the key included."""
-        return self.table.grant_write_data(identity)
-
-    def metric_write_throttles(self) -> cloudwatch.Metric:
-        """Writes that DynamoDB throttled, as a sum."""
-        return metric_write_throttles(self.table)
-
-    def metric_read_throttles(self) -> cloudwatch.Metric:
-        """Reads that DynamoDB throttled, as a sum."""
-        return metric_read_throttles(self.table)
