@@ -204,8 +204,8 @@ def data_removal_policy(scope: Construct, requested: cdk.RemovalPolicy | None) -
         return cdk.RemovalPolicy.DESTROY if ephemeral else cdk.RemovalPolicy.RETAIN
     if requested == cdk.RemovalPolicy.DESTROY and not ephemeral:
         raise ValueError(
-            f"removal_policy={requested} for {scope.node.path!r}: its data would go with a stack that is not ephemeral; "
-            "use SuffixedStack(..., ephemeral=True), or leave removal_policy out to retain the data"
+            f"removal_policy={requested} for {scope.node.path!r}: its data would go with a stack that is not "
+            "ephemeral; use SuffixedStack(..., ephemeral=True), or leave removal_policy out to retain the data"
         )
     if requested == cdk.RemovalPolicy.SNAPSHOT:
         raise ValueError(

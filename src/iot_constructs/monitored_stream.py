@@ -81,14 +81,8 @@ class MonitoredStream(Construct):
                 ),
                 "an existing stream has its settings already; leave one of the two out",
             )
-        _check_settings(
-            retention_period,
-            shard_count,
-            encryption,
-            encryption_key,
-            throttles_threshold,
-            iterator_age_threshold,
-        )
+        _check_encryption(encryption, encryption_key)
+        _check_numbers(retention_period, shard_count, throttles_threshold, iterator_age_threshold)
         self._alarm_prefix = alarm_name_prefix
         self._suffix = EnvironmentSuffix.of(self, environment_suffix)
         self.retention_period: cdk.Duration | None = _retention(stream, retention_period)
@@ -237,14 +231,7 @@ def _retention(
     )
 
 
-def _check_settings(
-    retention: cdk.Duration | None,
-    shard_count: int | None,
-    encryption: kinesis.StreamEncryption | None,
-    key: kms.IKey | None,
-    throttles_threshold: int,
-    iterator_age_threshold: cdk.Duration | None,
-) -> None:
+def _check_encryption(encryption: kinesis.StreamEncryption | None, key: kms.IKey | None) -> None:
     if encryption == kinesis.StreamEncryption.UNENCRYPTED:
         raise ValueError(
             f"encryption={encryption}: telemetry is always encrypted; leave encryption out"
@@ -253,6 +240,14 @@ def _check_settings(
         raise ValueError(
             f"encryption_key was given together with encryption={encryption}; leave one out"
         )
+
+
+def _check_numbers(
+    retention: cdk.Duration | None,
+    shard_count: int | None,
+    throttles_threshold: int,
+    iterator_age_threshold: cdk.Duration | None,
+) -> None:
     if retention is not None:
         check_duration(
             "retention_period",

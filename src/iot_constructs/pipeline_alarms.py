@@ -258,7 +258,7 @@ class PipelineAlarms(Construct):
                         timeout_ms * share if share is not None else None,
                         what=f"An invocation took over {share} of its timeout.",
                         cost="The next slower one times out and its whole batch is retried.",
-                        first="look for throttling of the tables; else lower batch_size or raise memory_size or timeout.",
+                        first="look for throttling of the tables; else lower batch_size, raise memory_size or timeout.",
                     ),
                     *self._alarm(
                         "ProcessingDelay",
@@ -295,7 +295,7 @@ class PipelineAlarms(Construct):
                         limits.dropped_events,
                         what="Records were given up without a trace on the DLQ.",
                         cost="Only stream and archive still have them.",
-                        first="see why the failure destination refused them (permissions, key), then replay from the stream.",
+                        first="see why the failure destination refused them (role, key), then replay from the stream.",
                     ),
                     *self._alarm(
                         "DestinationDeliveryFailures",

@@ -17,6 +17,7 @@ from iot_constructs._encryption import key_for
 from iot_constructs._validate import check_not_switched_off
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 
+_UNDER_A_KEY = (s3.BucketEncryption.KMS, s3.BucketEncryption.DSSE)
 _LOGS_BY_POLICY = "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy"
 
 
@@ -85,7 +86,12 @@ class SecureDataBucket(Construct):
             else self._create_access_logs_bucket(bucket_name, suffix, policy)
         )
         self.bucket = self._create_bucket(
-            bucket_name, suffix, policy, encryption, encryption_key, versioned, lifecycle_rules
+            naming.bucket_name(self, bucket_name, suffix),
+            encryption if encryption is not None else s3.BucketEncryption.KMS,
+            encryption_key,
+            policy=policy,
+            versioned=versioned,
+            lifecycle_rules=lifecycle_rules,
         )
 
     def _create_access_logs_bucket(
@@ -109,20 +115,20 @@ class SecureDataBucket(Construct):
 
     def _create_bucket(
         self,
-        stem: str,
-        suffix: EnvironmentSuffix,
-        policy: cdk.RemovalPolicy,
-        encryption: s3.BucketEncryption | None,
+        name: str,
+        encryption: s3.BucketEncryption,
         encryption_key: kms.IKey | None,
+        *,
+        policy: cdk.RemovalPolicy,
         versioned: bool | None,
         lifecycle_rules: Sequence[s3.LifecycleRule] | None,
     ) -> s3.Bucket:
-        under_key = encryption in (None, s3.BucketEncryption.KMS)
+        under_key = encryption in _UNDER_A_KEY
         return self._plain_bucket(
             "Bucket",
-            bucket_name=naming.bucket_name(self, stem, suffix),
-            encryption=encryption if encryption is not None else s3.BucketEncryption.KMS,
-            encryption_key=key_for(self, encryption_key) if under_key else encryption_key,
+            bucket_name=name,
+            encryption=encryption,
+            encryption_key=key_for(self, encryption_key) if under_key else None,
             policy=policy,
             versioned=versioned if versioned is not None else defaults.BUCKET_VERSIONED,
             server_access_logs_bucket=self.access_logs_bucket,
@@ -161,7 +167,7 @@ class SecureDataBucket(Construct):
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             encryption=encryption,
             encryption_key=encryption_key,
-            bucket_key_enabled=True if encryption_key is not None else None,
+            bucket_key_enabled=True if encryption == s3.BucketEncryption.KMS else None,
             versioned=versioned,
             server_access_logs_bucket=server_access_logs_bucket,
             lifecycle_rules=list(lifecycle_rules),
@@ -229,11 +235,7 @@ def _check_encryption(encryption: s3.BucketEncryption | None, key: kms.IKey | No
         raise ValueError(
             f"encryption={encryption}: a data bucket is always encrypted; leave encryption out"
         )
-    if key is not None and encryption not in (
-        None,
-        s3.BucketEncryption.KMS,
-        s3.BucketEncryption.DSSE,
-    ):
+    if key is not None and encryption not in (None, *_UNDER_A_KEY):
         raise ValueError(
             f"encryption_key was given together with encryption={encryption}, which does not use it; leave one out"
         )
