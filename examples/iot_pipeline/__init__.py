@@ -1,0 +1,1 @@
+"""The whole telemetry pipeline as one CDK app, and its local run."""

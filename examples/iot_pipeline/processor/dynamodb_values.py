@@ -1,0 +1,99 @@
+"""JSON values as DynamoDB attribute values, with the size DynamoDB will count for them.
+
+Own code instead of boto3's TypeSerializer because one walk over the value has to give three things:
+the attribute value, its size, and the reason why DynamoDB could not hold it.
+"""
+
+from __future__ import annotations
+
+from decimal import (
+    Context,
+    Decimal,
+    DecimalException,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    Subnormal,
+)
+from typing import Any
+
+from rejections import Reason, Rejected
+
+AttributeValue = dict[str, Any]
+
+# dynamodb/latest/developerguide/Constraints.html: "supports nested attributes up to 32 levels
+# deep". The attribute itself is level 1 and a scalar inside it counts as a level.
+MAX_LEVELS = 32
+# 38 significant digits, magnitudes from 1E-130 to 9.99...E+125. Rounding off trailing zeros is
+# exact and therefore not trapped; anything that would change the value is.
+_NUMBERS = Context(
+    prec=38,
+    Emin=-130,
+    Emax=125,
+    capitals=1,
+    clamp=0,
+    flags=[],
+    traps=[Inexact, InvalidOperation, Overflow, Subnormal],
+)
+
+
+def number(text: str) -> Decimal:
+    """The exact number that `text` spells, without trailing zeros (boto3 refuses float, FACTS 10).
+
+    1, 1.0 and 1e0 are one number to DynamoDB and become one number here.
+    """
+    try:
+        return _NUMBERS.normalize(Decimal(text))
+    except DecimalException:
+        raise Rejected(Reason.NUMBER_OUT_OF_RANGE, text[:60]) from None
+
+
+def utf8_size(text: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise Rejected(Reason.LONE_SURROGATE) from None
+
+
+def number_size(value: Decimal) -> int:
+    """A byte for two digits, in pairs that begin at the decimal point, one more, one for a minus.
+
+    The documentation says "approximately"; an item that is too large all the same is refused by the
+    table and goes to the dead-letter topic by that way.
+    """
+    if not value:
+        return 1
+    sign, digits, exponent = _NUMBERS.normalize(value).as_tuple()
+    return (len(digits) + int(exponent) % 2 + 1) // 2 + 1 + sign
+
+
+def attribute_value(value: Any, level: int = 1) -> tuple[AttributeValue, int]:
+    """The attribute value of a parsed JSON value, and its size in bytes as DynamoDB counts it.
+
+    Sizes: dynamodb/latest/developerguide/CapacityUnitCalculations.html.
+    """
+    if level > MAX_LEVELS:
+        raise Rejected(Reason.TOO_DEEP)
+    if isinstance(value, str):
+        return {"S": value}, utf8_size(value)
+    if isinstance(value, Decimal):
+        return {"N": str(value) if value else "0"}, number_size(value)
+    if value is None:
+        return {"NULL": True}, 1
+    if isinstance(value, bool):
+        return {"BOOL": value}, 1
+    size = 3  # of a list or map; each element costs one more
+    if isinstance(value, list):
+        elements = []
+        for member in value:
+            element, element_size = attribute_value(member, level + 1)
+            elements.append(element)
+            size += element_size + 1
+        return {"L": elements}, size
+    if isinstance(value, dict):
+        members = {}
+        for name, member in value.items():
+            members[name], member_size = attribute_value(member, level + 1)
+            size += utf8_size(name) + member_size + 1
+        return {"M": members}, size
+    raise TypeError(f"{type(value).__name__} is not a type that JSON parsing gives")

@@ -1,0 +1,287 @@
+"""DynamoDB and SNS as far as the processor uses them, as strict as AWS and able to fail like it.
+
+test_against_emulator.py runs the same code against a wire implementation.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from batch_processor import Processor
+from boto3.dynamodb.types import TypeDeserializer  # type: ignore[import-untyped,unused-ignore]
+from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
+from bounded_retries import Retries
+from processor_settings import Settings
+from stream_records import StreamRecord
+
+SERIES = "iot-sensor-metrics-test"
+STATE = "iot-device-state-test"
+TOPIC = "arn:aws:sns:eu-central-1:111122223333:iot-pipeline-dlq-test"
+STREAM = "arn:aws:kinesis:eu-central-1:111122223333:stream/iot-sensor-data-stream-test"
+SHARD = "shardId-000000000000"
+DAY = 24 * 60 * 60
+RETENTION = 365 * DAY
+SETTINGS = Settings(
+    device_state_table=STATE,
+    time_series_table=SERIES,
+    retention_seconds=RETENTION,
+    dlq_topic_arn=TOPIC,
+)
+ARRIVAL = 1_700_000_000  # epoch seconds
+NOW = ARRIVAL * 1000  # the same as a device's timestamp
+FIRST_SEQUENCE = 49590338271490256608559692538361571095921575989136588898
+
+Item = dict[str, Any]
+
+
+def event_of(*sent: tuple[str, object], arrival: float = ARRIVAL) -> dict[str, Any]:
+    """A Kinesis event from (device id, payload) pairs; payloads are bytes or JSON values."""
+    records = []
+    for position, (device_id, payload) in enumerate(sent):
+        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        sequence_number = str(FIRST_SEQUENCE + position)
+        records.append(
+            {
+                "eventID": f"{SHARD}:{sequence_number}",
+                "eventSource": "aws:kinesis",
+                "eventSourceARN": STREAM,
+                "kinesis": {
+                    "partitionKey": device_id,
+                    "sequenceNumber": sequence_number,
+                    "data": base64.b64encode(data).decode(),
+                    "approximateArrivalTimestamp": arrival,
+                },
+            }
+        )
+    return {"Records": records}
+
+
+def records_of(*sent: tuple[str, object], arrival: float = ARRIVAL) -> list[StreamRecord]:
+    return [StreamRecord.from_event(raw) for raw in event_of(*sent, arrival=arrival)["Records"]]
+
+
+def sequence(position: int) -> str:
+    return str(FIRST_SEQUENCE + position)
+
+
+def plain(item: Item) -> dict[str, Any]:
+    """An item as Python values."""
+    deserialize = TypeDeserializer().deserialize
+    return {name: deserialize(value) for name, value in item.items()}
+
+
+def aws_error(code: str, message: str = "") -> Exception:
+    error: Exception = ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
+    return error
+
+
+@dataclass(frozen=True)
+class Fault:
+    error: Exception | None = None
+    after: bool = False
+    """The call takes effect and only its answer is lost, as when a connection breaks."""
+    leaves: Callable[[int], bool] | None = None
+    """Which entries of a batch call, by their index, are left undone."""
+
+
+Faults = Callable[[str], "Fault | None"]
+"""Called with the operation of each call, which is `batch_write_item`, `put_item <table>` or
+`publish_batch`; a state write also names its device."""
+
+
+def no_faults(operation: str) -> None:
+    return None
+
+
+def always(operation: str, fault: Fault) -> Faults:
+    return lambda called: fault if called.startswith(operation) else None
+
+
+def once(operation: str, *faults: Fault) -> Faults:
+    """The calls of `operation` meet `faults` one after the other, later calls none."""
+    left = list(faults)
+    return lambda called: left.pop(0) if left and called.startswith(operation) else None
+
+
+class FakeDynamoDB:
+    def __init__(
+        self, faults: Faults = no_faults, refuses: Callable[[Item], bool] = lambda item: False
+    ) -> None:
+        self._faults = faults
+        self._refuses = refuses
+        self._lock = threading.Lock()
+        self._tables: dict[str, dict[tuple[object, ...], Item]] = {SERIES: {}, STATE: {}}
+        self.calls: list[tuple[str, int]] = []
+
+    def items(self, table: str) -> list[dict[str, Any]]:
+        return [plain(item) for item in self._tables[table].values()]
+
+    def state(self, device_id: str) -> dict[str, Any]:
+        return plain(self._tables[STATE][(device_id,)])
+
+    def batch_write_item(self, **request: Any) -> dict[str, Any]:
+        [(table, requests)] = request["RequestItems"].items()
+        items = [entry["PutRequest"]["Item"] for entry in requests]
+        if not 1 <= len(items) <= 25:
+            raise aws_error("ValidationException", "1 to 25 requests")
+        with self._lock:
+            self.calls.append(("batch_write_item", len(items)))
+            keys = [self._key(table, item) for item in items]
+            if len(set(keys)) < len(keys):
+                raise aws_error("ValidationException", "item keys contain duplicates")
+            if any(self._refuses(item) for item in items):
+                raise aws_error("ValidationException", "an item is invalid")
+            fault = self._faults("batch_write_item") or Fault()
+            if fault.error is not None and not fault.after:
+                raise fault.error
+            unprocessed = []
+            for index, (key, item) in enumerate(zip(keys, items, strict=True)):
+                if fault.leaves is not None and fault.leaves(index):
+                    unprocessed.append(requests[index])
+                else:
+                    self._tables[table][key] = item
+            if fault.error is not None:
+                raise fault.error
+            return {"UnprocessedItems": {table: unprocessed} if unprocessed else {}}
+
+    def put_item(self, **request: Any) -> dict[str, Any]:
+        table, item = request["TableName"], request["Item"]
+        with self._lock:
+            self.calls.append((f"put_item {table}", 1))
+            key = self._key(table, item)
+            if self._refuses(item):
+                raise aws_error("ValidationException", "the item is invalid")
+            device = f" {item['deviceId']['S']}" if table == STATE else ""
+            fault = self._faults(f"put_item {table}{device}") or Fault()
+            if fault.error is not None and not fault.after:
+                raise fault.error
+            condition = request.get("ConditionExpression")
+            if condition is not None:
+                found = self._tables[table].get(key)
+                if not _holds(condition, found, request):
+                    raise aws_error("ConditionalCheckFailedException")
+            self._tables[table][key] = item
+            if fault.error is not None:
+                raise fault.error
+            return {}
+
+    @staticmethod
+    def _key(table: str, item: Item) -> tuple[object, ...]:
+        device_id, timestamp = item["deviceId"]["S"], Decimal(item["timestamp"]["N"])
+        if not device_id or len(timestamp.as_tuple().digits) > 38:
+            raise aws_error("ValidationException", "the key is invalid")
+        return (device_id, timestamp) if table == SERIES else (device_id,)
+
+
+def _holds(condition: str, item: Item | None, request: dict[str, Any]) -> bool:
+    """Evaluates the two terms that the processor uses, joined by OR."""
+    names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
+    for term in condition.split(" OR "):
+        if term.startswith("attribute_not_exists("):
+            name = names[term.removeprefix("attribute_not_exists(").removesuffix(")")]
+            if item is None or name not in item:
+                return True
+        else:
+            left, comparison, right = term.split(" ")
+            assert comparison == "<", comparison
+            # A comparison with an attribute that is not there is false.
+            if item is not None and names[left] in item:
+                stored, given = item[names[left]]["N"], values[right]["N"]
+                if Decimal(stored) < Decimal(given):
+                    return True
+    return False
+
+
+class FakeSNS:
+    def __init__(self, faults: Faults = no_faults) -> None:
+        self._faults = faults
+        self.messages: list[dict[str, Any]] = []
+        self.attributes: list[dict[str, str]] = []
+        self.calls: list[int] = []
+
+    def reasons(self) -> dict[str, str]:
+        """Sequence number -> reason of what was published."""
+        return {message["sequenceNumber"]: message["reason"] for message in self.messages}
+
+    def publish_batch(self, **request: Any) -> dict[str, Any]:
+        assert request["TopicArn"] == TOPIC
+        entries = request["PublishBatchRequestEntries"]
+        self.calls.append(len(entries))
+        if not 1 <= len(entries) <= 10:
+            raise aws_error("TooManyEntriesInBatchRequest")
+        if len({entry["Id"] for entry in entries}) < len(entries):
+            raise aws_error("BatchEntryIdsNotDistinct")
+        if sum(_message_bytes(entry) for entry in entries) > 262_144:
+            raise aws_error("BatchRequestTooLong")
+        fault = self._faults("publish_batch") or Fault()
+        if fault.error is not None and not fault.after:
+            raise fault.error
+        failed = []
+        for index, entry in enumerate(entries):
+            if fault.leaves is not None and fault.leaves(index):
+                failed.append({"Id": entry["Id"], "Code": "InternalError", "SenderFault": False})
+                continue
+            attributes = entry["MessageAttributes"]
+            assert {value["DataType"] for value in attributes.values()} == {"String"}
+            self.attributes.append({k: v["StringValue"] for k, v in attributes.items()})
+            self.messages.append(json.loads(entry["Message"]))
+        if fault.error is not None:
+            raise fault.error
+        return {"Successful": [], "Failed": failed}
+
+
+def _message_bytes(entry: dict[str, Any]) -> int:
+    attributes = entry["MessageAttributes"].items()
+    return len(entry["Message"].encode()) + sum(
+        len((name + value["DataType"] + value["StringValue"]).encode())
+        for name, value in attributes
+    )
+
+
+class Clock:
+    """The invocation's remaining time; passes when told to, and while the code sleeps."""
+
+    def __init__(self, remaining_ms: int = 60_000) -> None:
+        self.remaining = remaining_ms
+        self.slept: list[float] = []
+
+    def remaining_ms(self) -> int:
+        return self.remaining
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.remaining -= int(seconds * 1000)
+
+
+def processor_of(
+    dynamodb: FakeDynamoDB, sns: FakeSNS | None = None, clock: Clock | None = None
+) -> Processor:
+    clock = clock if clock is not None else Clock()
+    return Processor(
+        dynamodb,
+        sns if sns is not None else FakeSNS(),
+        SETTINGS,
+        Retries(sleep=clock.sleep, jitter=lambda: 1.0),
+    )
+
+
+def readings_of(device_id: str, values: Iterable[object]) -> list[tuple[str, object]]:
+    """One reading a millisecond."""
+    return [
+        (device_id, {"timestamp": NOW + offset, "value": value})
+        for offset, value in enumerate(values)
+    ]
+
+
+def by_device(items: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for item in items:
+        found[item["deviceId"]].append(item)
+    return found

@@ -1,0 +1,281 @@
+"""The same code against a wire implementation of DynamoDB, SNS and SQS on 127.0.0.1.
+
+What the fakes claim about conditions, batches and limits is checked here by another implementation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import boto3  # type: ignore[import-untyped,unused-ignore]
+import handler
+import pytest
+from batch_processor import Processor
+from boto3.dynamodb.conditions import Key  # type: ignore[import-untyped,unused-ignore]
+from bounded_retries import Deadline, Retries
+from dead_letters import payload_of
+from dynamodb_values import AttributeValue
+from processor_settings import Settings
+from table_writes import TimeSeriesWriter
+from telemetry_reading import Reading
+
+from .aws_fakes import NOW, RETENTION, Clock, event_of, plain, readings_of, records_of
+from .test_handler import CONTEXT
+from .test_telemetry_reading import nested, payload_of_item_size, read
+
+REGION = "eu-central-1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    directory = tmp_path_factory.mktemp("emulator")
+    with Path(directory, "log").open("wb") as log:
+        emulator = subprocess.Popen(
+            [sys.executable, "-m", "ministack"],
+            cwd=directory,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={
+                **os.environ,
+                "BIND_HOST": "127.0.0.1",
+                "GATEWAY_PORT": str(port),
+                "IOT_MTLS_ENABLED": "0",
+                "SFTP_ENABLED": "0",
+            },
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_until_ready(url, emulator, Path(directory, "log"))
+            yield url
+        finally:
+            emulator.terminate()
+            try:
+                emulator.wait(10)
+            except subprocess.TimeoutExpired:
+                emulator.kill()
+
+
+def _wait_until_ready(url: str, emulator: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up and emulator.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/_ministack/ready", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            pass
+        time.sleep(0.05)
+    pytest.fail(f"the emulator did not start:\n{log.read_text()}")
+
+
+@dataclass
+class Cloud:
+    dynamodb: Any
+    sns: Any
+    sqs: Any
+    settings: Settings
+    queue_url: str
+    environment: dict[str, str]
+
+    def processor(self) -> Processor:
+        return Processor(self.dynamodb, self.sns, self.settings, Retries(sleep=Clock().sleep))
+
+    def items(self, table: str) -> list[dict[str, Any]]:
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+        return [plain(item) for page in pages for item in page["Items"]]
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        found = []
+        while True:
+            answer = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
+            for message in answer.get("Messages", []):
+                found.append(json.loads(json.loads(message["Body"])["Message"]))
+                self.sqs.delete_message(
+                    QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"]
+                )
+            if not answer.get("Messages"):
+                return found
+
+
+@pytest.fixture
+def cloud(endpoint: str) -> Cloud:
+    def client(service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=endpoint,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    suffix = uuid.uuid4().hex[:8]
+    dynamodb, sns, sqs = client("dynamodb"), client("sns"), client("sqs")
+    series, state = f"iot-sensor-metrics-{suffix}", f"iot-device-state-{suffix}"
+    for table, keys in ((series, ("deviceId", "timestamp")), (state, ("deviceId",))):
+        dynamodb.create_table(
+            TableName=table,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": "S" if name == "deviceId" else "N"}
+                for name in keys
+            ],
+            KeySchema=[
+                {"AttributeName": name, "KeyType": kind}
+                for name, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+            ],
+        )
+    topic = sns.create_topic(Name=f"iot-pipeline-dlq-{suffix}")["TopicArn"]
+    queue = sqs.create_queue(QueueName=f"iot-pipeline-dlq-{suffix}")["QueueUrl"]
+    queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn["Attributes"]["QueueArn"])
+    return Cloud(
+        dynamodb,
+        sns,
+        sqs,
+        Settings(state, series, RETENTION, topic),
+        queue,
+        {
+            **CREDENTIALS,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": endpoint,
+            "DEVICE_STATE_TABLE_NAME": state,
+            "TIME_SERIES_TABLE_NAME": series,
+            "TIME_SERIES_RETENTION_SECONDS": str(RETENTION),
+            "DLQ_TOPIC_ARN": topic,
+            "POWERTOOLS_METRICS_NAMESPACE": "IotPipeline",
+        },
+    )
+
+
+def test_the_handler_stores_a_batch_and_publishes_the_rest(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in cloud.environment.items():
+        monkeypatch.setenv(name, value)
+    handler._processor.cache_clear()
+    sent = [*readings_of("d1", range(60)), ("d2", b"\xff\x00"), *readings_of("d2", [0.1, "a"])]
+    try:
+        # Twice: Lambda delivers at least once.
+        for _ in range(2):
+            assert handler.handler(event_of(*sent), CONTEXT) == {"batchItemFailures": []}
+    finally:
+        handler._processor.cache_clear()
+    assert len(cloud.items(cloud.settings.time_series_table)) == 62
+    state = {item["deviceId"]: item for item in cloud.items(cloud.settings.device_state_table)}
+    assert state["d1"]["reading"] == {"timestamp": NOW + 59, "value": 59}
+    assert state["d2"]["reading"] == {"timestamp": NOW + 1, "value": "a"}
+    letters = cloud.dead_letters()
+    assert [letter["reason"] for letter in letters] == ["not-utf8"] * 2
+    assert payload_of(letters[0]) == b"\xff\x00"
+
+
+def test_late_data_never_overwrites_the_state_in_any_order(cloud: Cloud) -> None:
+    sent = [("d1", {"timestamp": NOW + offset // 2, "value": offset}) for offset in range(6)]
+    states = []
+    for device, order in (("up", sent), ("down", sent[::-1]), ("mixed", sent[::2] + sent[1::2])):
+        for _, payload in order:
+            records = records_of((device, payload))
+            assert cloud.processor().process(records, Clock().remaining_ms).retry_from is None
+        [state] = [
+            plain(item)
+            for item in cloud.dynamodb.scan(TableName=cloud.settings.device_state_table)["Items"]
+            if item["deviceId"]["S"] == device
+        ]
+        states.append((state["timestamp"], state["reading"]))
+    assert states[0] == states[1] == states[2]
+    assert int(states[0][0]) == NOW + 2
+
+
+def test_readings_of_one_millisecond_survive_and_are_found_by_milliseconds(cloud: Cloud) -> None:
+    sent = [("d1", {"timestamp": NOW + ms, "value": v}) for ms in range(4) for v in range(3)]
+    cloud.processor().process(records_of(*sent, *sent), Clock().remaining_ms)
+    table = boto3.resource(
+        "dynamodb",
+        endpoint_url=cloud.environment["AWS_ENDPOINT_URL"],
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    ).Table(cloud.settings.time_series_table)
+    found = table.query(
+        KeyConditionExpression=Key("deviceId").eq("d1") & Key("timestamp").between(NOW + 1, NOW + 3)
+    )["Items"]
+    assert [int(item["timestamp"]) for item in found] == [NOW + 1] * 3 + [NOW + 2] * 3
+    assert {item["reading"]["value"] for item in found} == {0, 1, 2}
+
+
+def test_what_the_code_accepts_the_table_accepts(cloud: Cloud) -> None:
+    sent = [
+        # Not the last bytes: the size of a number is documented only approximately.
+        ("d1", payload_of_item_size(409_500)),
+        ("d1", nested(31)),
+        (
+            "d1",
+            b'{"timestamp": 1700000000000, "value": 9.9999999999999999999999999999999999999e125}',
+        ),
+        ("d1", b'{"timestamp": 1700000000000, "value": -1e-130}'),
+        ("d1", {"timestamp": NOW, "value": ["", {}, [], None, "\u0000", "Gr\u00fc\u00dfe"]}),
+    ]
+    outcome = cloud.processor().process(records_of(*sent), Clock().remaining_ms)
+    assert (outcome.stored, outcome.rejected, cloud.dead_letters()) == (5, {}, [])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        payload_of_item_size(409_600),
+        {"timestamp": NOW, "value": "deep"},
+        {"timestamp": NOW, "value": "39 digits"},
+    ],
+    ids=["409601 bytes", "33 levels", "39 digits"],
+)
+def test_what_the_code_rejects_the_table_refuses(cloud: Cloud, content: dict[str, Any]) -> None:
+    """The limits in the code are not tighter than the table's: one step beyond is refused."""
+    good, beyond = read({"timestamp": NOW, "value": "good"}), one_step_beyond(read(content))
+    writer = TimeSeriesWriter(
+        cloud.dynamodb, cloud.settings.time_series_table, Retries(sleep=Clock().sleep)
+    )
+    report = writer.store([good, beyond], Deadline(Clock().remaining_ms))
+    # The good one was in the same refused call.
+    assert list(report.refused) == [beyond.key]
+    assert report.failed == {}
+    [item] = cloud.items(cloud.settings.time_series_table)
+    assert item["reading"]["value"] == "good"
+
+
+def one_step_beyond(reading: Reading) -> Reading:
+    members: dict[str, AttributeValue] = dict(reading.content["M"])
+    if "text" in members:
+        members["text"] = {"S": members["text"]["S"] + "x"}
+    elif members["value"] == {"S": "deep"}:
+        value: AttributeValue = {"N": "1"}
+        for _ in range(31):
+            value = {"L": [value]}
+        members["value"] = value
+    else:
+        members["value"] = {"N": "1" * 39}
+    return replace(reading, content={"M": members})
+
+
+def test_a_missing_table_is_a_failure_and_not_a_rejection(cloud: Cloud) -> None:
+    records = records_of(*readings_of("d1", range(3)))
+    cloud.dynamodb.delete_table(TableName=cloud.settings.time_series_table)
+    outcome = cloud.processor().process(records, Clock().remaining_ms)
+    assert outcome.retry_from == records[0].sequence_number
+    assert outcome.errors == {"time series: ResourceNotFoundException": 3}
+    assert cloud.dead_letters() == []

@@ -1,0 +1,154 @@
+"""The Lambda entry point: its answer, its metrics, its logs, its settings."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+import handler
+import pytest
+from processor_settings import Settings
+
+from .aws_fakes import (
+    NOW,
+    SERIES,
+    SETTINGS,
+    FakeDynamoDB,
+    FakeSNS,
+    Fault,
+    always,
+    aws_error,
+    event_of,
+    processor_of,
+    readings_of,
+    sequence,
+)
+
+SECRET = "payload-must-not-be-logged"
+
+
+class Context:
+    function_name = "iot-stream-processor-test"
+    memory_limit_in_mb = 256
+    invoked_function_arn = "arn:aws:lambda:eu-central-1:111122223333:function:test"
+    aws_request_id = "request-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+CONTEXT = cast(Any, Context())
+
+
+@pytest.fixture
+def dynamodb(monkeypatch: pytest.MonkeyPatch) -> FakeDynamoDB:
+    fake = FakeDynamoDB()
+    use(monkeypatch, fake)
+    return fake
+
+
+def use(monkeypatch: pytest.MonkeyPatch, dynamodb: FakeDynamoDB) -> None:
+    monkeypatch.setattr(handler, "_processor", lambda: processor_of(dynamodb, FakeSNS()))
+
+
+def test_answers_with_no_failures_when_all_is_done(dynamodb: FakeDynamoDB) -> None:
+    event = event_of(*readings_of("d1", range(3)), ("d2", b"junk"))
+    assert handler.handler(event, CONTEXT) == {"batchItemFailures": []}
+    assert len(dynamodb.items(SERIES)) == 3
+
+
+def test_answers_with_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    throttled = always("batch_write_item", Fault(error=aws_error("ThrottlingException")))
+    use(monkeypatch, FakeDynamoDB(throttled))
+    event = event_of(("d1", b"junk"), *readings_of("d1", range(3)))
+    answer = handler.handler(event, CONTEXT)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": sequence(1)}]}
+
+
+def test_a_replayed_batch_can_ask_for_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    throttled = always("batch_write_item", Fault(error=aws_error("ThrottlingException")))
+    use(monkeypatch, FakeDynamoDB(throttled))
+    event = {**event_of(*readings_of("d1", range(3))), "raiseOnFailure": True}
+    with pytest.raises(handler.RecordsNotStored, match="3 of 3 records"):
+        handler.handler(event, CONTEXT)
+
+
+@pytest.mark.parametrize("event", [{}, {"Records": [{}]}, {"Records": [{"kinesis": {}}]}])
+def test_what_is_no_kinesis_batch_is_no_success(
+    dynamodb: FakeDynamoDB, event: dict[str, Any]
+) -> None:
+    with pytest.raises(KeyError):
+        handler.handler(event, CONTEXT)
+
+
+def test_counts_and_logs_without_payloads(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hot = always("put_item iot-device-state-test d9", Fault(error=aws_error("Oops", SECRET)))
+    use(monkeypatch, FakeDynamoDB(hot))
+    event = event_of(
+        ("d1", {"timestamp": NOW, "value": SECRET}),
+        ("d1", {"timestamp": NOW, "value": SECRET}),
+        ("d2", {"timestamp": NOW, "deviceId": SECRET}),
+        ("d3", f"not json {SECRET}".encode()),
+        ("d9", {"timestamp": NOW, "value": SECRET}),
+        ("d1", {"timestamp": NOW + 1, "value": 1}),
+    )
+    answer = handler.handler(event, CONTEXT)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": sequence(4)}]}
+    printed = capfd.readouterr()
+    assert SECRET not in printed.out + printed.err
+    [emf] = [json.loads(line) for line in printed.out.splitlines() if '"_aws"' in line]
+    assert {name: emf[name] for name in METRICS} == {
+        "RecordsStored": [3.0],
+        "RecordsRejected": [1.0],
+        "RecordsFailed": [2.0],
+        "DuplicateReadings": [1.0],
+        "ForgedDeviceId": [1.0],
+    }
+    assert emf["rejectedByReason"] == {"not-json": 1}
+    [declared] = emf["_aws"]["CloudWatchMetrics"]
+    assert declared["Namespace"] == "IotPipeline"
+    assert declared["Dimensions"] == [["service"]]
+
+
+METRICS = (
+    "RecordsStored",
+    "RecordsRejected",
+    "RecordsFailed",
+    "DuplicateReadings",
+    "ForgedDeviceId",
+)
+
+
+def test_metrics_of_a_quiet_batch_are_zero_not_missing(
+    dynamodb: FakeDynamoDB, capfd: pytest.CaptureFixture[str]
+) -> None:
+    handler.handler(event_of(*readings_of("d1", [1])), CONTEXT)
+    [emf] = [json.loads(line) for line in capfd.readouterr().out.splitlines() if '"_aws"' in line]
+    assert [emf[name] for name in METRICS] == [[1.0], [0.0], [0.0], [0.0], [0.0]]
+
+
+ENVIRONMENT = {
+    "DEVICE_STATE_TABLE_NAME": SETTINGS.device_state_table,
+    "TIME_SERIES_TABLE_NAME": SETTINGS.time_series_table,
+    "TIME_SERIES_RETENTION_SECONDS": str(SETTINGS.retention_seconds),
+    "DLQ_TOPIC_ARN": SETTINGS.dlq_topic_arn,
+    "POWERTOOLS_METRICS_NAMESPACE": "IotPipeline",
+}
+
+
+def test_settings_come_from_the_environment() -> None:
+    assert Settings.from_environment(ENVIRONMENT) == SETTINGS
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_a_missing_setting_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is not set"):
+        Settings.from_environment({**ENVIRONMENT, name: ""})
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "a year"])
+def test_a_retention_that_is_no_number_of_seconds_is_shown(value: str) -> None:
+    with pytest.raises(ValueError, match=f"{value!r}; give whole seconds"):
+        Settings.from_environment({**ENVIRONMENT, "TIME_SERIES_RETENTION_SECONDS": value})

@@ -1,0 +1,140 @@
+"""Random batches under random faults: every record is accounted for, by counting."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+from dead_letters import payload_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from .aws_fakes import (
+    NOW,
+    SERIES,
+    Clock,
+    FakeDynamoDB,
+    FakeSNS,
+    Fault,
+    aws_error,
+    by_device,
+    processor_of,
+    records_of,
+)
+
+DEVICES = ["d1", "d2", "d3"]
+READINGS = st.fixed_dictionaries(
+    {
+        # Few values, so that duplicates and readings of one millisecond are common.
+        "timestamp": st.sampled_from([NOW, NOW + 1, NOW + 2, NOW - 5000, NOW // 1000]),
+        "value": st.sampled_from([1, 1.5, "a", None]),
+    },
+    optional={"deviceId": st.sampled_from(DEVICES)},
+)
+GARBAGE = st.sampled_from([b"", b"\xff", b"[]", b"{}", b'{"timestamp": NaN}', b'{"timestamp": 1}'])
+SENT = st.lists(st.tuples(st.sampled_from(DEVICES), READINGS | GARBAGE), min_size=1, max_size=70)
+
+THROTTLED = aws_error("ThrottlingException")
+FAULTS: dict[str, list[Fault | None]] = {
+    "batch_write_item": [
+        None,
+        Fault(error=THROTTLED),
+        Fault(error=TimeoutError()),
+        Fault(error=TimeoutError(), after=True),
+        Fault(error=aws_error("ValidationException", "for no reason")),
+        Fault(leaves=lambda index: index % 2 == 0),
+        Fault(leaves=lambda index: index == 3),
+        Fault(leaves=lambda index: True),
+    ],
+    "put_item": [
+        None,
+        Fault(error=THROTTLED),
+        Fault(error=aws_error("AccessDeniedException")),
+        Fault(error=ConnectionError(), after=True),
+    ],
+    "publish_batch": [
+        None,
+        Fault(error=THROTTLED),
+        Fault(error=TimeoutError(), after=True),
+        Fault(leaves=lambda index: index % 3 == 1),
+        Fault(leaves=lambda index: True),
+    ],
+}
+
+
+class Trouble:
+    """A plan of faults that comes to an end; independent of the order of concurrent calls."""
+
+    def __init__(self, plan: list[int], clock: Clock) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._calls: Counter[str] = Counter()
+
+    def __call__(self, called: str) -> Fault | None:
+        number = self._calls[called]
+        self._calls[called] += 1
+        if number >= len(self._plan):
+            return None
+        drawn = self._plan[(number + zlib.crc32(called.encode())) % len(self._plan)]
+        if called == "batch_write_item" and drawn % 5 == 4:
+            self._clock.remaining -= 8_000
+        faults = FAULTS[called.split()[0]]
+        return faults[drawn % len(faults)]
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=200)
+@given(SENT, st.lists(st.integers(0, 1000), max_size=12), st.sampled_from([3_000, 25_000, 60_000]))
+def test_each_record_ends_stored_or_published_or_delivered_again(
+    sent: list[tuple[str, Any]], plan: list[int], timeout_ms: int
+) -> None:
+    clock = Clock()
+    trouble = Trouble(plan, clock)
+    dynamodb, sns = FakeDynamoDB(trouble), FakeSNS(trouble)
+    processor = processor_of(dynamodb, sns, clock)
+    records = records_of(*sent)
+    stored = rejected = 0
+    position = 0  # as Lambda does: deliver from the checkpoint until nothing is left
+    for _ in range(200):
+        clock.remaining = timeout_ms
+        outcome = processor.process(records[position:], clock.remaining_ms)
+        done = len(records) - outcome.failed
+        if outcome.retry_from is not None:
+            assert outcome.retry_from == records[done].sequence_number
+        assert outcome.stored + outcome.rejected.total() == done - position
+        for (device, payload), record in list(zip(sent, records, strict=True))[position:done]:
+            if isinstance(payload, bytes):
+                assert payload in published(sns, record.sequence_number)
+            else:
+                assert is_stored(dynamodb, device, payload)
+        stored += outcome.stored
+        rejected += outcome.rejected.total()
+        position = done
+        if position == len(records):
+            break
+    assert position == len(records), "made no progress after the trouble had ended"
+
+    garbage = [payload for _, payload in sent if isinstance(payload, bytes)]
+    assert (stored, rejected) == (len(sent) - len(garbage), len(garbage))
+    # Nothing but garbage was published, and each different reading is stored exactly once.
+    assert len(sns.reasons()) == len(garbage)
+    different = {(d, json.dumps(p, sort_keys=True)) for d, p in sent if isinstance(p, dict)}
+    series = by_device(dynamodb.items(SERIES))
+    assert sum(map(len, series.values())) == len(different)
+    for device, items in series.items():
+        newest = max(items, key=lambda item: Decimal(item["timestamp"]))
+        state = dynamodb.state(device)
+        assert (state["timestamp"], state["reading"]) == (newest["timestamp"], newest["reading"])
+
+
+def published(sns: FakeSNS, sequence_number: str) -> list[bytes | None]:
+    return [payload_of(m) for m in sns.messages if m["sequenceNumber"] == sequence_number]
+
+
+def is_stored(dynamodb: FakeDynamoDB, device: str, payload: dict[str, Any]) -> bool:
+    sent = json.loads(json.dumps(payload), parse_float=Decimal)
+    return any(
+        item["deviceId"] == device and item["reading"] == sent for item in dynamodb.items(SERIES)
+    )

@@ -1,0 +1,290 @@
+"""What a payload becomes, and for what reasons it is rejected."""
+
+from __future__ import annotations
+
+import json
+import math
+import string
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from dynamodb_values import attribute_value, number, number_size
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rejections import Reason, Rejected
+from table_writes import time_series_item
+from telemetry_reading import Reading, reading_of, sort_key_of
+
+from .aws_fakes import ARRIVAL, DAY, NOW, RETENTION, plain, records_of
+
+PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=150)
+
+
+def read(payload: object, device_id: str = "d1", arrival: float = ARRIVAL) -> Reading:
+    [record] = records_of((device_id, payload), arrival=arrival)
+    return reading_of(record, RETENTION)
+
+
+def timestamped(text: str) -> bytes:
+    return f'{{"timestamp": {NOW}, "value": {text}}}'.encode()
+
+
+def nested(levels: int) -> bytes:
+    """The innermost value lies `levels` below the attribute that holds the payload."""
+    return timestamped("[" * (levels - 1) + "1" + "]" * (levels - 1))
+
+
+def payload_of_item_size(size: int) -> dict[str, object]:
+    """A payload whose time-series item DynamoDB counts as `size` bytes, if the device is d1."""
+    full_length = 17  # bytes of a sort key, unless it ends in zeros, which DynamoDB trims
+    empty = read({"timestamp": NOW, "text": ""})
+    missing = size - (empty.stored_bytes - number_size(empty.sort_key) + full_length)
+    for filler in string.ascii_lowercase:
+        text = filler * missing
+        content, _ = attribute_value({"timestamp": Decimal(NOW), "text": text})
+        if number_size(sort_key_of(NOW, content)) == full_length:
+            return {"timestamp": NOW, "text": text}
+    raise AssertionError("every sort key ends in zeros")
+
+
+REJECTED: list[tuple[str, object, Reason]] = [
+    ("not UTF-8", b'{"timestamp": 1700000000000, "name": "\xff"}', Reason.NOT_UTF8),
+    ("empty", b"", Reason.NOT_JSON),
+    ("cut off", b'{"timestamp": 17', Reason.NOT_JSON),
+    ("two values", b"{} {}", Reason.NOT_JSON),
+    ("control character", timestamped('"\x01"'), Reason.NOT_JSON),
+    ("NaN", timestamped("NaN"), Reason.NOT_FINITE),
+    ("Infinity", timestamped("[Infinity]"), Reason.NOT_FINITE),
+    ("-Infinity as timestamp", b'{"timestamp": -Infinity}', Reason.NOT_FINITE),
+    ("array", [1], Reason.NOT_AN_OBJECT),
+    ("number", 1, Reason.NOT_AN_OBJECT),
+    ("null", None, Reason.NOT_AN_OBJECT),
+    ("member twice", b'{"timestamp": 1700000000000, "v": 1, "v": 2}', Reason.DUPLICATE_MEMBER),
+    ("inner member twice", timestamped('{"v": 1, "v": 1}'), Reason.DUPLICATE_MEMBER),
+    ("empty name", {"timestamp": NOW, "": 1}, Reason.EMPTY_NAME),
+    ("inner empty name", {"timestamp": NOW, "v": [{"": 1}]}, Reason.EMPTY_NAME),
+    ("no timestamp", {"time": NOW}, Reason.NO_TIMESTAMP),
+    ("timestamp as text", {"timestamp": str(NOW)}, Reason.TIMESTAMP_NOT_A_NUMBER),
+    ("timestamp true", {"timestamp": True}, Reason.TIMESTAMP_NOT_A_NUMBER),
+    ("timestamp null", {"timestamp": None}, Reason.TIMESTAMP_NOT_A_NUMBER),
+    ("clock ahead", {"timestamp": NOW + DAY * 1000 + 1}, Reason.TIMESTAMP_IN_THE_FUTURE),
+    ("absurd clock", b'{"timestamp": 1e125}', Reason.TIMESTAMP_IN_THE_FUTURE),
+    ("too old", {"timestamp": NOW - RETENTION * 1000 - 1}, Reason.TIMESTAMP_BEFORE_RETENTION),
+    ("zero", {"timestamp": 0}, Reason.TIMESTAMP_BEFORE_RETENTION),
+    ("negative", {"timestamp": -1e12}, Reason.TIMESTAMP_BEFORE_RETENTION),
+    ("39 digits", timestamped("1" * 39), Reason.NUMBER_OUT_OF_RANGE),
+    ("39 digits, fraction", timestamped("0." + "1" * 39), Reason.NUMBER_OUT_OF_RANGE),
+    ("5000 digits", timestamped("1" * 5000), Reason.NUMBER_OUT_OF_RANGE),
+    ("too big", timestamped("1e126"), Reason.NUMBER_OUT_OF_RANGE),
+    ("too small", timestamped("-1e-131"), Reason.NUMBER_OUT_OF_RANGE),
+    ("no exponent at all", timestamped("1e" + "9" * 30), Reason.NUMBER_OUT_OF_RANGE),
+    ("lone surrogate", timestamped('"\\ud800"'), Reason.LONE_SURROGATE),
+    ("lone surrogate in a name", timestamped('{"\\udc00": 1}'), Reason.LONE_SURROGATE),
+    ("33 levels", nested(33 - 1), Reason.TOO_DEEP),
+    ("100000 levels", nested(100_000), Reason.TOO_DEEP),
+    ("over 400 KB", {"timestamp": NOW, "text": "x" * 409_600}, Reason.TOO_LARGE),
+]
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [pytest.param(payload, reason, id=name) for name, payload, reason in REJECTED],
+)
+def test_rejects_what_can_never_be_stored(payload: object, reason: Reason) -> None:
+    with pytest.raises(Rejected) as caught:
+        read(payload)
+    assert caught.value.reason is reason
+    assert caught.value.detail.startswith(reason.sentence)
+    assert len(caught.value.detail) < 1000
+
+
+def test_every_reason_has_a_test_and_a_kebab_case_id() -> None:
+    assert {reason for _, _, reason in REJECTED} | {Reason.REFUSED_BY_TABLE} == set(Reason)
+    for reason in Reason:
+        assert reason.value == reason.value.lower().replace("_", "-").replace(" ", "-")
+
+
+@pytest.mark.parametrize(
+    ("payload", "milliseconds"),
+    [
+        ({"timestamp": NOW}, NOW),
+        ({"timestamp": NOW + 123}, NOW + 123),
+        ({"timestamp": ARRIVAL}, NOW),
+        ({"timestamp": ARRIVAL + 0.125}, NOW + 125),
+        ({"timestamp": NOW + 0.75}, NOW),
+        (b'{"timestamp": 1.7e12}', NOW),
+        (b'{"timestamp": 1700000000.0004}', NOW),
+        ({"timestamp": NOW + DAY * 1000}, NOW + DAY * 1000),
+        ({"timestamp": NOW - RETENTION * 1000}, NOW - RETENTION * 1000),
+    ],
+)
+def test_timestamps_are_seconds_or_milliseconds(payload: object, milliseconds: int) -> None:
+    reading = read(payload)
+    assert int(reading.sort_key) == milliseconds
+    assert reading.expires_at == milliseconds // 1000 + RETENTION
+
+
+def test_1e11_is_where_milliseconds_begin() -> None:
+    in_1973 = 100_000_000
+    assert int(read({"timestamp": 10**11}, arrival=in_1973).sort_key) == 10**11
+    assert int(read({"timestamp": in_1973}, arrival=in_1973).sort_key) == 10**11
+    with pytest.raises(Rejected, match="24 hours after"):
+        read({"timestamp": 10**11 - 1}, arrival=in_1973)
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("0.1", "0.1"),
+        ("0.30000000000000004", "0.30000000000000004"),
+        ("12345678901234567890.123456789012345678", "12345678901234567890.123456789012345678"),
+        ("1" * 38, "1" * 38),
+        ("1" + "0" * 60, "1E+60"),
+        ("-9.9999999999999999999999999999999999999e125",) * 2,
+        ("1e-130", "1E-130"),
+        ("-0.0", "0"),
+        ("0e500", "0"),
+    ],
+)
+def test_numbers_are_stored_exactly(text: str, stored: str) -> None:
+    value = read(timestamped(text)).content["M"]["value"]
+    assert value == {"N": stored} or Decimal(value["N"]) == Decimal(stored)
+    assert Decimal(value["N"]) == Decimal(text)
+
+
+def test_every_json_type_survives() -> None:
+    payload = {
+        "timestamp": NOW,
+        "text": "Grüße \U0001f680\u0000",
+        "empty": "",
+        "yes": True,
+        "no": False,
+        "nothing": None,
+        "list": [1, [], {}, "a", [None]],
+        "map": {"inner": {"value": -2.5}},
+    }
+    item = plain(time_series_item(read(payload)))
+    assert item["reading"] == json.loads(json.dumps(payload), parse_float=Decimal)
+
+
+def test_members_of_the_payload_cannot_overwrite_the_items_own_attributes() -> None:
+    reading = read({"timestamp": NOW, "ttl": 1, "deviceId": "someone-else", "reading": 2})
+    item = plain(time_series_item(reading))
+    assert set(item) == {"deviceId", "timestamp", "ttl", "reading"}
+    assert item["deviceId"] == "d1"
+    assert item["ttl"] == ARRIVAL + RETENTION
+    assert item["reading"]["ttl"] == 1
+    assert item["reading"]["deviceId"] == "someone-else"
+
+
+@pytest.mark.parametrize(
+    ("members", "forged"),
+    [({}, False), ({"deviceId": "d1"}, False), ({"deviceId": "d2"}, True), ({"deviceId": 1}, True)],
+)
+def test_a_claimed_device_id_is_compared_with_the_partition_key(
+    members: dict[str, Any], forged: bool
+) -> None:
+    assert read({"timestamp": NOW, **members}).forged_device_id is forged
+
+
+def test_32_levels_are_accepted() -> None:
+    assert read(nested(31)).content["M"]["value"]["L"]
+
+
+def test_an_item_of_exactly_400_kb_is_accepted() -> None:
+    assert read(payload_of_item_size(409_600)).stored_bytes == 409_600
+    with pytest.raises(Rejected, match="409601 bytes"):
+        read(payload_of_item_size(409_601))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (timestamped("1"), timestamped("1.0")),
+        (timestamped("1"), timestamped("10e-1")),
+        (timestamped("0"), timestamped("-0.0")),
+        (timestamped('"\u00e9"'), timestamped('"\\u00e9"')),
+        (b'{"timestamp": 1700000000000, "a": 1, "b": {"c": 2, "d": 3}}',) * 2,
+        (
+            b'{"timestamp": 1700000000000, "a": 1, "b": {"c": 2, "d": 3}}',
+            b'{ "b": {"d": 3, "c": 2}, "timestamp": 1.7e12, "a": 1}',
+        ),
+    ],
+)
+def test_one_reading_in_two_spellings_has_one_key(one: bytes, other: bytes) -> None:
+    assert read(one).key == read(other).key
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (timestamped("1"), timestamped("2")),
+        (timestamped("1"), timestamped('"1"')),
+        (timestamped("1"), timestamped("true")),
+        (timestamped("[1, 2]"), timestamped("[2, 1]")),
+        (timestamped("null"), timestamped("false")),
+        (b'{"timestamp": 1700000000000.25}', b'{"timestamp": 1700000000000.5}'),
+        (b'{"timestamp": 1700000000000}', b'{"timestamp": 1700000000}'),
+    ],
+)
+def test_two_readings_of_one_millisecond_have_two_keys(one: bytes, other: bytes) -> None:
+    assert int(read(one).sort_key) == int(read(other).sort_key) == NOW
+    assert read(one).key != read(other).key
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False, min_value=-1e100, max_value=1e100).filter(
+        lambda value: value == 0 or abs(value) > 1e-100
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text("abc\u00e9", min_size=1, max_size=3), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@PROPERTY
+@given(JSON_VALUES, st.randoms(use_true_random=False))
+def test_the_key_does_not_depend_on_the_order_of_members(value: object, shuffle: Any) -> None:
+    def shuffled(value: object) -> object:
+        if isinstance(value, list):
+            return [shuffled(member) for member in value]
+        if isinstance(value, dict):
+            names = list(value)
+            shuffle.shuffle(names)
+            return {name: shuffled(value[name]) for name in names}
+        return value
+
+    one = read({"timestamp": NOW, "value": value})
+    other = read(shuffled({"timestamp": NOW, "value": value}))
+    assert one.key == other.key
+    # DynamoDB's 38 digits, never a whole number, and a float still knows the millisecond.
+    assert len(one.sort_key.as_tuple().digits) <= 38
+    assert NOW < one.sort_key < NOW + Decimal("0.9")
+    assert math.floor(float(one.sort_key)) == NOW
+
+
+@PROPERTY
+@given(JSON_VALUES)
+def test_what_is_stored_equals_what_was_sent(value: object) -> None:
+    reading = read({"timestamp": NOW, "value": value})
+    sent = json.loads(json.dumps(value), parse_float=Decimal)
+    assert plain(time_series_item(reading))["reading"]["value"] == sent
+    # table_writes.MAX_STORED_BYTES_PER_CALL relies on this factor.
+    wire = len(json.dumps(time_series_item(reading)))
+    assert wire <= 11 * reading.stored_bytes
+
+
+@PROPERTY
+@given(
+    st.decimals(allow_nan=False, allow_infinity=False, places=20, min_value=-1e15, max_value=1e15)
+)
+def test_a_number_has_one_form_however_it_is_spelled(value: Decimal) -> None:
+    spellings = {number(text) for text in (str(value), f"{value:e}", f"{value:.30f}")}
+    assert len({str(attribute_value(spelling)) for spelling in spellings}) == 1
