@@ -21,13 +21,24 @@ from iot_constructs.environment import data_removal_policy
 _SHARED_KEY_ID = "IotConstructsKey"
 
 
-def key_for(scope: Construct, given: kms.IKey | None) -> kms.IKey:
-    """The key that was given, or the one that all constructs of the stack share, made on first use."""
+def key_for(
+    scope: Construct, given: kms.IKey | None, data_policy: cdk.RemovalPolicy | None = None
+) -> kms.IKey:
+    """The key that was given, or the one that all constructs of the stack share, made on first use.
+
+    Args:
+        scope: the construct that needs a key.
+        given: the user's key, which wins.
+        data_policy: what becomes of the data under the key; where data is kept, so is the key that reads it.
+    """
     if given is not None:
         return given
     stack = cdk.Stack.of(scope)
-    shared = stack.node.try_find_child(_SHARED_KEY_ID)
-    return shared if isinstance(shared, kms.Key) else _create_shared_key(stack)
+    found = stack.node.try_find_child(_SHARED_KEY_ID)
+    shared = found if isinstance(found, kms.Key) else _create_shared_key(stack)
+    if data_policy not in (None, cdk.RemovalPolicy.DESTROY):
+        shared.apply_removal_policy(data_policy)
+    return shared
 
 
 def allow_service(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import aws_cdk as cdk
-from constructs import Construct, IConstruct
+from constructs import Construct
 
 from iot_constructs import _defaults as defaults
+from iot_constructs._taken_names import take_name
 from iot_constructs._validate import is_token
 from iot_constructs.environment import EnvironmentSuffix
 
@@ -60,9 +60,6 @@ LOG_GROUP = NameRule("log group", 1, 512, r"a-zA-Z0-9_/.#-", "FACTS 11")
 ALARM = NameRule("CloudWatch alarm", 1, 255, r"a-zA-Z0-9_.-", "FACTS 11")
 DASHBOARD = NameRule("CloudWatch dashboard", 1, 255, r"a-zA-Z0-9_-", "PutDashboard API")
 
-# Names taken so far, per app. Two resources of one type with one name fail at deploy, after half of the stack exists.
-_TAKEN: WeakKeyDictionary[IConstruct, dict[tuple[str, str, str, str], str]] = WeakKeyDictionary()
-
 
 def physical_name(scope: Construct, rule: NameRule, stem: str, suffix: EnvironmentSuffix) -> str:
     """``stem-suffix``, checked against AWS's rule and against every other name in the app.
@@ -74,7 +71,7 @@ def physical_name(scope: Construct, rule: NameRule, stem: str, suffix: Environme
     ending = suffix.value if rule.separator == "-" else suffix.value.replace("-", rule.separator)
     name = f"{stem}{rule.separator}{ending}"
     rule.check(name, len(name), stem, suffix)
-    _take(scope, rule, name)
+    take_name(scope, rule.resource, name)
     return name
 
 
@@ -93,7 +90,7 @@ def bucket_name(scope: Construct, stem: str, suffix: EnvironmentSuffix) -> str:
         raise ValueError(
             f"S3 bucket name stem {stem!r} does not begin with a letter or digit ({BUCKET.source})"
         )
-    _take(scope, BUCKET, name)
+    take_name(scope, BUCKET.resource, name)
     return name
 
 
@@ -115,21 +112,3 @@ def _check_stem(rule: NameRule, stem: str) -> None:
         raise ValueError(
             f"{rule.resource} name stem {stem!r} is a token and cannot be checked; pass a literal string"
         )
-
-
-def _take(scope: Construct, rule: NameRule, name: str) -> None:
-    stack = cdk.Stack.of(scope)
-    place = (rule.resource, _known(stack.account), _known(stack.region), name)
-    taken = _TAKEN.setdefault(scope.node.root, {})
-    path = scope.node.path
-    if place in taken:
-        raise ValueError(
-            f"{rule.resource} name {name!r} is used by {taken[place]!r} and by {path!r}; "
-            "give one of them another name stem or environment suffix"
-        )
-    taken[place] = path
-
-
-def _known(value: str) -> str:
-    """Account and region, with all tokens alike: two environment-agnostic stacks may well land in one account."""
-    return "?" if is_token(value) else value

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import aws_cdk as cdk
+import jsii
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
@@ -59,7 +62,7 @@ class DeviceTable(Construct):
             else policy != cdk.RemovalPolicy.DESTROY
         )
         suffix = EnvironmentSuffix.of(self, environment_suffix)
-        table_key = key_for(self, key)
+        table_key = key_for(self, key, policy)
         self.table = dynamodb.TableV2(
             self,
             "Table",
@@ -126,21 +129,38 @@ def _render_replica_without_region(
     resource = table.node.default_child
     if not isinstance(resource, dynamodb.CfnGlobalTable):
         raise TypeError("TableV2 of this aws-cdk-lib is not an AWS::DynamoDB::GlobalTable")
-    tags = cdk.TagManager.of(table)
-    # Names as in the construct tree: CDK turns them into CloudFormation's when it has resolved the token, which it
-    # does after the tags are complete.
     resource.replicas = [
-        cdk.Token.as_any(
-            {
-                "region": cdk.Aws.REGION,
-                "contributorInsightsSpecification": {"enabled": True, "mode": "THROTTLED_KEYS"},
-                "deletionProtectionEnabled": protected,
-                "pointInTimeRecoverySpecification": {
-                    "pointInTimeRecoveryEnabled": True,
-                    "recoveryPeriodInDays": recovery_period_in_days,
+        cdk.Lazy.any(
+            _Replica(
+                table,
+                {
+                    "region": cdk.Aws.REGION,
+                    "contributorInsightsSpecification": {"enabled": True, "mode": "THROTTLED_KEYS"},
+                    "deletionProtectionEnabled": protected,
+                    "pointInTimeRecoverySpecification": {
+                        "pointInTimeRecoveryEnabled": True,
+                        "recoveryPeriodInDays": recovery_period_in_days,
+                    },
+                    "sseSpecification": {"kmsMasterKeyId": key.key_arn},
                 },
-                "sseSpecification": {"kmsMasterKeyId": key.key_arn},
-                "tags": tags.rendered_tags if tags is not None else None,
-            }
+            )
         )
     ]
+
+
+@jsii.implements(cdk.IStableAnyProducer)
+class _Replica:
+    """The replica as it is at synth, when tags and grants to other accounts are complete."""
+
+    def __init__(self, table: dynamodb.TableV2, settings: dict[str, Any]) -> None:
+        self._table = table
+        self._settings = settings
+
+    def produce(self) -> dict[str, Any]:
+        tags = cdk.TagManager.of(self._table)
+        policy = self._table.resource_policy
+        return {
+            **self._settings,
+            "tags": tags.rendered_tags if tags is not None else None,
+            "resourcePolicy": {"policyDocument": policy} if policy is not None else None,
+        }

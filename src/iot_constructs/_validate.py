@@ -21,11 +21,15 @@ def is_token(value: object) -> bool:
     return bool(cdk.Token.is_unresolved(value))
 
 
-def check_whole_number(name: str, value: float, low: int, high: int, source: str) -> None:
+def check_whole_number(name: str, value: object, low: int, high: int, source: str) -> None:
     """Raise ValueError unless ``value`` is a token or a whole number in ``low..high``."""
     if is_token(value):
         return
-    if isinstance(value, bool) or value != int(value) or not low <= value <= high:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        whole = value % 1 == 0 and low <= value <= high
+    else:
+        whole = False
+    if not whole:
         raise ValueError(f"{name}={value!r} is not a whole number from {low} to {high} ({source})")
 
 

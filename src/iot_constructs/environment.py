@@ -14,6 +14,7 @@ import aws_cdk as cdk
 from constructs import Construct, IConstruct
 
 from iot_constructs import _defaults as defaults
+from iot_constructs._taken_names import take_name
 
 _LEGAL = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _EPHEMERAL = re.compile(rf"({'|'.join(defaults.EPHEMERAL_WORDS)})[0-9]*(-.*)?")
@@ -169,6 +170,7 @@ class SuffixedStack(cdk.Stack):
         self._environment_suffix = suffix
         self._ephemeral = is_ephemeral
         suffix.attach_to(self)
+        take_name(self, "stack", self.stack_name)
         self._tag_everything(project if project is not None else id)
 
     @property
@@ -226,7 +228,8 @@ def _in_ephemeral_stack(scope: Construct) -> bool:
 
 def _stack_name(scope: Construct, id: str, suffix: EnvironmentSuffix) -> str:
     """``stage-id-suffix``; CDK's own default has no suffix, so two environments of one app would be one stack."""
-    stage = cdk.Stage.of(scope)
+    # Stage.of() a stage is the stage above it.
+    stage = scope if isinstance(scope, cdk.Stage) else cdk.Stage.of(scope)
     stage_name = stage.stage_name if stage is not None else ""
     words = [word for word in (stage_name, id) if word]
     if not id.lower().endswith(f"-{suffix.value}"):

@@ -13,8 +13,16 @@ from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._alarms import MAXIMUM, SUM, create_alarm, period
 from iot_constructs._encryption import key_for
-from iot_constructs._validate import check_alone, check_duration, check_whole_number, seconds_of
+from iot_constructs._validate import (
+    check_alone,
+    check_duration,
+    check_whole_number,
+    is_token,
+    seconds_of,
+)
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
+
+SHORTEST_RETENTION_SECONDS = defaults.STREAM_MINIMUM_RETENTION_HOURS * 3600  # what any stream has
 
 
 class MonitoredStream(Construct):
@@ -108,6 +116,7 @@ class MonitoredStream(Construct):
         removal_policy: cdk.RemovalPolicy | None,
     ) -> kinesis.Stream:
         on_demand = shard_count is None
+        policy = data_removal_policy(self, removal_policy)
         aws_managed = encryption == kinesis.StreamEncryption.MANAGED
         return kinesis.Stream(
             self,
@@ -124,16 +133,18 @@ class MonitoredStream(Construct):
             shard_count=shard_count,
             retention_period=self.retention_period,
             encryption=encryption if aws_managed else kinesis.StreamEncryption.KMS,
-            encryption_key=None if aws_managed else key_for(self, key),
-            removal_policy=data_removal_policy(self, removal_policy),
+            encryption_key=None if aws_managed else key_for(self, key, policy),
+            removal_policy=policy,
         )
 
     def _create_iterator_age_alarm(self, threshold: cdk.Duration | None) -> cloudwatch.Alarm:
-        milliseconds = (
-            threshold.to_milliseconds()
-            if threshold is not None
-            else retention_seconds(self) * 1000 * defaults.ITERATOR_AGE_SHARE_OF_RETENTION
-        )
+        if threshold is None:
+            known = known_retention_seconds(self)
+            retention = known if known is not None else SHORTEST_RETENTION_SECONDS
+            milliseconds = retention * 1000 * defaults.ITERATOR_AGE_SHARE_OF_RETENTION
+        else:
+            milliseconds = threshold.to_milliseconds()
+        behind = "too far" if is_token(milliseconds) else f"{milliseconds / 3_600_000:g} h"
         return create_alarm(
             self,
             "IteratorAgeAlarm",
@@ -141,7 +152,7 @@ class MonitoredStream(Construct):
             suffix=self._suffix,
             metric=self.metric_iterator_age(),
             threshold=milliseconds,
-            what=f"A consumer of the stream is {milliseconds / 3_600_000:g} h behind.",
+            what=f"A consumer of the stream is {behind} behind.",
             cost="What it has not read when retention ends is lost.",
             first="see whether the processor fails or is throttled; raise its parallelization_factor, "
             "or the stream's retention to gain time.",
@@ -215,10 +226,9 @@ class MonitoredStream(Construct):
         )
 
 
-def retention_seconds(stream: MonitoredStream) -> float:
-    """The retention, or the shortest that Kinesis gives where it is not known."""
-    known = seconds_of(stream.retention_period) if stream.retention_period is not None else None
-    return known if known is not None else defaults.STREAM_MINIMUM_RETENTION_HOURS * 3600
+def known_retention_seconds(stream: MonitoredStream) -> float | None:
+    """The retention, where it is known: not that of an existing stream, nor one that is a token."""
+    return seconds_of(stream.retention_period) if stream.retention_period is not None else None
 
 
 def _retention(

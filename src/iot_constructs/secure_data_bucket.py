@@ -76,6 +76,7 @@ class SecureDataBucket(Construct):
         _check_encryption(encryption, encryption_key)
         suffix = EnvironmentSuffix.of(self, environment_suffix)
         policy = data_removal_policy(self, removal_policy)
+        name = naming.bucket_name(self, bucket_name, suffix)
 
         # Below here only: log delivery by bucket policy, whatever the app's flags. The older way is an ACL, which a
         # bucket with enforced ownership refuses.
@@ -86,7 +87,7 @@ class SecureDataBucket(Construct):
             else self._create_access_logs_bucket(bucket_name, suffix, policy)
         )
         self.bucket = self._create_bucket(
-            naming.bucket_name(self, bucket_name, suffix),
+            name,
             encryption if encryption is not None else s3.BucketEncryption.KMS,
             encryption_key,
             policy=policy,
@@ -128,7 +129,7 @@ class SecureDataBucket(Construct):
             "Bucket",
             bucket_name=name,
             encryption=encryption,
-            encryption_key=key_for(self, encryption_key) if under_key else None,
+            encryption_key=key_for(self, encryption_key, policy) if under_key else None,
             policy=policy,
             versioned=versioned if versioned is not None else defaults.BUCKET_VERSIONED,
             server_access_logs_bucket=self.access_logs_bucket,

@@ -16,7 +16,7 @@ from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._alarms import MAXIMUM, create_alarm, period
 from iot_constructs._encryption import allow_logs, key_for
-from iot_constructs._validate import check_duration, check_whole_number, seconds_of
+from iot_constructs._validate import check_duration, check_whole_number, is_token, seconds_of
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 from iot_constructs.monitored_stream import MonitoredStream
 from iot_constructs.secure_data_bucket import SecureDataBucket
@@ -107,7 +107,7 @@ class StreamArchive(Construct):
         name = naming.physical_name(self, naming.DELIVERY_STREAM, archive_name, self._suffix)
         policy = data_removal_policy(self, removal_policy)
         self.log_group = self._create_log_group(
-            name, key_for(self, encryption_key), log_retention, policy
+            name, key_for(self, encryption_key, policy), log_retention, policy
         )
         self.delivery_stream = self._create_delivery_stream(name, stream, bucket, interval, size)
         self._apply_to_log_streams(policy)
@@ -175,6 +175,7 @@ class StreamArchive(Construct):
                 child.apply_removal_policy(policy)
 
     def _create_freshness_alarm(self, prefix: str, name: str, seconds: float) -> cloudwatch.Alarm:
+        age = "too" if is_token(seconds) else f"{seconds:g} s"
         return create_alarm(
             self,
             "FreshnessAlarm",
@@ -182,7 +183,7 @@ class StreamArchive(Construct):
             suffix=self._suffix,
             metric=self.metric_data_freshness(),
             threshold=seconds,
-            what=f"The oldest record that is not yet in the archive is {seconds:g} s old.",
+            what=f"The oldest record that is not yet in the archive is {age} old.",
             cost="What Firehose has not read when the stream's retention ends is missing from the archive.",
             first=f"read the log group {_LOG_GROUP_PREFIX}{name}; look for access denied on bucket or key.",
         )
@@ -217,7 +218,9 @@ def _freshness_seconds(interval: cdk.Duration, requested: cdk.Duration | None) -
     """The alarm's threshold, above the buffering interval: a buffer that fills for its time is no incident."""
     buffered = seconds_of(interval)
     if requested is not None:
-        age = requested.to_seconds()
+        age = seconds_of(requested)
+        if age is None:
+            return requested.to_seconds()
         if buffered is not None and age <= buffered:
             raise ValueError(
                 f"freshness_threshold of {age:g} s is not above the buffering interval of {buffered:g} s, so the alarm "

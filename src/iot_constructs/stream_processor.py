@@ -25,7 +25,11 @@ from iot_constructs._dead_letters import check_standard_topic, create_dead_lette
 from iot_constructs._encryption import allow_logs, key_for
 from iot_constructs._validate import check_alone, check_duration, check_whole_number, seconds_of
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
-from iot_constructs.monitored_stream import MonitoredStream, retention_seconds
+from iot_constructs.monitored_stream import (
+    SHORTEST_RETENTION_SECONDS,
+    MonitoredStream,
+    known_retention_seconds,
+)
 from iot_constructs.secure_data_bucket import SecureDataBucket
 
 
@@ -122,8 +126,8 @@ class StreamProcessor(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._suffix = EnvironmentSuffix.of(self, environment_suffix)
-        self._key = key_for(self, encryption_key)
         self._policy = data_removal_policy(self, removal_policy)
+        self._key = key_for(self, encryption_key, self._policy)
 
         self.dlq_topic, self.dlq_queue = self._resolve_dead_letters(dlq_topic, dlq_name)
         physical_name = naming.physical_name(self, naming.FUNCTION, function_name, self._suffix)
@@ -429,15 +433,11 @@ def _record_age(
     stream: MonitoredStream | kinesis.IStream, requested: cdk.Duration | None
 ) -> cdk.Duration:
     """The age at which a record is given up: always before the stream drops it, so that it can be redriven."""
-    known = isinstance(stream, MonitoredStream) and stream.retention_period is not None
-    retention = (
-        retention_seconds(stream)
-        if isinstance(stream, MonitoredStream)
-        else defaults.STREAM_MINIMUM_RETENTION_HOURS * 3600
-    )
+    known = known_retention_seconds(stream) if isinstance(stream, MonitoredStream) else None
     if requested is None:
-        share = int(retention * defaults.RECORD_AGE_SHARE_OF_RETENTION)
-        return cdk.Duration.seconds(min(share, defaults.LONGEST_RECORD_AGE_SECONDS))
+        retention = known if known is not None else SHORTEST_RETENTION_SECONDS
+        age = int(retention * defaults.RECORD_AGE_SHARE_OF_RETENTION)
+        return cdk.Duration.seconds(min(age, defaults.LONGEST_RECORD_AGE_SECONDS))
     check_duration(
         "max_record_age",
         requested,
@@ -445,10 +445,10 @@ def _record_age(
         defaults.LONGEST_RECORD_AGE_SECONDS,
         "FACTS 3",
     )
-    age = seconds_of(requested)
-    if known and age is not None and age >= retention:
+    seconds = seconds_of(requested)
+    if known is not None and seconds is not None and seconds >= known:
         raise ValueError(
-            f"max_record_age of {age:g} s is not below the stream's retention of {retention:g} s: a record would be "
-            "dropped before it is sent to the DLQ; shorten max_record_age or raise the stream's retention_period"
+            f"max_record_age of {seconds:g} s is not below the stream's retention of {known:g} s: a record would "
+            "be dropped before it is sent to the DLQ; shorten max_record_age or raise the stream's retention_period"
         )
     return requested
