@@ -8,6 +8,7 @@ from typing import Final
 import aws_cdk as cdk
 from constructs import IConstruct
 
+FAILED_BATCHES_NOT_ANNOUNCED: Final = "iot-constructs:failedBatchesNotAnnounced"
 KEY_POLICY_NOT_CHANGED: Final = "iot-constructs:keyPolicyNotChanged"
 TOPIC_POLICY_NOT_CHANGED: Final = "iot-constructs:topicPolicyNotChanged"
 

@@ -8,15 +8,19 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._auto_delete import keep_no_logs_of_auto_delete
-from iot_constructs._encryption import key_for
+from iot_constructs._dead_letters import check_standard_topic
+from iot_constructs._encryption import allow_service, key_for
 from iot_constructs._validate import check_not_switched_off
+from iot_constructs._warnings import TOPIC_POLICY_NOT_CHANGED, warn
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 
+_S3 = "s3.amazonaws.com"
 _UNDER_A_KEY = (s3.BucketEncryption.KMS, s3.BucketEncryption.DSSE)
 _LOGS_BY_POLICY = "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy"
 
@@ -78,6 +82,7 @@ class SecureDataBucket(Construct):
         policy = data_removal_policy(self, removal_policy)
         name = naming.bucket_name(self, bucket_name, suffix)
 
+        self._announcements: list[s3.CfnBucket.TopicConfigurationProperty] = []
         # Below here only: log delivery by bucket policy, whatever the app's flags. The older way is an ACL, which a
         # bucket with enforced ownership refuses.
         self.node.set_context(_LOGS_BY_POLICY, True)
@@ -188,6 +193,59 @@ class SecureDataBucket(Construct):
     def bucket_arn(self) -> str:
         """The ARN."""
         return self.bucket.bucket_arn
+
+    def announce_new_objects(self, topic: sns.ITopic, *, prefix: str) -> None:
+        """Have S3 publish a message to a standard topic for every new object under ``prefix``.
+
+        The topic's policy and its key let S3 do so, for this account only. S3 checks that when the bucket is made
+        and publishes one test message (``s3:TestEvent``) in doing so
+        (AmazonS3/latest/userguide/how-to-enable-disable-notification-intro.html).
+
+        Raises:
+            ValueError: the topic is FIFO.
+        """
+        check_standard_topic("topic", topic)
+        if topic.master_key is not None:
+            allow_service(self, topic.master_key, _S3)
+        allowed = topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AllowBucketToPublish",
+                principals=[iam.ServicePrincipal(_S3)],
+                actions=["sns:Publish"],
+                resources=[topic.topic_arn],
+                # Not the bucket's ARN: the bucket waits for this policy, so the policy cannot wait for the bucket.
+                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+            )
+        )
+        if not allowed.statement_added:
+            warn(
+                self,
+                TOPIC_POLICY_NOT_CHANGED,
+                f"the policy of the imported topic cannot be changed here: see that it allows {_S3} sns:Publish",
+            )
+        elif allowed.policy_dependable is not None:
+            self.bucket.node.add_dependency(allowed.policy_dependable)
+        self._announce(topic, prefix)
+
+    def _announce(self, topic: sns.ITopic, prefix: str) -> None:
+        # Said in the bucket itself: CDK's add_event_notification does it with a function of its own at deploy time,
+        # which may change the notifications of every bucket in the account.
+        resource = self.bucket.node.default_child
+        if not isinstance(resource, s3.CfnBucket):
+            raise TypeError("Bucket of this aws-cdk-lib is not an AWS::S3::Bucket")
+        announcement = s3.CfnBucket.TopicConfigurationProperty(
+            event="s3:ObjectCreated:*",
+            topic=topic.topic_arn,
+            filter=s3.CfnBucket.NotificationFilterProperty(
+                s3_key=s3.CfnBucket.S3KeyFilterProperty(
+                    rules=[s3.CfnBucket.FilterRuleProperty(name="prefix", value=prefix)]
+                )
+            ),
+        )
+        self._announcements.append(announcement)
+        resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            topic_configurations=list(self._announcements)
+        )
 
     def grant_read(self, identity: iam.IGrantable) -> iam.Grant:
         """As ``Bucket.grant_read``."""

@@ -24,6 +24,7 @@ from iot_constructs._alarms import MAXIMUM, SUM, period
 from iot_constructs._dead_letters import check_standard_topic, create_dead_letters
 from iot_constructs._encryption import allow_logs, key_for
 from iot_constructs._validate import check_alone, check_duration, check_whole_number, seconds_of
+from iot_constructs._warnings import FAILED_BATCHES_NOT_ANNOUNCED, warn
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 from iot_constructs.monitored_stream import (
     SHORTEST_RETENTION_SECONDS,
@@ -31,6 +32,8 @@ from iot_constructs.monitored_stream import (
     known_retention_seconds,
 )
 from iot_constructs.secure_data_bucket import SecureDataBucket
+
+_FAILED_BATCHES_PREFIX = "aws/lambda/"  # where Lambda puts them (FACTS 2)
 
 
 class StreamProcessor(Construct):
@@ -71,7 +74,7 @@ class StreamProcessor(Construct):
         dlq_topic: an existing topic for failures; None makes a topic with its queue.
         dlq_name: stem of that topic and queue; None means ``iot-pipeline-dlq``.
         failed_batches: a bucket that gets whole failed batches, payload included, in place of the topic, which gets
-            their sequence numbers only.
+            their sequence numbers only. A SecureDataBucket announces them on the topic.
         log_retention: None means three months.
         encryption_key: for the log group and the DLQ; None takes the key that the stack shares.
         removal_policy: of log group and DLQ queue; None retains, except in an ephemeral stack.
@@ -336,15 +339,12 @@ class StreamProcessor(Construct):
     def _failure_destination_arn(self, failed_batches: SecureDataBucket | s3.IBucket | None) -> str:
         if failed_batches is None:
             return self.dlq_topic.topic_arn  # the role may publish to it already
-        bucket = (
-            failed_batches.bucket
-            if isinstance(failed_batches, SecureDataBucket)
-            else failed_batches
-        )
+        bucket = self._announce(failed_batches)
         # Just what Lambda needs; CDK's S3OnFailureDestination grants read, write and delete on everything (FACTS 2).
         self.role.add_to_policy(
             iam.PolicyStatement(
-                actions=["s3:PutObject"], resources=[bucket.arn_for_objects("aws/lambda/*")]
+                actions=["s3:PutObject"],
+                resources=[bucket.arn_for_objects(f"{_FAILED_BATCHES_PREFIX}*")],
             )
         )
         self.role.add_to_policy(
@@ -353,6 +353,19 @@ class StreamProcessor(Construct):
         if bucket.encryption_key is not None:
             bucket.encryption_key.grant(self.role, "kms:GenerateDataKey")
         return bucket.bucket_arn
+
+    def _announce(self, failed_batches: SecureDataBucket | s3.IBucket) -> s3.IBucket:
+        """Have the bucket say on the DLQ topic that it got a batch: an object in a bucket alarms nobody."""
+        if isinstance(failed_batches, SecureDataBucket):
+            failed_batches.announce_new_objects(self.dlq_topic, prefix=_FAILED_BATCHES_PREFIX)
+            return failed_batches.bucket
+        warn(
+            self,
+            FAILED_BATCHES_NOT_ANNOUNCED,
+            f"failed batches in {failed_batches.node.path!r} are not announced on the DLQ topic: pass a "
+            f"SecureDataBucket, or have the bucket notify the topic of new objects under {_FAILED_BATCHES_PREFIX!r}",
+        )
+        return failed_batches
 
     @property
     def function_name(self) -> str:
