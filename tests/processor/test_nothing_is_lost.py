@@ -81,7 +81,7 @@ class Trouble:
         drawn = self._plan[(number + zlib.crc32(called.encode())) % len(self._plan)]
         if called == "batch_write_item" and drawn % 5 == 4:
             self._clock.remaining -= 8_000
-        faults = FAULTS[called.split()[0]]
+        faults = FAULTS[called.split(maxsplit=1)[0]]
         return faults[drawn % len(faults)]
 
 

@@ -26,8 +26,11 @@ SLICE_RECORDS = 500
 
 @dataclass
 class Outcome:
-    """What became of the batch. Only records before the checkpoint count as stored or rejected:
-    the others are delivered again and counted then."""
+    """What became of the batch.
+
+    Only records before the checkpoint count as stored or rejected: the others are delivered again
+    and counted then.
+    """
 
     retry_from: str | None = None
     """The checkpoint: the lowest sequence number that has to be delivered again."""

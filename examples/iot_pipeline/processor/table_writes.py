@@ -48,8 +48,11 @@ class WriteReport:
 
 
 class TimeSeriesWriter:
-    """Stores readings in the time-series table. PutItem replaces an item of the same key (FACTS 9),
-    and the key depends on the content alone, so writing a reading again changes nothing."""
+    """Stores readings in the time-series table.
+
+    PutItem replaces an item of the same key (FACTS 9), and the key depends on the content alone, so
+    writing a reading again changes nothing.
+    """
 
     def __init__(self, client: DynamoDBClient, table: str, retries: Retries) -> None:
         self._client = client
