@@ -1,0 +1,460 @@
+"""Where every record is: counted from the tables and the DLQ queue, by the identity of each record.
+
+Nothing that the pipeline says about itself is used (no counter, no log, no metric). The time-series
+table is scanned, the DLQ queue is read without deleting anything, and each identity in a plan is
+looked for in both. A record that is in neither is lost; one that is in both is counted twice by
+somebody, which is an error too.
+
+Run as a program it counts again for a run whose emulator still runs (``--keep``), and exits with 1
+when something is lost::
+
+    python -m examples.iot_pipeline.local.accounting demo-out/run.json
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import json
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from examples.iot_pipeline.local.emulator import Endpoint
+from examples.iot_pipeline.local.plan import (
+    IDENTITY,
+    Fate,
+    Kind,
+    Message,
+    make_plan,
+    newest_timestamps,
+)
+
+# How long the DLQ queue hides what was read: longer than it takes to go through the whole queue,
+# and short enough that a user who looks afterwards finds the messages.
+HIDDEN_SECONDS = 20
+MESSAGES_PER_CALL = 10
+RULE_ERROR = "rule-error"
+
+Item = Mapping[str, Any]
+"""An item as DynamoDB's API gives it: attribute name to {type: value}."""
+
+
+@dataclass(frozen=True)
+class StoredReading:
+    """An item of the time-series table."""
+
+    identity: str
+    device_id: str
+    timestamp: Decimal
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message of the DLQ queue that holds a record's payload."""
+
+    identity: str
+    device_id: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class DeadLetters:
+    """What the DLQ queue holds."""
+
+    letters: tuple[DeadLetter, ...] = ()
+    unrecognized: tuple[str, ...] = ()
+    """Messages in which no record of a run can be recognized, as text."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where the records of a plan are."""
+
+    sent: int
+    """Distinct records that devices sent; a duplicate counts as its original."""
+    messages: int
+    """MQTT messages, duplicates included."""
+    stored: frozenset[str]
+    dead_lettered: frozenset[str]
+    lost: tuple[str, ...]
+    in_both: tuple[str, ...]
+    stored_more_than_once: tuple[str, ...]
+    dead_lettered_more_than_once: tuple[str, ...]
+    """Delivery to the queue is at least once, so this is allowed."""
+    wrong_device: tuple[str, ...]
+    """Records that are not under the device that sent them."""
+    unexpected: tuple[str, ...]
+    """Records that are not where a record of their kind has to be."""
+    foreign: tuple[str, ...]
+    """Records in the table or on the queue that nobody sent."""
+    stale_state: Mapping[str, str]
+    """Devices whose latest state is not their newest reading, and what it is instead."""
+    reasons: Mapping[str, str]
+    """The reason with which each dead-lettered record came."""
+    by_kind: Mapping[Kind, KindAccount] = field(default_factory=dict)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every record that was sent is in exactly one place."""
+        together = len(self.stored) + len(self.dead_lettered)
+        return not self.lost and not self.in_both and self.sent == together
+
+    @property
+    def problems(self) -> list[str]:
+        """Every way in which the pipeline did not keep its promise, one sentence each."""
+        groups: list[tuple[str, Sequence[str]]] = [
+            ("lost", self.lost),
+            ("stored and dead-lettered at once", self.in_both),
+            ("stored more than once", self.stored_more_than_once),
+            ("not under the device that sent it", self.wrong_device),
+            ("not where a record of its kind has to be", self.unexpected),
+            ("known to nobody", self.foreign),
+            (
+                "a state that is not the device's newest reading",
+                [f"{device} ({found})" for device, found in self.stale_state.items()],
+            ),
+        ]
+        return [
+            f"{len(found)} {what}: {', '.join(list(found)[:5])}{' ...' if len(found) > 5 else ''}"
+            for what, found in groups
+            if found
+        ]
+
+    def summary(self) -> str:
+        """The accounting line: JSON with the four numbers that matter."""
+        return json.dumps(
+            {
+                "sent": self.sent,
+                "stored": len(self.stored),
+                "dead_lettered": len(self.dead_lettered),
+                "lost": len(self.lost),
+            }
+        )
+
+    @property
+    def exit_code(self) -> int:
+        """0 when no record is lost and the numbers add up, else 1."""
+        return 0 if self.adds_up and not self.problems else 1
+
+
+@dataclass(frozen=True)
+class KindAccount:
+    """Where the messages of one kind are."""
+
+    messages: int
+    stored: int
+    dead_lettered: int
+    lost: int
+    reasons: Mapping[str, int]
+
+
+def account(
+    plan: Sequence[Message],
+    readings: Iterable[StoredReading],
+    dead_letters: DeadLetters,
+    states: Mapping[str, Decimal],
+) -> Account:
+    """Compare what was sent with what the tables and the queue hold. A pure function."""
+    readings = list(readings)
+    sent: dict[str, Message] = {}
+    for message in plan:
+        # The original comes first, so a duplicate does not take its place.
+        sent.setdefault(message.identity, message)
+    times_stored = Counter(reading.identity for reading in readings)
+    times_dead = Counter(letter.identity for letter in dead_letters.letters)
+    stored = frozenset(times_stored.keys() & sent.keys())
+    dead = frozenset(times_dead.keys() & sent.keys())
+    places = [(reading.identity, reading.device_id) for reading in readings]
+    places += [
+        (letter.identity, letter.device_id)
+        for letter in dead_letters.letters
+        if letter.device_id is not None
+    ]
+    wrong_device = {
+        identity
+        for identity, device_id in places
+        if identity in sent and sent[identity].device_id != device_id
+    }
+    unexpected = [
+        identity
+        for identity, message in sent.items()
+        if (identity in stored and message.expected is not Fate.STORED)
+        or (identity in dead and message.expected is not Fate.DEAD_LETTERED)
+    ]
+    foreign = sorted((times_stored.keys() | times_dead.keys()) - sent.keys())
+    foreign += [f"message {text[:60]!r}" for text in dead_letters.unrecognized]
+    return Account(
+        sent=len(sent),
+        messages=len(plan),
+        stored=stored,
+        dead_lettered=dead,
+        lost=tuple(sorted(sent.keys() - stored - dead)),
+        in_both=tuple(sorted(stored & dead)),
+        stored_more_than_once=tuple(sorted(key for key in stored if times_stored[key] > 1)),
+        dead_lettered_more_than_once=tuple(sorted(key for key in dead if times_dead[key] > 1)),
+        wrong_device=tuple(sorted(wrong_device)),
+        unexpected=tuple(unexpected),
+        foreign=tuple(foreign),
+        stale_state=_stale_states(sent.values(), states),
+        reasons={letter.identity: letter.reason for letter in dead_letters.letters},
+        by_kind=_by_kind(plan, stored, dead, dead_letters),
+    )
+
+
+def identity_in(data: bytes) -> str | None:
+    """The identity of the record whose payload this is."""
+    found = IDENTITY.search(data)
+    return None if found is None else found[0].decode("ascii")
+
+
+def stored_reading(item: Item) -> StoredReading | None:
+    """What of a time-series item the accounting needs; None for an item without an identity."""
+    identity = identity_in(json.dumps(item, default=str).encode())
+    if identity is None:
+        return None
+    return StoredReading(identity, item["deviceId"]["S"], Decimal(item["timestamp"]["N"]))
+
+
+def dead_letter(body: str) -> DeadLetter | None:
+    """The record in a message of the DLQ queue; None when there is none to recognize.
+
+    Three shapes are known, each with and without the envelope that SNS puts around it: the
+    processor's rejected record, the rule's error document (both hold the payload), and anything
+    else in which an identity can be read.
+    """
+    message = _without_envelope(body)
+    try:
+        content = json.loads(message)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        content = {}
+    payload, reason, device_id = _payload(content), str(content.get("reason", "?")), None
+    if "base64OriginalPayload" in content:
+        reason = RULE_ERROR
+        levels = str(content.get("topic", "")).split("/")
+        device_id = levels[1] if len(levels) > 1 else None
+    elif isinstance(content.get("deviceId"), str):
+        device_id = content["deviceId"]
+    identity = identity_in(payload if payload is not None else message.encode())
+    return None if identity is None else DeadLetter(identity, device_id, reason)
+
+
+def read_time_series(dynamodb: Any, table: str) -> list[StoredReading]:
+    """All readings of the time-series table, by a paginated Scan."""
+    pages = dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    found = [stored_reading(item) for page in pages for item in page["Items"]]
+    return [reading for reading in found if reading is not None]
+
+
+def read_states(dynamodb: Any, table: str) -> dict[str, Decimal]:
+    """Of each device the timestamp of its latest state."""
+    pages = dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return {
+        item["deviceId"]["S"]: Decimal(item["timestamp"]["N"])
+        for page in pages
+        for item in page["Items"]
+    }
+
+
+class DeadLetterReader:
+    """Reads a DLQ queue without taking anything from it.
+
+    A received message is hidden for `HIDDEN_SECONDS` and then back on the queue; nothing is ever
+    deleted. What was read once is remembered by message id, so reading again only adds.
+    """
+
+    def __init__(self, sqs: Any, queue_url: str) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+        self._bodies: dict[str, str] = {}
+
+    def read(self) -> DeadLetters:
+        """Everything that is or was on the queue."""
+        known_calls = 0
+        # What was read before may be back, and in front of what is new: going on until a whole
+        # queue of known messages has come by finds the new ones behind them.
+        while known_calls <= len(self._bodies) // MESSAGES_PER_CALL:
+            response = self._sqs.receive_message(
+                QueueUrl=self._queue_url,
+                MaxNumberOfMessages=MESSAGES_PER_CALL,
+                VisibilityTimeout=HIDDEN_SECONDS,
+                WaitTimeSeconds=0,
+            )
+            messages = response.get("Messages", [])
+            if not messages:
+                break
+            if all(each["MessageId"] in self._bodies for each in messages):
+                known_calls += 1
+            self._bodies.update((each["MessageId"], each["Body"]) for each in messages)
+        letters, unrecognized = [], []
+        for body in self._bodies.values():
+            letter = dead_letter(body)
+            if letter is None:
+                unrecognized.append(body)
+            else:
+                letters.append(letter)
+        return DeadLetters(tuple(letters), tuple(unrecognized))
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that is needed to count a run, also later and from another program."""
+
+    devices: int
+    readings: int
+    seed: int
+    now_ms: int
+    endpoint: str
+    authority: str
+    time_series_table: str
+    state_table: str
+    queue_url: str
+
+    def plan(self) -> list[Message]:
+        """The messages of the run, made again."""
+        return make_plan(
+            devices=self.devices, readings=self.readings, seed=self.seed, now_ms=self.now_ms
+        )
+
+    def save(self, file: Path) -> None:
+        """Write this run to a file."""
+        file.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, file: Path) -> Run:
+        """Read a run from a file."""
+        return cls(**json.loads(file.read_text("utf-8")))
+
+
+class Accountant:
+    """Counts the records of a run, as often as wanted."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._plan = run.plan()
+        endpoint = Endpoint(run.endpoint, run.authority)
+        self._dynamodb = endpoint.client("dynamodb")
+        self._reader = DeadLetterReader(endpoint.client("sqs"), run.queue_url)
+
+    def count(self) -> Account:
+        """Count once."""
+        return account(
+            self._plan,
+            read_time_series(self._dynamodb, self._run.time_series_table),
+            self._reader.read(),
+            read_states(self._dynamodb, self._run.state_table),
+        )
+
+    def count_until_settled(
+        self,
+        *,
+        patience: float,
+        on_progress: Callable[[Account], None] | None = None,
+        pause: float = 0.5,
+    ) -> Account:
+        """Count until all is accounted for, or nothing has changed for `patience` seconds."""
+        last: tuple[int, int, int] | None = None
+        changed = time.monotonic()
+        while True:
+            result = self.count()
+            if on_progress is not None:
+                on_progress(result)
+            state = (len(result.stored), len(result.dead_lettered), len(result.stale_state))
+            if state != last:
+                last, changed = state, time.monotonic()
+            done = not result.lost and not result.stale_state
+            if done or time.monotonic() - changed > patience:
+                return result
+            time.sleep(pause)
+
+
+def conclude(result: Account) -> int:
+    """Print what is wrong, if anything, and the accounting line last; returns the exit code."""
+    for problem in result.problems:
+        print(problem)
+    print(result.summary(), flush=True)
+    return result.exit_code
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Count a saved run again."""
+    if len(arguments) != 1:
+        print("usage: python -m examples.iot_pipeline.local.accounting RUN.JSON", file=sys.stderr)
+        return 2
+    # The run itself may have hidden the dead letters a moment ago: wait until they are back.
+    accountant = Accountant(Run.load(Path(arguments[0])))
+    return conclude(accountant.count_until_settled(patience=HIDDEN_SECONDS + 2))
+
+
+def _without_envelope(body: str) -> str:
+    """The message inside the envelope in which SNS delivers to a queue, or the body itself."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return body
+    if isinstance(content, dict) and content.get("Type") == "Notification":
+        message = content.get("Message")
+        if isinstance(message, str):
+            return message
+    return body
+
+
+def _payload(content: Mapping[str, Any]) -> bytes | None:
+    encoded = content.get("base64OriginalPayload", content.get("payload"))
+    if not isinstance(encoded, str):
+        return None
+    try:
+        payload = base64.b64decode(encoded, validate=True)
+        return gzip.decompress(payload) if _is_gzip(content) else payload
+    except (binascii.Error, OSError, EOFError):
+        return None
+
+
+def _is_gzip(content: Mapping[str, Any]) -> bool:
+    return re.match("gzip", str(content.get("payloadEncoding", ""))) is not None
+
+
+def _stale_states(sent: Iterable[Message], states: Mapping[str, Decimal]) -> dict[str, str]:
+    stale: dict[str, str] = {}
+    for device_id, newest in newest_timestamps(sent).items():
+        state = states.get(device_id)
+        # The state's timestamp is the reading's plus a fraction that tells readings at one
+        # millisecond apart.
+        if state is None:
+            stale[device_id] = "no state"
+        elif int(state) != newest:
+            stale[device_id] = f"{int(state)} instead of {newest}"
+    return stale
+
+
+def _by_kind(
+    plan: Sequence[Message],
+    stored: frozenset[str],
+    dead: frozenset[str],
+    dead_letters: DeadLetters,
+) -> dict[Kind, KindAccount]:
+    reasons = {letter.identity: letter.reason for letter in dead_letters.letters}
+    result: dict[Kind, KindAccount] = {}
+    for kind in Kind:
+        identities = [message.identity for message in plan if message.kind is kind]
+        result[kind] = KindAccount(
+            messages=len(identities),
+            stored=sum(identity in stored for identity in identities),
+            dead_lettered=sum(identity in dead for identity in identities),
+            lost=sum(identity not in stored and identity not in dead for identity in identities),
+            reasons=Counter(reasons[identity] for identity in identities if identity in dead),
+        )
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,45 @@
+"""What Firehose has delivered to the archive bucket.
+
+On AWS Firehose buffers records for minutes and writes few large objects. The emulator writes what
+one PutRecords call carries at once, so objects here are many and small, and the freshness alarm has
+nothing to watch.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from examples.iot_pipeline.local.emulator import Emulator
+from examples.iot_pipeline.local.plan import IDENTITY, Message
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The contents of the archive bucket, as far as a run is concerned."""
+
+    objects: int
+    bytes: int
+    records: frozenset[str]
+    """The identities of the records in it."""
+    example_key: str | None
+
+
+def read_archive(emulator: Emulator, bucket: str, plan: Sequence[Message]) -> Archive:
+    """Read every object of the bucket and look for the records of a plan in it."""
+    s3 = emulator.client("s3")
+    sent = {message.identity for message in plan}
+    found: set[str] = set()
+    keys: list[str] = []
+    size = 0
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        for each in page.get("Contents", []):
+            body = s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()
+            data = gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
+            identities = {match.decode("ascii") for match in IDENTITY.findall(data)}
+            if identities & sent:
+                found |= identities & sent
+                keys.append(each["Key"])
+                size += len(body)
+    return Archive(len(keys), size, frozenset(found), keys[0] if keys else None)

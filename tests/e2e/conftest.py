@@ -1,0 +1,15 @@
+"""One emulator a module, and a look at what runs on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from examples.iot_pipeline.local.emulator import Emulator, running_emulator
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Emulator]:
+    with running_emulator() as running:
+        yield running

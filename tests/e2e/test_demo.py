@@ -1,0 +1,161 @@
+"""``make demo``: everything is accounted for, and nothing stays behind, also when interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from examples.iot_pipeline.local.accounting import Run
+from examples.iot_pipeline.local.demo import FAILED, INTERRUPTED, main
+from examples.iot_pipeline.local.plan import EXPECTED, Fate, Kind
+from tests.e2e.processes import wait_until_gone
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 240
+
+
+def start_demo(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start the demo; what it starts has `tmp_path` in its command line."""
+    files = tmp_path / "tmp"
+    files.mkdir()
+    return subprocess.Popen(
+        [
+            *[sys.executable, "-m", "examples.iot_pipeline.local.demo"],
+            *["--out", str(tmp_path / "out"), *arguments],
+        ],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(files), "COLUMNS": "120"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def assert_nothing_is_left(tmp_path: Path) -> None:
+    assert wait_until_gone(str(tmp_path), 10) == []
+    assert list((tmp_path / "tmp").glob("iot-demo-*")) == []
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A demo that has run."""
+
+    tmp_path: Path
+    exit_code: int
+    output: str
+
+    @property
+    def accounting(self) -> dict[str, int]:
+        numbers: dict[str, int] = json.loads(self.output.splitlines()[-1])
+        return numbers
+
+    def row(self, name: str) -> list[str]:
+        """The cells of a row of a table."""
+        line = next(each for each in self.output.splitlines() if each.startswith(f"{name} "))
+        return [cell.strip() for cell in re.split("[│|]", line)]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    tmp_path = tmp_path_factory.mktemp("demo")
+    with start_demo(tmp_path) as process:
+        output, _ = process.communicate(timeout=SECONDS)
+    return Finished(tmp_path, process.returncode, output)
+
+
+def test_every_record_is_accounted_for(demo: Finished) -> None:
+    assert demo.exit_code == 0, demo.output
+    numbers = demo.accounting
+    assert list(numbers) == ["sent", "stored", "dead_lettered", "lost"]
+    assert numbers["sent"] >= 1000
+    assert numbers["sent"] == numbers["stored"] + numbers["dead_lettered"]
+    assert numbers["dead_lettered"] > 0
+    assert numbers["lost"] == 0
+
+
+def test_every_kind_is_where_it_has_to_be(demo: Finished) -> None:
+    plan = Run.load(demo.tmp_path / "out" / "run.json").plan()
+    for kind in set(Kind) - {Kind.DUPLICATE}:
+        number = str(sum(message.kind is kind for message in plan))
+        stored, dead = (number, "0") if EXPECTED[kind] is Fate.STORED else ("0", number)
+        assert demo.row(kind.value)[1:5] == [number, stored, dead, "0"]
+    assert len({message.identity for message in plan}) == demo.accounting["sent"]
+
+
+def test_output_shows_all_there_is(demo: Finished) -> None:
+    for text in (
+        "Left out of the template, because the emulator refuses it",
+        "created by API",
+        "Where every record is",
+        "1200 of 1200 records in",
+        "aws dynamodb query --endpoint-url https://127.0.0.1:",
+        "What the emulator lacks, and what stands in",
+    ):
+        assert text in demo.output
+
+
+def test_alarm_on_dead_letters_fires(demo: Finished) -> None:
+    assert demo.row("iot-lambda-dlq-messages-dev")[1] == "ALARM"
+
+
+def test_chart_is_a_picture(demo: Finished) -> None:
+    picture = (demo.tmp_path / "out" / "chart.png").read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(picture) > 10_000
+
+
+def test_nothing_is_left(demo: Finished) -> None:
+    assert_nothing_is_left(demo.tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("moment", "number", "exit_code"),
+    [
+        ("cdk bootstrap, cdk synth", signal.SIGINT, INTERRUPTED),
+        ("devices send", signal.SIGINT, INTERRUPTED),
+        ("cdk bootstrap, cdk synth", signal.SIGTERM, 128 + signal.SIGTERM),
+    ],
+)
+def test_interrupted(tmp_path: Path, moment: str, number: signal.Signals, exit_code: int) -> None:
+    lines: list[str] = []
+    with start_demo(tmp_path) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if moment in line:
+                break
+        time.sleep(1.5)  # so that it is in the middle of that
+        process.send_signal(number)
+        rest = process.stdout.read()
+    assert process.returncode == exit_code
+    assert "interrupted" in rest, "".join(lines) + rest
+    assert "Traceback" not in rest
+    assert_nothing_is_left(tmp_path)
+
+
+def test_failure_of_the_cdk_app_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_code = main(["--suffix", "Not_A_Suffix!", "--out", str(tmp_path)])
+    assert exit_code == FAILED
+    assert "Not_A_Suffix!" in capsys.readouterr().err
+    assert list((tmp_path / "logs").glob("*.log"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--devices", "0"], ["--readings", "x"], ["--rate", "0"], ["--rate", "nan"]]
+)
+def test_bad_arguments_are_refused(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == FAILED

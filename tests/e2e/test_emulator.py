@@ -1,0 +1,206 @@
+"""The emulator is reachable from this machine only, ends with its parent, and needs no AWS setup."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from examples.iot_pipeline.local import emulator as module
+from examples.iot_pipeline.local.emulator import (
+    ACCOUNT,
+    HOST,
+    Emulator,
+    EmulatorError,
+    running_emulator,
+)
+from tests.e2e.processes import PROC, listening_addresses, wait_until_gone
+
+ROOT = Path(__file__).resolve().parents[2]
+LOOPBACK_IN_HEX = "0100007F"
+
+needs_proc = pytest.mark.skipif(
+    not PROC.joinpath("net").exists(), reason="open sockets are read from /proc"
+)
+
+
+@needs_proc
+def test_it_listens_on_its_two_ports_of_the_loopback_interface(emulator: Emulator) -> None:
+    # Transfer Family and the like open ports when they are first used.
+    emulator.client("transfer").create_server()
+    assert listening_addresses(emulator.process.pid) == {
+        (LOOPBACK_IN_HEX, emulator.https_port),
+        (LOOPBACK_IN_HEX, emulator.mqtt_port),
+    }
+
+
+def test_users_aws_setup_is_not_used(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "somebody")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "https://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-real-key")
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nonexistent")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    assert emulator.client("sts").get_caller_identity()["Account"] == ACCOUNT
+
+
+def test_permissions_are_enforced(emulator: Emulator) -> None:
+    iam = emulator.client("iam")
+    trust = (
+        '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", '
+        f'"Principal": {{"AWS": "{ACCOUNT}"}}, "Action": "sts:AssumeRole"}}]}}'
+    )
+    role = iam.create_role(RoleName="nobody", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    assumed = emulator.client("sts").assume_role(RoleArn=role, RoleSessionName="test")
+    dynamodb = emulator.client("dynamodb", assumed["Credentials"])
+    with pytest.raises(ClientError, match="not authorized"):
+        dynamodb.list_tables()
+
+
+FUNCTION = """
+import json, os
+
+def handler(event, context):
+    numbers = [record["kinesis"]["sequenceNumber"] for record in event["Records"]]
+    with open(os.environ["CALLS"], "a+") as calls:
+        calls.seek(0)
+        first_call = not calls.read()
+        calls.write(json.dumps(numbers) + "\\n")
+    failed = numbers[-1:] if first_call else []
+    return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
+"""
+
+
+@pytest.mark.parametrize(("reports", "deliveries"), [(["ReportBatchItemFailures"], 2), ([], 1)])
+def test_reported_failure_is_delivered_again(
+    emulator: Emulator, tmp_path: Path, reports: list[str], deliveries: int
+) -> None:
+    name = f"reporter-{deliveries}"
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("index.py", FUNCTION)
+    lambda_, kinesis = emulator.client("lambda"), emulator.client("kinesis")
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
+    role = emulator.client("iam").create_role(
+        RoleName=name,
+        AssumeRolePolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": [{**trust, "Action": "sts:AssumeRole"}]}
+        ),
+    )["Role"]["Arn"]
+    calls = tmp_path / "calls"
+    lambda_.create_function(
+        FunctionName=name,
+        Role=role,
+        Runtime="python3.13",
+        Handler="index.handler",
+        Code={"ZipFile": code.getvalue()},
+        Environment={"Variables": {"CALLS": str(calls)}},
+    )
+    kinesis.create_stream(StreamName=name, ShardCount=1)
+    kinesis.get_waiter("stream_exists").wait(StreamName=name)
+    kinesis.put_records(
+        StreamName=name, Records=[{"Data": b"x", "PartitionKey": "a"} for _ in range(3)]
+    )
+    stream = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
+    lambda_.create_event_source_mapping(
+        FunctionName=name,
+        EventSourceArn=stream["StreamARN"],
+        StartingPosition="TRIM_HORIZON",
+        FunctionResponseTypes=reports,
+    )
+
+    def delivered() -> list[list[str]]:
+        lines = calls.read_text().splitlines() if calls.exists() else []
+        return [json.loads(line) for line in lines]
+
+    deadline = time.monotonic() + 20
+    while len(delivered()) < deliveries and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1.5)  # a further delivery would come within a second
+    assert len(delivered()) == deliveries
+    assert delivered()[0] == delivered()[-1]
+    assert len(delivered()[0]) == 3
+
+
+def test_two_at_once(emulator: Emulator) -> None:
+    with running_emulator() as other:
+        other.client("sqs").create_queue(QueueName="of-the-other")
+        assert not emulator.client("sqs").list_queues().get("QueueUrls")
+        process = other.process
+    assert process.poll() is not None
+    assert emulator.process.poll() is None
+
+
+def test_taken_port_is_tried_again_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    free_ports = module._free_ports
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        offers = [[port, *free_ports(1)], [*free_ports(1), port]]
+        monkeypatch.setattr(
+            module, "_free_ports", lambda count: offers.pop() if offers else free_ports(count)
+        )
+        with running_emulator() as emulator:
+            assert port not in (emulator.https_port, emulator.mqtt_port)
+            assert emulator.client("sts").get_caller_identity()["Account"] == ACCOUNT
+    assert not offers
+
+
+def test_its_death_is_reported_with_its_log() -> None:
+    with running_emulator() as emulator:
+        os.killpg(emulator.process.pid, signal.SIGKILL)
+        emulator.process.wait()
+        with pytest.raises(EmulatorError, match="ended by itself") as error:
+            emulator.check()
+    assert "Ready" in str(error.value)
+
+
+def wait_until_refused(port: int, seconds: float) -> bool:
+    """Wait until nobody listens on a port: a process closes its sockets a moment after its end."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with socket.socket() as connection:
+            if connection.connect_ex((HOST, port)) != 0:
+                return True
+        time.sleep(0.1)
+    return False
+
+
+PARENT = """
+import sys, time
+from examples.iot_pipeline.local.emulator import running_emulator
+with running_emulator() as emulator:
+    print(emulator.https_port, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_it_ends_with_its_parent(number: signal.Signals, tmp_path: Path) -> None:
+    # A short directory of its own: the command line of everything that is started names it.
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as parent:
+        assert parent.stdout is not None
+        port = int(parent.stdout.readline())
+        parent.send_signal(number)
+        parent.wait(10)
+    assert wait_until_gone(str(tmp_path), 10) == []
+    assert list(tmp_path.glob("iot-demo-*")) == []
+    assert wait_until_refused(port, 10)

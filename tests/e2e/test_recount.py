@@ -1,0 +1,87 @@
+"""The accounting as a program: it counts real tables and a real queue, and exits with 1 on a loss."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from examples.iot_pipeline.local import accounting
+from examples.iot_pipeline.local.accounting import Run, main
+from examples.iot_pipeline.local.emulator import Emulator
+from examples.iot_pipeline.local.plan import Fate, newest_timestamps
+
+
+@pytest.fixture
+def run_file(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run whose records were put to their places by hand."""
+    # Counting twice in a row must not have to wait for the queue.
+    monkeypatch.setattr(accounting, "HIDDEN_SECONDS", 1)
+    dynamodb, sqs = emulator.client("dynamodb"), emulator.client("sqs")
+    for table, sort_key in (("readings", True), ("states", False)):
+        keys = [("deviceId", "S", "HASH"), ("timestamp", "N", "RANGE")][: 1 + sort_key]
+        dynamodb.create_table(
+            TableName=table,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": name, "KeyType": key} for name, _, key in keys],
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": kind} for name, kind, _ in keys
+            ],
+        )
+    run = Run(
+        devices=2,
+        readings=40,
+        seed=1,
+        now_ms=time.time_ns() // 1_000_000,
+        endpoint=emulator.endpoint.url,
+        authority=emulator.endpoint.authority,
+        time_series_table="readings",
+        state_table="states",
+        queue_url=sqs.create_queue(QueueName="dead-letters")["QueueUrl"],
+    )
+    plan = run.plan()
+    for number, message in enumerate({each.identity: each for each in plan}.values()):
+        if message.expected is Fate.STORED:
+            item = {
+                "deviceId": {"S": message.device_id},
+                "timestamp": {"N": f"{message.timestamp}.{number + 1:04d}"},
+                "reading": {"M": {"messageId": {"S": message.identity}}},
+            }
+            dynamodb.put_item(TableName="readings", Item=item)
+        else:
+            payload = base64.b64encode(message.payload).decode()
+            body = {"deviceId": message.device_id, "payloadEncoding": "base64", "payload": payload}
+            sqs.send_message(QueueUrl=run.queue_url, MessageBody=json.dumps(body))
+    for device_id, newest in newest_timestamps(plan).items():
+        key = {"deviceId": {"S": device_id}, "timestamp": {"N": f"{newest}.5"}}
+        dynamodb.put_item(TableName="states", Item=key)
+    run.save(tmp_path / "run.json")
+    return tmp_path / "run.json"
+
+
+def test_deleted_reading_is_found_to_be_lost(
+    run_file: Path, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(run_file)]) == 0
+    before = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert before["lost"] == 0
+    assert before["sent"] == before["stored"] + before["dead_lettered"] == 80
+
+    dynamodb = emulator.client("dynamodb")
+    item = dynamodb.scan(TableName="readings", Limit=1)["Items"][0]
+    key = {name: item[name] for name in ("deviceId", "timestamp")}
+    dynamodb.delete_item(TableName="readings", Key=key)
+
+    assert main([str(run_file)]) == 1
+    output = capsys.readouterr().out
+    after = json.loads(output.splitlines()[-1])
+    assert after == {**before, "stored": before["stored"] - 1, "lost": 1}
+    assert f"1 lost: {item['reading']['M']['messageId']['S']}" in output
+
+
+def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "usage" in capsys.readouterr().err

@@ -1,0 +1,172 @@
+"""What the emulator refuses is taken out of a template, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.iot_pipeline.local.deployment import (
+    ALARM,
+    AUTO_DELETE,
+    COMPOSITE_ALARM,
+    LeftOut,
+    Resolver,
+    UnresolvedError,
+    accepted_by_emulator,
+    alarm_arn,
+    alarm_request,
+    publish_statements,
+    without_refused,
+)
+
+
+def template() -> dict[str, Any]:
+    return {
+        "Resources": {
+            "Topic": {"Type": "AWS::SNS::Topic", "Properties": {}},
+            "Plain": {"Type": ALARM, "Properties": {"AlarmName": "plain", "MetricName": "m"}},
+            "Math": {
+                "Type": ALARM,
+                "Properties": {
+                    "AlarmName": "math",
+                    "Metrics": [{"Id": "e", "Expression": "a/b"}],
+                    "AlarmActions": [{"Ref": "Topic"}],
+                },
+            },
+            "All": {
+                "Type": COMPOSITE_ALARM,
+                "Properties": {
+                    "AlarmName": "all",
+                    "AlarmRule": {
+                        "Fn::Join": [
+                            "",
+                            [
+                                'ALARM("',
+                                {"Fn::GetAtt": ["Plain", "Arn"]},
+                                '") OR ALARM("',
+                                {"Fn::GetAtt": ["Math", "Arn"]},
+                                '")',
+                            ],
+                        ]
+                    },
+                },
+                "DependsOn": ["Math", "Plain"],
+            },
+            "Empty": {
+                "Type": AUTO_DELETE,
+                "Properties": {"BucketName": {"Ref": "Bucket"}},
+                "Metadata": {"aws:cdk:path": "Stack/Bucket/AutoDelete"},
+            },
+            "Dashboard": {
+                "Type": "AWS::CloudWatch::Dashboard",
+                "Properties": {"DashboardBody": {"Fn::GetAtt": ["All", "Arn"]}},
+                "DependsOn": ["All", "Plain"],
+            },
+        },
+        "Outputs": {"Alarm": {"Value": {"Ref": "Math"}}},
+    }
+
+
+def test_only_what_is_refused_is_left_out() -> None:
+    stripped, left_out = without_refused("Stack", template())
+    assert {each.logical_id for each in left_out} == {"Math", "All", "Empty"}
+    assert set(stripped["Resources"]) == {"Topic", "Plain", "Dashboard"}
+    assert stripped["Resources"]["Plain"] == template()["Resources"]["Plain"]
+    assert all(each.reason for each in left_out)
+    assert {each.name for each in left_out} == {"math", "all", "Stack/Bucket/AutoDelete"}
+
+
+def test_references_to_it_become_literals() -> None:
+    stripped, _ = without_refused("Stack", template())
+    dashboard = stripped["Resources"]["Dashboard"]
+    assert dashboard["Properties"]["DashboardBody"] == alarm_arn("all")
+    assert dashboard["DependsOn"] == ["Plain"]
+    assert stripped["Outputs"]["Alarm"]["Value"] == "math"
+
+
+def test_template_without_any_is_unchanged() -> None:
+    plain = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}, "Outputs": {}}
+    assert without_refused("Stack", plain) == (plain, [])
+
+
+def test_alarm_whose_name_is_unknown_is_refused() -> None:
+    unnamed = template()
+    del unnamed["Resources"]["Math"]["Properties"]["AlarmName"]
+    with pytest.raises(UnresolvedError, match="Math needs a literal AlarmName"):
+        without_refused("Stack", unnamed)
+
+
+def resolver() -> Resolver:
+    types = {key: value["Type"] for key, value in template()["Resources"].items()}
+    types["Queue"] = "AWS::SQS::Queue"
+    ids = {"Topic": "arn:topic", "Plain": "plain", "Queue": "https://host/000000000000/queue"}
+    return Resolver("Stack", types, ids)
+
+
+def test_left_out_alarm_becomes_a_request() -> None:
+    _, left_out = without_refused("Stack", template())
+    requests = {each.name: alarm_request(each, resolver()) for each in left_out[:2]}
+    assert requests["math"]["AlarmActions"] == ["arn:topic"]
+    rule = f'ALARM("{alarm_arn("plain")}") OR ALARM("{alarm_arn("math")}")'
+    assert requests["all"]["AlarmRule"] == rule
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"Ref": "AWS::Region"}, "us-east-1"),
+        ({"Fn::Sub": "a-${AWS::AccountId}-${Topic}"}, "a-000000000000-arn:topic"),
+        ({"Fn::GetAtt": ["Queue", "QueueName"]}, "queue"),
+        ({"a": [{"Ref": "Topic"}, 1]}, {"a": ["arn:topic", 1]}),
+    ],
+)
+def test_resolver(value: Any, expected: Any) -> None:
+    assert resolver().resolve(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"Ref": "Nobody"},
+        {"Fn::GetAtt": ["Topic", "Colour"]},
+        {"Fn::ImportValue": "x"},
+        {"Fn::Sub": ["${a}", {"a": 1}]},
+    ],
+)
+def test_resolver_does_not_guess(value: Any) -> None:
+    with pytest.raises(UnresolvedError):
+        resolver().resolve(value)
+
+
+def test_assembly_is_copied_not_changed(tmp_path: Path) -> None:
+    assembly = tmp_path / "assembly"
+    assembly.mkdir()
+    file = assembly / "Stack.template.json"
+    file.write_text(json.dumps(template()))
+    artifact = {
+        "type": "aws:cloudformation:stack",
+        "properties": {"templateFile": file.name, "stackName": "stack-dev"},
+    }
+    (assembly / "manifest.json").write_text(json.dumps({"artifacts": {"Stack": artifact}}))
+    copy, left_out = accepted_by_emulator(assembly)
+    assert json.loads(file.read_text()) == template()
+    assert "All" not in json.loads((copy / file.name).read_text())["Resources"]
+    assert {each.stack for each in left_out} == {"stack-dev"}
+    assert all(isinstance(each, LeftOut) for each in left_out)
+
+
+def test_statements_that_allow_to_publish() -> None:
+    def statement(action: Any, effect: str = "Allow") -> dict[str, Any]:
+        return {"Effect": effect, "Action": action, "Resource": "*"}
+
+    statements = [
+        statement("sns:Publish"),
+        statement(["kms:Decrypt", "sns:Publish"]),
+        statement("sns:Publish", "Deny"),
+        statement("sns:PublishBatch"),
+    ]
+    policy = {"PolicyDocument": {"Statement": statements}}
+    assert publish_statements(policy) == statements[:2]

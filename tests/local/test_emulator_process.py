@@ -1,0 +1,61 @@
+"""The emulator's process listens where it is told to, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+from examples.iot_pipeline.local.emulator_process import (
+    refuse_other_binds,
+    stream_of,
+    streams_with_reports,
+)
+
+
+@pytest.fixture(autouse=True)
+def _ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PORT", "4000")
+    monkeypatch.setenv("IOT_MTLS_PORT", "4001")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [("127.0.0.1", 4000), ("127.0.0.1", 4001), ("::1", 4000, 0, 0), ("127.0.0.1", 0), "/a/path"],
+)
+def test_its_own_ports_on_this_machine(address: object) -> None:
+    refuse_other_binds("socket.bind", (None, address))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [("0.0.0.0", 4000), ("", 4000), ("::", 4000, 0, 0), ("10.1.2.3", 4000), ("127.0.0.1", 443)],
+)
+def test_everything_else_is_refused(address: object) -> None:
+    with pytest.raises(PermissionError, match="refused to listen"):
+        refuse_other_binds("socket.bind", (None, address))
+
+
+def test_other_events_pass() -> None:
+    refuse_other_binds("socket.connect", (None, ("10.1.2.3", 80)))
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ({"Records": [{"eventSource": "aws:kinesis", "eventSourceARN": "arn"}]}, "arn"),
+        ({"Records": [{"eventSource": "aws:sqs", "eventSourceARN": "arn"}]}, None),
+        ({"Records": []}, None),
+        ({}, None),
+        ("text", None),
+    ],
+)
+def test_stream_of_a_batch(event: object, expected: str | None) -> None:
+    assert stream_of(event) == expected
+
+
+def test_only_mappings_that_ask_for_reports() -> None:
+    mappings: list[tuple[str, str, dict[str, object]]] = [
+        ("a", "r", {"EventSourceArn": "1", "FunctionResponseTypes": ["ReportBatchItemFailures"]}),
+        ("a", "r", {"EventSourceArn": "2", "FunctionResponseTypes": []}),
+        ("a", "r", {"EventSourceArn": "3"}),
+    ]
+    assert streams_with_reports(mappings) == {"1"}
