@@ -1,0 +1,98 @@
+"""What the README compares: the example and the same pipeline in plain L2s, read off their two templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Resources = Mapping[str, Mapping[str, Any]]
+
+
+def comparison_table(ours: Resources, plain: Resources) -> str:
+    """The Markdown table of the README."""
+    lines = ["| | plain L2s | iot-constructs |", "|---|---|---|"]
+    lines += [f"| {label} | {read(plain)} | {read(ours)} |" for label, read in _ROWS]
+    return "\n".join(lines)
+
+
+def _all(resources: Resources, resource_type: str) -> list[Mapping[str, Any]]:
+    return [r.get("Properties", {}) for r in resources.values() if r["Type"] == resource_type]
+
+
+def _yes(condition: bool) -> str:
+    return "yes" if condition else "no"
+
+
+def _mapping(resources: Resources) -> Mapping[str, Any]:
+    return _all(resources, "AWS::Lambda::EventSourceMapping")[0]
+
+
+def _replicas(resources: Resources) -> list[Mapping[str, Any]]:
+    return [t["Replicas"][0] for t in _all(resources, "AWS::DynamoDB::GlobalTable")]
+
+
+def _recovery(resources: Resources) -> str:
+    enabled = [
+        r.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled", False)
+        for r in _replicas(resources)
+    ]
+    return _yes(all(enabled))
+
+
+def _bounded(resources: Resources) -> str:
+    mapping = _mapping(resources)
+    retries = mapping.get("MaximumRetryAttempts", -1)
+    age = mapping.get("MaximumRecordAgeInSeconds", -1)
+    return f"{retries} retries, {age} s" if retries >= 0 and age >= 0 else "no, for ever"
+
+
+def _suffixed(resources: Resources) -> str:
+    names = [t.get("TableName", "") for t in _all(resources, "AWS::DynamoDB::GlobalTable")]
+    names += [s.get("Name", "") for s in _all(resources, "AWS::Kinesis::Stream")]
+    return _yes(all(name.endswith("-prod") for name in names))
+
+
+def _denies(resources: Resources) -> str:
+    statements = [
+        statement
+        for policy in _all(resources, "AWS::S3::BucketPolicy")
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+    return _yes(any(s["Effect"] == "Deny" for s in statements))
+
+
+def _bucket(resources: Resources, key: str) -> str:
+    return _yes(any(key in bucket for bucket in _all(resources, "AWS::S3::Bucket")))
+
+
+_ROWS: list[tuple[str, Callable[[Resources], str]]] = [
+    ("resources", lambda r: str(len(r))),
+    ("names of stream and tables end in the environment", _suffixed),
+    ("point-in-time recovery of every table", _recovery),
+    (
+        "every table is protected from deletion",
+        lambda r: _yes(all(replica.get("DeletionProtectionEnabled") for replica in _replicas(r))),
+    ),
+    ("batching window", lambda r: f"{_mapping(r).get('MaximumBatchingWindowInSeconds', 0)} s"),
+    (
+        "partial batch responses, bisecting",
+        lambda r: _yes(
+            "FunctionResponseTypes" in _mapping(r) and "BisectBatchOnFunctionError" in _mapping(r)
+        ),
+    ),
+    ("retries and record age bounded", _bounded),
+    ("stream failures have a destination", lambda r: _yes("DestinationConfig" in _mapping(r))),
+    (
+        "asynchronous failures have a destination",
+        lambda r: _yes(bool(_all(r, "AWS::Lambda::EventInvokeConfig"))),
+    ),
+    (
+        "the IoT rule has an error action",
+        lambda r: _yes("ErrorAction" in _all(r, "AWS::IoT::TopicRule")[0]["TopicRulePayload"]),
+    ),
+    ("bucket blocks public access", lambda r: _bucket(r, "PublicAccessBlockConfiguration")),
+    ("bucket refuses plain HTTP", _denies),
+    ("bucket has versions", lambda r: _bucket(r, "VersioningConfiguration")),
+    ("bucket logs its reads and writes", lambda r: _bucket(r, "LoggingConfiguration")),
+    ("alarms", lambda r: str(len(_all(r, "AWS::CloudWatch::Alarm")))),
+]

@@ -1,0 +1,104 @@
+"""What a user imports, and what importing it costs."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from importlib.resources import files
+
+import pytest
+
+import iot_constructs
+
+
+def test_all_is_what_can_be_imported() -> None:
+    assert iot_constructs.__all__ == sorted(iot_constructs.__all__)
+    for name in iot_constructs.__all__:
+        assert inspect.isclass(getattr(iot_constructs, name)), name
+
+
+def test_every_public_class_of_a_public_module_is_in_all() -> None:
+    found = set()
+    for module in pkgutil.iter_modules(iot_constructs.__path__):
+        if module.name.startswith("_"):
+            continue
+        loaded = importlib.import_module(f"iot_constructs.{module.name}")
+        found |= {
+            name
+            for name, value in vars(loaded).items()
+            if inspect.isclass(value)
+            and value.__module__ == loaded.__name__
+            and not name.startswith("_")
+        }
+    assert found == set(iot_constructs.__all__)
+
+
+def _parameters(name: str) -> list[inspect.Parameter]:
+    """Of the constructor as written: the class itself answers with jsii's metaclass."""
+    initializer = getattr(iot_constructs, name).__init__
+    return list(inspect.signature(initializer).parameters.values())[1:]
+
+
+_CONSTRUCTS = [n for n in iot_constructs.__all__ if _parameters(n)[0].name == "scope"]
+
+
+def test_most_of_the_public_classes_are_constructs() -> None:
+    assert set(iot_constructs.__all__) - set(_CONSTRUCTS) == {
+        "AlarmThresholds",
+        "EnvironmentSuffix",
+    }
+
+
+@pytest.mark.parametrize("name", _CONSTRUCTS)
+def test_constructs_take_keywords_only_and_never_any_keyword(name: str) -> None:
+    parameters = _parameters(name)
+    assert [p.name for p in parameters[:2]] == ["scope", "id"]
+    assert {p.kind for p in parameters[2:]} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize("name", _CONSTRUCTS)
+def test_every_argument_is_in_the_docstring_of_its_class(name: str) -> None:
+    documented = re.findall(
+        r"^[a-z_, ]+:|^[a-z_, ]+,$", inspect.getdoc(getattr(iot_constructs, name)) or "", re.M
+    )
+    names = set(re.findall(r"[a-z_]+", " ".join(documented)))
+    arguments = {p.name for p in _parameters(name)[2:]}
+    assert arguments - names == set()
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert files("iot_constructs").joinpath("py.typed").is_file()
+
+
+def test_importing_it_needs_no_boto3_and_no_module_of_cdk_that_it_does_not_use() -> None:
+    used = [f"aws_cdk.{module}" for module in _USED]
+    assert _modules_after("iot_constructs") == _modules_after(*used)
+
+
+_USED = (
+    "aws_cloudwatch_actions",
+    "aws_dynamodb",
+    "aws_iot",
+    "aws_kinesis",
+    "aws_kinesisfirehose",
+    "aws_kms",
+    "aws_lambda",
+    "aws_lambda_destinations",
+    "aws_s3",
+    "aws_sns",
+    "aws_sqs",
+)
+
+
+def _modules_after(*imported: str) -> set[str]:
+    """Which service modules, and whether boto3, are loaded once ``imported`` are."""
+    code = (
+        f"import sys, {', '.join(imported)}\n"
+        "print(*(m for m in sys.modules if m == 'boto3' or m.startswith('aws_cdk.aws_')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())

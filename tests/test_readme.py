@@ -1,0 +1,58 @@
+"""The README's code runs, and its comparison is what the templates say."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import aws_cdk as cdk
+import pytest
+
+from examples.iot_pipeline.stack import IotPipelineStack
+from tests.comparison import comparison_table
+from tests.plain_pipeline import PlainPipelineStack
+from tests.synth_support import fresh_app, template_of
+
+_ROOT = Path(__file__).resolve().parent.parent
+_README = (_ROOT / "README.md").read_text(encoding="utf-8")
+_PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", _README, re.DOTALL)
+
+
+def test_the_ten_line_start_is_the_example_and_synthesizes(tmp_path: Path) -> None:
+    example = (_ROOT / "examples" / "one_construct" / "app.py").read_text(encoding="utf-8")
+    assert _PYTHON_BLOCKS[0] == example
+    assert len([line for line in example.splitlines() if line.strip()]) <= 10
+
+    script = tmp_path / "app.py"
+    script.write_text(example, encoding="utf-8")
+    subprocess.run(
+        [sys.executable, str(script)], check=True, cwd=tmp_path, env=_environment(tmp_path / "out")
+    )
+
+    template = (tmp_path / "out" / "Telemetry.template.json").read_text(encoding="utf-8")
+    assert '"iot-stream-processor-dev"' in template
+
+
+@pytest.mark.parametrize("block", range(1, len(_PYTHON_BLOCKS)))
+def test_every_other_block_runs_in_a_stack(block: int) -> None:
+    app = fresh_app()
+    stack = cdk.Stack(app, "Readme")
+    exec(
+        compile(_PYTHON_BLOCKS[block], f"README block {block}", "exec"),
+        {"app": app, "stack": stack},
+    )
+    app.synth()
+
+
+def test_the_comparison_is_what_the_templates_say() -> None:
+    ours = template_of(IotPipelineStack(fresh_app(), "Ours", environment_suffix="prod"))
+    plain = template_of(PlainPipelineStack(fresh_app(), "Plain"))
+    table = comparison_table(ours["Resources"], plain["Resources"])
+    assert table in _README, f"README.md needs this table:\n{table}"
+
+
+def _environment(out: Path) -> dict[str, str]:
+    return {**os.environ, "CDK_OUTDIR": str(out)}
