@@ -21,7 +21,7 @@ from iot_constructs._alarms import MAXIMUM, SUM, create_alarm, period
 from iot_constructs._dead_letters import check_standard_topic, create_topic
 from iot_constructs._encryption import allow_service, key_for
 from iot_constructs._table_metrics import metric_read_throttles, metric_write_throttles
-from iot_constructs._validate import check_alone
+from iot_constructs._validate import check_alone, is_token, seconds_of
 from iot_constructs._warnings import TOPIC_POLICY_NOT_CHANGED, warn
 from iot_constructs.device_state_table import DeviceStateTable
 from iot_constructs.environment import EnvironmentSuffix
@@ -69,10 +69,12 @@ class AlarmThresholds:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value is not None and (isinstance(value, bool) or value <= 0):
+            if value is None or is_token(value):
+                continue
+            if isinstance(value, bool) or value <= 0:
                 raise ValueError(f"{name}={value!r} would always fire; pass None for no such alarm")
         share = self.processor_duration_share
-        if share is not None and share > 1:
+        if share is not None and not is_token(share) and share > 1:
             raise ValueError(
                 f"processor_duration_share={share!r} is above 1: no invocation outlives its timeout"
             )
@@ -175,6 +177,8 @@ class PipelineAlarms(Construct):
             )
             check_standard_topic("alert_topic", topic)
             self._allow_cloudwatch(topic)
+            if topic.master_key is not None:
+                allow_service(self, topic.master_key, _CLOUDWATCH)
             return topic
         topic_key = key_for(self, key)
         created = create_topic(
@@ -226,7 +230,6 @@ class PipelineAlarms(Construct):
         if processor is None:
             return
         limits = self.thresholds
-        timeout_ms = processor.timeout.to_milliseconds()
         share = limits.processor_duration_share
         delay = limits.processing_delay_minutes
         self._sections.append(
@@ -255,7 +258,7 @@ class PipelineAlarms(Construct):
                         "ProcessorDuration",
                         "lambda-duration",
                         processor.metric_duration,
-                        timeout_ms * share if share is not None else None,
+                        _slow_milliseconds(processor, share) if share is not None else None,
                         what=f"An invocation took over {share} of its timeout.",
                         cost="The next slower one times out and its whole batch is retried.",
                         first="look for throttling of the tables; else lower batch_size, raise memory_size or timeout.",
@@ -473,6 +476,16 @@ class PipelineAlarms(Construct):
             dashboard_name=naming.physical_name(self, naming.DASHBOARD, stem, self._suffix),
             widgets=rows,
         )
+
+
+def _slow_milliseconds(processor: StreamProcessor, share: float) -> float:
+    seconds = seconds_of(processor.timeout)
+    if seconds is None:
+        raise ValueError(
+            "the processor's timeout is a token, so a share of it is not known here; pass "
+            "thresholds=AlarmThresholds(processor_duration_share=None)"
+        )
+    return seconds * 1000 * share
 
 
 def _table(

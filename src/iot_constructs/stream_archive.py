@@ -164,7 +164,8 @@ class StreamArchive(Construct):
         )
         if not had_mapping:
             # Addresses of Firehose in every region, for destinations in a VPC: CDK adds them to any stack with a
-            # delivery stream, and its own validation then warns that nobody uses them (W7001).
+            # delivery stream, and its own validation then warns that nobody uses them (W7001). Nobody can here: a
+            # bucket has no security group to open.
             stack.node.try_remove_child(_UNUSED_MAPPING)
         return delivery_stream
 

@@ -1,0 +1,51 @@
+"""The console command ``iot-constructs``: hands over to one of its subcommands."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from iot_constructs.ops import redrive_command
+
+_COMMANDS = {"redrive": redrive_command}
+"""By name: a module with HELP, DESCRIPTION, ``add_arguments(parser)`` and ``run(arguments)``, the exit code.
+
+A module must be importable without boto3, so that ``--help`` always works."""
+
+_AWS_PACKAGES = ("boto3", "botocore")
+WRONG_USAGE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; the answer is the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(_COMMANDS[arguments.command].run(arguments))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _AWS_PACKAGES:
+            raise
+        print(
+            f"error: the package {error.name!r} is not installed; "
+            "type: pip install 'iot-constructs[ops]'",
+            file=sys.stderr,
+        )
+        return WRONG_USAGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="iot-constructs", description="For the operators of an IoT telemetry pipeline."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in _COMMANDS.items():
+        subparser = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(subparser)
+        subparser.set_defaults(usage_error=subparser.error)
+    return parser
