@@ -32,6 +32,7 @@ from iot_constructs.telemetry_rule import TelemetryRule
 from iot_constructs.time_series_table import TimeSeriesTable
 
 _CLOUDWATCH = "cloudwatch.amazonaws.com"
+_CONVERTED = ("processor_duration_share", "processing_delay_minutes")  # into milliseconds
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,16 @@ class AlarmThresholds:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value is None or is_token(value):
+            if value is None:
+                continue
+            if is_token(value):
+                if name in _CONVERTED:
+                    raise ValueError(f"{name} is a token, and it is converted here; pass a number")
                 continue
             if isinstance(value, bool) or value <= 0:
                 raise ValueError(f"{name}={value!r} would always fire; pass None for no such alarm")
         share = self.processor_duration_share
-        if share is not None and not is_token(share) and share > 1:
+        if share is not None and share > 1:
             raise ValueError(
                 f"processor_duration_share={share!r} is above 1: no invocation outlives its timeout"
             )
