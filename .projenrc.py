@@ -104,6 +104,7 @@ PYPROJECT = {
         ],
         "dependencies": DEPENDENCIES,
         "optional-dependencies": {"ops": [BOTO3], "dev": DEV_DEPENDENCIES},
+        "scripts": {"iot-constructs": "iot_constructs.ops.cli:main"},
     },
     "tool": {
         "hatch": {

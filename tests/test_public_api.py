@@ -24,7 +24,7 @@ def test_all_is_what_can_be_imported() -> None:
 def test_every_public_class_of_a_public_module_is_in_all() -> None:
     found = set()
     for module in pkgutil.iter_modules(iot_constructs.__path__):
-        if module.name.startswith("_"):
+        if module.name.startswith("_") or module.ispkg:  # ops is a command line, not an import
             continue
         loaded = importlib.import_module(f"iot_constructs.{module.name}")
         found |= {
@@ -74,9 +74,28 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert files("iot_constructs").joinpath("py.typed").is_file()
 
 
-def test_importing_it_needs_no_boto3_and_no_module_of_cdk_that_it_does_not_use() -> None:
-    used = [f"aws_cdk.{module}" for module in _USED]
-    assert _modules_after("iot_constructs") == _modules_after(*used)
+def test_importing_the_package_loads_nothing_of_cdk() -> None:
+    assert _modules_after("import iot_constructs") == set()
+
+
+def test_one_construct_loads_what_it_uses() -> None:
+    loaded = _modules_after("from iot_constructs import SecureDataBucket")
+    assert "aws_cdk.aws_s3" in loaded
+    assert "aws_cdk.aws_kinesis" not in loaded
+
+
+def test_all_of_it_needs_no_boto3_and_no_module_of_cdk_that_it_does_not_use() -> None:
+    used = ", ".join(f"aws_cdk.{module}" for module in _USED)
+    assert _modules_after("from iot_constructs import *") == _modules_after(f"import {used}")
+
+
+def test_a_name_that_does_not_exist_is_said_to_be_missing() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'SecureBucket'"):
+        iot_constructs.SecureBucket  # noqa: B018 - looking is the point
+
+
+def test_dir_shows_the_names_before_they_are_loaded() -> None:
+    assert set(iot_constructs.__all__) <= set(dir(iot_constructs))
 
 
 _USED = (
@@ -94,11 +113,11 @@ _USED = (
 )
 
 
-def _modules_after(*imported: str) -> set[str]:
-    """Which service modules, and whether boto3, are loaded once ``imported`` are."""
+def _modules_after(statement: str) -> set[str]:
+    """Which modules of CDK, and whether boto3, are loaded once ``statement`` has run."""
     code = (
-        f"import sys, {', '.join(imported)}\n"
-        "print(*(m for m in sys.modules if m == 'boto3' or m.startswith('aws_cdk.aws_')))"
+        f"import sys\n{statement}\n"
+        "print(*(m for m in sys.modules if m == 'boto3' or m.startswith('aws_cdk')))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return set(done.stdout.split())
