@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from examples.iot_pipeline.local.emulator_process import (
-    refuse_other_binds,
-    stream_of,
-    streams_with_reports,
-)
+from examples.iot_pipeline.local.emulator_process import refuse_other_binds
 
 
 @pytest.fixture(autouse=True)
@@ -36,26 +32,3 @@ def test_everything_else_is_refused(address: object) -> None:
 
 def test_other_events_pass() -> None:
     refuse_other_binds("socket.connect", (None, ("10.1.2.3", 80)))
-
-
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [
-        ({"Records": [{"eventSource": "aws:kinesis", "eventSourceARN": "arn"}]}, "arn"),
-        ({"Records": [{"eventSource": "aws:sqs", "eventSourceARN": "arn"}]}, None),
-        ({"Records": []}, None),
-        ({}, None),
-        ("text", None),
-    ],
-)
-def test_stream_of_a_batch(event: object, expected: str | None) -> None:
-    assert stream_of(event) == expected
-
-
-def test_only_mappings_that_ask_for_reports() -> None:
-    mappings: list[tuple[str, str, dict[str, object]]] = [
-        ("a", "r", {"EventSourceArn": "1", "FunctionResponseTypes": ["ReportBatchItemFailures"]}),
-        ("a", "r", {"EventSourceArn": "2", "FunctionResponseTypes": []}),
-        ("a", "r", {"EventSourceArn": "3"}),
-    ]
-    assert streams_with_reports(mappings) == {"1"}

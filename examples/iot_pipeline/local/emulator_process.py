@@ -6,12 +6,6 @@ Two guards hold it to the loopback interface: servers are created on 127.0.0.1 w
 ask for, and an audit hook refuses any other bind that slips past that. The hook also keeps it to
 its two ports: with TLS it would take port 443 as well.
 
-A batch of which the function reports a part as failed (``batchItemFailures``) is delivered again by
-AWS. The emulator takes the report for a success and drops what failed, so a moment's overload of
-this machine would lose records; here such a batch is delivered again too, as a whole. The rest of
-what an event source mapping does with failures (a bound on retries, bisecting, a failure
-destination) is not done here.
-
 Nothing may outlive the run that started it, also when that run is killed with no chance to clean
 up. Its process holds the other end of this one's standard input: when that closes, the whole
 process group (the emulator and the functions it is running) is killed and its files are removed.
@@ -26,7 +20,7 @@ import signal
 import sys
 import threading
 from asyncio import base_events
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 LOOPBACK = "127.0.0.1"
@@ -61,44 +55,6 @@ def refuse_other_binds(event: str, arguments: tuple[Any, ...]) -> None:
         raise PermissionError(f"refused to listen on port {port}: it was not given to the emulator")
 
 
-def deliver_failed_batches_again() -> None:
-    """Make a reported partial failure of a stream's batch count as a failure of the batch."""
-    from ministack.services import lambda_svc
-
-    execute: Callable[[Any, Any], dict[str, Any]] = lambda_svc._execute_function
-
-    def execute_and_judge(function: Any, event: Any) -> dict[str, Any]:
-        result = execute(function, event)
-        body = result.get("body")
-        failures = body.get("batchItemFailures") if isinstance(body, dict) else None
-        if result.get("error") or not failures:
-            return result
-        if stream_of(event) not in streams_with_reports(lambda_svc._iter_all_esms()):
-            return result
-        message = f"the function reported {failures} of the batch as failed"
-        error = {"errorType": "PartialBatchFailure", "errorMessage": message}
-        return {**result, "error": True, "body": error}
-
-    lambda_svc._execute_function = execute_and_judge
-
-
-def stream_of(event: Any) -> str | None:
-    """The stream from which a batch comes; None for an event that is no batch of a stream."""
-    records = event.get("Records") if isinstance(event, dict) else None
-    if not records or records[0].get("eventSource") != "aws:kinesis":
-        return None
-    return str(records[0]["eventSourceARN"])
-
-
-def streams_with_reports(mappings: Iterable[tuple[Any, Any, dict[str, Any]]]) -> set[str]:
-    """The event sources whose mappings ask the function to report failed items."""
-    return {
-        mapping["EventSourceArn"]
-        for _, _, mapping in mappings
-        if "ReportBatchItemFailures" in (mapping.get("FunctionResponseTypes") or [])
-    }
-
-
 def end_with_parent(directory: str) -> None:
     """Kill this process group and remove its directory once the parent is gone."""
 
@@ -118,7 +74,6 @@ def main() -> None:
     directory = sys.argv.pop(1)
     end_with_parent(directory)
     serve_on_loopback_only()
-    deliver_failed_batches_again()
     # Imported here: this file also has to load where the emulator is not installed (lint, types).
     from ministack.app import main as serve
 

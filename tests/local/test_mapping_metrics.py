@@ -1,0 +1,105 @@
+"""Metrics are published under the names and dimensions that alarms watch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from examples.iot_pipeline.local.mapping_metrics import BY_EMULATOR, EVENT_COUNTS, Metrics
+
+
+class CloudWatch:
+    def __init__(self) -> None:
+        self.data: list[dict[str, Any]] = []
+        self.sizes: list[int] = []
+        self.failing = 0
+
+    def put_metric_data(self, *, Namespace: str, MetricData: list[dict[str, Any]]) -> None:  # noqa: N803
+        assert Namespace == "AWS/Lambda"
+        if self.failing:
+            self.failing -= 1
+            raise ConnectionError("down")
+        self.sizes.append(len(MetricData))
+        self.data += MetricData
+
+    def sums(self) -> dict[str, float]:
+        sums: Counter[str] = Counter()
+        for datum in self.data:
+            pairs = zip(datum["Values"], datum["Counts"], strict=True)
+            sums[datum["MetricName"]] += sum(value * count for value, count in pairs)
+        return dict(sums)
+
+
+def metrics(*, event_counts: bool = True, invocation_metrics: bool = False) -> Metrics:
+    return Metrics(
+        function_name="f",
+        mapping_uuid="m",
+        event_counts=event_counts,
+        invocation_metrics=invocation_metrics,
+    )
+
+
+ALL = (*EVENT_COUNTS, *BY_EMULATOR, "IteratorAge", "DestinationDeliveryFailures")
+
+
+def published(subject: Metrics) -> dict[str, tuple[str, str, str]]:
+    for name in ALL:
+        subject.add(name, 3)
+    cloudwatch = CloudWatch()
+    subject.publish(cloudwatch, 1000.0)
+    return {
+        each["MetricName"]: (
+            each["Dimensions"][0]["Name"],
+            each["Dimensions"][0]["Value"],
+            each["Unit"],
+        )
+        for each in cloudwatch.data
+    }
+
+
+def test_each_metric_has_its_dimension_and_unit() -> None:
+    found = published(metrics(invocation_metrics=True))
+    assert set(found) == set(ALL)
+    for name in EVENT_COUNTS:
+        assert found[name] == ("EventSourceMappingUUID", "m", "Count")
+    for name in ("Invocations", "Errors", "Throttles", "DestinationDeliveryFailures"):
+        assert found[name] == ("FunctionName", "f", "Count")
+    for name in ("IteratorAge", "Duration"):
+        assert found[name] == ("FunctionName", "f", "Milliseconds")
+
+
+def test_event_counts_are_published_only_where_the_mapping_asks_for_them() -> None:
+    assert not set(EVENT_COUNTS) & set(published(metrics(event_counts=False)))
+
+
+def test_what_the_emulator_publishes_is_not_published_twice() -> None:
+    subject = metrics()
+    assert not set(BY_EMULATOR) & set(published(subject))
+    assert set(BY_EMULATOR) < set(subject.totals)
+
+
+def test_values_are_gathered_and_none_is_lost() -> None:
+    subject, cloudwatch = metrics(), CloudWatch()
+    for value in range(400):
+        subject.add("IteratorAge", value)
+        subject.add("PolledEventCount", value % 2)
+    subject.publish(cloudwatch, 1000.0)
+    assert cloudwatch.sizes == [4]  # 150, 150 and 100 different values, and one with two
+    assert all(len(each["Values"]) <= 150 for each in cloudwatch.data)
+    assert cloudwatch.sums() == {"IteratorAge": 400 * 399 / 2, "PolledEventCount": 200}
+    subject.publish(cloudwatch, 1001.0)
+    assert cloudwatch.sizes == [4]
+    assert subject.totals["PolledEventCount"] == 200
+
+
+def test_what_cannot_be_published_is_kept() -> None:
+    subject, cloudwatch = metrics(), CloudWatch()
+    subject.add("DroppedEventCount", 2)
+    cloudwatch.failing = 1
+    with pytest.raises(ConnectionError):
+        subject.publish(cloudwatch, 1000.0)
+    subject.add("DroppedEventCount", 2)
+    subject.publish(cloudwatch, 1001.0)
+    assert cloudwatch.sums() == {"DroppedEventCount": 4}
