@@ -12,7 +12,11 @@ from constructs import Construct
 
 from iot_constructs import DeviceStateTable, TimeSeriesTable
 from iot_constructs._encryption import allow_logs, allow_service, key_for
-from iot_constructs._warnings import KEY_POLICY_NOT_CHANGED, TOPIC_POLICY_NOT_CHANGED
+from iot_constructs._warnings import (
+    FAILED_BATCHES_NOT_ANNOUNCED,
+    KEY_POLICY_NOT_CHANGED,
+    TOPIC_POLICY_NOT_CHANGED,
+)
 from tests.synth_support import (
     ACCOUNT,
     ENV,
@@ -223,4 +227,5 @@ def test_a_key_of_the_stack_warns_of_nothing() -> None:
 
 def test_warning_ids_are_stable() -> None:
     assert KEY_POLICY_NOT_CHANGED == "iot-constructs:keyPolicyNotChanged"
+    assert FAILED_BATCHES_NOT_ANNOUNCED == "iot-constructs:failedBatchesNotAnnounced"
     assert TOPIC_POLICY_NOT_CHANGED == "iot-constructs:topicPolicyNotChanged"

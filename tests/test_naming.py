@@ -264,6 +264,15 @@ def test_two_resources_with_one_name_in_two_stacks_are_an_error_that_names_both(
     assert_taken(failure, "iot-sensor-metrics-dev", "A/Readings", "B/Readings")
 
 
+def test_two_regions_that_are_unknown_may_be_the_same() -> None:
+    app = fresh_app()
+    elsewhere = cdk.Environment(region=cdk.Fn.ref("Elsewhere"))
+    DeviceStateTable(fresh_stack(app=app, id="A"), "State")
+    with pytest.raises(ValueError) as failure:
+        DeviceStateTable(fresh_stack(app=app, id="B", env=elsewhere), "State")
+    assert_taken(failure, "iot-device-state-dev", "A/State", "B/State")
+
+
 def test_a_nested_stack_shares_names_with_its_parent() -> None:
     stack = fresh_stack("dev")
     DeviceStateTable(stack, "State")

@@ -1,0 +1,110 @@
+"""Records that kept failing come back by one redrive, once the cause is removed: both routes, counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.iot_pipeline.local.deployment import Deployer, Deployment
+from examples.iot_pipeline.local.emulator import Emulator
+from examples.iot_pipeline.local.event_source_mapping import (
+    Backoff,
+    LocalEventSourceMapping,
+    Pace,
+)
+
+_APP = Path(__file__).parent / "failing_app"
+_RECORDS = 60
+_PATIENCE = 120.0
+
+
+@pytest.fixture(scope="module")
+def deployment(emulator: Emulator) -> Deployment:
+    deployer = Deployer(emulator, app_directory=_APP)
+    return deployer.deploy(deployer.prepare("qa7"))
+
+
+@pytest.mark.parametrize(("route", "kind"), [("Sns", "failed-batch"), ("S3", "stored-batch")])
+def test_one_redrive_brings_all_of_them_back(
+    emulator: Emulator, deployment: Deployment, route: str, kind: str
+) -> None:
+    identities = {f"{route.lower()}-{n % 6}/{n}" for n in range(_RECORDS)}
+    mapping = LocalEventSourceMapping(
+        emulator,
+        function_name=deployment.output(f"{route}Function"),
+        backoff=Backoff(first=0.01, longest=0.05),
+        pace=Pace(0.1, 0.5, 0.5),
+    )
+    with mapping:
+        _put(emulator, deployment.output(f"{route}Stream"), identities)
+        assert mapping.wait_until_idle(_PATIENCE)
+        assert mapping.undelivered == []
+        assert _stored(emulator, deployment, route) == set()
+
+        shown = _redrive(emulator, deployment, route)
+        assert shown["records_found"] == _RECORDS
+        assert _stored(emulator, deployment, route) == set()
+
+        _remove_the_cause(emulator, deployment.output(f"{route}Function"))
+        done = _redrive(emulator, deployment, route, "--execute")
+        assert done["records_put"] == _RECORDS
+        assert done["kept"] == []
+        assert {detail["kind"] for detail in done["details"]} <= {kind, "test-event"}
+        assert mapping.wait_until_idle(_PATIENCE)
+
+    assert _stored(emulator, deployment, route) == identities
+    again = _redrive(emulator, deployment, route, "--execute")
+    assert (again["records_found"], again["messages"]) == (0, 0)
+
+
+def _put(emulator: Emulator, stream: str, identities: set[str]) -> None:
+    emulator.client("kinesis").put_records(
+        StreamName=stream,
+        Records=[
+            {"Data": identity.encode(), "PartitionKey": identity.split("/", maxsplit=1)[0]}
+            for identity in sorted(identities)
+        ],
+    )
+
+
+def _stored(emulator: Emulator, deployment: Deployment, route: str) -> set[str]:
+    pages = (
+        emulator.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(TableName=deployment.output("TableName"))
+    )
+    found = {f"{i['deviceId']['S']}/{i['timestamp']['N']}" for page in pages for i in page["Items"]}
+    return {identity for identity in found if identity.startswith(route.lower())}
+
+
+def _remove_the_cause(emulator: Emulator, function: str) -> None:
+    client = emulator.client("lambda")
+    variables = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+    client.update_function_configuration(
+        FunctionName=function, Environment={"Variables": {**variables, "BROKEN": "no"}}
+    )
+
+
+def _redrive(
+    emulator: Emulator, deployment: Deployment, route: str, *options: str
+) -> dict[str, Any]:
+    """As an operator calls it; the answer is its JSON document."""
+    done = subprocess.run(
+        [
+            *[sys.executable, "-m", "iot_constructs.ops", "redrive", "--json"],
+            *["--queue-url", deployment.output(f"{route}Queue"), *options],
+        ],
+        env={**os.environ, **emulator.environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
