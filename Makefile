@@ -62,6 +62,10 @@ $(READY): pyproject.toml constraints.txt Makefile
 demo: $(READY) ## deploy the example to a local AWS emulator, send telemetry, show what came of it
 	$(PY) -m examples.iot_pipeline.local.demo $(ARGS)
 
+.PHONY: chaos
+chaos: $(READY) ## the same under faults, with one redrive at the end (SEED=7; ARGS="--records 2000")
+	$(PY) -m examples.iot_pipeline.local.chaos $(ARGS)
+
 .PHONY: test
 test: lint ## what CI runs: lint, types and every test
 	$(PY) -m pytest $(ARGS)
@@ -98,6 +102,6 @@ constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrad
 
 .PHONY: clean
 clean: ## remove .venv and whatever the commands wrote
-	rm -rf $(VENV) build dist demo-out cdk.out examples/*/cdk.out
+	rm -rf $(VENV) build dist demo-out chaos-out cdk.out examples/*/cdk.out
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

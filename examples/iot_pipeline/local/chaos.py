@@ -1,0 +1,524 @@
+"""The promise under faults: deploy, break everything for a while, redrive once, and count.
+
+    python -m examples.iot_pipeline.local.chaos --help
+
+The example is deployed as it is. Its messages are put straight onto the stream (partition key: the
+device, as the IoT rule does it; the rule itself is the subject of the demo), out of order.
+`LocalEventSourceMapping` invokes the function, whose calls to DynamoDB and SNS go through
+`FaultProxy`. Meanwhile the stream is resharded, the mapping is stopped and started, the function's
+configuration changes, and for a while nothing works at all, until batches are given up and go to
+the mapping's failure destination. Then the faults stop and one ``iot-constructs redrive`` runs.
+
+All settings are the deployed ones. Only the mapping's pauses between attempts are shorter than
+AWS's, so that its ten retries are used up in seconds and not in minutes.
+
+The last line of standard output is ``{"sent":N,"stored":N,"dead_lettered":N,"lost":0,
+"duplicated":0,"stale_state":0}``: records by identity, records stored under more than one key, and
+devices whose state is not their newest reading. The exit code is 1 unless these three are 0 and
+every record that was sent is in one of the two places.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from examples.iot_pipeline.local.accounting import (
+    Account,
+    Accountant,
+    Run,
+    StoredReading,
+    read_states,
+    read_time_series,
+)
+from examples.iot_pipeline.local.chaos_faults import Fault, Faults
+from examples.iot_pipeline.local.deployment import Deployer, Deployment, UnresolvedError
+from examples.iot_pipeline.local.emulator import Emulator, EmulatorError, running_emulator
+from examples.iot_pipeline.local.event_source_mapping import (
+    Backoff,
+    LocalEventSourceMapping,
+    Pace,
+    UnsupportedMappingError,
+)
+from examples.iot_pipeline.local.fault_proxy import CAN_CRASH, FaultProxy
+from examples.iot_pipeline.local.mapping_metrics import DELIVERED
+from examples.iot_pipeline.local.plan import Kind, Message
+from examples.iot_pipeline.local.screen import Report, Screen
+from examples.iot_pipeline.local.toolchain import ToolError
+
+FAILED = 2
+INTERRUPTED = 130
+OUT = Path("chaos-out")
+
+# So many devices send at a time, as after an outage of their site: all they have, and out of order.
+# More at a time make the run slower and not harder: the function writes one state for each device
+# in a batch, and what the emulator needs for a write is what the run takes its time for.
+DEVICES_AT_ONCE = 20
+# Messages change places within so many: across devices, and within a device across batches.
+SHUFFLED_TOGETHER = 4000
+RECORDS_PER_PUT = 500
+BACKOFF = Backoff(first=0.05, longest=0.2)
+PACE = Pace(read=0.5, shards=1.0)
+IDLE_SECONDS = 1800.0
+LOOK_SECONDS = 5.0
+PATIENCE_SECONDS = 10.0
+
+# Where in the run each event is, as a part of all messages.
+RESHARD_AT = 0.15
+STOP_AT, START_AT = 0.30, 0.40
+RESTART_AT = 0.60
+OUTAGE_AT = 0.75
+# The outage takes as long as its batches need to be given up, so only some records are in it.
+OUTAGE_PART, OUTAGE_MOST = 0.10, 1500
+
+# A record that was rejected for what it holds stays on the queue: nothing has changed about it.
+REDRIVEN = ("failed-batch", "stored-batch", "async-failure", "rule-error")
+
+
+class ChaosError(RuntimeError):
+    """The run could not be carried out; it says nothing about the pipeline."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user can choose."""
+
+    seed: int
+    records: int
+    devices: int
+    suffix: str
+
+    @property
+    def readings(self) -> int:
+        """Records of each device: together at least as many as asked for."""
+        return -(-self.records // self.devices)
+
+
+@dataclass(frozen=True)
+class Redriven:
+    """What the redrive found and did."""
+
+    waiting_before: int
+    """Messages of the kinds that are redriven."""
+    records: int
+    """Records that were put back on the stream."""
+    waiting_after: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """The three numbers that have to be 0, and what they are about."""
+
+    account: Account
+    stale_state: Mapping[str, str]
+    undelivered: int
+    """Batches whose failure record reached nobody."""
+
+    @property
+    def duplicated(self) -> int:
+        """Records that are stored under more than one key."""
+        return len(self.account.stored_more_than_once)
+
+    @property
+    def problems(self) -> list[str]:
+        """All that is wrong, one sentence each."""
+        found = list(self.account.problems)
+        known = self.account.stale_state
+        stale = {key: text for key, text in self.stale_state.items() if key not in known}
+        if stale:
+            found.append(f"{len(stale)} states that are not the newest reading stored: {stale}")
+        if self.undelivered:
+            found.append(f"{self.undelivered} failure records reached nobody")
+        return found
+
+    def summary(self) -> str:
+        """The last line."""
+        account = self.account
+        numbers = {
+            "sent": account.sent,
+            "stored": len(account.stored),
+            "dead_lettered": len(account.dead_lettered),
+            "lost": len(account.lost),
+            "duplicated": self.duplicated,
+            "stale_state": len(self.stale_state),
+        }
+        return json.dumps(numbers, separators=(",", ":"))
+
+    @property
+    def exit_code(self) -> int:
+        """0 if nothing is wrong."""
+        return int(bool(self.problems or self.stale_state or not self.account.adds_up))
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which has to be as tidy as Ctrl-C."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; returns the exit code."""
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    # Set, not assumed: a shell starts background jobs with interrupts ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminate)
+    screen = Screen()
+    try:
+        return _run(options, screen)
+    except KeyboardInterrupt as interrupt:
+        screen.say()
+        screen.say("interrupted: the emulator is stopped and its files are removed")
+        return 128 + signal.SIGTERM if isinstance(interrupt, _Terminated) else INTERRUPTED
+    except (
+        *(ChaosError, EmulatorError, ToolError),
+        *(UnresolvedError, UnsupportedMappingError),
+    ) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.iot_pipeline.local.chaos",
+        description="Deploy the example into an AWS emulator on this machine, inject faults while "
+        "records flow, redrive once, and account for every record.",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=os.environ.get("SEED") or "1",
+        metavar="N",
+        help="of the messages, their order and the faults; default: the variable SEED, or 1",
+    )
+    parser.add_argument("--records", type=_count, default=50_000, metavar="N", help="at least")
+    parser.add_argument("--devices", type=_count, default=200, metavar="N", help="default: 200")
+    parser.add_argument("--suffix", default="dev", help="environment suffix; default: dev")
+    return Options(**vars(parser.parse_args(arguments)))
+
+
+def shuffled(messages: Sequence[Message], seed: int) -> list[Message]:
+    """The messages in the order of sending: group after group of devices, each one's shuffled."""
+    randomness = random.Random(seed)
+    devices = sorted({message.device_id for message in messages})
+    randomness.shuffle(devices)
+    group = {device: place // DEVICES_AT_ONCE for place, device in enumerate(devices)}
+    by_group = sorted(messages, key=lambda message: group[message.device_id])
+    result: list[Message] = []
+    for start in range(0, len(by_group), SHUFFLED_TOGETHER):
+        part = by_group[start : start + SHUFFLED_TOGETHER]
+        randomness.shuffle(part)
+        result += part
+    return result
+
+
+def stale_states(
+    readings: Iterable[StoredReading], states: Mapping[str, Decimal]
+) -> dict[str, str]:
+    """The devices whose state is not the newest reading that is stored, to the last digit."""
+    newest: dict[str, Decimal] = {}
+    for reading in readings:
+        newest[reading.device_id] = max(
+            reading.timestamp, newest.get(reading.device_id, reading.timestamp)
+        )
+    return {
+        device: f"{states.get(device, 'no state')} instead of {newest.get(device, 'none')}"
+        for device in sorted(newest.keys() | states.keys())
+        if states.get(device) != newest.get(device)
+    }
+
+
+def _run(options: Options, screen: Screen) -> int:
+    start = time.monotonic()
+    with ExitStack() as stack:
+        with screen.step("start the emulator"):
+            emulator = stack.enter_context(running_emulator())
+        deployer = Deployer(emulator)
+        try:
+            with screen.step("cdk bootstrap, cdk synth"):
+                assembly = deployer.prepare(options.suffix)
+            with screen.step(f"cdk deploy (suffix {options.suffix})") as report:
+                deployment = deployer.deploy(assembly, on_progress=report)
+            faults = Faults(options.seed)
+            proxy = FaultProxy(emulator.endpoint, faults, group=emulator.process.pid)
+            stack.enter_context(proxy)
+            chaos = _Chaos(
+                emulator,
+                deployment,
+                faults=faults,
+                proxy=proxy,
+                options=options,
+                screen=screen,
+            )
+            result = chaos.run()
+            if result.exit_code:
+                _save_logs(emulator, deployer)
+        except Exception as error:
+            _save_logs(emulator, deployer)
+            # When the emulator has died, that is the news, and not which call failed first.
+            emulator.check()
+            if isinstance(error, (BotoCoreError, ClientError)):
+                raise ChaosError(f"a call to the emulator failed: {error}") from error
+            raise
+    screen.say(f"{time.monotonic() - start:.0f} s in all")
+    for problem in result.problems:
+        print(problem)
+    print(result.summary(), flush=True)
+    return result.exit_code
+
+
+class _Chaos:
+    """One run against a deployed example."""
+
+    def __init__(
+        self,
+        emulator: Emulator,
+        deployment: Deployment,
+        *,
+        faults: Faults,
+        proxy: FaultProxy,
+        options: Options,
+        screen: Screen,
+    ) -> None:
+        self._emulator = emulator
+        self._deployment = deployment
+        self._faults = faults
+        self._proxy = proxy
+        self._screen = screen
+        self._kinesis = emulator.client("kinesis")
+        self._lambda = emulator.client("lambda")
+        self._function = deployment.output("FunctionName")
+        self._stream = deployment.output("StreamName")
+        self._run = Run(
+            devices=options.devices,
+            readings=options.readings,
+            seed=options.seed,
+            now_ms=time.time_ns() // 1_000_000,
+            endpoint=emulator.endpoint.url,
+            authority=emulator.endpoint.authority,
+            time_series_table=deployment.output("TimeSeriesTableName"),
+            state_table=deployment.output("DeviceStateTableName"),
+            queue_url=deployment.output("DlqQueueUrl"),
+        )
+        self._messages = shuffled(self._run.plan(), options.seed)
+        self._put = 0
+        self._configured = 0
+        self._mapping = LocalEventSourceMapping(
+            emulator, function_name=self._function, backoff=BACKOFF, pace=PACE
+        )
+
+    def run(self) -> Result:
+        """Everything, from the first record to the count."""
+        self._configure_function()
+        total = len(self._messages)
+        outage = min(int(total * OUTAGE_PART), OUTAGE_MOST)
+        with self._mapping:
+            with self._screen.step("records flow, faults come") as report:
+                self._put_until(RESHARD_AT, report)
+            with self._screen.step("reshard the stream"):
+                self._reshard()
+            with self._screen.step("stop and start the mapping") as report:
+                self._put_until(STOP_AT, report)
+                self._mapping.stop()
+                self._put_until(START_AT, report)
+                self._mapping.start()
+            with self._screen.step("restart the function") as report:
+                self._put_until(RESTART_AT, report)
+                self._configure_function()
+                self._put_until(OUTAGE_AT, report)
+                self._wait_until_idle()
+            with self._screen.step("an outage, until batches are given up"):
+                self._faults.start_outage()
+                self._put_some(self._put + outage)
+                self._wait_until_idle()
+                self._faults.end_outage()
+            with self._screen.step("records flow, faults come") as report:
+                self._put_until(1.0, report)
+                self._wait_until_idle()
+            self._faults.stop()
+            given_up = int(self._mapping.totals.get(DELIVERED, 0))
+            with self._screen.step("redrive"):
+                redriven = self._redrive()
+            with self._screen.step("wait for what was redriven"):
+                self._wait_until_idle()
+            undelivered = len(self._mapping.undelivered)
+        with self._screen.step("account for every record") as report:
+            account = Accountant(self._run).count_until_settled(
+                patience=PATIENCE_SECONDS,
+                on_progress=lambda each: report(each.sent - len(each.lost), each.sent),
+            )
+            dynamodb = self._emulator.client("dynamodb")
+            stale = stale_states(
+                read_time_series(dynamodb, self._run.time_series_table),
+                read_states(dynamodb, self._run.state_table),
+            )
+        self._show(account, given_up, redriven)
+        return Result(account, {**stale, **account.stale_state}, undelivered)
+
+    def _put_until(self, part: float, report: Report) -> None:
+        self._put_some(round(part * len(self._messages)), report)
+
+    def _put_some(self, end: int, report: Report | None = None) -> None:
+        """Put the messages up to `end` onto the stream."""
+        while self._put < end:
+            batch = self._messages[self._put : min(end, self._put + RECORDS_PER_PUT)]
+            self._put_records(batch)
+            self._put += len(batch)
+            if report is not None:
+                report(self._put, len(self._messages))
+            self._mapping.check()
+
+    def _put_records(self, messages: Sequence[Message]) -> None:
+        pending = list(messages)
+        while pending:
+            answer = self._kinesis.put_records(
+                StreamName=self._stream,
+                Records=[{"Data": m.payload, "PartitionKey": m.device_id} for m in pending],
+            )
+            # In the order of the request. What was refused was not accepted, and is sent again.
+            results = zip(pending, answer["Records"], strict=True)
+            pending = [message for message, each in results if "ErrorCode" in each]
+
+    def _wait_until_idle(self) -> None:
+        deadline = time.monotonic() + IDLE_SECONDS
+        while not self._mapping.wait_until_idle(LOOK_SECONDS):
+            self._emulator.check()
+            if time.monotonic() > deadline:
+                raise ChaosError(f"the mapping has not come to rest: {self._mapping.problems[-3:]}")
+
+    def _configure_function(self) -> None:
+        """Send its calls through the proxy; a changed variable also gives it new processes."""
+        self._configured += 1
+        configuration = self._lambda.get_function_configuration(FunctionName=self._function)
+        variables = dict(configuration["Environment"]["Variables"])
+        variables["AWS_ENDPOINT_URL_DYNAMODB"] = self._proxy.url
+        variables["AWS_ENDPOINT_URL_SNS"] = self._proxy.url
+        variables["CONFIGURED"] = str(self._configured)
+        self._lambda.update_function_configuration(
+            FunctionName=self._function, Environment={"Variables": variables}
+        )
+        waiter = self._lambda.get_waiter("function_updated_v2")
+        waiter.wait(FunctionName=self._function, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+    def _reshard(self) -> None:
+        # The emulator deletes a parent shard with its records as soon as it is split. AWS keeps
+        # them for the retention, for readers and for a redrive. So nothing may be left to read,
+        # and nothing may have been given up before.
+        self._wait_until_idle()
+        if self._mapping.totals.get(DELIVERED, 0):
+            raise ChaosError(
+                "a batch was given up before the stream is resharded, and the emulator would drop "
+                "its records: choose another seed"
+            )
+        shards = self._kinesis.list_shards(StreamName=self._stream)["Shards"]
+        hash_keys = shards[0]["HashKeyRange"]
+        first, last = int(hash_keys["StartingHashKey"]), int(hash_keys["EndingHashKey"])
+        self._kinesis.split_shard(
+            StreamName=self._stream,
+            ShardToSplit=shards[0]["ShardId"],
+            NewStartingHashKey=str((first + last + 1) // 2),
+        )
+
+    def _redrive(self) -> Redriven:
+        before = self._redrive_command()
+        done = self._redrive_command("--execute")
+        after = self._redrive_command()
+        return Redriven(before["messages"], done["records_put"], after["messages"])
+
+    def _redrive_command(self, *arguments: str) -> dict[str, Any]:
+        """Run the operators' command as they do, aimed at the emulator."""
+        kinds = [argument for kind in REDRIVEN for argument in ("--kind", kind)]
+        passed_on = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
+        command = [
+            *[sys.executable, "-m", "iot_constructs.ops", "redrive", "--json"],
+            *["--queue-url", self._run.queue_url, *kinds, *arguments],
+        ]
+        finished = subprocess.run(
+            command,
+            env={**passed_on, **self._emulator.environment()},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if finished.returncode != 0:
+            # Not the end: whatever was not brought back is found missing by the count.
+            self._screen.say(f"the redrive ended with {finished.returncode}: {finished.stderr}")
+        try:
+            found: dict[str, Any] = json.loads(finished.stdout)
+        except ValueError:
+            raise ChaosError(f"the redrive printed no JSON: {finished.stderr}") from None
+        for kept in found["kept"]:
+            self._screen.say(f"  kept: {kept['kind']}: {kept['reason']}")
+        return found
+
+    def _show(self, account: Account, given_up: int, redriven: Redriven) -> None:
+        self._screen.heading("Faults")
+        injected = self._faults.injected
+        rows = [
+            (fault.value, operation, str(injected[fault, operation]))
+            for fault, operation in sorted(injected, key=lambda each: (each[0].name, each[1]))
+        ]
+        self._screen.table(["fault", "calls of", "times"], rows)
+        totals: Counter[Fault] = Counter()
+        for (fault, _), times in injected.items():
+            totals[fault] += times
+        missing = [each.value for each in Fault if not totals[each]]
+        if missing:
+            self._screen.say(f"never injected: {', '.join(missing)}")
+        if not CAN_CRASH:
+            self._screen.say("no process was killed: its caller is found on Linux only")
+        elif self._proxy.not_killed:
+            self._screen.say(f"{self._proxy.not_killed} processes to be killed were not found")
+        self._screen.heading("What became of the records")
+        duplicates = sum(message.kind is Kind.DUPLICATE for message in self._messages)
+        repeated = len(account.dead_lettered_more_than_once)
+        rows_of_records = [
+            ("sent, distinct", account.sent, f"{duplicates} of them twice"),
+            ("stored", len(account.stored), ""),
+            ("dead-lettered", len(account.dead_lettered), f"{repeated} of them more than once"),
+            ("given up by the mapping", given_up, "records, on their way to the DLQ queue"),
+            ("batches on the DLQ queue before the redrive", redriven.waiting_before, ""),
+            ("redriven", redriven.records, "records put back on the stream"),
+            ("batches on the DLQ queue after the redrive", redriven.waiting_after, ""),
+        ]
+        self._screen.table(
+            ["records", "number", "note"], [(a, str(b), c) for a, b, c in rows_of_records]
+        )
+
+
+def _save_logs(emulator: Emulator, deployer: Deployer) -> None:
+    """Keep the logs of a failed run; those of a good one go with the emulator."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    for log in [emulator.log, *deployer.logs()]:
+        shutil.copyfile(log, OUT / log.name)
+    print(f"logs: {OUT}", file=sys.stderr)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""``make chaos``, the short version: faults of every kind, one redrive, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from examples.iot_pipeline.local.chaos import INTERRUPTED
+from examples.iot_pipeline.local.chaos_faults import Fault
+from examples.iot_pipeline.local.fault_proxy import CAN_CRASH
+from tests.e2e.processes import wait_until_gone
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 420
+RECORDS = 2000
+
+
+def start_chaos(tmp_path: Path) -> subprocess.Popen[str]:
+    """Start the short version; what it starts has `tmp_path` in its command line."""
+    files = tmp_path / "tmp"
+    files.mkdir()
+    return subprocess.Popen(
+        [
+            *[sys.executable, "-m", "examples.iot_pipeline.local.chaos"],
+            *["--records", str(RECORDS), "--devices", "40", "--seed", "1"],
+        ],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(files), "COLUMNS": "120"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def assert_nothing_is_left(tmp_path: Path) -> None:
+    assert wait_until_gone(str(tmp_path), 10) == []
+    assert list((tmp_path / "tmp").glob("iot-demo-*")) == []
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that has ended."""
+
+    tmp_path: Path
+    exit_code: int
+    output: str
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells of each row of each table."""
+        lines = [re.split("[│|]", line) for line in self.output.splitlines()]
+        return [[cell.strip() for cell in cells] for cells in lines if len(cells) > 1]
+
+    def number(self, name: str) -> int:
+        """A number of the table of records."""
+        return next(int(row[1]) for row in self.rows if row[0] == name)
+
+
+@pytest.fixture(scope="module")
+def chaos(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    tmp_path = tmp_path_factory.mktemp("chaos")
+    with start_chaos(tmp_path) as process:
+        output, _ = process.communicate(timeout=SECONDS)
+    return Finished(tmp_path, process.returncode, output)
+
+
+def test_nothing_is_lost_duplicated_or_stale(chaos: Finished) -> None:
+    assert chaos.exit_code == 0, chaos.output
+    numbers = json.loads(chaos.output.splitlines()[-1])
+    assert list(numbers) == [
+        *["sent", "stored", "dead_lettered"],
+        *["lost", "duplicated", "stale_state"],
+    ]
+    assert numbers["sent"] == numbers["stored"] + numbers["dead_lettered"] >= RECORDS
+    assert min(numbers["stored"], numbers["dead_lettered"]) > 0
+    assert (numbers["lost"], numbers["duplicated"], numbers["stale_state"]) == (0, 0, 0)
+
+
+def test_every_kind_of_fault_was_injected(chaos: Finished) -> None:
+    times: Counter[str] = Counter()
+    for row in chaos.rows:
+        if len(row) > 2 and row[2].isdigit():
+            times[row[0]] += int(row[2])
+    expected = {fault.value for fault in Fault if CAN_CRASH or fault is not Fault.CRASH}
+    assert {name for name in expected if times[name] == 0} == set(), chaos.output
+
+
+def test_batches_reached_the_failure_destination_and_were_redriven(chaos: Finished) -> None:
+    given_up = chaos.number("given up by the mapping")
+    assert given_up > 0
+    assert chaos.number("batches on the DLQ queue before the redrive") > 0
+    assert chaos.number("redriven") >= given_up
+    assert chaos.number("batches on the DLQ queue after the redrive") == 0
+
+
+def test_nothing_is_left(chaos: Finished) -> None:
+    assert_nothing_is_left(chaos.tmp_path)
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with start_chaos(tmp_path) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if "stop and start the mapping" in line:
+                break
+        time.sleep(1)  # so that it is in the middle of that
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == INTERRUPTED, "".join(lines) + rest
+    assert "Traceback" not in rest
+    assert_nothing_is_left(tmp_path)

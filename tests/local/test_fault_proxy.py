@@ -1,0 +1,257 @@
+"""The proxy's faults: which call gets which, what they look like, and who may be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import botocore.parsers
+import botocore.session
+import pytest
+
+from examples.iot_pipeline.local.chaos_faults import (
+    BATCH_WRITE,
+    PUBLISH,
+    PUT,
+    RULES,
+    Fault,
+    Faults,
+    Rule,
+)
+from examples.iot_pipeline.local.fault_proxy import (
+    error_answer,
+    inode_of,
+    kill_caller,
+    operation_of,
+    sign,
+    split_batch,
+)
+
+CALLS = 3000
+
+
+def drawn(faults: Faults, operation: str, calls: int = CALLS) -> list[Fault | None]:
+    return [faults.next(operation) for _ in range(calls)]
+
+
+def put(name: str) -> dict[str, Any]:
+    return {"PutRequest": {"Item": {"deviceId": {"S": name}}}}
+
+
+def batch(*names: str, table: str = "table") -> dict[str, Any]:
+    return {"RequestItems": {table: [put(name) for name in names]}, "Other": "kept"}
+
+
+@pytest.mark.parametrize("operation", [BATCH_WRITE, PUT, PUBLISH])
+def test_same_seed_gives_same_faults_whatever_other_operations_do(operation: str) -> None:
+    alone, among_others = Faults(7), Faults(7)
+    expected = drawn(alone, operation)
+    found = []
+    for _ in range(CALLS):
+        found.append(among_others.next(operation))
+        among_others.next("PutItem" if operation != PUT else BATCH_WRITE)
+    assert found == expected
+    assert any(expected)
+
+
+def test_another_seed_gives_other_faults() -> None:
+    assert drawn(Faults(1), BATCH_WRITE) != drawn(Faults(2), BATCH_WRITE)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("seed", range(5))
+def test_each_rule_is_applied_once_in_every_so_many_calls(rule: Rule, seed: int) -> None:
+    found = drawn(Faults(seed, [rule]), rule.operation, calls=3 * rule.every + rule.in_a_row)
+    times = Counter(found)[rule.fault]
+    assert 3 * rule.in_a_row <= times <= 4 * rule.in_a_row
+
+
+def test_a_rule_in_a_row_hits_calls_one_after_the_other() -> None:
+    rule = Rule(Fault.SERVER_ERROR, PUT, every=50, in_a_row=3)
+    found = drawn(Faults(3, [rule]), PUT, calls=50 + 3)
+    first = found.index(Fault.SERVER_ERROR)
+    assert found[first : first + 3] == [Fault.SERVER_ERROR] * 3
+
+
+def test_faults_that_are_chosen_for_the_same_call_come_one_after_the_other() -> None:
+    rules = [Rule(Fault.SLOW, PUT, every=1), Rule(Fault.CRASH, PUT, every=1)]
+    assert drawn(Faults(1, rules), PUT, calls=4) == [Fault.SLOW, Fault.CRASH] * 2
+
+
+def test_a_fault_that_does_not_fit_waits_for_a_call_that_it_fits() -> None:
+    faults = Faults(1, [Rule(Fault.PARTIAL_BATCH, BATCH_WRITE, every=1000)])
+    refused = [faults.next(BATCH_WRITE, lambda _: False) for _ in range(1000)]
+    assert refused == [None] * 1000
+    assert faults.injected == {}
+    assert faults.next(BATCH_WRITE) is Fault.PARTIAL_BATCH
+
+
+def test_an_unknown_operation_goes_through() -> None:
+    assert set(drawn(Faults(1), "Publish")) == {None}
+
+
+def test_an_outage_hits_every_call_and_then_ends() -> None:
+    faults, undisturbed = Faults(1), Faults(1)
+    before = drawn(faults, PUT, calls=500)
+    faults.start_outage()
+    assert drawn(faults, PUT, calls=10) == [Fault.OUTAGE] * 10
+    faults.end_outage()
+    assert before + drawn(faults, PUT, calls=500) == drawn(undisturbed, PUT, calls=1000)
+    assert faults.injected[Fault.OUTAGE, PUT] == 10
+
+
+def test_after_the_stop_nothing_happens() -> None:
+    faults = Faults(1, [Rule(Fault.SLOW, PUT, every=1)])
+    faults.start_outage()
+    faults.stop()
+    assert drawn(faults, PUT, calls=10) == [None] * 10
+
+
+def test_injected_is_counted_by_fault_and_operation() -> None:
+    faults = Faults(1)
+    expected = Counter(
+        (each, name) for name in (BATCH_WRITE, PUT) for each in drawn(faults, name) if each
+    )
+    assert faults.injected == expected
+
+
+@pytest.mark.parametrize("count", [2, 3, 24, 25])
+def test_split_leaves_some_items_and_loses_none(count: int) -> None:
+    names = [f"device-{number}" for number in range(count)]
+    request = batch(*names)
+    split = split_batch(request)
+    assert split is not None
+    done, left = split.forwarded["RequestItems"]["table"], split.left["table"]
+    assert done
+    assert left
+    assert sorted(map(json.dumps, done + left)) == sorted(json.dumps(put(name)) for name in names)
+    assert split.forwarded["Other"] == "kept"
+    assert request == batch(*names)
+
+
+def test_split_of_two_tables() -> None:
+    request = batch("a", table="one")
+    request["RequestItems"].update(batch("b", table="two")["RequestItems"])
+    split = split_batch(request)
+    assert split is not None
+    assert split.forwarded["RequestItems"] == {"one": [put("a")]}
+    assert split.left == {"two": [put("b")]}
+
+
+def test_one_item_cannot_be_split() -> None:
+    assert split_batch(batch("a")) is None
+
+
+def test_answer_of_a_split_has_what_was_left_and_what_the_table_left() -> None:
+    split = split_batch(batch("a", "b", "c"))
+    assert split is not None
+    body = json.dumps({"UnprocessedItems": {"table": [put("c")]}, "ConsumedCapacity": []})
+    assert json.loads(split.answer(body.encode())) == {
+        "UnprocessedItems": {"table": [put("c"), put("b")]},
+        "ConsumedCapacity": [],
+    }
+    assert json.loads(split.answer(b"{}")) == {"UnprocessedItems": {"table": [put("b")]}}
+
+
+@pytest.mark.parametrize(
+    ("fault", "service", "code"),
+    [
+        (Fault.TABLE_THROTTLED, "dynamodb", "ProvisionedThroughputExceededException"),
+        (Fault.REQUEST_THROTTLED, "dynamodb", "ThrottlingException"),
+        (Fault.SERVER_ERROR, "dynamodb", "InternalServerError"),
+        (Fault.OUTAGE, "dynamodb", "AccessDeniedException"),
+        (Fault.TOPIC_THROTTLED, "sns", "Throttling"),
+        (Fault.OUTAGE, "sns", "AuthorizationError"),
+    ],
+)
+def test_the_sdk_reads_the_error_that_aws_would_send(fault: Fault, service: str, code: str) -> None:
+    operation = BATCH_WRITE if service == "dynamodb" else PUBLISH
+    answer = error_answer(fault, dynamodb=service == "dynamodb")
+    assert answer is not None
+    model = botocore.session.Session().get_service_model(service)
+    parser = botocore.parsers.create_parser(model.resolved_protocol)
+    parsed = parser.parse(
+        {"status_code": answer.status, "headers": dict(answer.headers), "body": answer.body},
+        model.operation_model(operation).output_shape,
+    )
+    assert parsed["Error"]["Code"] == code
+    assert parsed["Error"]["Message"] == f"injected: {fault.value}"
+
+
+@pytest.mark.parametrize("fault", [Fault.SLOW, Fault.LOST_ANSWER, Fault.CRASH, Fault.PARTIAL_BATCH])
+def test_other_faults_are_no_error_answers(fault: Fault) -> None:
+    assert error_answer(fault, dynamodb=True) is None
+
+
+def test_operation_is_in_the_header_or_in_the_body() -> None:
+    assert operation_of({"X-Amz-Target": "DynamoDB_20120810.PutItem"}, b"{}") == PUT
+    assert operation_of({}, b"Action=PublishBatch&Version=2010-03-31") == PUBLISH
+    assert operation_of({}, b"\xff") == ""
+
+
+def test_a_changed_body_has_a_signature_of_its_own() -> None:
+    headers = {
+        "Host": "127.0.0.1:1",
+        "X-Amz-Target": "DynamoDB_20120810.BatchWriteItem",
+        "Content-Type": "application/x-amz-json-1.0",
+        "Content-Length": "999",
+        "Authorization": "of the role",
+        "X-Amz-Security-Token": "of the role",
+    }
+    signed = sign("http://127.0.0.1:1/", headers, b"{}", "dynamodb")
+    assert signed["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=test/")
+    assert signed["X-Amz-Target"] == headers["X-Amz-Target"]
+    assert "Content-Length" not in signed
+    assert "X-Amz-Security-Token" not in signed
+
+
+TABLE = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000  0  0 111 1
+   1: 0100007F:C350 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  0  0 222 1
+"""
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="the text is of a little-endian machine")
+def test_inode_is_that_of_the_client_and_not_of_the_server() -> None:
+    assert inode_of(TABLE, 50000, 8080) == "222"
+    assert inode_of(TABLE, 50001, 8080) is None
+
+
+CLIENT = (
+    "import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); s.recv(1)"
+)
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the caller is found through /proc")
+def test_only_a_process_of_the_group_is_killed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        # Not in a group of its own: it is in this one's, whose leader it is not.
+        with subprocess.Popen([sys.executable, "-c", CLIENT, str(port)]) as client:
+            connection, (_, client_port) = server.accept()
+            with connection:
+                assert not kill_caller(client_port, port, os.getpgrp() + 1)
+                assert client.poll() is None
+                assert not kill_caller(client_port + 1, port, os.getpgrp())
+                assert client.poll() is None
+                assert kill_caller(client_port, port, os.getpgrp())
+                assert client.wait(10) == -9
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the caller is found through /proc")
+def test_the_leader_of_the_group_is_not_killed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        arguments = [sys.executable, "-c", CLIENT, str(port)]
+        with subprocess.Popen(arguments, start_new_session=True) as client:
+            connection, (_, client_port) = server.accept()
+            with connection:
+                assert not kill_caller(client_port, port, client.pid)
+                assert client.poll() is None
