@@ -178,6 +178,12 @@ def test_thresholds_of_the_caller() -> None:
         assert one(template, _ALARM, MetricName=metric)["Threshold"] == 7
 
 
+def test_a_whole_number_may_be_a_float() -> None:
+    """CDK's own numbers are."""
+    template = _template(throttles_threshold=2.0)
+    assert one(template, _ALARM, MetricName="WriteProvisionedThroughputExceeded")["Threshold"] == 2
+
+
 @pytest.mark.parametrize("seconds", [1, 8760 * 3600])
 def test_the_shortest_and_the_longest_iterator_age_threshold(seconds: int) -> None:
     template = _template(iterator_age_threshold=cdk.Duration.seconds(seconds))
@@ -314,6 +320,9 @@ _REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"shard_count": True}, "shard_count=True", "not a whole number"),
     ({"throttles_threshold": 0}, "throttles_threshold=0", "from 1 to"),
     ({"throttles_threshold": -1}, "throttles_threshold=-1", "from 1 to"),
+    ({"throttles_threshold": "5"}, "throttles_threshold='5'", "not a whole number"),
+    ({"throttles_threshold": float("nan")}, "throttles_threshold=nan", "not a whole number"),
+    ({"throttles_threshold": float("inf")}, "throttles_threshold=inf", "not a whole number"),
     ({"throttles_threshold": 10**9 + 1}, "throttles_threshold=1000000001", "from 1 to 1000000000"),
     (
         {"iterator_age_threshold": cdk.Duration.millis(0)},

@@ -82,6 +82,10 @@ class IotPipelineStack(SuffixedStack):
         # What the code does, and no more: grant_write_data would also allow to delete.
         self.time_series.grant(processor.role, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
         self.device_state.grant(processor.role, "dynamodb:PutItem")
+        for table in (self.time_series.table, self.device_state.table):
+            if table.encryption_key is not None:
+                # DynamoDB opens the table's own key with this one, on behalf of whoever calls it.
+                table.encryption_key.grant(processor.role, "kms:Decrypt")
         return processor
 
     def _say_what_was_made(self) -> None:

@@ -77,7 +77,7 @@ GAPS = (
         "they are created through the CloudWatch API; metric math is never evaluated",
     ),
     (
-        "services publish no metrics, and alarms ignore dimensions",
+        "most services publish no metrics, and alarms ignore dimensions",
         "the mapping's metrics and the true depth of the DLQ queue are published as AWS does",
     ),
     (
