@@ -332,6 +332,12 @@ def test_a_share_above_one_is_refused() -> None:
         AlarmThresholds(processor_duration_share=1.01)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_threshold_that_would_never_fire_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=r"processing_delay_minutes=(nan|inf) would never fire"):
+        AlarmThresholds(processing_delay_minutes=value)
+
+
 def test_thresholds_cannot_be_changed_later() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         AlarmThresholds().dlq_messages = 2  # type: ignore[misc]

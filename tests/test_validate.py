@@ -99,6 +99,8 @@ def test_durations_at_the_bounds_pass() -> None:
         (cdk.Duration.minutes(90), "90 minutes", 300),
         (cdk.Duration.hours(25), "25 hours", 300),
         (cdk.Duration.hours(24), "24 hours", 300),
+        (cdk.Duration.hours(2), "2 hours", 300),
+        (cdk.Duration.days(2), "2 days", 300),
         (cdk.Duration.days(7), "7 days", 300),
     ],
 )

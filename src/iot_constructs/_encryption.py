@@ -15,6 +15,7 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from iot_constructs import _defaults as defaults
+from iot_constructs._validate import is_token
 from iot_constructs._warnings import KEY_POLICY_NOT_CHANGED, warn
 from iot_constructs.environment import data_removal_policy
 
@@ -103,9 +104,11 @@ def _add(
         conditions=conditions,
     )
     if not key.add_to_resource_policy(statement, True).statement_added:
+        # A token's text differs from run to run, and a person cannot read it.
+        readable = "logs.<region>.amazonaws.com" if is_token(service) else service
         warn(
             scope,
             KEY_POLICY_NOT_CHANGED,
-            f"the policy of the imported key cannot be changed here: see that it allows {service} "
+            f"the policy of the imported key cannot be changed here: see that it allows {readable} "
             f"{', '.join(actions)}",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -78,6 +79,8 @@ class AlarmThresholds:
                 continue
             if isinstance(value, bool) or value <= 0:
                 raise ValueError(f"{name}={value!r} would always fire; pass None for no such alarm")
+            if not math.isfinite(value):
+                raise ValueError(f"{name}={value!r} would never fire; pass None for no such alarm")
         share = self.processor_duration_share
         if share is not None and share > 1:
             raise ValueError(
@@ -94,6 +97,9 @@ class PipelineAlarms(Construct):
     * The alert topic lets CloudWatch publish, in its policy and in its key's: under ``alias/aws/sns``, or with a
       TLS-only policy alone, no alarm would ever arrive (FACTS 6). Subscribe to it: ``alarms.alert_topic``.
     * Every description says what happened, what it costs and what to do first.
+
+    It belongs into the stack of what it watches; in another stack, pass an ``alert_topic`` of theirs, or the key that
+    they share and the alarms would wait for each other.
 
     Args:
         stream: MonitoredStream, or any stream, which then gets the same alarms.

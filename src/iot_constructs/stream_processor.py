@@ -329,7 +329,6 @@ class StreamProcessor(Construct):
             retry_attempts=retries,
             max_record_age=_record_age(stream, max_record_age),
             metrics_config=lambda_.MetricsConfig(metrics=[lambda_.MetricType.EVENT_COUNT]),
-            support_s3_on_failure_destination=True if failed_batches is not None else None,
             on_failure=_FailureDestination(self._failure_destination_arn(failed_batches)),
         )
         # Lambda checks at creation that the role may read the stream and reach the destination.
