@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -65,71 +62,6 @@ def test_permissions_are_enforced(emulator: Emulator) -> None:
     dynamodb = emulator.client("dynamodb", assumed["Credentials"])
     with pytest.raises(ClientError, match="not authorized"):
         dynamodb.list_tables()
-
-
-FUNCTION = """
-import json, os
-
-def handler(event, context):
-    numbers = [record["kinesis"]["sequenceNumber"] for record in event["Records"]]
-    with open(os.environ["CALLS"], "a+") as calls:
-        calls.seek(0)
-        first_call = not calls.read()
-        calls.write(json.dumps(numbers) + "\\n")
-    failed = numbers[-1:] if first_call else []
-    return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
-"""
-
-
-@pytest.mark.parametrize(("reports", "deliveries"), [(["ReportBatchItemFailures"], 2), ([], 1)])
-def test_reported_failure_is_delivered_again(
-    emulator: Emulator, tmp_path: Path, reports: list[str], deliveries: int
-) -> None:
-    name = f"reporter-{deliveries}"
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("index.py", FUNCTION)
-    lambda_, kinesis = emulator.client("lambda"), emulator.client("kinesis")
-    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
-    role = emulator.client("iam").create_role(
-        RoleName=name,
-        AssumeRolePolicyDocument=json.dumps(
-            {"Version": "2012-10-17", "Statement": [{**trust, "Action": "sts:AssumeRole"}]}
-        ),
-    )["Role"]["Arn"]
-    calls = tmp_path / "calls"
-    lambda_.create_function(
-        FunctionName=name,
-        Role=role,
-        Runtime="python3.13",
-        Handler="index.handler",
-        Code={"ZipFile": code.getvalue()},
-        Environment={"Variables": {"CALLS": str(calls)}},
-    )
-    kinesis.create_stream(StreamName=name, ShardCount=1)
-    kinesis.get_waiter("stream_exists").wait(StreamName=name)
-    kinesis.put_records(
-        StreamName=name, Records=[{"Data": b"x", "PartitionKey": "a"} for _ in range(3)]
-    )
-    stream = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
-    lambda_.create_event_source_mapping(
-        FunctionName=name,
-        EventSourceArn=stream["StreamARN"],
-        StartingPosition="TRIM_HORIZON",
-        FunctionResponseTypes=reports,
-    )
-
-    def delivered() -> list[list[str]]:
-        lines = calls.read_text().splitlines() if calls.exists() else []
-        return [json.loads(line) for line in lines]
-
-    deadline = time.monotonic() + 20
-    while len(delivered()) < deliveries and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(1.5)  # a further delivery would come within a second
-    assert len(delivered()) == deliveries
-    assert delivered()[0] == delivered()[-1]
-    assert len(delivered()[0]) == 3
 
 
 def test_two_at_once(emulator: Emulator) -> None:
