@@ -92,16 +92,19 @@ def test_every_kind_of_fault_was_injected(chaos: Finished) -> None:
     for row in chaos.rows:
         if len(row) > 2 and row[2].isdigit():
             times[row[0]] += int(row[2])
-    expected = {fault.value for fault in Fault if CAN_CRASH or fault is not Fault.CRASH}
+    # A frozen process comes once in 1000 calls, and takes a minute: the long run has it.
+    expected = {fault.value for fault in Fault if fault is not Fault.FREEZE}
+    if not CAN_CRASH:
+        expected.remove(Fault.CRASH.value)
     assert {name for name in expected if times[name] == 0} == set(), chaos.output
 
 
 def test_batches_reached_the_failure_destination_and_were_redriven(chaos: Finished) -> None:
     given_up = chaos.number("given up by the mapping")
     assert given_up > 0
-    assert chaos.number("batches on the DLQ queue before the redrive") > 0
+    assert chaos.number("batches on the DLQ queue") > 0
     assert chaos.number("redriven") >= given_up
-    assert chaos.number("batches on the DLQ queue after the redrive") == 0
+    assert chaos.number("messages kept") == 0
 
 
 def test_nothing_is_left(chaos: Finished) -> None:

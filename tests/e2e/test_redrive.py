@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -18,10 +19,12 @@ from examples.iot_pipeline.local.event_source_mapping import (
     LocalEventSourceMapping,
     Pace,
 )
+from iot_constructs._defaults import BATCH_SIZE, RETRY_ATTEMPTS
 
 _APP = Path(__file__).parent / "failing_app"
 _RECORDS = 60
 _PATIENCE = 120.0
+_BACKOFF = Backoff(first=0.01, longest=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def test_one_redrive_brings_all_of_them_back(
     mapping = LocalEventSourceMapping(
         emulator,
         function_name=deployment.output(f"{route}Function"),
-        backoff=Backoff(first=0.01, longest=0.05),
+        backoff=_BACKOFF,
         pace=Pace(0.1, 0.5, 0.5),
     )
     with mapping:
@@ -63,6 +66,28 @@ def test_one_redrive_brings_all_of_them_back(
     assert (again["records_found"], again["messages"]) == (0, 0)
 
 
+def test_a_poison_record_holds_up_its_neighbours_for_no_more_than_its_retries(
+    emulator: Emulator, deployment: Deployment
+) -> None:
+    """With the library's settings: nothing is blocked until the retention ends, or the record's age."""
+    neighbours = {f"poison-neighbour-{n % 3}/{n}" for n in range(_RECORDS)}
+    # The poison comes first and has a neighbour's partition key, so all of that key wait behind it.
+    poison = "poison-neighbour-0/poison"
+    mapping = LocalEventSourceMapping(
+        emulator, function_name=deployment.output("PoisonFunction"), backoff=_BACKOFF
+    )
+    with mapping:
+        _put(emulator, deployment.output("PoisonStream"), {poison})
+        _put(emulator, deployment.output("PoisonStream"), neighbours)
+        assert mapping.wait_until_idle(_PATIENCE)
+    bisections = math.ceil(math.log2(BATCH_SIZE)) + 1
+    assert RETRY_ATTEMPTS < mapping.totals["Errors"] <= RETRY_ATTEMPTS + 1 + bisections
+    assert _stored(emulator, deployment, "poison-neighbour") == neighbours
+    assert mapping.undelivered == []
+    shown = _redrive(emulator, deployment, "Poison")
+    assert (shown["messages"], shown["records_found"]) == (1, 1)
+
+
 def _put(emulator: Emulator, stream: str, identities: set[str]) -> None:
     emulator.client("kinesis").put_records(
         StreamName=stream,
@@ -73,14 +98,14 @@ def _put(emulator: Emulator, stream: str, identities: set[str]) -> None:
     )
 
 
-def _stored(emulator: Emulator, deployment: Deployment, route: str) -> set[str]:
+def _stored(emulator: Emulator, deployment: Deployment, prefix: str) -> set[str]:
     pages = (
         emulator.client("dynamodb")
         .get_paginator("scan")
         .paginate(TableName=deployment.output("TableName"))
     )
     found = {f"{i['deviceId']['S']}/{i['timestamp']['N']}" for page in pages for i in page["Items"]}
-    return {identity for identity in found if identity.startswith(route.lower())}
+    return {identity for identity in found if identity.startswith(prefix.lower())}
 
 
 def _remove_the_cause(emulator: Emulator, function: str) -> None:

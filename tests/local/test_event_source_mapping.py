@@ -472,9 +472,13 @@ def test_children_of_a_split_shard_are_read(place: Place) -> None:
         )
         place.put(*(f"good-{n}" for n in range(20, 60)))
         assert mapping.wait_until_idle(PATIENCE)
-    # Not UpdateShardCount: the emulator gives its new, empty shards the names of the old ones, as AWS never does.
+        kinesis.update_shard_count(
+            StreamARN=place.stream_arn, TargetShardCount=2, ScalingType="UNIFORM_SCALING"
+        )
+        place.put(*(f"good-{n}" for n in range(60, 90)))
+        assert mapping.wait_until_idle(PATIENCE)
     delivered = [text for batch in place.batches() for text in batch]
-    assert sorted(delivered) == sorted(f"good-{n}" for n in range(60))
+    assert sorted(delivered) == sorted(f"good-{n}" for n in range(90))
 
 
 def test_settings_that_the_api_leaves_out_come_from_the_stack(

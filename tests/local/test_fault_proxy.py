@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -27,9 +28,9 @@ from examples.iot_pipeline.local.chaos_faults import (
 from examples.iot_pipeline.local.fault_proxy import (
     error_answer,
     inode_of,
-    kill_caller,
     operation_of,
     sign,
+    signal_caller,
     split_batch,
 )
 
@@ -237,12 +238,25 @@ def test_only_a_process_of_the_group_is_killed() -> None:
         with subprocess.Popen([sys.executable, "-c", CLIENT, str(port)]) as client:
             connection, (_, client_port) = server.accept()
             with connection:
-                assert not kill_caller(client_port, port, os.getpgrp() + 1)
+                assert not signal_caller(client_port, port, os.getpgrp() + 1, signal.SIGKILL)
                 assert client.poll() is None
-                assert not kill_caller(client_port + 1, port, os.getpgrp())
+                assert not signal_caller(client_port + 1, port, os.getpgrp(), signal.SIGKILL)
                 assert client.poll() is None
-                assert kill_caller(client_port, port, os.getpgrp())
+                assert signal_caller(client_port, port, os.getpgrp(), signal.SIGKILL)
                 assert client.wait(10) == -9
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the caller is found through /proc")
+def test_a_caller_is_stopped_and_lives() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with subprocess.Popen([sys.executable, "-c", CLIENT, str(port)]) as client:
+            connection, (_, client_port) = server.accept()
+            with connection:
+                assert signal_caller(client_port, port, os.getpgrp(), signal.SIGSTOP)
+                _, status = os.waitpid(client.pid, os.WUNTRACED)
+                assert os.WIFSTOPPED(status)
+            client.kill()
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the caller is found through /proc")
@@ -253,5 +267,5 @@ def test_the_leader_of_the_group_is_not_killed() -> None:
         with subprocess.Popen(arguments, start_new_session=True) as client:
             connection, (_, client_port) = server.accept()
             with connection:
-                assert not kill_caller(client_port, port, client.pid)
+                assert not signal_caller(client_port, port, client.pid, signal.SIGKILL)
                 assert client.poll() is None

@@ -27,6 +27,7 @@ class Fault(str, Enum):
     SLOW = "no answer within the function's read timeout"
     LOST_ANSWER = "done, but the connection breaks before the answer"
     CRASH = "the function's process is killed"
+    FREEZE = "the function's process stops until its timeout"
     OUTAGE = "total outage"
 
 
@@ -52,6 +53,7 @@ RULES = (
     Rule(Fault.LOST_ANSWER, BATCH_WRITE, every=40),
     Rule(Fault.SLOW, BATCH_WRITE, every=60),
     Rule(Fault.CRASH, BATCH_WRITE, every=60),
+    Rule(Fault.FREEZE, BATCH_WRITE, every=1000),
     Rule(Fault.TABLE_THROTTLED, PUT, every=80, in_a_row=2),
     Rule(Fault.REQUEST_THROTTLED, PUT, every=200, in_a_row=2),
     Rule(Fault.SERVER_ERROR, PUT, every=150, in_a_row=2),
@@ -62,7 +64,8 @@ RULES = (
     Rule(Fault.LOST_ANSWER, PUBLISH, every=25),
     Rule(Fault.CRASH, PUBLISH, every=100),
 )
-"""Slow answers are rare because each costs seconds; every other fault costs next to nothing."""
+"""A slow answer is rare because it costs seconds, and a frozen process because it costs the function's
+timeout of a minute; every other fault costs next to nothing."""
 
 
 class Faults:

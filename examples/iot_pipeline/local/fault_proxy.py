@@ -9,7 +9,7 @@ answer a BatchWriteItem that was carried out in part (``UnprocessedItems``), and
 caller. Those two are where a stream processor loses records.
 
 The caller is found through /proc: the socket's ports give its inode (/proc/net/tcp), the inode the
-process that holds it (/proc/*/fd). So crashes are there on Linux only. A process is killed only if
+process that holds it (/proc/*/fd). So crashes are there on Linux only. A process is killed or stopped only if
 it belongs to the emulator's process group and is not the emulator itself.
 """
 
@@ -58,6 +58,7 @@ _SNS_ERRORS = {
     Fault.TOPIC_THROTTLED: (400, "Throttling"),
     Fault.OUTAGE: (403, "AuthorizationError"),
 }
+_SIGNALS = {Fault.CRASH: signal.SIGKILL, Fault.FREEZE: signal.SIGSTOP}
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade"}
 # The checksum is of the body that the emulator sent.
 _OF_THE_BODY = {"x-amz-crc32"}
@@ -158,8 +159,8 @@ def inode_of(table: str, client_port: int, server_port: int) -> str | None:
     return None
 
 
-def kill_caller(client_port: int, server_port: int, group: int) -> bool:
-    """Kill the process at the other end, if it is one that the leader of a process group started."""
+def signal_caller(client_port: int, server_port: int, group: int, number: signal.Signals) -> bool:
+    """Signal the process at the other end, if it is one that the leader of a process group started."""
     inode = inode_of(PROC.joinpath("net/tcp").read_text(), client_port, server_port)
     if inode is None:
         return False
@@ -169,7 +170,7 @@ def kill_caller(client_port: int, server_port: int, group: int) -> bool:
         pid = int(entry.name)
         with suppress(OSError):  # it has ended, or it is not ours
             if pid != group and os.getpgid(pid) == group and _holds(entry, inode):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
                 return True
     return False
 
@@ -198,8 +199,8 @@ class FaultProxy:
         self._upstream = urllib.parse.urlsplit(endpoint.url)
         self._tls = ssl.create_default_context(cafile=endpoint.authority)
         self._connections = threading.local()
-        self.not_killed = 0
-        """Crashes that did not happen, because the caller was not found."""
+        self.not_found = 0
+        """Crashes and freezes that did not happen, because the caller was not found."""
         self._server = _Server((HOST, 0), _Handler)
         self._server.proxy = self
         self._thread = threading.Thread(
@@ -250,8 +251,9 @@ class FaultProxy:
             time.sleep(SLOW_SECONDS)
             return self._forward(headers, body)
         self._forward(headers, body)
-        if fault is Fault.CRASH and not kill_caller(client_port, self.port, self._group):
-            self.not_killed += 1
+        number = _SIGNALS.get(fault)
+        if number is not None and not signal_caller(client_port, self.port, self._group, number):
+            self.not_found += 1
         return None
 
     def hang_up(self) -> None:

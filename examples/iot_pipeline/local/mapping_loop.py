@@ -170,7 +170,7 @@ class MappingLoop:
         # What comes later holds records that came after all that was there at the start.
         start = self._start if self._listed_at is None else FROM_THE_BEGINNING
         self._listed_at = now
-        self._shards.reopen(listed)
+        self._shards.compare(listed)
         for each in self._shards.unknown(listed):
             checkpoint = self._checkpoints.get(each.shard_id)
             lanes = ShardLanes(self._configuration.rules, self._backoff, checkpoint)

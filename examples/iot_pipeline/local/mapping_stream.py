@@ -155,11 +155,19 @@ class Shards:
         """Begin to read a shard."""
         self.known[shard.shard_id] = shard
 
-    def reopen(self, listed: Iterable[ListedShard]) -> None:
-        """Go on with shards that ended and have begun again under the same name."""
-        for each in listed:
-            shard = self.known.get(each.shard_id)
-            if shard is not None and shard.first_sequence_number != each.first_sequence_number:
+    def compare(self, listed: Sequence[ListedShard]) -> None:
+        """Take the news of a listing about the shards that are known.
+
+        One that is no longer listed has ended: nothing of it can be read. One whose first sequence
+        number is another has begun again under the same name.
+        """
+        news = {each.shard_id: each for each in listed}
+        for shard in self.known.values():
+            each = news.get(shard.shard_id)
+            if each is None:
+                shard.ended = True
+                shard.lanes.close()
+            elif shard.first_sequence_number != each.first_sequence_number:
                 shard.first_sequence_number = each.first_sequence_number
                 shard.parents = each.parents
                 shard.ended = False

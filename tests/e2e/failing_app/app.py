@@ -1,6 +1,8 @@
-"""Two processors that fail until they are told not to: one per route of a failed batch."""
+"""Processors that fail until they are told not to: one per route of a failed batch, and one poisoned."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
@@ -17,11 +19,11 @@ CODE = """
 import base64, os, boto3
 
 def handler(event, context):
-    if os.environ["BROKEN"] == "yes":
+    texts = [base64.b64decode(record["kinesis"]["data"]).decode() for record in event["Records"]]
+    if os.environ["BROKEN"] == "yes" or any("/poison" in text for text in texts):
         raise RuntimeError("the cause that somebody has to remove")
     table = boto3.client("dynamodb")
-    for record in event["Records"]:
-        data = base64.b64decode(record["kinesis"]["data"]).decode()
+    for data in texts:
         device, number = data.split("/")
         item = {"deviceId": {"S": device}, "timestamp": {"N": number}}
         table.put_item(TableName=os.environ["TABLE"], Item=item)
@@ -31,25 +33,26 @@ def handler(event, context):
 app = cdk.App()
 stack = SuffixedStack(app, "Failing")
 table = TimeSeriesTable(stack, "Readings")
-for route in ("Sns", "S3"):
+
+
+def add_route(
+    route: str, *, broken: bool, failed_batches: SecureDataBucket | None = None, **settings: Any
+) -> None:
     stream = MonitoredStream(
         stack, f"Stream{route}", stream_name=f"failing-{route}", alarm_name_prefix=route
     )
-    bucket = SecureDataBucket(stack, "Failed", bucket_name="failed") if route == "S3" else None
     processor = StreamProcessor(
         stack,
         f"Processor{route}",
         stream=stream,
         code=lambda_.Code.from_inline(CODE),
         handler="index.handler",
-        environment={"BROKEN": "yes", "TABLE": table.table_name},
+        environment={"BROKEN": "yes" if broken else "no", "TABLE": table.table_name},
         function_name=f"failing-{route}",
         dlq_name=f"failing-{route}",
-        failed_batches=bucket,
-        retry_attempts=1,
-        bisect_batch_on_error=False,  # every record fails: halves would only take longer
-        batch_size=10,
+        failed_batches=failed_batches,
         max_batching_window=cdk.Duration.seconds(0),
+        **settings,
     )
     table.grant_write_data(processor.role)
     assert processor.dlq_queue is not None
@@ -60,5 +63,13 @@ for route in ("Sns", "S3"):
     }
     for name, value in outputs.items():
         cdk.CfnOutput(stack, f"{route}{name}", value=value)
+
+
+# Every record fails: halves and many attempts would only take longer.
+quick: dict[str, Any] = {"retry_attempts": 1, "bisect_batch_on_error": False, "batch_size": 10}
+add_route("Sns", broken=True, **quick)
+bucket = SecureDataBucket(stack, "Failed", bucket_name="failed")
+add_route("S3", broken=True, failed_batches=bucket, **quick)
+add_route("Poison", broken=False)
 cdk.CfnOutput(stack, "TableName", value=table.table_name)
 app.synth()
