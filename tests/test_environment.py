@@ -74,6 +74,7 @@ def test_upper_case_is_lowered_not_refused() -> None:
         " dev",
         "dev\n",
         "ümlaut",
+        "\N{KELVIN SIGN}ube",
         "${Token[AWS.Region.4]}",
     ],
 )

@@ -221,6 +221,18 @@ def test_a_bucket_name_begins_with_a_letter_or_digit(stem: str) -> None:
         bucket_name(fresh_stack(), stem, DEV)
 
 
+@pytest.mark.parametrize("stem", ["xn--data", "sthree-data", "amzn-s3-demo-data"])
+def test_a_bucket_name_does_not_begin_as_s3_reserves_it(stem: str) -> None:
+    with pytest.raises(ValueError, match=f"stem '{stem}' begins as S3 does not allow it"):
+        bucket_name(fresh_stack(), stem, DEV)
+
+
+@pytest.mark.parametrize("suffix", ["s3alias", "a-s3alias"])
+def test_a_bucket_name_does_not_end_as_s3_reserves_it(suffix: str) -> None:
+    with pytest.raises(ValueError, match=f"choose another suffix than '{suffix}'"):
+        bucket_name(fresh_stack(), "data", EnvironmentSuffix(suffix))
+
+
 @pytest.mark.parametrize("stem", ["Data", "my_data", "my.data"])
 def test_a_bucket_name_has_no_upper_case_underscore_or_dot(stem: str) -> None:
     with pytest.raises(ValueError) as failure:

@@ -60,7 +60,7 @@ def test_other_numbers_are_refused_with_name_value_bounds_and_source(value: floa
     assert str(failure.value) == f"days={value!r} is not a whole number from 1 to 35 (FACTS 9)"
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "thirty"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), "thirty"])
 def test_what_is_no_number_is_refused_in_the_same_words(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^days=.* is not a whole number from 1 to 35"):
         check_whole_number("days", value, 1, 35, "FACTS 9")

@@ -32,7 +32,9 @@ EPHEMERAL_WORDS: Final = (
     "sandbox",
 )  # any other suffix is protected: fail safe
 LONGEST_ACCOUNT: Final = 12  # digits of an account id, assumed while the account is a token
-LONGEST_REGION: Final = 14  # such as ap-southeast-1, assumed while the region is a token
+LONGEST_REGION: Final = (
+    14  # ap-southeast-1, assumed while the region is a token (us-isof-south-1: 15; say env there)
+)
 MANAGED_BY: Final = "iot-constructs"  # value of the tag ManagedBy
 
 # --- name stems; the suffix is added by the library (correction 1) ------------------------------------------------

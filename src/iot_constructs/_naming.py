@@ -48,6 +48,10 @@ class NameRule:
             )
 
 
+# Its reserved endings all need a dot or two hyphens, but for the one below: a suffix has neither.
+_RESERVED_BUCKET_BEGINNINGS = ("xn--", "sthree-", "amzn-s3-demo-")
+_RESERVED_BUCKET_ENDING = "-s3alias"
+
 BUCKET = NameRule("S3 bucket", 3, 63, r"a-z0-9-", "S3 bucketnamingrules, FACTS 7")
 STREAM = NameRule("Kinesis stream", 1, 128, r"a-zA-Z0-9_.-", "FACTS 8")
 FUNCTION = NameRule("Lambda function", 1, 64, r"a-zA-Z0-9_-", "FACTS 11")
@@ -89,6 +93,16 @@ def bucket_name(scope: Construct, stem: str, suffix: EnvironmentSuffix) -> str:
     if not stem[0].isalnum():
         raise ValueError(
             f"S3 bucket name stem {stem!r} does not begin with a letter or digit ({BUCKET.source})"
+        )
+    if stem.startswith(_RESERVED_BUCKET_BEGINNINGS):
+        raise ValueError(
+            f"S3 bucket name stem {stem!r} begins as S3 does not allow it: {', '.join(_RESERVED_BUCKET_BEGINNINGS)} "
+            f"are reserved ({BUCKET.source})"
+        )
+    if name.endswith(_RESERVED_BUCKET_ENDING):
+        raise ValueError(
+            f"S3 bucket name {name!r} ends in {_RESERVED_BUCKET_ENDING}, which S3 reserves for access points "
+            f"({BUCKET.source}); choose another suffix than {suffix.value!r}"
         )
     take_name(scope, BUCKET.resource, name)
     return name

@@ -54,6 +54,10 @@ class DeviceTable(Construct):
             if recovery_period_in_days is not None
             else defaults.PITR_RECOVERY_PERIOD_DAYS
         )
+        if is_token(days):
+            raise ValueError(
+                "recovery_period_in_days is a token, which CDK does not accept there; pass a literal number, 1 to 35"
+            )
         check_whole_number("recovery_period_in_days", days, 1, 35, "FACTS 9")
         policy = data_removal_policy(self, removal_policy)
         protected = (

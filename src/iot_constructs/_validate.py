@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import aws_cdk as cdk
@@ -17,6 +18,8 @@ def is_token(value: object) -> bool:
     if isinstance(value, str):
         return _STRING_TOKEN_MARKER in value
     if isinstance(value, (int, float)):
+        if not math.isfinite(value):  # no token, and jsii's engine ends when it is sent one
+            return False
         return value < _NUMBER_TOKEN_CEILING and bool(cdk.Token.is_unresolved(value))
     return bool(cdk.Token.is_unresolved(value))
 

@@ -42,7 +42,8 @@ class EnvironmentSuffix:
                 f"environment suffix {self.value!r} is not a string; pass for example 'dev'"
             )
         lowered = self.value.lower()
-        if not _LEGAL.fullmatch(lowered):
+        # Lowering turns the Kelvin sign into an ordinary k, so ask before.
+        if not self.value.isascii() or not _LEGAL.fullmatch(lowered):
             raise ValueError(
                 f"environment suffix {self.value!r} is not made of words of a-z and 0-9 joined by single hyphens; "
                 "pass for example 'dev', 'prod' or 'pr-123'"

@@ -284,7 +284,7 @@ def _check_public_access(requested: s3.BlockPublicAccess | None) -> None:
     open_doors = [switch for switch in switches if getattr(requested, switch, None) is not True]
     if open_doors:
         raise ValueError(
-            f"block_public_access={requested!r} leaves {', '.join(open_doors)} off: a data bucket is never public "
+            f"block_public_access leaves {', '.join(open_doors)} off: a data bucket is never public "
             "(correction 4); leave block_public_access out or pass s3.BlockPublicAccess.BLOCK_ALL"
         )
 
