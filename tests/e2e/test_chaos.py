@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -15,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from examples.iot_pipeline.local.chaos import INTERRUPTED
 from examples.iot_pipeline.local.chaos_faults import Fault
 from examples.iot_pipeline.local.fault_proxy import CAN_CRASH
-from tests.e2e.processes import wait_until_gone
+from examples.iot_pipeline.local.program import INTERRUPTED
+from tests.e2e.programs import assert_nothing_is_left, start
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 420
@@ -26,26 +24,9 @@ RECORDS = 2000
 
 
 def start_chaos(tmp_path: Path) -> subprocess.Popen[str]:
-    """Start the short version; what it starts has `tmp_path` in its command line."""
-    files = tmp_path / "tmp"
-    files.mkdir()
-    return subprocess.Popen(
-        [
-            *[sys.executable, "-m", "examples.iot_pipeline.local.chaos"],
-            *["--records", str(RECORDS), "--devices", "40", "--seed", "1"],
-        ],
-        cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(files), "COLUMNS": "120"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-    )
-
-
-def assert_nothing_is_left(tmp_path: Path) -> None:
-    assert wait_until_gone(str(tmp_path), 10) == []
-    assert list((tmp_path / "tmp").glob("iot-demo-*")) == []
+    """The short version."""
+    options = ["--records", str(RECORDS), "--devices", "40", "--seed", "1"]
+    return start(tmp_path, "examples.iot_pipeline.local.chaos", *options)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,35 +13,19 @@ from pathlib import Path
 import pytest
 
 from examples.iot_pipeline.local.accounting import Run
-from examples.iot_pipeline.local.demo import FAILED, INTERRUPTED, main
+from examples.iot_pipeline.local.demo import main
 from examples.iot_pipeline.local.plan import EXPECTED, Fate, Kind
-from tests.e2e.processes import wait_until_gone
+from examples.iot_pipeline.local.program import FAILED, INTERRUPTED
+from tests.e2e.programs import assert_nothing_is_left, start
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 240
 
 
 def start_demo(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start the demo; what it starts has `tmp_path` in its command line."""
-    files = tmp_path / "tmp"
-    files.mkdir()
-    return subprocess.Popen(
-        [
-            *[sys.executable, "-m", "examples.iot_pipeline.local.demo"],
-            *["--out", str(tmp_path / "out"), *arguments],
-        ],
-        cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(files), "COLUMNS": "120"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
+    return start(
+        tmp_path, "examples.iot_pipeline.local.demo", "--out", str(tmp_path / "out"), *arguments
     )
-
-
-def assert_nothing_is_left(tmp_path: Path) -> None:
-    assert wait_until_gone(str(tmp_path), 10) == []
-    assert list((tmp_path / "tmp").glob("iot-demo-*")) == []
 
 
 @dataclass(frozen=True)

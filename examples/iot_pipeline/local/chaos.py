@@ -25,7 +25,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -34,9 +33,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -60,11 +59,10 @@ from examples.iot_pipeline.local.event_source_mapping import (
 from examples.iot_pipeline.local.fault_proxy import CAN_CRASH, FaultProxy
 from examples.iot_pipeline.local.mapping_metrics import DELIVERED
 from examples.iot_pipeline.local.plan import Kind, Message
+from examples.iot_pipeline.local.program import count, run_program
 from examples.iot_pipeline.local.screen import Report, Screen
 from examples.iot_pipeline.local.toolchain import ToolError
 
-FAILED = 2
-INTERRUPTED = 130
 OUT = Path("chaos-out")
 
 # So many devices send at a time, as after an outage of their site: all they have, and out of order.
@@ -96,6 +94,9 @@ REDRIVEN = ("failed-batch", "stored-batch", "async-failure", "rule-error")
 
 class ChaosError(RuntimeError):
     """The run could not be carried out; it says nothing about the pipeline."""
+
+
+_EXPECTED = (ChaosError, EmulatorError, ToolError, UnresolvedError, UnsupportedMappingError)
 
 
 @dataclass(frozen=True)
@@ -170,29 +171,10 @@ class Result:
         return int(bool(self.problems or self.stale_state or not self.account.adds_up))
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which has to be as tidy as Ctrl-C."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; returns the exit code."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
-    # Set, not assumed: a shell starts background jobs with interrupts ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _terminate)
-    screen = Screen()
-    try:
-        return _run(options, screen)
-    except KeyboardInterrupt as interrupt:
-        screen.say()
-        screen.say("interrupted: the emulator is stopped and its files are removed")
-        return 128 + signal.SIGTERM if isinstance(interrupt, _Terminated) else INTERRUPTED
-    except (
-        *(ChaosError, EmulatorError, ToolError),
-        *(UnresolvedError, UnsupportedMappingError),
-    ) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
+    return run_program(partial(_run, options), _EXPECTED, Screen())
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -209,8 +191,8 @@ def parse(arguments: Sequence[str]) -> Options:
         metavar="N",
         help="of the messages, their order and the faults; default: the variable SEED, or 1",
     )
-    parser.add_argument("--records", type=_count, default=50_000, metavar="N", help="at least")
-    parser.add_argument("--devices", type=_count, default=200, metavar="N", help="default: 200")
+    parser.add_argument("--records", type=count, default=50_000, metavar="N", help="at least")
+    parser.add_argument("--devices", type=count, default=200, metavar="N", help="default: 200")
     parser.add_argument("--suffix", default="dev", help="environment suffix; default: dev")
     return Options(**vars(parser.parse_args(arguments)))
 
@@ -506,17 +488,6 @@ def _save_logs(emulator: Emulator, deployer: Deployer) -> None:
     for log in [emulator.log, *deployer.logs()]:
         shutil.copyfile(log, OUT / log.name)
     print(f"logs: {OUT}", file=sys.stderr)
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
 
 
 if __name__ == "__main__":

@@ -11,15 +11,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -51,6 +49,7 @@ from examples.iot_pipeline.local.event_source_mapping import (
     UnsupportedMappingError,
 )
 from examples.iot_pipeline.local.plan import Fate, Kind, Message
+from examples.iot_pipeline.local.program import count, run_program
 from examples.iot_pipeline.local.rule_engine import RuleEngine, UnsupportedRuleError
 from examples.iot_pipeline.local.screen import Screen
 from examples.iot_pipeline.local.toolchain import ToolError
@@ -63,8 +62,6 @@ _EXPECTED = (
     UnsupportedMappingError,
     UnsupportedRuleError,
 )
-FAILED = 2
-INTERRUPTED = 130
 RUN_FILE = "run.json"
 
 GAPS = (
@@ -117,26 +114,10 @@ class Options:
     keep: bool
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which has to be as tidy as Ctrl-C."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit code."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
-    # Set, not assumed: a shell starts background jobs with interrupts ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _terminate)
-    screen = Screen()
-    try:
-        return _run(options, screen)
-    except KeyboardInterrupt as interrupt:
-        screen.say()
-        screen.say("interrupted: the emulator is stopped and its files are removed")
-        return 128 + signal.SIGTERM if isinstance(interrupt, _Terminated) else INTERRUPTED
-    except _EXPECTED as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
+    return run_program(partial(_run, options), _EXPECTED, Screen())
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -146,9 +127,9 @@ def parse(arguments: Sequence[str]) -> Options:
         description="Deploy the example into an AWS emulator on this machine, let simulated "
         "devices send telemetry, and account for every record.",
     )
-    parser.add_argument("--devices", type=_count, default=20, metavar="N", help="default: 20")
+    parser.add_argument("--devices", type=count, default=20, metavar="N", help="default: 20")
     parser.add_argument(
-        "--readings", type=_count, default=60, metavar="N", help="records of a device; default: 60"
+        "--readings", type=count, default=60, metavar="N", help="records of a device; default: 60"
     )
     parser.add_argument(
         "--rate", type=_rate, default=150.0, metavar="N", help="messages a second; default: 150"
@@ -400,17 +381,6 @@ def _save_logs(emulator: Emulator, deployer: Deployer, out: Path) -> None:
     for log in [emulator.log, *deployer.logs()]:
         shutil.copyfile(log, directory / log.name)
     print(f"logs: {directory}", file=sys.stderr)
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
 
 
 def _rate(text: str) -> float:

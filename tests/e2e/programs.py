@@ -1,0 +1,32 @@
+"""Starts a program of the example, and looks whether it has left anything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.e2e.processes import wait_until_gone
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(tmp_path: Path, module: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a module as a program; what that starts has `tmp_path` in its command line."""
+    files = tmp_path / "tmp"
+    files.mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(files), "COLUMNS": "120"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def assert_nothing_is_left(tmp_path: Path) -> None:
+    assert wait_until_gone(str(tmp_path), 10) == []
+    assert list((tmp_path / "tmp").glob("iot-demo-*")) == []
