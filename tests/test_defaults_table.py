@@ -143,6 +143,7 @@ _TOLD: list[tuple[str, str]] = [
     ("StreamProcessor", f"keeps messages for {defaults.DLQ_RETENTION_DAYS} days"),
     ("TelemetryRule", f"SQL version {defaults.SQL_VERSION}"),
     ("TelemetryRule", f"Partition key ``{defaults.PARTITION_KEY_TEMPLATE}``"),
+    ("DevicePolicy", f"Publish to ``{defaults.TOPIC_FILTER}`` only"),
     ("StreamArchive", "older than three buffer intervals"),
     ("SecureDataBucket", f"after {defaults.BUCKET_NONCURRENT_VERSION_DAYS} days"),
     ("SecureDataBucket", f"uploads after {defaults.BUCKET_ABORT_MULTIPART_DAYS}"),
@@ -220,6 +221,11 @@ _SIGNATURES: dict[str, dict[str, Any]] = {
         "rule_name": defaults.RULE_NAME,
         "topic_filter": defaults.TOPIC_FILTER,
         "partition_key": defaults.PARTITION_KEY_TEMPLATE,
+    },
+    "DevicePolicy": {
+        "policy_name": defaults.DEVICE_POLICY_NAME,
+        "publish_topics": (defaults.TOPIC_FILTER,),
+        "subscribe_topics": (),
     },
     "StreamArchive": {
         "archive_name": defaults.ARCHIVE_NAME,

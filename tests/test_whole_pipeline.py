@@ -24,6 +24,7 @@ from constructs import Construct
 
 from iot_constructs import (
     AlarmThresholds,
+    DevicePolicy,
     DeviceStateTable,
     MonitoredStream,
     PipelineAlarms,
@@ -66,6 +67,9 @@ class WholePipeline:
         )
         self.rule = TelemetryRule(
             scope, "Telemetry", stream=self.stream, dlq_topic=self.processor.dlq_topic
+        )
+        self.device_policy = DevicePolicy(
+            scope, "DevicePolicy", subscribe_topics=["device/+/commands"]
         )
         self.data = SecureDataBucket(scope, "Data")
         self.archive = StreamArchive(scope, "Archive", stream=self.stream, bucket=self.data)
@@ -302,6 +306,7 @@ _NAMES = {
     "AWS::SNS::Topic": "TopicName",
     "AWS::SQS::Queue": "QueueName",
     "AWS::IoT::TopicRule": "RuleName",
+    "AWS::IoT::Policy": "PolicyName",
     "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName",
     "AWS::Logs::LogGroup": "LogGroupName",
     "AWS::CloudWatch::Alarm": "AlarmName",
@@ -349,6 +354,7 @@ def test_correction_1_every_physical_name_ends_in_the_suffix(
         f"/aws/lambda/iot-stream-processor-{suffix}",
         f"iot-pipeline-dlq-{suffix}",
         f"iot_telemetry_{suffix.replace('-', '_')}",
+        f"iot-telemetry-device-{suffix}",
         f"iot-sensor-archive-{suffix}",
         f"/aws/kinesisfirehose/iot-sensor-archive-{suffix}",
         f"iot-pipeline-alerts-{suffix}",

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from iot_constructs.device_policy import DevicePolicy
     from iot_constructs.device_state_table import DeviceStateTable
     from iot_constructs.environment import EnvironmentSuffix, SuffixedStack
     from iot_constructs.monitored_stream import MonitoredStream
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlarmThresholds",
+    "DevicePolicy",
     "DeviceStateTable",
     "EnvironmentSuffix",
     "MonitoredStream",
@@ -32,6 +34,7 @@ __all__ = [
 
 _MODULES = {
     "AlarmThresholds": "pipeline_alarms",
+    "DevicePolicy": "device_policy",
     "DeviceStateTable": "device_state_table",
     "EnvironmentSuffix": "environment",
     "MonitoredStream": "monitored_stream",

@@ -45,6 +45,7 @@ DLQ_NAME: Final = "iot-pipeline-dlq"  # topic and queue; DESIGN, correction 1
 TIME_SERIES_TABLE_NAME: Final = "iot-sensor-metrics"  # DESIGN, correction 1
 DEVICE_STATE_TABLE_NAME: Final = "iot-device-state"  # DESIGN, correction 1
 RULE_NAME: Final = "iot_telemetry"  # IoT rule names take no hyphen (FACTS 11)
+DEVICE_POLICY_NAME: Final = "iot-telemetry-device"  # one policy for all devices (FACTS 12)
 ARCHIVE_NAME: Final = "iot-sensor-archive"  # delivery stream and its log group
 ALARM_NAME_PREFIX: Final = (
     "iot"  # followed by service and what is wrong: iot-lambda-dlq-messages (correction 7)
@@ -144,6 +145,12 @@ TOPIC_FILTER: Final = "device/+/telemetry"  # one level for the device id
 PARTITION_KEY_TEMPLATE: Final = (
     "${topic(2)}"  # the topic is checked by the device's policy, the payload by nobody (FACTS 12)
 )
+
+# --- DevicePolicy --------------------------------------------------------------------------------------------------
+DEVICE_POLICY_MAX_LENGTH: Final = (
+    2048  # characters of the document without white space (CreatePolicy API)
+)
+LONGEST_PARTITION: Final = 10  # aws-us-gov, assumed while the partition is a token
 
 # --- StreamArchive -------------------------------------------------------------------------------------------------
 BUFFERING_SIZE_MIB: Final = (

@@ -4,8 +4,8 @@ Each device has its own connection (TLS, verified with the broker's CA) and publ
 under ``device/<id>/telemetry``. A message counts as sent when the broker has acknowledged it.
 
 On AWS a device presents a certificate whose policy limits it to its own topics. The emulator
-accepts a device without one and does not enforce such policies unless told to, so devices here have
-none: what a policy would forbid (a device publishing under another's topic) is not played.
+accepts a device without one and lets it do everything, which is what devices here do; what a policy
+forbids (a device publishing under another's topic) is played by tests/e2e/test_device_policy.py.
 """
 
 from __future__ import annotations

@@ -1,0 +1,171 @@
+"""A device against the device policy, deployed, at a broker that evaluates it for every packet."""
+
+from __future__ import annotations
+
+import json
+import queue
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aws_cdk as cdk
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from examples.iot_pipeline.local.devices import broker_tls, connected_client
+from examples.iot_pipeline.local.emulator import HOST, Emulator
+from iot_constructs import DevicePolicy, SuffixedStack
+from tests.synth_support import fresh_app, template_of
+
+SECONDS = 30.0
+NOT_AUTHORIZED = "Not authorized"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    arn: str
+    certificate: Path
+    key: Path
+
+
+class Device:
+    """One connection; MQTT 5, because it says what was refused instead of hanging up."""
+
+    def __init__(self, emulator: Emulator, client_id: str, certificate: Certificate) -> None:
+        tls = broker_tls(emulator)
+        tls.load_cert_chain(certificate.certificate, certificate.key)
+        self._answers: queue.Queue[str] = queue.Queue()
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5
+        )
+        self._client.tls_set_context(tls)
+        self._client.on_connect = lambda _c, _d, _f, reason, _p: self._answer(reason)
+        self._client.on_publish = lambda _c, _d, _m, reason, _p: self._answer(reason)
+        self._client.on_subscribe = lambda _c, _d, _m, reasons, _p: self._answer(reasons[0])
+        self._client.connect(HOST, emulator.mqtt_port)
+        self._client.loop_start()
+        self.connected = self._answers.get(timeout=SECONDS)
+
+    def publish(self, topic: str, *, retain: bool = False) -> str:
+        self._client.publish(topic, b"{}", qos=1, retain=retain)
+        return self._answers.get(timeout=SECONDS)
+
+    def subscribe(self, topic_filter: str) -> str:
+        self._client.subscribe(topic_filter, options=SubscribeOptions(qos=1))
+        return self._answers.get(timeout=SECONDS)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _answer(self, reason: ReasonCode) -> None:
+        self._answers.put(str(reason))
+
+
+@pytest.fixture(scope="module")
+def policy_name(emulator: Emulator) -> str:
+    """The policy as CloudFormation makes it from the template."""
+    # Without the check of the bootstrap version: the account is not bootstrapped for one policy.
+    stack = SuffixedStack(
+        fresh_app(),
+        "Devices",
+        environment_suffix="dev",
+        synthesizer=cdk.DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
+    )
+    policy = DevicePolicy(stack, "Devices", subscribe_topics=["device/+/commands"])
+    template = template_of(stack)
+    template.pop("Parameters", None)
+    cloudformation = emulator.client("cloudformation")
+    cloudformation.create_stack(StackName="Devices-dev", TemplateBody=json.dumps(template))
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName="Devices-dev", WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+    return policy.policy_name
+
+
+def _certificate(emulator: Emulator, policy_name: str, thing: str | None) -> Certificate:
+    iot = emulator.client("iot")
+    made = iot.create_keys_and_certificate(setAsActive=True)
+    files = [emulator.directory / f"{uuid.uuid4().hex}.{end}" for end in ("pem", "key")]
+    files[0].write_text(made["certificatePem"], encoding="ascii")
+    files[1].write_text(made["keyPair"]["PrivateKey"], encoding="ascii")
+    iot.attach_policy(policyName=policy_name, target=made["certificateArn"])
+    if thing is not None:
+        iot.create_thing(thingName=thing)
+        iot.attach_thing_principal(thingName=thing, principal=made["certificateArn"])
+    return Certificate(made["certificateArn"], *files)
+
+
+@pytest.fixture(scope="module")
+def certificate_of_a(emulator: Emulator, policy_name: str) -> Certificate:
+    _certificate(emulator, policy_name, "b")
+    return _certificate(emulator, policy_name, "a")
+
+
+@pytest.fixture
+def a(emulator: Emulator, certificate_of_a: Certificate) -> Iterator[Device]:
+    device = Device(emulator, "a", certificate_of_a)
+    assert device.connected == "Success"
+    yield device
+    device.close()
+
+
+def test_a_publishes_as_itself_and_cannot_as_b(emulator: Emulator, a: Device) -> None:
+    heard: queue.Queue[str] = queue.Queue()
+    # The emulator lets a client without a certificate do anything: it sees what came through.
+    listener = connected_client(emulator, f"listener-{uuid.uuid4().hex}", broker_tls(emulator))
+    subscribed: queue.Queue[None] = queue.Queue()
+    listener.on_message = lambda _c, _d, message: heard.put(message.topic)
+    listener.on_subscribe = lambda _c, _d, _m, _r, _p: subscribed.put(None)
+    listener.subscribe("#", qos=1)
+    subscribed.get(timeout=SECONDS)
+    try:
+        for refused in ("device/b/telemetry", "device/a/other", "device/telemetry", "device/a"):
+            assert a.publish(refused) == NOT_AUTHORIZED, refused
+        assert a.publish("device/a/telemetry", retain=True) == NOT_AUTHORIZED
+        assert a.publish("device/a/telemetry") == "Success"
+        # What was refused was sent before, so it would have been heard before.
+        assert heard.get(timeout=SECONDS) == "device/a/telemetry"
+    finally:
+        listener.disconnect()
+        listener.loop_stop()
+
+
+def test_a_hears_its_own_commands_only(a: Device) -> None:
+    assert a.subscribe("device/a/commands") == "Granted QoS 1"
+    for refused in ("device/b/commands", "device/+/commands", "device/#", "#", "+/a/commands"):
+        assert a.subscribe(refused) == NOT_AUTHORIZED, refused
+
+
+def test_a_cannot_connect_as_b_or_under_any_other_name(
+    emulator: Emulator, certificate_of_a: Certificate
+) -> None:
+    for client_id in ("b", "nobody", "a2", "*", "${iot:Connection.Thing.ThingName}"):
+        device = Device(emulator, client_id, certificate_of_a)
+        assert device.connected == NOT_AUTHORIZED, client_id
+        device.close()
+
+
+def test_a_certificate_that_belongs_to_no_thing_cannot_connect(
+    emulator: Emulator, policy_name: str
+) -> None:
+    unattached = _certificate(emulator, policy_name, None)
+    for client_id in ("a", "nobody", "${iot:Connection.Thing.ThingName}"):
+        device = Device(emulator, client_id, unattached)
+        assert device.connected == NOT_AUTHORIZED, client_id
+        device.close()
+
+
+def test_a_loses_everything_with_its_thing(emulator: Emulator, policy_name: str) -> None:
+    certificate = _certificate(emulator, policy_name, "c")
+    device = Device(emulator, "c", certificate)
+    assert device.connected == "Success"
+    device.close()
+    emulator.client("iot").detach_thing_principal(thingName="c", principal=certificate.arn)
+    device = Device(emulator, "c", certificate)
+    assert device.connected == NOT_AUTHORIZED
+    device.close()
