@@ -219,6 +219,31 @@ class FakeQueue:
 @pytest.mark.parametrize("number", [0, 1, 10, 11, 95])
 def test_reader_finds_all_and_ends(number: int) -> None:
     bodies = [json.dumps({"messageId": f"rec-abcdef-{at:06d}"}) for at in range(number)]
-    reader = DeadLetterReader(FakeQueue(bodies), "url")
+    reader = DeadLetterReader(FakeQueue(bodies), "url", hidden_seconds=20)
     assert len(reader.read().letters) == number
     assert len(reader.read().letters) == number
+
+
+class SlowQueue:
+    """A queue of which each call takes a second; what is hidden comes back in front of the others."""
+
+    def __init__(self, bodies: list[str]) -> None:
+        self.visible_at = {number: (0, body) for number, body in enumerate(bodies)}
+        self.now = 0
+
+    def receive_message(self, **request: Any) -> dict[str, Any]:
+        self.now += 1
+        free = [n for n, (since, _) in self.visible_at.items() if since <= self.now]
+        taken = free[: request["MaxNumberOfMessages"]]
+        for n in taken:
+            self.visible_at[n] = (self.now + request["VisibilityTimeout"], self.visible_at[n][1])
+        return {"Messages": [{"MessageId": str(n), "Body": self.visible_at[n][1]} for n in taken]}
+
+
+@pytest.mark.parametrize(("hidden_seconds", "complete"), [(5, False), (100, True)])
+def test_a_slow_queue_is_read_to_its_end_while_what_was_read_is_hidden(
+    hidden_seconds: int, complete: bool
+) -> None:
+    bodies = [json.dumps({"messageId": f"rec-abcdef-{at:06d}"}) for at in range(400)]
+    reader = DeadLetterReader(SlowQueue(bodies), "url", hidden_seconds=hidden_seconds)
+    assert (len(reader.read().letters) == len(bodies)) is complete

@@ -268,13 +268,22 @@ def read_states(dynamodb: Any, table: str) -> dict[str, Decimal]:
 class DeadLetterReader:
     """Reads a DLQ queue without taking anything from it.
 
-    A received message is hidden for `HIDDEN_SECONDS` and then back on the queue; nothing is ever
+    A received message is hidden for some seconds and then back on the queue; nothing is ever
     deleted. What was read once is remembered by message id, so reading again only adds.
     """
 
-    def __init__(self, sqs: Any, queue_url: str) -> None:
+    def __init__(self, sqs: Any, queue_url: str, hidden_seconds: int) -> None:
+        """Choose a queue.
+
+        Args:
+            sqs: the client.
+            queue_url: the queue.
+            hidden_seconds: longer than it takes to read the whole queue, or those messages that
+                come back first are read again and again in front of the others.
+        """
         self._sqs = sqs
         self._queue_url = queue_url
+        self._hidden_seconds = hidden_seconds
         self._bodies: dict[str, str] = {}
 
     def read(self) -> DeadLetters:
@@ -286,7 +295,7 @@ class DeadLetterReader:
             response = self._sqs.receive_message(
                 QueueUrl=self._queue_url,
                 MaxNumberOfMessages=MESSAGES_PER_CALL,
-                VisibilityTimeout=HIDDEN_SECONDS,
+                VisibilityTimeout=self._hidden_seconds,
                 WaitTimeSeconds=0,
             )
             messages = response.get("Messages", [])
@@ -338,12 +347,17 @@ class Run:
 class Accountant:
     """Counts the records of a run, as often as wanted."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, hidden_seconds: int | None = None) -> None:
+        """Choose a run, and for how long its dead letters are hidden after reading (20 s)."""
         self._run = run
         self._plan = run.plan()
         endpoint = Endpoint(run.endpoint, run.authority)
         self._dynamodb = endpoint.client("dynamodb")
-        self._reader = DeadLetterReader(endpoint.client("sqs"), run.queue_url)
+        self._reader = DeadLetterReader(
+            endpoint.client("sqs"),
+            run.queue_url,
+            hidden_seconds if hidden_seconds is not None else HIDDEN_SECONDS,
+        )
 
     def count(self) -> Account:
         """Count once."""

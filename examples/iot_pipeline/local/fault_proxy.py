@@ -322,7 +322,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Every call of DynamoDB and SNS."""
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        length = int(self.headers.get("Content-Length", "0"))
+        body = self.rfile.read(length)
+        if len(body) < length:  # the function was killed while it was sending
+            self.close_connection = True
+            return
         headers = {name: value for name, value in self.headers.items() if name != "Connection"}
         answer = self.server.proxy.handle(headers, body, self.client_address[1])
         if answer is None:
