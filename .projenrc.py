@@ -118,7 +118,7 @@ PYPROJECT = {
         },
         "mypy": {
             "strict": True,
-            "files": ["src", "tests", "examples"],
+            "files": ["src", "tests", "examples", "bench", "tools"],
             # tests/ and examples/ are named from the repository root, as pytest and `python -m` name
             # them; the processor's modules have no package, as in Lambda.
             "explicit_package_bases": True,
@@ -130,7 +130,11 @@ PYPROJECT = {
                 # Without types. boto3-stubs was tried: its item values are a union of 13 types, and
                 # `client(name)` has 400 overloads, all of which an error message lists.
                 {
-                    "module": ["boto3.*", "botocore.*", "ministack.*"],
+                    "module": [
+                        *["boto3.*", "botocore.*", "ministack.*"],
+                        # In environments of their own: bench/peers/environments.py.
+                        *["aws_solutions_constructs.*", "cdk_monitoring_constructs"],
+                    ],
                     "ignore_missing_imports": True,
                 },
             ],
@@ -199,12 +203,14 @@ max-line-length = 120
 convention = "google"
 
 [lint.isort]
-known-first-party = ["iot_constructs", "examples", "tests"]
+known-first-party = ["iot_constructs", "examples", "tests", "bench", "tools"]
 """
 
 GITIGNORE = """
 # Set up by `make setup`
 /.venv/
+# The peers that are compared with: bench/peers/environments.py
+/.venv-peers/
 # Written by the commands
 /build/
 /dist/
@@ -327,9 +333,9 @@ constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrad
 
 .PHONY: clean
 clean: ## remove .venv and whatever the commands wrote
-	rm -rf $(VENV) build dist demo-out chaos-out cdk.out examples/*/cdk.out
+	rm -rf $(VENV) .venv-peers build dist demo-out chaos-out cdk.out examples/*/cdk.out
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests examples bench tools -name __pycache__ -type d -prune -exec rm -rf {} +
 """
 
 WORKFLOW = {

@@ -109,7 +109,8 @@ def aws_cdk_modules(source: str) -> set[str]:
 
 
 def test_mypy_reads_every_aws_cdk_module_that_is_imported() -> None:
-    sources = [path for top in ("src", "tests", "examples") for path in (ROOT / top).rglob("*.py")]
+    tops = ("src", "tests", "examples", "bench", "tools")
+    sources = [path for top in tops for path in (ROOT / top).rglob("*.py")]
     imported = set().union(*(aws_cdk_modules(path.read_text()) for path in sources))
     assert imported
     pyproject = (ROOT / "pyproject.toml").read_text()

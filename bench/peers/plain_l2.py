@@ -1,0 +1,36 @@
+"""The peer "plain L2s": aws-cdk-lib alone, with the three alarms that most people write."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
+
+if __package__:
+    from .app_main import synthesize
+    from .l2_pipeline import L2Pipeline
+else:  # run as a script
+    from app_main import synthesize  # type: ignore[import-not-found,no-redef]
+    from l2_pipeline import L2Pipeline  # type: ignore[import-not-found,no-redef]
+
+
+def build(app: cdk.App) -> cdk.Stack:
+    """Adds the stack to ``app``."""
+    stack = L2Pipeline(app, "PlainPipeline")
+    iterator_age = stack.stream.metric_get_records_iterator_age_milliseconds(statistic="Maximum")
+    errors = stack.processor.metric_errors()
+    throttles = stack.processor.metric_throttles()
+    publish = actions.SnsAction(sns.Topic(stack, "Alerts"))
+    for alarm in (
+        iterator_age.create_alarm(
+            stack, "IteratorAgeAlarm", threshold=60_000, evaluation_periods=3
+        ),
+        errors.create_alarm(stack, "ErrorsAlarm", threshold=1, evaluation_periods=1),
+        throttles.create_alarm(stack, "ThrottlesAlarm", threshold=1, evaluation_periods=1),
+    ):
+        alarm.add_alarm_action(publish)
+    return stack
+
+
+if __name__ == "__main__":
+    synthesize(build)
