@@ -45,9 +45,12 @@ DEV_DEPENDENCIES = [
 # names them, and takes four times as long. A module that is not listed counts as Any; a test
 # compares this list with the imports.
 AWS_SERVICES = [
+    "athena",
+    "cloudfront",
     "cloudwatch",
     "cloudwatch_actions",
     "dynamodb",
+    "glue",
     "iam",
     "iot",
     "kinesis",
@@ -73,6 +76,7 @@ AWS_CDK_MODULES = [
     "aws_cdk",
     "aws_cdk.assertions",
     "aws_cdk.cloud_assembly_schema",
+    "aws_cdk.custom_resources",
     "aws_cdk.cx_api",
     "aws_cdk.interfaces",
     *(f"aws_cdk.aws_{service}" for service in AWS_SERVICES),

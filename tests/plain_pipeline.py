@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
@@ -17,8 +19,14 @@ from constructs import Construct
 class PlainPipelineStack(cdk.Stack):
     """Rule, stream, function, two tables, archive."""
 
-    def __init__(self, scope: Construct, id: str) -> None:
-        super().__init__(scope, id)
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        property_injectors: Sequence[cdk.IPropertyInjector] | None = None,
+    ) -> None:
+        super().__init__(scope, id, property_injectors=property_injectors)
         stream = kinesis.Stream(self, "Stream")
         function = lambda_.Function(
             self,

@@ -34,6 +34,7 @@ from tests.synth_support import (
     fresh_stack,
     one,
     one_resource,
+    recommended_flags,
     template_of,
 )
 
@@ -401,6 +402,17 @@ def test_tags_reach_nested_stacks() -> None:
 
 
 # --- SuffixedStack: what is passed on to cdk.Stack ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags", [False, True])
+def test_the_stack_itself_has_the_tags_whatever_the_flags(flags: bool) -> None:
+    context = recommended_flags() if flags else {}
+    stack = SuffixedStack(fresh_app(context=context), "Telemetry", environment_suffix="qa7")
+    assert manifest_of(stack)["tags"] == {
+        "Project": "Telemetry",
+        "Environment": "qa7",
+        "ManagedBy": "iot-constructs",
+    }
 
 
 @jsii.implements(cdk.IPropertyInjector)

@@ -99,14 +99,15 @@ def test_dir_shows_the_names_before_they_are_loaded() -> None:
 
 
 _USED = (
+    "aws_athena",
     "aws_cloudwatch_actions",
     "aws_dynamodb",
+    "aws_glue",
     "aws_iot",
     "aws_kinesis",
     "aws_kinesisfirehose",
     "aws_kms",
     "aws_lambda",
-    "aws_lambda_destinations",
     "aws_s3",
     "aws_sns",
     "aws_sqs",

@@ -28,7 +28,7 @@ class EnvironmentSuffix:
     still fits in 63 characters in the longest region. Upper case is lowered.
 
     Args:
-        value: the suffix.
+        value: the suffix, for example ``dev``.
 
     Raises:
         ValueError: the value is empty, too long or has other characters.
@@ -76,6 +76,10 @@ class EnvironmentSuffix:
         In this order: ``explicit``; the nearest SuffixedStack, Stage or App above that carries one (see
         :meth:`attach_to`); the context key ``environmentSuffix``; ``dev``.
 
+        Args:
+            scope: any construct.
+            explicit: what an argument said; None asks the surroundings.
+
         Raises:
             ValueError: what was found is not a legal suffix.
         """
@@ -88,6 +92,9 @@ class EnvironmentSuffix:
 
     def attach_to(self, scope: IConstruct) -> None:
         """Make a Stage, an App or a plain Stack carry this suffix for everything below it.
+
+        Args:
+            scope: the stage, app or stack, before anything is made in it.
 
         Raises:
             RuntimeError: ``scope`` already has children (CDK's own rule for context).
@@ -107,10 +114,18 @@ class SuffixedStack(cdk.Stack):
         environment_suffix: the environment; None takes it from the surroundings (``EnvironmentSuffix.of``).
         ephemeral: whether the environment may be thrown away with its data; None decides from the suffix.
         project: value of the tag ``Project``; None takes the stack's id.
-        termination_protection: None decides from ``ephemeral``.
+        termination_protection: whether the stack refuses to be deleted; None decides from ``ephemeral``.
         stack_name: None gives ``id-suffix`` (after the names of its stages), so that environments do not collide.
-        env, description, tags, synthesizer, cross_region_references, permissions_boundary, notification_arns,
-        analytics_reporting, property_injectors, suppress_template_indentation: as in ``aws_cdk.Stack``.
+        env: account and region; None leaves both to the deployment.
+        description: what CloudFormation shows of the stack.
+        tags: of the stack and of every resource in it, in addition to the three above.
+        synthesizer: as in ``aws_cdk.Stack``: how assets and roles of the deployment are found.
+        cross_region_references: whether stacks of other regions may be referred to; None means they may not.
+        permissions_boundary: of every role and user in the stack.
+        notification_arns: topics that hear of the stack's events.
+        analytics_reporting: whether the template names the CDK version that made it; None asks the app.
+        property_injectors: for the constructs below, for example ``corrected_property_injectors()``.
+        suppress_template_indentation: write the template without spaces; None asks the app.
 
     Raises:
         ValueError: the suffix is not legal.
@@ -150,6 +165,11 @@ class SuffixedStack(cdk.Stack):
         id = id if id is not None else "Pipeline"
         suffix = EnvironmentSuffix.of(scope, environment_suffix)
         is_ephemeral = ephemeral if ephemeral is not None else suffix.ephemeral
+        own_tags = {
+            "Project": project if project is not None else id,
+            "Environment": suffix.value,
+            "ManagedBy": defaults.MANAGED_BY,
+        }
         super().__init__(
             scope,
             id,
@@ -159,7 +179,8 @@ class SuffixedStack(cdk.Stack):
             stack_name=stack_name if stack_name is not None else _stack_name(scope, id, suffix),
             env=env,
             description=description,
-            tags=tags,
+            # With the feature flag explicitStackTags the stack itself gets no others than these.
+            tags={**(tags if tags is not None else {}), **own_tags},
             synthesizer=synthesizer,
             cross_region_references=cross_region_references,
             permissions_boundary=permissions_boundary,
@@ -172,7 +193,8 @@ class SuffixedStack(cdk.Stack):
         self._ephemeral = is_ephemeral
         suffix.attach_to(self)
         take_name(self, "stack", self.stack_name)
-        self._tag_everything(project if project is not None else id)
+        for key, value in own_tags.items():
+            cdk.Tags.of(self).add(key, value)
 
     @property
     def environment_suffix(self) -> EnvironmentSuffix:
@@ -188,12 +210,6 @@ class SuffixedStack(cdk.Stack):
     def removal_policy(self) -> cdk.RemovalPolicy:
         """DESTROY in an ephemeral stack, RETAIN in any other: give it to the resources of your own."""
         return cdk.RemovalPolicy.DESTROY if self._ephemeral else cdk.RemovalPolicy.RETAIN
-
-    def _tag_everything(self, project: str) -> None:
-        tags = cdk.Tags.of(self)
-        tags.add("Project", project)
-        tags.add("Environment", self._environment_suffix.value)
-        tags.add("ManagedBy", defaults.MANAGED_BY)
 
 
 def data_removal_policy(scope: Construct, requested: cdk.RemovalPolicy | None) -> cdk.RemovalPolicy:
