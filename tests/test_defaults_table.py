@@ -87,7 +87,7 @@ _SAID: dict[str, dict[str, str]] = {
         "throttles_threshold": f"in {defaults.ALARM_PERIOD_MINUTES} minutes",
     },
     "StreamProcessor": {
-        "runtime": "None means Python 3.13",
+        "runtime": "None means Python 3.14",
         "memory_size": f"None means {defaults.MEMORY_MB}",
         "timeout": f"None means {defaults.TIMEOUT_SECONDS}",
         "batch_size": f"1 to {defaults.MAX_BATCH_SIZE}; None means {defaults.BATCH_SIZE}",

@@ -13,6 +13,7 @@ from aws_cdk.assertions import Annotations, Match
 
 from iot_constructs import MonitoredStream, SecureDataBucket, StreamProcessor
 from tests.synth_support import Json, fresh_stack, one, resources, template_of
+from tests.test_whole_pipeline import plain
 
 _ACCOUNT = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
@@ -55,18 +56,37 @@ def test_the_bucket_announces_on_the_dlq_topic_what_lambda_puts_into_it(template
     }
 
 
-def test_s3_may_publish_for_this_account_only(template: Json) -> None:
+def test_s3_may_publish_for_this_bucket_only(template: Json) -> None:
     statements = one(template, "AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
     (allowed,) = [s for s in statements if s["Effect"] == "Allow"]
     assert allowed["Principal"] == {"Service": "s3.amazonaws.com"}
     assert allowed["Action"] == "sns:Publish"
-    assert allowed["Condition"] == _ACCOUNT
+    assert {"StringEquals": allowed["Condition"]["StringEquals"]} == _ACCOUNT
+    _, bucket = _data_bucket(template)
+    (source,) = allowed["Condition"]["ArnLike"].items()
+    assert source[0] == "aws:SourceArn"
+    name = plain(bucket["Properties"]["BucketName"])
+    assert plain(source[1]) == f"arn:${{AWS::Partition}}:s3:::{name}"
+
+
+def test_two_buckets_may_announce_on_one_topic() -> None:
+    """Each in a statement of its own, and a statement's id must not come twice in a policy."""
+    stack = fresh_stack("prod")
+    topic = sns.Topic(stack, "Topic")
+    for name in ("one", "other"):
+        SecureDataBucket(stack, name.title(), bucket_name=name).announce_new_objects(
+            topic, prefix="a/"
+        )
+    statements = one(template_of(stack), "AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+    assert len(statements) == 2
+    ids = [statement["Sid"] for statement in statements if "Sid" in statement]
+    assert len(ids) == len(set(ids))
 
 
 def test_s3_may_use_the_key_of_the_topic_for_this_account_only(template: Json) -> None:
     statements = one(template, "AWS::KMS::Key")["KeyPolicy"]["Statement"]
     (allowed,) = [s for s in statements if s["Principal"].get("Service") == "s3.amazonaws.com"]
-    assert allowed["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
+    assert allowed["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
     assert allowed["Condition"] == _ACCOUNT
 
 

@@ -112,7 +112,8 @@ def test_each_alarm_says_what_to_do_first(template: Json) -> None:
 
 
 def test_the_iterator_age_alarm_says_how_far_behind_that_is(template: Json) -> None:
-    assert "is 84 h behind." in _iterator_age(template)["AlarmDescription"]
+    description = _iterator_age(template)["AlarmDescription"]
+    assert " Fires at 84 h (0.5 of the retention). " in description
 
 
 @pytest.mark.parametrize(("hours", "half_in_ms"), [(24, 43_200_000), (48, 86_400_000)])
@@ -431,7 +432,7 @@ def test_an_iterator_age_threshold_that_is_a_token_passes() -> None:
     )
     alarm = _iterator_age(template_of(stack))
     assert alarm["Threshold"] == {"Ref": "Age"}
-    assert "is too far behind." in alarm["AlarmDescription"]
+    assert " Fires at the threshold set at deployment. " in alarm["AlarmDescription"]
 
 
 # --- what it offers -------------------------------------------------------------------------------

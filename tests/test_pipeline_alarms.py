@@ -197,9 +197,9 @@ def test_descriptions_name_the_limits_that_were_set() -> None:
     limits = AlarmThresholds(processor_duration_share=0.25, processing_delay_minutes=7)
     PipelineAlarms(stack, "Alarms", processor=_processor(stack), thresholds=limits)
     alarms = _alarms(template_of(stack))
-    assert "over 0.25 of its timeout" in alarms["iot-lambda-duration-dev"]["AlarmDescription"]
-    delay = alarms["iot-lambda-iterator-age-dev"]["AlarmDescription"]
-    assert "over 7 minutes old" in delay
+    duration = alarms["iot-lambda-duration-dev"]["AlarmDescription"]
+    assert "Fires at 15 s (0.25 of the timeout). " in duration
+    assert "Fires at 7 minutes. " in alarms["iot-lambda-iterator-age-dev"]["AlarmDescription"]
 
 
 def test_ids_below_it_are_kept() -> None:
@@ -318,6 +318,29 @@ def test_the_whole_timeout_is_a_share_and_so_is_a_fraction_of_a_minute() -> None
     assert alarms["iot-lambda-iterator-age-dev"]["Threshold"] == 30_000
 
 
+# The processor sees no record that is older than max_record_age: an alarm on more than that would never fire.
+
+
+@pytest.mark.parametrize(("age", "delay"), [(900, 450), (60, 30), (901, 900)])
+def test_the_delay_is_below_the_age_at_which_records_are_given_up(age: int, delay: int) -> None:
+    stack = fresh_stack()
+    processor = _processor(stack, max_record_age=cdk.Duration.seconds(age))
+    PipelineAlarms(stack, "Alarms", processor=processor)
+    alarm = _alarms(template_of(stack))["iot-lambda-iterator-age-dev"]
+    assert alarm["Threshold"] == delay * 1000
+    assert ("(0.5 of max_record_age)" in alarm["AlarmDescription"]) is (age <= 900)
+
+
+def test_a_delay_of_the_caller_that_is_never_reached_is_refused() -> None:
+    stack = fresh_stack()
+    processor = _processor(stack, max_record_age=cdk.Duration.minutes(20))
+    limits = AlarmThresholds(processing_delay_minutes=20)
+    with pytest.raises(ValueError, match="or None for no such alarm") as refusal:
+        PipelineAlarms(stack, "Alarms", processor=processor, thresholds=limits)
+    assert "processing_delay_minutes=20 is never reached" in str(refusal.value)
+    assert "max_record_age of 20 minutes" in str(refusal.value)
+
+
 @pytest.mark.parametrize("field", _FIELDS)
 @pytest.mark.parametrize("value", [0, -1, True, False])
 def test_a_threshold_that_would_always_fire_is_refused(field: str, value: int) -> None:
@@ -350,6 +373,8 @@ def test_a_threshold_that_is_only_known_at_deploy_time_passes() -> None:
     PipelineAlarms(stack, "Alarms", processor=_processor(stack), thresholds=limits)
     alarms = _alarms(template_of(stack))
     assert alarms["iot-lambda-errors-dev"]["Threshold"] == {"Ref": "Errors"}
+    description = alarms["iot-lambda-errors-dev"]["AlarmDescription"]
+    assert "Fires at the threshold set at deployment in 5 minutes. " in description
 
 
 @pytest.mark.parametrize("field", ["processor_duration_share", "processing_delay_minutes"])
@@ -618,6 +643,7 @@ def test_with_a_dlq_topic_of_the_caller_what_is_published_is_watched() -> None:
     assert _check_that_aws_emits(template) == 11
     alarm = _alarms(template)["iot-lambda-dlq-messages-dev"]
     assert (alarm["MetricName"], alarm["Statistic"]) == ("NumberOfMessagesPublished", "Sum")
+    assert "queue" not in alarm["AlarmDescription"].split(" First: ")[0]  # nobody knows of one
     assert alarm["Period"] == 300
     assert alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0].startswith("Dlq")
 

@@ -245,11 +245,36 @@ def test_access_logs_end_after_a_year(prod: Json) -> None:
     assert one(prod, BUCKET, BucketName=LOGS_NAME)["LifecycleConfiguration"]["Rules"] == [
         {"Id": "Expire", "Status": "Enabled", "ExpirationInDays": 365},
         {
+            "Id": "ExpireOldVersions",
+            "Status": "Enabled",
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 90},
+        },
+        {
             "Id": "AbortIncompleteUploads",
             "Status": "Enabled",
             "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
         },
     ]
+
+
+def test_access_logs_can_be_brought_back(prod: Json) -> None:
+    assert one(prod, BUCKET, BucketName=LOGS_NAME)["VersioningConfiguration"] == {
+        "Status": "Enabled"
+    }
+
+
+@pytest.mark.parametrize(
+    ("encryption", "encrypted"),
+    [(None, True), (s3.BucketEncryption.DSSE, True), (s3.BucketEncryption.S3_MANAGED, False)],
+)
+def test_the_log_of_auto_delete_is_under_the_key_of_the_data(
+    encryption: s3.BucketEncryption | None, encrypted: bool
+) -> None:
+    stack = fresh_stack("dev")
+    SecureDataBucket(stack, "Data", encryption=encryption)
+    template = template_of(stack)
+    assert ("KmsKeyId" in one(template, "AWS::Logs::LogGroup")) is encrypted
+    assert len(resources(template, "AWS::KMS::Key")) == int(encrypted)
 
 
 def test_versioning_can_be_switched_off() -> None:
@@ -374,6 +399,22 @@ def test_the_function_that_empties_buckets_leaves_no_log_group_behind(qa7: Json)
     assert function["LoggingConfig"] == {"LogGroup": {"Ref": group}}
     assert logs["Properties"]["RetentionInDays"] == 7
     assert (logs["DeletionPolicy"], logs["UpdateReplacePolicy"]) == ("Delete", "Delete")
+
+
+def test_the_function_that_empties_buckets_may_write_to_that_log_group_only(qa7: Json) -> None:
+    """What it may do with a bucket stands in the bucket's policy."""
+    role = one(qa7, "AWS::IAM::Role")
+    assert "ManagedPolicyArns" not in role
+    (policy,) = role["Policies"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement == {
+        "Effect": "Allow",
+        "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+        "Resource": {"Fn::GetAtt": ["AutoDeleteObjectsLogs3627FC73", "Arn"]},
+    }
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
 def test_a_nested_stack_empties_its_own_buckets() -> None:

@@ -25,6 +25,7 @@ _LOG_STREAM = "AWS::Logs::LogStream"
 _KEY = "AWS::KMS::Key"
 _BUCKET = "AWS::S3::Bucket"
 _STREAM = "AWS::Kinesis::Stream"
+_ROLE = "AWS::IAM::Role"
 
 
 def _archive(
@@ -156,6 +157,56 @@ def test_log_group_and_log_stream_go_with_a_short_lived_stack_only(
         assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == (policy, policy), type
 
 
+# --- permissions ----------------------------------------------------------------------------------
+
+
+def test_its_role_is_for_this_account(template: Json) -> None:
+    (statement,) = one(template, _ROLE)["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "firehose.amazonaws.com"}
+    assert statement["Condition"] == {"StringEquals": {"sts:ExternalId": {"Ref": "AWS::AccountId"}}}
+
+
+def test_its_role_may_do_what_firehose_documents_and_nothing_else() -> None:
+    """CDK's roles for it may delete what is archived (F controlling-access.html#using-iam-s3)."""
+    stack = fresh_stack("prod")
+    own = kms.Key(stack, "Own")
+    _archive(stack, bucket=SecureDataBucket(stack, "Data", encryption_key=own))
+    template = template_of(stack)
+    (of_bucket,) = [key for key in resources(template, _KEY) if key.startswith("Own")]
+    (of_stream,) = [key for key in resources(template, _KEY) if not key.startswith("Own")]
+    stream, group, bucket = (
+        the_id(template, _STREAM),
+        the_id(template, _LOGS),
+        _data_bucket(template),
+    )
+    assert permissions(template, {"Fn::GetAtt": [the_id(template, _ROLE), "Arn"]}) == {
+        ("kinesis:DescribeStream", f"${{{stream}.Arn}}"),
+        ("kinesis:GetRecords", f"${{{stream}.Arn}}"),
+        ("kinesis:GetShardIterator", f"${{{stream}.Arn}}"),
+        ("kinesis:ListShards", f"${{{stream}.Arn}}"),
+        ("kms:Decrypt", f"${{{of_stream}.Arn}}"),
+        ("kms:Decrypt", f"${{{of_bucket}.Arn}}"),
+        ("kms:GenerateDataKey", f"${{{of_bucket}.Arn}}"),
+        ("logs:PutLogEvents", f"${{{group}.Arn}}"),
+        ("s3:AbortMultipartUpload", f"${{{bucket}.Arn}}/*"),
+        ("s3:GetBucketLocation", f"${{{bucket}.Arn}}"),
+        ("s3:GetObject", f"${{{bucket}.Arn}}/*"),
+        ("s3:ListBucket", f"${{{bucket}.Arn}}"),
+        ("s3:ListBucketMultipartUploads", f"${{{bucket}.Arn}}"),
+        ("s3:PutObject", f"${{{bucket}.Arn}}/*"),
+    }
+    assert "ManagedPolicyArns" not in one(template, _ROLE)
+
+
+def test_source_and_destination_use_that_role_and_wait_for_its_permissions(template: Json) -> None:
+    delivery = one_resource(template, _DELIVERY)
+    role = {"Fn::GetAtt": [the_id(template, _ROLE), "Arn"]}
+    properties = delivery["Properties"]
+    assert properties["KinesisStreamSourceConfiguration"]["RoleARN"] == role
+    assert properties["ExtendedS3DestinationConfiguration"]["RoleARN"] == role
+    assert the_id(template, "AWS::IAM::Policy") in delivery["DependsOn"]
+
+
 # --- the alarm ------------------------------------------------------------------------------------
 
 
@@ -183,7 +234,7 @@ def test_the_alarm_is_above_what_buffering_makes(interval: int, threshold: int) 
     template = _template(buffering_interval=cdk.Duration.seconds(interval))
     assert _destination(template)["BufferingHints"]["IntervalInSeconds"] == interval
     assert _freshness(template)["Threshold"] == threshold
-    assert f"is {threshold} s old" in _freshness(template)["AlarmDescription"]
+    assert f" Fires at {threshold} s (" in _freshness(template)["AlarmDescription"]
 
 
 def test_ids_below_it_are_kept() -> None:
@@ -191,6 +242,8 @@ def test_ids_below_it_are_kept() -> None:
     archive = _archive(fresh_stack())
     assert {child.node.id for child in archive.node.children} == {
         "Logs",
+        "Role",
+        "ImmutableRoleRole",  # CDK's view of it, no resource
         "DeliveryStream",
         "FreshnessAlarm",
     }
@@ -386,7 +439,7 @@ def test_a_freshness_threshold_that_is_a_token_passes() -> None:
     _archive(stack, freshness_threshold=cdk.Duration.seconds(_number(stack, "Freshness")))
     alarm = _freshness(template_of(stack))
     assert alarm["Threshold"] == {"Ref": "Freshness"}
-    assert "is too old." in alarm["AlarmDescription"]
+    assert " Fires at the threshold set at deployment. " in alarm["AlarmDescription"]
 
 
 # --- what it offers -------------------------------------------------------------------------------

@@ -582,9 +582,11 @@ def test_the_log_service_may_use_the_key_for_exactly_our_log_groups(template: Js
         if "ArnEquals" in s.get("Condition", {})
     }
     names = {
-        group["Properties"]["LogGroupName"]
+        # CloudFormation names it.
+        "${AWS::StackName}-AutoDeleteObjectsLogs*"
+        if key.startswith(_AUTO_DELETE)
+        else group["Properties"]["LogGroupName"]
         for key, group in resources(template, "AWS::Logs::LogGroup").items()
-        if not key.startswith(_AUTO_DELETE)
     }
     assert {arn.split(":log-group:")[1] for arn in may} == names
     place = r"arn:(aws|\$\{AWS::Partition\}):logs:(eu-central-1|\$\{AWS::Region\}):(\d{12}|\$\{AWS::AccountId\}):"

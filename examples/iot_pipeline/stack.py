@@ -20,8 +20,10 @@ from iot_constructs import (
 )
 
 if __package__:
+    from . import decisions
     from .processor_code import processor_code
 else:  # copied to a folder of its own, which is then on the path
+    import decisions  # type: ignore[import-not-found,no-redef]
     from processor_code import processor_code  # type: ignore[import-not-found,no-redef]
 
 
@@ -63,6 +65,7 @@ class IotPipelineStack(SuffixedStack):
             archive=self.archive,
             rule=self.rule,
         )
+        self._answer_compliance_packs()
         self._say_what_was_made()
 
     def _create_processor(self) -> StreamProcessor:
@@ -87,6 +90,11 @@ class IotPipelineStack(SuffixedStack):
                 # DynamoDB opens the table's own key with this one, on behalf of whoever calls it.
                 table.encryption_key.grant(processor.role, "kms:Decrypt")
         return processor
+
+    def _answer_compliance_packs(self) -> None:
+        decisions.decide_on_inline_policies(self)
+        decisions.decide_on_vpc(self.processor.function)
+        decisions.decide_on_buckets(self.data)
 
     def _say_what_was_made(self) -> None:
         queue = self.processor.dlq_queue

@@ -16,6 +16,7 @@ from constructs import Construct
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._encryption import allow_service
+from iot_constructs._findings import acknowledge
 from iot_constructs.environment import EnvironmentSuffix
 
 _TOPIC_ID = "DlqTopic"
@@ -42,6 +43,12 @@ def create_dead_letters(
         retention_period=cdk.Duration.days(defaults.DLQ_RETENTION_DAYS),
         visibility_timeout=cdk.Duration.seconds(defaults.DLQ_VISIBILITY_TIMEOUT_SECONDS),
         removal_policy=removal_policy,
+    )
+    acknowledge(
+        queue,
+        "this is the dead-letter queue: its messages wait for a person, and no consumer can fail on them (FACTS 6)",
+        "AwsSolutions-SQS3",
+        "Serverless-SQSRedrivePolicy",
     )
     _subscribe(scope, topic, queue, key)
     return topic, queue
@@ -81,10 +88,16 @@ def _subscribe(scope: Construct, topic: sns.Topic, queue: sqs.Queue, key: kms.IK
         )
     )
     allow_service(scope, key, "sns.amazonaws.com")
-    sns.Subscription(
+    subscription = sns.Subscription(
         scope,
         "DlqSubscription",
         topic=topic,
         protocol=sns.SubscriptionProtocol.SQS,
         endpoint=queue.queue_arn,
+    )
+    acknowledge(
+        subscription,
+        "it ends in the dead-letter queue already; SNS tries a queue for 23 days, and PipelineAlarms tells of messages "
+        "that it could not deliver (FACTS 17)",
+        "Serverless-SNSRedrivePolicy",
     )

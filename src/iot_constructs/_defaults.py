@@ -39,14 +39,20 @@ MANAGED_BY: Final = "iot-constructs"  # value of the tag ManagedBy
 
 # --- name stems; the suffix is added by the library (correction 1) ------------------------------------------------
 BUCKET_NAME: Final = "iot-sensor-data"  # followed by account and region: bucket names are global (S3 bucketnamingrules)
-STREAM_NAME: Final = "iot-sensor-data-stream"  # DESIGN, correction 1
-FUNCTION_NAME: Final = "iot-stream-processor"  # DESIGN, correction 1
-DLQ_NAME: Final = "iot-pipeline-dlq"  # topic and queue; DESIGN, correction 1
-TIME_SERIES_TABLE_NAME: Final = "iot-sensor-metrics"  # DESIGN, correction 1
-DEVICE_STATE_TABLE_NAME: Final = "iot-device-state"  # DESIGN, correction 1
+STREAM_NAME: Final = "iot-sensor-data-stream"  # correction 1
+FUNCTION_NAME: Final = "iot-stream-processor"  # correction 1
+DLQ_NAME: Final = "iot-pipeline-dlq"  # topic and queue; correction 1
+TIME_SERIES_TABLE_NAME: Final = "iot-sensor-metrics"  # correction 1
+DEVICE_STATE_TABLE_NAME: Final = "iot-device-state"  # correction 1
 RULE_NAME: Final = "iot_telemetry"  # IoT rule names take no hyphen (FACTS 11)
 DEVICE_POLICY_NAME: Final = "iot-telemetry-device"  # one policy for all devices (FACTS 12)
 ARCHIVE_NAME: Final = "iot-sensor-archive"  # delivery stream and its log group
+DATABASE_NAME: Final = "iot_archive"  # Athena's names take no hyphen (FACTS 11)
+ARCHIVE_TABLE_NAME: Final = "telemetry"  # as the archive's folder
+WORKGROUP_NAME: Final = "iot-archive"  # people choose it by this name in the console
+QUERY_RESULTS_BUCKET_NAME: Final = (
+    "iot-queries"  # short: account, region and a long suffix must fit behind it (FACTS 7)
+)
 ALARM_NAME_PREFIX: Final = (
     "iot"  # followed by service and what is wrong: iot-lambda-dlq-messages (correction 7)
 )
@@ -173,10 +179,34 @@ FRESHNESS_INTERVALS: Final = (
     3  # alarm when the oldest undelivered record is three buffer intervals old (FACTS 14)
 )
 
+# --- QueryableArchive ----------------------------------------------------------------------------------------------
+PAYLOAD_COLUMN: Final = "payload"  # a record as it came: its shape is the device's affair
+PARTITION_COLUMN_TYPE: Final = (
+    "string"  # as in the folder's name, leading zeros included, for all four alike
+)
+ARCHIVE_FIRST_YEAR: Final = (
+    2025  # no archive of this library is older; each year more is 8928 folders to look for
+)
+QUERY_BYTES_SCANNED_CUTOFF_GIB: Final = (
+    100  # half a dollar where a terabyte costs 5: a forgotten WHERE ends here
+)
+SMALLEST_BYTES_SCANNED_CUTOFF: Final = 10_000_000  # the API's limit, 10 MB
+ENFORCE_WORKGROUP: Final = True  # else a client may name another, unencrypted place for its results
+PUBLISH_QUERY_METRICS: Final = True  # bytes scanned are the bill: see them in CloudWatch
+QUERY_RESULTS_PREFIX: Final = "query-results/"  # beside telemetry/, never in a folder of the table
+QUERY_RESULTS_DAYS: Final = 30  # a result is a copy of the data, and one query away
+QUERY_RESULTS_NONCURRENT_DAYS: Final = 1  # so there is nothing to bring back either
+LONGEST_QUERIED_DAYS: Final = 7  # spans two months at the most; a longer one names its months
+LONGEST_QUERY_BYTES: Final = 262_144  # the API's limit
+LONGEST_QUERY_DESCRIPTION: Final = 1024  # the API's limit
+
 # --- PipelineAlarms ------------------------------------------------------------------------------------------------
 ALARM_PERIOD_MINUTES: Final = 5  # counts are summed over this; ages are the maximum in it
 PROCESSING_DELAY_MINUTES: Final = (
     15  # how far behind the processor may fall before a person should know
+)
+DELAY_SHARE_OF_RECORD_AGE: Final = (
+    0.5  # in its place where records are given up before that: it would never fire (FACTS 3)
 )
 DURATION_SHARE_OF_TIMEOUT: Final = (
     0.8  # a slower invocation soon ends in timeouts, which retry whole batches

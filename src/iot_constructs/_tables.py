@@ -87,6 +87,7 @@ class DeviceTable(Construct):
             ),
             removal_policy=policy,
         )
+        """The table."""
         if is_token(cdk.Stack.of(self).region):
             _render_replica_without_region(self.table, table_key, protected, days)
 

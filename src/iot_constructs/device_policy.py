@@ -80,6 +80,7 @@ class DevicePolicy(Construct):
         """The physical name."""
 
         self.policy = self._create_policy(publish_topics, subscribe_topics)
+        """The IoT policy."""
 
     def _create_policy(
         self, publish_topics: Sequence[str], subscribe_topics: Sequence[str]

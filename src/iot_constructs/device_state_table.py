@@ -25,10 +25,10 @@ class DeviceStateTable(DeviceTable):
         table_name: stem; the table is called ``stem-suffix``.
         encryption_key: None takes the key that the stack shares.
         removal_policy: None retains, except in an ephemeral stack.
-        deletion_protection: None means wherever data is retained.
-        recovery_period_in_days: 1 to 35; None means 35.
+        deletion_protection: whether the table refuses to be deleted; None means wherever data is retained.
+        recovery_period_in_days: how far back the table can be restored, 1 to 35; None means 35.
         environment_suffix: None takes it from the surroundings.
-        point_in_time_recovery: here only to refuse False.
+        point_in_time_recovery: here only to refuse False: the table can always be restored.
 
     Raises:
         ValueError: recovery switched off; a value out of range; DESTROY in a stack that is not ephemeral; a name

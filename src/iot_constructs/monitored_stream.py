@@ -11,13 +11,13 @@ from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
-from iot_constructs._alarms import MAXIMUM, SUM, create_alarm, period
+from iot_constructs._alarms import HOURS_OF_MILLISECONDS, MAXIMUM, SUM, create_alarm, period
 from iot_constructs._encryption import key_for
+from iot_constructs._findings import acknowledge
 from iot_constructs._validate import (
     check_alone,
     check_duration,
     check_whole_number,
-    is_token,
     seconds_of,
 )
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
@@ -37,15 +37,19 @@ class MonitoredStream(Construct):
     Args:
         stream: an existing stream to watch instead of making one; then no setting of the stream may be given.
         stream_name: stem; the stream is called ``stem-suffix``. None means ``iot-sensor-data-stream``.
-        retention_period: 24 hours to 365 days; None means 7 days. It must exceed the processor's record age.
-        shard_count: None means on-demand; a number makes a provisioned stream.
+        retention_period: how long records are kept, 24 hours to 365 days; None means 7 days. It must
+            exceed the processor's record age.
+        shard_count: None means on-demand; a number, 1 to 10000, makes a provisioned stream.
         encryption_key: None takes the key that the stack shares.
         removal_policy: None retains, except in an ephemeral stack.
-        iterator_age_threshold: None means half of the retention.
-        throttles_threshold: throttled calls in 5 minutes that raise the alarm.
-        alarm_name_prefix: give a second stream of one environment another one.
+        iterator_age_threshold: how far behind a consumer may be before the alarm, 1 second to 365 days. None means half
+            of the retention; of an existing stream, half of the 24 hours that every stream has.
+        throttles_threshold: throttled calls in 5 minutes that raise the alarm, 1 or more.
+        alarm_name_prefix: alarms are called ``prefix-kinesis-what-suffix``; give a second stream of one environment
+            another one.
         environment_suffix: None takes it from the surroundings.
-        encryption: MANAGED for the AWS managed key; UNENCRYPTED is refused.
+        encryption: MANAGED for the AWS managed key, whose policy cannot be changed (FACTS 17); None encrypts with
+            ``encryption_key``. UNENCRYPTED is refused.
 
     Raises:
         ValueError: ``stream`` together with its settings; a value out of range; encryption switched off;
@@ -103,9 +107,13 @@ class MonitoredStream(Construct):
                 stream_name, shard_count, encryption, encryption_key, removal_policy
             )
         )
+        """The stream, made here or given."""
         self.iterator_age_alarm = self._create_iterator_age_alarm(iterator_age_threshold)
+        """A consumer is too far behind."""
         self.write_throttle_alarm = self._create_write_throttle_alarm(throttles_threshold)
+        """The stream refused records."""
         self.read_throttle_alarm = self._create_read_throttle_alarm(throttles_threshold)
+        """The stream refused reads."""
 
     def _create_stream(
         self,
@@ -118,7 +126,7 @@ class MonitoredStream(Construct):
         on_demand = shard_count is None
         policy = data_removal_policy(self, removal_policy)
         aws_managed = encryption == kinesis.StreamEncryption.MANAGED
-        return kinesis.Stream(
+        stream = kinesis.Stream(
             self,
             "Stream",
             stream_name=naming.physical_name(
@@ -136,15 +144,24 @@ class MonitoredStream(Construct):
             encryption_key=None if aws_managed else key_for(self, key, policy),
             removal_policy=policy,
         )
+        if not aws_managed:
+            acknowledge(
+                stream,
+                "encrypted with a customer managed key, whose policy says who reads the records; that of aws/kinesis "
+                "cannot be changed (FACTS 17)",
+                "AwsSolutions-KDS3",
+            )
+        return stream
 
     def _create_iterator_age_alarm(self, threshold: cdk.Duration | None) -> cloudwatch.Alarm:
         if threshold is None:
             known = known_retention_seconds(self)
             retention = known if known is not None else SHORTEST_RETENTION_SECONDS
             milliseconds = retention * 1000 * defaults.ITERATOR_AGE_SHARE_OF_RETENTION
+            of = "the retention" if known is not None else "the shortest retention there is"
+            derived_from = f"{defaults.ITERATOR_AGE_SHARE_OF_RETENTION:g} of {of}"
         else:
-            milliseconds = threshold.to_milliseconds()
-        behind = "too far" if is_token(milliseconds) else f"{milliseconds / 3_600_000:g} h"
+            milliseconds, derived_from = threshold.to_milliseconds(), None
         return create_alarm(
             self,
             "IteratorAgeAlarm",
@@ -152,10 +169,12 @@ class MonitoredStream(Construct):
             suffix=self._suffix,
             metric=self.metric_iterator_age(),
             threshold=milliseconds,
-            what=f"A consumer of the stream is {behind} behind.",
+            what="A consumer of the stream is far behind.",
             cost="What it has not read when retention ends is lost.",
             first="see whether the processor fails or is throttled; raise its parallelization_factor, "
             "or the stream's retention to gain time.",
+            scale=HOURS_OF_MILLISECONDS,
+            derived_from=derived_from,
         )
 
     def _create_write_throttle_alarm(self, threshold: int) -> cloudwatch.Alarm:

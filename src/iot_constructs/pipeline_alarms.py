@@ -18,7 +18,15 @@ from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
-from iot_constructs._alarms import MAXIMUM, SUM, create_alarm, period
+from iot_constructs._alarms import (
+    MAXIMUM,
+    MINUTES_OF_MILLISECONDS,
+    SECONDS_OF_MILLISECONDS,
+    SUM,
+    Scale,
+    create_alarm,
+    period,
+)
 from iot_constructs._dead_letters import check_standard_topic, create_topic
 from iot_constructs._encryption import allow_service, key_for
 from iot_constructs._table_metrics import metric_read_throttles, metric_write_throttles
@@ -47,7 +55,8 @@ class AlarmThresholds:
     processor_duration_share: float | None = defaults.DURATION_SHARE_OF_TIMEOUT
     """The slowest invocation, as a share of the timeout."""
     processing_delay_minutes: float | None = defaults.PROCESSING_DELAY_MINUTES
-    """How old a record is when it is processed, in minutes."""
+    """How old a record is when it is processed, in minutes. Must be below the processor's max_record_age; where the
+    default is not, half of that is taken."""
     failed_events: int | None = 1
     """Records that failed, three periods in a row: retries did not mend it."""
     failed_batches: int | None = 1
@@ -96,7 +105,7 @@ class PipelineAlarms(Construct):
     * The alarms of MonitoredStream and StreamArchive are taken in, not made again.
     * The alert topic lets CloudWatch publish, in its policy and in its key's: under ``alias/aws/sns``, or with a
       TLS-only policy alone, no alarm would ever arrive (FACTS 6). Subscribe to it: ``alarms.alert_topic``.
-    * Every description says what happened, what it costs and what to do first.
+    * Every description says what happened, what it costs, at which threshold it fires and what to do first.
 
     It belongs into the stack of what it watches; in another stack, pass an ``alert_topic`` of theirs, or the key that
     they share and the alarms would wait for each other.
@@ -111,23 +120,23 @@ class PipelineAlarms(Construct):
         thresholds: when to fire; None in a field means no such alarm.
         alert_topic: an existing standard topic; None makes one.
         alert_topic_name: stem of that topic; None means ``iot-pipeline-alerts``.
-        alarm_name_prefix: give the alarms of a second pipeline of one environment another one.
+        alarm_name_prefix: alarms are called ``prefix-service-what-suffix``; give those of a second pipeline of one
+            environment another one.
         composite_alarm_name: stem of the one alarm over all.
         dashboard_name: stem of the dashboard.
         encryption_key: for the alert topic; None takes the key that the stack shares.
         environment_suffix: None takes it from the surroundings.
 
     Raises:
-        ValueError: nothing to watch; a FIFO topic; ``alert_topic`` and ``alert_topic_name`` both; a name that is
-            not allowed or is taken.
+        ValueError: nothing to watch; a delay that is never reached; a FIFO topic; ``alert_topic`` and
+            ``alert_topic_name`` both; a name that is not allowed or is taken.
 
     Example::
 
         from iot_constructs import AlarmThresholds, PipelineAlarms
 
-        alarms = PipelineAlarms(
-            stack, "Alarms", stream=stream, processor=processor, thresholds=AlarmThresholds(processor_errors=5)
-        )
+        limits = AlarmThresholds(processor_errors=5)
+        alarms = PipelineAlarms(stack, "Alarms", stream=stream, processor=processor, thresholds=limits)
     """
 
     def __init__(
@@ -154,9 +163,11 @@ class PipelineAlarms(Construct):
         self._suffix = EnvironmentSuffix.of(self, environment_suffix)
         self._prefix = alarm_name_prefix
         self.thresholds = thresholds if thresholds is not None else AlarmThresholds()
+        """When the alarms fire."""
         self._sections: list[tuple[str, list[cloudwatch.Alarm]]] = []
 
         self.alert_topic = self._resolve_alert_topic(alert_topic, alert_topic_name, encryption_key)
+        """Where every alarm publishes, made here or given: subscribe to it."""
         self._watch_stream(stream)
         self._watch_processor(processor)
         self._watch_dead_letters(processor)
@@ -169,8 +180,10 @@ class PipelineAlarms(Construct):
                 "there is nothing to watch: pass at least one of stream, processor, a table, archive, rule"
             )
         self.composite_alarm = self._create_composite_alarm(composite_alarm_name)
+        """The one alarm to page on: any of the others."""
         self._publish_to_alert_topic()
         self.dashboard = self._create_dashboard(dashboard_name)
+        """Every alarm's metric with its threshold drawn."""
 
     @property
     def alarms(self) -> list[cloudwatch.Alarm]:
@@ -242,7 +255,7 @@ class PipelineAlarms(Construct):
             return
         limits = self.thresholds
         share = limits.processor_duration_share
-        delay = limits.processing_delay_minutes
+        delay, delay_from = _processing_delay(processor, limits.processing_delay_minutes)
         self._sections.append(
             (
                 "Processor",
@@ -270,25 +283,29 @@ class PipelineAlarms(Construct):
                         "lambda-duration",
                         processor.metric_duration,
                         _slow_milliseconds(processor, share) if share is not None else None,
-                        what=f"An invocation took over {share} of its timeout.",
+                        what="An invocation came close to its timeout.",
                         cost="The next slower one times out and its whole batch is retried.",
                         first="look for throttling of the tables; else lower batch_size, raise memory_size or timeout.",
+                        scale=SECONDS_OF_MILLISECONDS,
+                        derived_from=f"{share} of the timeout",
                     ),
                     *self._alarm(
                         "ProcessingDelay",
                         "lambda-iterator-age",
                         processor.metric_iterator_age,
                         delay * 60_000 if delay is not None else None,
-                        what=f"Records are over {delay} minutes old when they are processed.",
+                        what="Records are too old when they are processed.",
                         cost="Latest states and readings are that far behind.",
                         first="look for failing or throttled invocations; else raise parallelization_factor.",
+                        scale=MINUTES_OF_MILLISECONDS,
+                        derived_from=delay_from,
                     ),
                     *self._alarm(
                         "FailedEvents",
                         "lambda-failed-events",
                         processor.metric_failed_events,
                         limits.failed_events,
-                        what="Records keep failing for 15 minutes.",
+                        what="Records keep failing: retries did not mend it.",
                         cost="When their retries are used up they go to the DLQ.",
                         first="read the WARNING lines in the function's log group: they name the exception.",
                         periods=defaults.FAILED_RECORD_PERIODS,
@@ -338,6 +355,14 @@ class PipelineAlarms(Construct):
             return
         limits = self.thresholds
         topic, queue = processor.dlq_topic, processor.dlq_queue
+        waits, gone = (
+            (
+                "waits on the dead-letter queue",
+                f", and gone after {defaults.DLQ_RETENTION_DAYS} days",
+            )
+            if queue is not None
+            else ("was published to the DLQ topic", "")
+        )
 
         def messages() -> cloudwatch.Metric:
             if queue is None:  # an existing topic: what is behind it is not known here
@@ -355,8 +380,8 @@ class PipelineAlarms(Construct):
                         "lambda-dlq-messages",
                         messages,
                         limits.dlq_messages,
-                        what="Something could not be stored and waits on the dead-letter queue.",
-                        cost="It is in no table, and gone after 14 days.",
+                        what=f"Something could not be stored and {waits}.",
+                        cost=f"It is in no table{gone}.",
                         first="read a message: its kind and reason say whose fault it is; mend it, then redrive.",
                     ),
                     *self._alarm(
@@ -433,6 +458,8 @@ class PipelineAlarms(Construct):
         what: str,
         cost: str,
         first: str,
+        scale: Scale | None = None,
+        derived_from: str | None = None,
         periods: int = 1,
     ) -> list[cloudwatch.Alarm]:
         """One alarm, or none where its threshold is None."""
@@ -449,6 +476,8 @@ class PipelineAlarms(Construct):
                 what=what,
                 cost=cost,
                 first=first,
+                scale=scale,
+                derived_from=derived_from,
                 periods=periods,
             )
         ]
@@ -497,6 +526,22 @@ def _slow_milliseconds(processor: StreamProcessor, share: float) -> float:
             "thresholds=AlarmThresholds(processor_duration_share=None)"
         )
     return seconds * 1000 * share
+
+
+def _processing_delay(
+    processor: StreamProcessor, minutes: float | None
+) -> tuple[float | None, str | None]:
+    """The delay at which a person is told, and where it comes from: older records than max_record_age reach nobody."""
+    age = seconds_of(processor.max_record_age)
+    if minutes is None or age is None or minutes * 60 < age:
+        return minutes, None
+    if minutes != defaults.PROCESSING_DELAY_MINUTES:
+        raise ValueError(
+            f"processing_delay_minutes={minutes!r} is never reached: the processor gives records up at a "
+            f"max_record_age of {age / 60:g} minutes; pass less, or None for no such alarm"
+        )
+    share = defaults.DELAY_SHARE_OF_RECORD_AGE
+    return age / 60 * share, f"{share:g} of max_record_age"
 
 
 def _table(

@@ -13,9 +13,10 @@ from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
-from iot_constructs._auto_delete import keep_no_logs_of_auto_delete
+from iot_constructs._auto_delete import confine_auto_delete
 from iot_constructs._dead_letters import check_standard_topic
 from iot_constructs._encryption import allow_service, key_for
+from iot_constructs._findings import acknowledge, acknowledge_in_template
 from iot_constructs._validate import check_not_switched_off
 from iot_constructs._warnings import TOPIC_POLICY_NOT_CHANGED, warn
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
@@ -38,12 +39,13 @@ class SecureDataBucket(Construct):
         bucket_name: stem; the bucket is called ``stem-account-region-suffix``.
         encryption: another encryption than the customer managed key, for example ``S3_MANAGED``.
         encryption_key: None takes the key that the stack shares.
-        versioned: None means True.
+        versioned: whether an overwritten or deleted object can be brought back; None means True.
         lifecycle_rules: your rules, in addition to the two above. Transitions skip objects under 128 KB.
         access_logs_bucket: None makes one; or a bucket that S3 may deliver logs to.
         removal_policy: None retains, except in an ephemeral stack, where objects are deleted as well.
         environment_suffix: None takes it from the surroundings.
-        block_public_access, enforce_ssl: here only to refuse what would undo the correction.
+        block_public_access: here only to refuse anything but ``BLOCK_ALL``, which it always is.
+        enforce_ssl: here only to refuse False: requests without TLS are always denied.
 
     Raises:
         ValueError: public access, plain HTTP or no encryption was asked for; DESTROY in a stack that is not
@@ -80,7 +82,9 @@ class SecureDataBucket(Construct):
         _check_encryption(encryption, encryption_key)
         suffix = EnvironmentSuffix.of(self, environment_suffix)
         policy = data_removal_policy(self, removal_policy)
-        name = naming.bucket_name(self, bucket_name, suffix)
+        self._name = naming.bucket_name(self, bucket_name, suffix)
+        encryption = encryption if encryption is not None else s3.BucketEncryption.KMS
+        self._key = key_for(self, encryption_key, policy) if encryption in _UNDER_A_KEY else None
 
         self._announcements: list[s3.CfnBucket.TopicConfigurationProperty] = []
         # Below here only: log delivery by bucket policy, whatever the app's flags. The older way is an ACL, which a
@@ -91,14 +95,15 @@ class SecureDataBucket(Construct):
             if access_logs_bucket is not None
             else self._create_access_logs_bucket(bucket_name, suffix, policy)
         )
+        """Where S3 writes who read and wrote what."""
         self.bucket = self._create_bucket(
-            name,
-            encryption if encryption is not None else s3.BucketEncryption.KMS,
-            encryption_key,
+            self._name,
+            encryption,
             policy=policy,
             versioned=versioned,
             lifecycle_rules=lifecycle_rules,
         )
+        """The data bucket."""
 
     def _create_access_logs_bucket(
         self, data_stem: str, suffix: EnvironmentSuffix, policy: cdk.RemovalPolicy
@@ -106,45 +111,52 @@ class SecureDataBucket(Construct):
         # The ending must fit as well, so with a long suffix the stem gives way.
         room = naming.bucket_stem_room(self, suffix) - len(defaults.ACCESS_LOG_NAME_ENDING)
         stem = f"{data_stem[:room].rstrip('-')}{defaults.ACCESS_LOG_NAME_ENDING}"
-        return self._plain_bucket(
+        bucket = self._plain_bucket(
             "AccessLogs",
             bucket_name=naming.bucket_name(self, stem, suffix),
             encryption=s3.BucketEncryption.S3_MANAGED,  # log delivery cannot use a customer managed key (FACTS 7)
             policy=policy,
+            versioned=defaults.BUCKET_VERSIONED,  # who reads the data must not be able to wipe out the traces
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="Expire", expiration=cdk.Duration.days(defaults.ACCESS_LOG_EXPIRATION_DAYS)
                 ),
+                _expire_old_versions(),
                 _abort_multipart_uploads(),
             ],
         )
+        acknowledge(
+            bucket,
+            "S3 delivers access logs to a bucket under SSE-S3 only (FACTS 7)",
+            "HIPAA.Security-S3DefaultEncryptionKMS",
+            "NIST.800.53.R5-S3DefaultEncryptionKMS",
+            "PCI.DSS.321-S3DefaultEncryptionKMS",
+        )
+        acknowledge_in_template(
+            _resource_of(bucket),
+            checkov={"CKV_AWS_18": "this is the log bucket: it would log into itself (FACTS 7)"},
+        )
+        return bucket
 
     def _create_bucket(
         self,
         name: str,
         encryption: s3.BucketEncryption,
-        encryption_key: kms.IKey | None,
         *,
         policy: cdk.RemovalPolicy,
         versioned: bool | None,
         lifecycle_rules: Sequence[s3.LifecycleRule] | None,
     ) -> s3.Bucket:
-        under_key = encryption in _UNDER_A_KEY
         return self._plain_bucket(
             "Bucket",
             bucket_name=name,
             encryption=encryption,
-            encryption_key=key_for(self, encryption_key, policy) if under_key else None,
+            encryption_key=self._key,
             policy=policy,
             versioned=versioned if versioned is not None else defaults.BUCKET_VERSIONED,
             server_access_logs_bucket=self.access_logs_bucket,
             lifecycle_rules=[
-                s3.LifecycleRule(
-                    id="ExpireOldVersions",
-                    noncurrent_version_expiration=cdk.Duration.days(
-                        defaults.BUCKET_NONCURRENT_VERSION_DAYS
-                    ),
-                ),
+                _expire_old_versions(),
                 _abort_multipart_uploads(),
                 *(lifecycle_rules if lifecycle_rules is not None else ()),
             ],
@@ -181,7 +193,7 @@ class SecureDataBucket(Construct):
             auto_delete_objects=True if destroyed else None,
         )
         if destroyed:
-            keep_no_logs_of_auto_delete(self)
+            confine_auto_delete(self, self._key)
         return bucket
 
     @property
@@ -197,24 +209,32 @@ class SecureDataBucket(Construct):
     def announce_new_objects(self, topic: sns.ITopic, *, prefix: str) -> None:
         """Have S3 publish a message to a standard topic for every new object under ``prefix``.
 
-        The topic's policy and its key let S3 do so, for this account only. S3 checks that when the bucket is made
-        and publishes one test message (``s3:TestEvent``) in doing so
+        The topic's policy lets S3 do so for this bucket only, its key for this account only. S3 checks that when the
+        bucket is made and publishes one test message (``s3:TestEvent``) in doing so
         (AmazonS3/latest/userguide/how-to-enable-disable-notification-intro.html).
+
+        Args:
+            topic: a standard topic.
+            prefix: what the object's key begins with.
 
         Raises:
             ValueError: the topic is FIFO.
         """
         check_standard_topic("topic", topic)
+        stack = cdk.Stack.of(self)
         if topic.master_key is not None:
-            allow_service(self, topic.master_key, _S3)
+            # S3 grant-destinations-permissions-to-s3.html
+            allow_service(self, topic.master_key, _S3, ("kms:Decrypt", "kms:GenerateDataKey"))
         allowed = topic.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="AllowBucketToPublish",
                 principals=[iam.ServicePrincipal(_S3)],
                 actions=["sns:Publish"],
                 resources=[topic.topic_arn],
-                # Not the bucket's ARN: the bucket waits for this policy, so the policy cannot wait for the bucket.
-                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+                # The ARN is composed: the bucket waits for this policy, so the policy cannot wait for the bucket.
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "ArnLike": {"aws:SourceArn": f"arn:{stack.partition}:s3:::{self._name}"},
+                },
             )
         )
         if not allowed.statement_added:
@@ -230,9 +250,6 @@ class SecureDataBucket(Construct):
     def _announce(self, topic: sns.ITopic, prefix: str) -> None:
         # Said in the bucket itself: CDK's add_event_notification does it with a function of its own at deploy time,
         # which may change the notifications of every bucket in the account.
-        resource = self.bucket.node.default_child
-        if not isinstance(resource, s3.CfnBucket):
-            raise TypeError("Bucket of this aws-cdk-lib is not an AWS::S3::Bucket")
         announcement = s3.CfnBucket.TopicConfigurationProperty(
             event="s3:ObjectCreated:*",
             topic=topic.topic_arn,
@@ -243,6 +260,7 @@ class SecureDataBucket(Construct):
             ),
         )
         self._announcements.append(announcement)
+        resource = _resource_of(self.bucket)
         resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
             topic_configurations=list(self._announcements)
         )
@@ -258,6 +276,20 @@ class SecureDataBucket(Construct):
     def grant_write(self, identity: iam.IGrantable) -> iam.Grant:
         """As ``Bucket.grant_write``."""
         return self.bucket.grant_write(identity)
+
+
+def _resource_of(bucket: s3.Bucket) -> s3.CfnBucket:
+    resource = bucket.node.default_child
+    if not isinstance(resource, s3.CfnBucket):
+        raise TypeError("Bucket of this aws-cdk-lib is not an AWS::S3::Bucket")
+    return resource
+
+
+def _expire_old_versions() -> s3.LifecycleRule:
+    return s3.LifecycleRule(
+        id="ExpireOldVersions",
+        noncurrent_version_expiration=cdk.Duration.days(defaults.BUCKET_NONCURRENT_VERSION_DAYS),
+    )
 
 
 def _abort_multipart_uploads() -> s3.LifecycleRule:

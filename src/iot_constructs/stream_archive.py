@@ -14,15 +14,19 @@ from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
-from iot_constructs._alarms import MAXIMUM, create_alarm, period
+from iot_constructs._alarms import MAXIMUM, SECONDS, create_alarm, period
 from iot_constructs._encryption import allow_logs, key_for
-from iot_constructs._validate import check_duration, check_whole_number, is_token, seconds_of
+from iot_constructs._findings import acknowledge, acknowledge_wildcards
+from iot_constructs._grants import grant_read_stream, wait_for_permissions
+from iot_constructs._validate import check_duration, check_whole_number, seconds_of
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 from iot_constructs.monitored_stream import MonitoredStream
 from iot_constructs.secure_data_bucket import SecureDataBucket
 
 _LOG_GROUP_PREFIX = "/aws/kinesisfirehose/"  # where the console looks for it
 _UNUSED_MAPPING = "@aws-cdk--aws-kinesisfirehose.CidrBlocks"
+_S3_BUCKET_ACTIONS = ("s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads")
+_S3_OBJECT_ACTIONS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject")
 
 
 class StreamArchive(Construct):
@@ -34,16 +38,19 @@ class StreamArchive(Construct):
     * Large buffers: objects under 128 KB are not moved to cheaper storage and are slow to query (FACTS 7).
     * An alarm when the oldest undelivered record is older than three buffer intervals.
     * Its own log group, with an end to its retention.
+    * Its own role, with what Firehose documents: CDK's may also delete what is archived.
 
     Args:
         stream: what to archive.
         bucket: where to; SecureDataBucket or any bucket.
         archive_name: stem; Firehose stream and log group are called ``stem-suffix``.
-        buffering_interval: 0 to 900 seconds; None means 300 seconds.
-        buffering_size: 1 to 128 MiB; None means 128 MiB.
-        freshness_threshold: None means three times the buffering interval.
-        alarm_name_prefix: give a second archive of one environment another one.
-        log_retention: None means three months.
+        buffering_interval: how long Firehose gathers an object, 0 to 900 seconds; None means 300 seconds.
+        buffering_size: how much it gathers at the most, before compression, 1 to 128 MiB; None means 128 MiB.
+        freshness_threshold: how old the oldest undelivered record may be before the alarm, more than the buffering
+            interval; None means three times the buffering interval, at least 5 minutes.
+        alarm_name_prefix: the alarm is called ``prefix-firehose-freshness-suffix``; give a second archive of one
+            environment another one.
+        log_retention: how long log lines are kept; None means three months.
         encryption_key: for the log group; None takes the key that the stack shares.
         removal_policy: of the log group; None retains, except in an ephemeral stack.
         environment_suffix: None takes it from the surroundings.
@@ -109,9 +116,18 @@ class StreamArchive(Construct):
         self.log_group = self._create_log_group(
             name, key_for(self, encryption_key, policy), log_retention, policy
         )
-        self.delivery_stream = self._create_delivery_stream(name, stream, bucket, interval, size)
+        """What Firehose says of deliveries that fail."""
+        source = stream.stream if isinstance(stream, MonitoredStream) else stream
+        target = bucket.bucket if isinstance(bucket, SecureDataBucket) else bucket
+        self.role = self._create_role(source, target)
+        """What Firehose works with; grant to it, not to ``delivery_stream``, what a key of yours asks for."""
+        self.delivery_stream = self._create_delivery_stream(name, source, target, interval, size)
+        """The Firehose stream."""
         self._apply_to_log_streams(policy)
-        self.freshness_alarm = self._create_freshness_alarm(alarm_name_prefix, name, freshness)
+        self.freshness_alarm = self._create_freshness_alarm(
+            alarm_name_prefix, name, freshness, derived=freshness_threshold is None
+        )
+        """A record waits too long for the archive."""
 
     def _create_log_group(
         self,
@@ -133,25 +149,56 @@ class StreamArchive(Construct):
             removal_policy=policy,
         )
 
+    def _create_role(self, source: kinesis.IStream, target: s3.IBucket) -> iam.Role:
+        """One role with what Firehose documents (F controlling-access.html#using-iam-s3)."""
+        role = iam.Role(
+            self,
+            "Role",
+            description="Stream archive",
+            # Firehose sends the account as external id (AmazonCloudWatch/latest/logs/CreateFirehoseStream.html); of
+            # aws:SourceArn and aws:SourceAccount its guide says nothing.
+            assumed_by=iam.ServicePrincipal(
+                "firehose.amazonaws.com",
+                conditions={"StringEquals": {"sts:ExternalId": cdk.Stack.of(self).account}},
+            ),
+        )
+        grant_read_stream(source, role)
+        for actions, resource in (
+            (_S3_BUCKET_ACTIONS, target.bucket_arn),
+            (_S3_OBJECT_ACTIONS, target.arn_for_objects("*")),
+            (("logs:PutLogEvents",), self.log_group.log_group_arn),
+        ):
+            role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[resource]))
+        if target.encryption_key is not None:
+            target.encryption_key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
+        acknowledge_wildcards(
+            role,
+            "the objects of one bucket: their names hold the time at which they are made (FACTS 14)",
+            target.arn_for_objects("*"),
+        )
+        return role
+
     def _create_delivery_stream(
         self,
         name: str,
-        stream: MonitoredStream | kinesis.IStream,
-        bucket: SecureDataBucket | s3.IBucket,
+        source: kinesis.IStream,
+        target: s3.IBucket,
         interval: cdk.Duration,
         size: cdk.Size,
     ) -> firehose.DeliveryStream:
-        source = stream.stream if isinstance(stream, MonitoredStream) else stream
-        target = bucket.bucket if isinstance(bucket, SecureDataBucket) else bucket
+        # CDK would let its own roles delete and list everything in the bucket, and more.
+        role = self.role.without_policy_updates()
         stack = cdk.Stack.of(self)
         had_mapping = stack.node.try_find_child(_UNUSED_MAPPING) is not None
         delivery_stream = firehose.DeliveryStream(
             self,
             "DeliveryStream",
             delivery_stream_name=name,
+            role=role,
             source=firehose.KinesisStreamSource(source),
             destination=firehose.S3Bucket(
                 target,
+                role=role,
                 buffering_interval=interval,
                 buffering_size=size,
                 compression=firehose.Compression.GZIP,
@@ -161,6 +208,14 @@ class StreamArchive(Construct):
                 encryption_key=target.encryption_key,
                 logging_config=firehose.EnableLogging(self.log_group),
             ),
+        )
+        # Firehose tries at creation whether it may read the stream.
+        wait_for_permissions(delivery_stream, self.role)
+        acknowledge(
+            delivery_stream,
+            "Firehose stores nothing of a stream that it reads from Kinesis and refuses encryption of its own for it; "
+            "the source is encrypted (FACTS 17)",
+            "AwsSolutions-KDF1",
         )
         if not had_mapping:
             # Addresses of Firehose in every region, for destinations in a VPC: CDK adds them to any stack with a
@@ -175,8 +230,10 @@ class StreamArchive(Construct):
             if isinstance(child, logs.LogStream):
                 child.apply_removal_policy(policy)
 
-    def _create_freshness_alarm(self, prefix: str, name: str, seconds: float) -> cloudwatch.Alarm:
-        age = "too" if is_token(seconds) else f"{seconds:g} s"
+    def _create_freshness_alarm(
+        self, prefix: str, name: str, seconds: float, *, derived: bool
+    ) -> cloudwatch.Alarm:
+        derived_from = f"{defaults.FRESHNESS_INTERVALS} buffering intervals, or one alarm period"
         return create_alarm(
             self,
             "FreshnessAlarm",
@@ -184,9 +241,11 @@ class StreamArchive(Construct):
             suffix=self._suffix,
             metric=self.metric_data_freshness(),
             threshold=seconds,
-            what=f"The oldest record that is not yet in the archive is {age} old.",
+            what="The oldest record that is not yet in the archive is too old.",
             cost="What Firehose has not read when the stream's retention ends is missing from the archive.",
             first=f"read the log group {_LOG_GROUP_PREFIX}{name}; look for access denied on bucket or key.",
+            scale=SECONDS,
+            derived_from=derived_from if derived else None,
         )
 
     @property

@@ -14,6 +14,7 @@ from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._alarms import SUM, period
 from iot_constructs._dead_letters import check_standard_topic
+from iot_constructs._grants import grant_publish, wait_for_permissions
 from iot_constructs._validate import is_token
 from iot_constructs.environment import EnvironmentSuffix
 from iot_constructs.monitored_stream import MonitoredStream
@@ -33,8 +34,9 @@ class TelemetryRule(Construct):
         stream: where the messages go.
         dlq_topic: where a message goes that could not be put on the stream; StreamProcessor has one.
         rule_name: stem; the rule is called ``stem_suffix`` (rule names take no hyphen, so the suffix gets underscores).
-        topic_filter: which topics; the partition key must fit it.
-        partition_key: an IoT substitution template over the topic.
+        topic_filter: which MQTT topics; the level that ``partition_key`` names must be the device id.
+        partition_key: an IoT substitution template over the topic, by which the stream tells devices apart:
+            ``${topic(2)}`` is the second level.
         environment_suffix: None takes it from the surroundings.
 
     Raises:
@@ -70,8 +72,10 @@ class TelemetryRule(Construct):
         target = stream.stream if isinstance(stream, MonitoredStream) else stream
 
         self.role = self._create_role()
+        """What the rule puts records and publishes with."""
         self._grant(target, dlq_topic)
         self.rule = self._create_rule(target, dlq_topic, topic_filter, partition_key)
+        """The IoT rule."""
 
     def _create_role(self) -> iam.Role:
         stack = cdk.Stack.of(self)
@@ -93,7 +97,7 @@ class TelemetryRule(Construct):
         stream.grant(self.role, "kinesis:PutRecord")
         if stream.encryption_key is not None:
             stream.encryption_key.grant(self.role, "kms:GenerateDataKey")
-        topic.grant_publish(self.role)
+        grant_publish(topic, self.role)
 
     def _create_rule(
         self, stream: kinesis.IStream, topic: sns.ITopic, topic_filter: str, partition_key: str
@@ -126,7 +130,7 @@ class TelemetryRule(Construct):
             ),
         )
         # The rule works from its first second: not before its role may put a record.
-        rule.node.add_dependency(self.role)
+        wait_for_permissions(rule, self.role)
         return rule
 
     @property

@@ -45,14 +45,18 @@ class CorrectedDefaults:
         of CDK's::
 
             Validations.of(event_source).acknowledge(
-                Acknowledgment(id="Corrected-Defaults::IOT_13_TRIM_HORIZON", reason="starts with the next record"))
+                Acknowledgment(
+                    id="Corrected-Defaults::IOT_13_TRIM_HORIZON", reason="starts with the next record"
+                )
+            )
 
         CDK allows an app one ``CloudFormationValidatePlugin``. If the app registers its own already, give that one
         the Guard rules and leave the engine out here; what they find is then reported under CDK's name, as
         ``CloudFormation-Validate::IOT_13_TRIM_HORIZON``::
 
-            Validations.of(app).add_plugins(CloudFormationValidatePlugin(
-                guard_rules=[CorrectedDefaults.guard_rules(), *yours]))
+            Validations.of(app).add_plugins(
+                CloudFormationValidatePlugin(guard_rules=[CorrectedDefaults.guard_rules(), *yours])
+            )
             CorrectedDefaults.add_to(app, suffix="dev", engine=False)
 
         Args:

@@ -1,0 +1,55 @@
+"""What compliance packs ask for and this app decides against: read each reason, and decide for your own app.
+
+The constructs answer what is no fault wherever they are used. These are decisions of an app: COMPLIANCE.md lists
+both. With a pack of cdk-nag, `cdk synth` shows them as acknowledged; without cdk-nag they do nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import aws_cdk as cdk
+from constructs import IConstruct
+
+INLINE_POLICIES: Final = (
+    "CDK's grants write them: each is for one role, and comes and goes with it "
+    "(IAM/latest/UserGuide/access_policies_managed-vs-inline.html)"
+)
+NO_VPC: Final = (
+    "the function calls public AWS APIs only, over TLS and with its role, and no network leads to it "
+    "(lambda/latest/dg/configuration-vpc.html)"
+)
+ONE_REGION: Final = (
+    "S3 keeps each object in three availability zones (AmazonS3/latest/userguide/DataDurability.html) and a deletion "
+    "can be undone (versions); nobody asks for a second region"
+)
+NO_LOCK: Final = (
+    "no law asks for telemetry that nobody can delete, a lock cannot be taken back, and a log bucket must not have one "
+    "(AmazonS3/latest/userguide/enable-server-access-logging.html)"
+)
+_CONFIG_PACKS = ("HIPAA.Security", "NIST.800.53.R4", "NIST.800.53.R5", "PCI.DSS.321")
+"""The packs that are made after the conformance packs of AWS Config."""
+
+
+def decide_on_inline_policies(stack: cdk.Stack) -> None:
+    """Answer for every policy of the stack."""
+    _acknowledge(stack, "IAMNoInlinePolicy", INLINE_POLICIES)
+
+
+def decide_on_vpc(function: IConstruct) -> None:
+    """Answer for one function; checkov's CKV_AWS_117 is in checkov.yaml."""
+    _acknowledge(function, "LambdaInsideVPC", NO_VPC)
+
+
+def decide_on_buckets(buckets: IConstruct) -> None:
+    """Answer for the buckets of a SecureDataBucket."""
+    _acknowledge(buckets, "S3BucketReplicationEnabled", ONE_REGION)
+    _acknowledge(buckets, "S3BucketDefaultLockEnabled", NO_LOCK, packs=("NIST.800.53.R4",))
+
+
+def _acknowledge(
+    scope: IConstruct, rule: str, reason: str, *, packs: tuple[str, ...] = _CONFIG_PACKS
+) -> None:
+    cdk.Validations.of(scope).acknowledge(
+        *(cdk.Acknowledgment(id=f"{pack}::{pack}-{rule}", reason=reason) for pack in packs)
+    )
