@@ -67,11 +67,11 @@ chaos: $(READY) ## the same under faults, with one redrive at the end (SEED=7; A
 	$(PY) -m examples.iot_pipeline.local.chaos $(ARGS)
 
 .PHONY: test
-test: lint ## what CI runs: lint, types and every test
+test: lint $(CHECKOV_READY) ## what CI runs: lint, types and every test
 	$(PY) -m pytest $(ARGS)
 
 .PHONY: unit
-unit: $(READY) ## the tests without the emulator
+unit: $(READY) $(CHECKOV_READY) ## the tests without the emulator
 	$(PY) -m pytest --ignore=tests/e2e $(ARGS)
 
 .PHONY: lint
@@ -84,6 +84,30 @@ lint: $(READY) ## style and types
 format: $(READY) ## mend the style faults that can be mended without thinking
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
+
+# checkov's requirements do not go together with those of .venv.
+CHECKOV := .venv-checkov
+CHECKOV_READY := $(CHECKOV)/.ready
+$(CHECKOV_READY): tests/packs/requirements-checkov.txt | $(READY)
+	$(UV) venv --quiet --clear --python $(PY) $(CHECKOV)
+	$(UV) pip install --quiet --python $(CHECKOV)/bin/python --requirement $<
+	@touch $@
+
+.PHONY: docs
+docs: $(READY) $(CHECKOV_READY) ## write RULES.md, COMPLIANCE.md and API.md again, and the site to build/site
+	$(PY) docs/generate_rules.py
+	$(PY) docs/generate_compliance.py
+	$(PY) -m docs.generate_api
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+
+.PHONY: build
+build: $(READY) ## the source distribution and the wheel, in dist
+	rm -rf dist
+	$(UV) build --quiet --build-constraint constraints.txt --out-dir dist
+
+.PHONY: mutants
+mutants: $(READY) ## break every default, correction and rule, one at a time, and count what no test notices
+	$(PY) -m tools.mutants $(ARGS)
 
 .PHONY: synth
 synth: $(READY) ## write the example's CloudFormation templates to cdk.out
@@ -99,9 +123,12 @@ constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrad
 	$(UV) pip compile --quiet --universal --python-version 3.10 --extra dev --extra ops \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make constraints' \
 		--output-file constraints.txt pyproject.toml $(ARGS)
+	echo checkov | $(UV) pip compile --quiet --universal --python-version 3.10 --no-annotate \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make constraints' \
+		--output-file tests/packs/requirements-checkov.txt - $(ARGS)
 
 .PHONY: clean
 clean: ## remove .venv and whatever the commands wrote
-	rm -rf $(VENV) .venv-peers build dist demo-out chaos-out cdk.out examples/*/cdk.out
+	rm -rf $(VENV) .venv-peers .venv-checkov build dist demo-out chaos-out cdk.out examples/*/cdk.out
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find src tests examples bench tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests examples bench docs tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -133,6 +133,17 @@ _SAID: dict[str, dict[str, str]] = {
     "DeviceStateTable": {
         "recovery_period_in_days": f"None means {defaults.PITR_RECOVERY_PERIOD_DAYS}",
     },
+    "QueryableArchive": {
+        "columns": f"one column ``{defaults.PAYLOAD_COLUMN}``",
+        "first_year": f"None means {defaults.ARCHIVE_FIRST_YEAR}",
+        "bytes_scanned_cutoff": (
+            f"{defaults.SMALLEST_BYTES_SCANNED_CUTOFF / 1e6:g} MB or more; "
+            f"None means {defaults.QUERY_BYTES_SCANNED_CUTOFF_GIB} GiB"
+        ),
+        "results_bucket": f"under ``{defaults.QUERY_RESULTS_PREFIX}``",
+        "results_bucket_name": f"None means ``{defaults.QUERY_RESULTS_BUCKET_NAME}``",
+        "results_expiration": f"None means {defaults.QUERY_RESULTS_DAYS} days",
+    },
     "SecureDataBucket": {"versioned": f"None means {defaults.BUCKET_VERSIONED}"},
     "PipelineAlarms": {"alert_topic_name": f"None means ``{defaults.ALERT_TOPIC_NAME}``"},
 }
@@ -145,6 +156,13 @@ _TOLD: list[tuple[str, str]] = [
     ("TelemetryRule", f"Partition key ``{defaults.PARTITION_KEY_TEMPLATE}``"),
     ("DevicePolicy", f"Publish to ``{defaults.TOPIC_FILTER}`` only"),
     ("StreamArchive", "older than three buffer intervals"),
+    ("QueryableArchive", f"has one, ``{defaults.PAYLOAD_COLUMN}``"),
+    ("QueryableArchive", f"The four are {defaults.PARTITION_COLUMN_TYPE}s"),
+    ("QueryableArchive", f"once it has scanned {defaults.QUERY_BYTES_SCANNED_CUTOFF_GIB} GiB"),
+    (
+        "QueryableArchive",
+        f"arrived, up to {defaults.LONGEST_BUFFERING_INTERVAL_SECONDS // 60} minutes before",
+    ),
     ("SecureDataBucket", f"after {defaults.BUCKET_NONCURRENT_VERSION_DAYS} days"),
     ("SecureDataBucket", f"uploads after {defaults.BUCKET_ABORT_MULTIPART_DAYS}"),
     ("SecureDataBucket", f"TLS below {defaults.BUCKET_MINIMUM_TLS_VERSION}"),
@@ -230,6 +248,11 @@ _SIGNATURES: dict[str, dict[str, Any]] = {
     "StreamArchive": {
         "archive_name": defaults.ARCHIVE_NAME,
         "alarm_name_prefix": defaults.ALARM_NAME_PREFIX,
+    },
+    "QueryableArchive": {
+        "database_name": defaults.DATABASE_NAME,
+        "table_name": defaults.ARCHIVE_TABLE_NAME,
+        "workgroup_name": defaults.WORKGROUP_NAME,
     },
     "PipelineAlarms": {
         "alarm_name_prefix": defaults.ALARM_NAME_PREFIX,

@@ -28,6 +28,7 @@ from iot_constructs import (
     DeviceStateTable,
     MonitoredStream,
     PipelineAlarms,
+    QueryableArchive,
     SecureDataBucket,
     StreamArchive,
     StreamProcessor,
@@ -73,6 +74,7 @@ class WholePipeline:
         )
         self.data = SecureDataBucket(scope, "Data")
         self.archive = StreamArchive(scope, "Archive", stream=self.stream, bucket=self.data)
+        self.queries = QueryableArchive(scope, "Queries", bucket=self.data)
         self.alarms = PipelineAlarms(
             scope,
             "Alarms",
@@ -308,6 +310,10 @@ _NAMES = {
     "AWS::IoT::TopicRule": "RuleName",
     "AWS::IoT::Policy": "PolicyName",
     "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName",
+    "AWS::Glue::Database": "DatabaseInput.Name",
+    "AWS::Glue::Table": "TableInput.Name",
+    "AWS::Athena::WorkGroup": "Name",
+    "AWS::Athena::NamedQuery": "Name",
     "AWS::Logs::LogGroup": "LogGroupName",
     "AWS::CloudWatch::Alarm": "AlarmName",
     "AWS::CloudWatch::CompositeAlarm": "AlarmName",
@@ -320,11 +326,14 @@ _AUTO_DELETE = (
 
 
 def _named(template: Json) -> dict[str, str]:
-    return {
-        logical_id: plain(body.get("Properties", {}).get(_NAMES[body["Type"]]))
-        for logical_id, body in template["Resources"].items()
-        if body["Type"] in _NAMES and not logical_id.startswith(_AUTO_DELETE)
-    }
+    names = {}
+    for logical_id, body in template["Resources"].items():
+        if body["Type"] in _NAMES and not logical_id.startswith(_AUTO_DELETE):
+            value = body.get("Properties", {})
+            for key in _NAMES[body["Type"]].split("."):
+                value = value.get(key)
+            names[logical_id] = plain(value)
+    return names
 
 
 @_EVERYWHERE
@@ -357,6 +366,11 @@ def test_correction_1_every_physical_name_ends_in_the_suffix(
         f"iot-telemetry-device-{suffix}",
         f"iot-sensor-archive-{suffix}",
         f"/aws/kinesisfirehose/iot-sensor-archive-{suffix}",
+        f"iot_archive_{suffix.replace('-', '_')}",
+        f"telemetry_{suffix.replace('-', '_')}",
+        f"iot-archive-{suffix}",
+        f"iot-archive-last-day-{suffix}",
+        f"iot-queries-{account}-{region}-{suffix}",
         f"iot-pipeline-alerts-{suffix}",
         f"iot-pipeline-health-{suffix}",
         f"iot-pipeline-{suffix}",
@@ -393,7 +407,7 @@ def test_correction_3_the_batching_window_is_five_seconds(template: Json) -> Non
 
 def test_correction_4_every_bucket_is_private_and_answers_over_tls_only(template: Json) -> None:
     buckets = resources(template, "AWS::S3::Bucket")
-    assert len(buckets) == 2
+    assert len(buckets) == 4  # data, query results, and the access logs of each
     policies = [p["Properties"] for p in resources(template, "AWS::S3::BucketPolicy").values()]
     for logical_id, bucket in buckets.items():
         assert bucket["Properties"]["PublicAccessBlockConfiguration"] == {
@@ -516,7 +530,7 @@ def test_nothing_outlives_a_stack_of_a_short_lived_environment(
     for table in resources(templates[name], "AWS::DynamoDB::GlobalTable").values():
         assert table["Properties"]["Replicas"][0]["DeletionProtectionEnabled"] is False
     emptied = resources(templates[name], "Custom::S3AutoDeleteObjects")
-    assert len(emptied) == 2  # a bucket that holds objects cannot be deleted
+    assert len(emptied) == 4  # a bucket that holds objects cannot be deleted
     assert one(templates[name], "AWS::KMS::Key")["PendingWindowInDays"] == 7
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from iot_constructs.environment import EnvironmentSuffix, SuffixedStack
     from iot_constructs.monitored_stream import MonitoredStream
     from iot_constructs.pipeline_alarms import AlarmThresholds, PipelineAlarms
+    from iot_constructs.queryable_archive import QueryableArchive
     from iot_constructs.secure_data_bucket import SecureDataBucket
     from iot_constructs.stream_archive import StreamArchive
     from iot_constructs.stream_processor import StreamProcessor
@@ -24,6 +25,7 @@ __all__ = [
     "EnvironmentSuffix",
     "MonitoredStream",
     "PipelineAlarms",
+    "QueryableArchive",
     "SecureDataBucket",
     "StreamArchive",
     "StreamProcessor",
@@ -39,6 +41,7 @@ _MODULES = {
     "EnvironmentSuffix": "environment",
     "MonitoredStream": "monitored_stream",
     "PipelineAlarms": "pipeline_alarms",
+    "QueryableArchive": "queryable_archive",
     "SecureDataBucket": "secure_data_bucket",
     "StreamArchive": "stream_archive",
     "StreamProcessor": "stream_processor",

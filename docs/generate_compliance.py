@@ -1,0 +1,270 @@
+"""Writes COMPLIANCE.md from what the packs report: ``python docs/generate_compliance.py``."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as pytest has it
+
+from examples.iot_pipeline import decisions
+from tests.packs.apps import ALONE, EXAMPLES
+from tests.packs.finding import Finding
+from tests.packs.nag import NAG_PACKS
+from tests.packs.results import Results, Run, results
+from tests.packs.template_scanners import CFN_LINT, CHECKOV, checkov_version
+
+COMPLIANCE_MD = Path(__file__).resolve().parent.parent / "COMPLIANCE.md"
+PACKS = (*NAG_PACKS, CFN_LINT, CHECKOV)
+_DECISIONS = {
+    decisions.INLINE_POLICIES,
+    decisions.NO_VPC,
+    decisions.ONE_REGION,
+    decisions.NO_LOCK,
+}
+
+
+class Mended(NamedTuple):
+    """Rules that plain CDK breaks and our constructs do not."""
+
+    names: tuple[str, ...]
+    where: str
+    why: str
+
+
+MENDED = (
+    Mended(
+        ("S1", "S3BucketLoggingEnabled", "CKV_AWS_18"),
+        "SecureDataBucket",
+        "reads and writes are logged to a bucket of its own (FACTS 7)",
+    ),
+    Mended(
+        ("S10", "S3BucketSSLRequestsOnly"),
+        "SecureDataBucket",
+        "TLS 1.2 or newer only; cannot be switched off (correction 4)",
+    ),
+    Mended(
+        (
+            "S3BucketPublicReadProhibited",
+            "S3BucketPublicWriteProhibited",
+            "CKV_AWS_53",
+            "CKV_AWS_54",
+            "CKV_AWS_55",
+            "CKV_AWS_56",
+        ),
+        "SecureDataBucket",
+        "public access is blocked; cannot be switched off (correction 4)",
+    ),
+    Mended(
+        ("S3BucketVersioningEnabled", "CKV_AWS_21"),
+        "SecureDataBucket",
+        "versioned, the log bucket too; old versions end after 90 days (FACTS 7)",
+    ),
+    Mended(
+        ("CloudWatchLogGroupEncrypted", "CKV_AWS_158"),
+        "StreamProcessor, StreamArchive, SecureDataBucket",
+        "each log group is under the stack's key, whose policy names it "
+        "(AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html)",
+    ),
+    Mended(
+        ("L1", "LambdaLatestVersion"),
+        "StreamProcessor",
+        "Python 3.14 (lambda/latest/dg/lambda-runtimes.html)",
+    ),
+    Mended(
+        ("LambdaDefaultMemorySize", "LambdaDefaultTimeout"),
+        "StreamProcessor",
+        "memory for a batch, time for its retries (`_defaults.py`; FACTS 3)",
+    ),
+    Mended(
+        ("LambdaEventSourceMappingDestination",),
+        "StreamProcessor",
+        "the mapping has its own failure destination (correction 6; FACTS 1, 2)",
+    ),
+    Mended(
+        ("LambdaTracing",),
+        "StreamProcessor",
+        "X-Ray traces it (lambda/latest/dg/services-xray.html)",
+    ),
+    Mended(
+        ("IAM4[Policy]",),
+        "StreamProcessor",
+        "a role of its own: AWSLambdaBasicExecutionRole may write to every log group "
+        "(lambda/latest/dg/permissions-managed-policies.html)",
+    ),
+    Mended(
+        ("IAM5[Action]",),
+        "StreamArchive",
+        "a role of its own with what Firehose documents, CDK's may also delete "
+        "(firehose/latest/dev/controlling-access.html)",
+    ),
+    Mended(("CKV_AWS_43",), "MonitoredStream", "encrypted with the stack's key (FACTS 8)"),
+    Mended(
+        ("CKV_AWS_165",),
+        "TimeSeriesTable, DeviceStateTable",
+        "point-in-time recovery (correction 2; FACTS 9)",
+    ),
+    Mended(
+        ("W7001",),
+        "StreamArchive",
+        "the mapping that CDK adds for destinations in a VPC is left out: a bucket has no security group (FACTS 15)",
+    ),
+)
+
+_TEXT = """\
+<!-- Written by docs/generate_compliance.py from what the packs report: run `make docs`. -->
+# What compliance packs find, and what became of it
+
+**{unanswered} unanswered findings, {total} acknowledgements.** {construct} of these are in the constructs, which
+answer what is no fault wherever they are used: you need not repeat them. {decided} are decisions of an app, in
+[decisions.py](examples/iot_pipeline/decisions.py) and [checkov.yaml](examples/iot_pipeline/checkov.yaml) of the
+example: read those and decide. One acknowledgement is one rule of one pack at one place.
+
+The packs are the six of cdk-nag {nag}, cfn-lint {cfn_lint} and checkov {checkov}. They run in `make test`
+(tests/packs) on the example for `dev` and `prod`, on each construct alone ({forms} forms) in a `SuffixedStack` of
+either kind and in a plain `Stack`, each with and without the feature flags of `cdk init`: {runs} apps. cfn-lint and
+checkov, which see only resources, leave out four of these apps, whose resources are those of the others.
+
+| Pack | Plain CDK | Example, dev | Example, prod | Unanswered |
+|---|---|---|---|---|
+{counts}
+
+*Plain CDK* is the same pipeline with nothing said that does not have to be (tests/plain_pipeline.py). The columns of
+the example count what is answered by an acknowledgement; every other rule is kept.
+
+## How an answer is given
+
+* cdk-nag: with CDK's own `Validations.of(...).acknowledge(...)`, which does not need cdk-nag and leaves templates as
+  they are. The report of the synth, `validation-report.json`, lists each with its reason and place.
+* checkov and cfn-lint read templates: their answers are in the `Metadata` of the one resource that is meant. A list of
+  checks to skip would hide the same fault in your own resources. Only what holds for all functions of the app is in a
+  list: `checkov --directory cdk.out --config-file checkov.yaml`.
+* A wildcard is acknowledged for one ARN. Grant another one to the same role, and it is reported. The ARN of a bucket in
+  another stack is not known before the synth: answer that one yourself.
+* A `MonitoredStream` or `StreamArchive` without `PipelineAlarms` has alarms that tell nobody, which four packs report
+  (CloudWatchAlarmAction): that is a fault, so give them an action.
+
+## What no pack sees
+
+* cdk-nag has no rule for `AWS::DynamoDB::GlobalTable`, which is what the tables are: that point-in-time recovery,
+  encryption and deletion protection are on is held by tests/test_time_series_table.py and
+  tests/test_device_state_table.py. checkov has one for the recovery (CKV_AWS_165).
+* None has a rule for `AWS::IoT::TopicRule`, `AWS::IoT::Policy` or an event source mapping's retries: see
+  tests/test_telemetry_rule.py, tests/test_device_policy.py and tests/test_stream_processor.py.
+
+## Every finding
+
+*Mended*: plain CDK has it, these constructs do not. "FACTS" is [docs/FACTS.md](docs/FACTS.md), "correction" the list
+in [README.md](README.md); other sources are pages of docs.aws.amazon.com. *Where* is a construct, or a path in the
+example.
+
+| Finding | Packs | Where | Answer | Why |
+|---|---|---|---|---|
+{rows}
+"""
+
+
+def compliance_md(found: Results) -> str:
+    """The whole file."""
+    by_construct = _acknowledged(found.ours.values(), decided=False)
+    by_decision = _acknowledged(
+        (run for name, run in found.ours.items() if name in EXAMPLES), decided=True
+    )
+    rows = [
+        *_mended_rows(found),
+        *_acknowledged_rows(by_construct, "acknowledged"),
+        *_acknowledged_rows(by_decision, "decided"),
+    ]
+    return _TEXT.format(
+        unanswered=sum(len(run.unanswered) for run in found.ours.values()),
+        total=len(by_construct) + len(by_decision),
+        construct=len(by_construct),
+        decided=len(by_decision),
+        nag=version("cdk-nag"),
+        cfn_lint=version("cfn-lint"),
+        checkov=checkov_version(),
+        forms=len(ALONE),
+        runs=len(found.ours),
+        counts="\n".join(_count_rows(found)),
+        rows="\n".join(rows),
+    )
+
+
+class Acknowledgement(NamedTuple):
+    """One rule of one pack at one place."""
+
+    where: str
+    reason: str
+    name: str
+    pack: str
+
+
+def _acknowledged(runs: Iterable[Run], *, decided: bool) -> set[Acknowledgement]:
+    """Each once, where its path is shortest: a SecureDataBucket inside another construct answers like any other."""
+    given = {
+        Acknowledgement(finding.answered_at, finding.reason, finding.name, finding.pack)
+        for run in runs
+        for finding in run.findings
+        if finding.answered and (finding.reason in _DECISIONS) is decided
+    }
+    shortest: dict[tuple[str, ...], Acknowledgement] = {}
+    for each in sorted(given, key=lambda it: (it.where.count("/"), it)):
+        shortest.setdefault((each.where.rpartition("/")[2], *each[1:]), each)
+    return set(shortest.values())
+
+
+def _acknowledged_rows(given: set[Acknowledgement], answer: str) -> Iterator[str]:
+    grouped: dict[tuple[str, str], list[Acknowledgement]] = defaultdict(list)
+    for each in given:
+        grouped[each.where, each.reason].append(each)
+    for (where, reason), same in sorted(grouped.items()):
+        yield _row({e.name for e in same}, {e.pack for e in same}, where, answer, reason)
+
+
+def _mended_rows(found: Results) -> Iterator[str]:
+    """Raises ValueError: MENDED does not say what is mended."""
+    ours = {finding.name for run in found.ours.values() for finding in run.findings}
+    packs: dict[str, set[str]] = defaultdict(set)
+    for finding in found.plain.findings:
+        packs[finding.name].add(finding.pack)
+    unexplained = packs.keys() - ours - {name for row in MENDED for name in row.names}
+    idle = {name for row in MENDED for name in row.names} - packs.keys()
+    if unexplained or idle:
+        raise ValueError(f"MENDED lacks {sorted(unexplained)} and need not have {sorted(idle)}")
+    for row in MENDED:
+        in_packs = set().union(*(packs[name] for name in row.names))
+        yield _row(row.names, in_packs, row.where, "mended", row.why)
+
+
+def _count_rows(found: Results) -> Iterator[str]:
+    example = {
+        suffix: next(
+            run for name, run in found.ours.items() if name.startswith(f"the example, {suffix}")
+        )
+        for suffix in ("dev", "prod")
+    }
+    columns = [found.plain.findings, example["dev"].findings, example["prod"].findings]
+    left = [finding for run in found.ours.values() for finding in run.unanswered]
+    for pack in PACKS:
+        numbers = [_count(findings, pack) for findings in (*columns, left)]
+        yield f"| {pack} | {' | '.join(map(str, numbers))} |"
+    totals = [len(findings) for findings in (*columns, left)]
+    yield f"| **Total** | {' | '.join(f'**{total}**' for total in totals)} |"
+
+
+def _count(findings: Iterable[Finding], pack: str) -> int:
+    return sum(finding.pack == pack for finding in findings)
+
+
+def _row(names: Collection[str], packs: Collection[str], where: str, answer: str, why: str) -> str:
+    listed = [", ".join(f"`{name}`" for name in sorted(names))]
+    listed += [", ".join(pack for pack in PACKS if pack in packs), where, answer, why]
+    return f"| {' | '.join(listed)} |"
+
+
+if __name__ == "__main__":
+    COMPLIANCE_MD.write_text(compliance_md(results()), encoding="utf-8")

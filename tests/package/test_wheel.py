@@ -1,0 +1,167 @@
+"""The wheel, in somebody else's environment: what is in it, that it runs, and that it type-checks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+UV = Path(sys.executable).parent / "uv"
+LARGEST_BYTES = 400_000
+
+# An app that has nothing to do with this library, in whose environment it is installed.
+UNRELATED = """
+import aws_cdk as cdk
+from aws_cdk import aws_s3 as s3
+
+app = cdk.App()
+s3.Bucket(cdk.Stack(app, "Unrelated"), "Bucket")
+app.synth()
+"""
+CONSUMER = """
+import aws_cdk as cdk
+from aws_cdk import aws_kinesis as kinesis
+
+from iot_constructs import AlarmThresholds, MonitoredStream, PipelineAlarms, SuffixedStack, TimeSeriesTable
+
+stack = SuffixedStack(cdk.App(), "Telemetry", environment_suffix="dev")
+stream: kinesis.IStream = MonitoredStream(stack, "Stream").stream
+table = TimeSeriesTable(stack, "Readings", retention=cdk.Duration.days(90))
+PipelineAlarms(stack, "Alarms", stream=stream, thresholds=AlarmThresholds(processing_delay_minutes=5))
+name: str = table.table_name
+"""
+MISTAKE = CONSUMER.replace("retention=", "retension=")
+# Of aws-cdk-lib the root only: reading all of its services takes minutes, and changes nothing here.
+MYPY = """
+[mypy]
+strict = True
+[mypy-aws_cdk.*]
+follow_imports = skip
+[mypy-aws_cdk]
+follow_imports = normal
+"""
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    run(
+        *[UV, "build", "--quiet", "--build-constraint", ROOT / "constraints.txt"],
+        *["--out-dir", folder, ROOT],
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def consumer(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with an unrelated app's packages, and then the wheel."""
+    folder = tmp_path_factory.mktemp("consumer")
+    python = folder / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    run(UV, "venv", "--quiet", "--python", sys.executable, folder / "venv")
+    install = [UV, "pip", "install", "--quiet", "--python", python]
+    constraints = ["--constraint", ROOT / "constraints.txt"]
+    run(*install, *constraints, "aws-cdk-lib", "constructs")
+    run(*install, *constraints, wheel_in(dist))
+    return python
+
+
+def run(
+    *command: str | Path, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def wheel_in(dist: Path) -> Path:
+    (wheel,) = dist.glob("*.whl")
+    return wheel
+
+
+def test_the_wheel_is_small_and_has_the_package_only(dist: Path) -> None:
+    with zipfile.ZipFile(wheel_in(dist)) as archive:
+        names = archive.namelist()
+        metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
+        text = archive.read(metadata).decode()
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"iot_constructs"}
+    assert {
+        "iot_constructs/py.typed",
+        "iot_constructs/corrected_defaults/corrected_defaults.guard",
+    } <= set(names)
+    assert wheel_in(dist).stat().st_size < LARGEST_BYTES
+    assert "Requires-Dist: boto3" in text
+    assert "extra == 'ops'" in text
+
+
+def test_the_sdist_has_no_tests_and_no_examples(dist: Path) -> None:
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        tops = {Path(name).parts[1] for name in archive.getnames() if len(Path(name).parts) > 1}
+    assert tops.isdisjoint({"tests", "examples", "bench", "tools", "docs"})
+    assert {"src", "README.md", "LICENSE", "pyproject.toml"} <= tops
+    assert sdist.stat().st_size < LARGEST_BYTES
+
+
+def test_only_the_extra_brings_boto3(consumer: Path) -> None:
+    done = run(UV, "pip", "list", "--python", consumer)
+    assert "iot-constructs" in done.stdout
+    assert "boto" not in done.stdout
+
+
+def test_every_name_can_be_imported(consumer: Path, tmp_path: Path) -> None:
+    code = "import iot_constructs as i; print(len([getattr(i, name) for name in i.__all__]))"
+    count = int(run(consumer, "-c", code, cwd=tmp_path).stdout)
+    assert count >= 13
+
+
+def test_the_ten_lines_of_the_readme_synthesize_beside_another_app(
+    consumer: Path, tmp_path: Path
+) -> None:
+    example = ROOT.joinpath("examples", "one_construct", "app.py").read_text(encoding="utf-8")
+    for name, code in {"unrelated": UNRELATED, "ours": example}.items():
+        (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+        run(consumer, f"{name}.py", cwd=tmp_path, CDK_OUTDIR=str(tmp_path / name))
+    assert (tmp_path / "unrelated" / "Unrelated.template.json").is_file()
+    template = (tmp_path / "ours" / "Telemetry.template.json").read_text(encoding="utf-8")
+    assert '"iot-stream-processor-dev"' in template
+
+
+def test_the_commands_are_on_the_path(consumer: Path, tmp_path: Path) -> None:
+    done = run(consumer.parent / "iot-constructs", "--help", cwd=tmp_path)
+    assert "redrive" in done.stdout
+    assert "check" in done.stdout
+
+
+def test_a_consumer_type_checks_strictly_and_a_misspelt_argument_does_not(
+    consumer: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "consumer.py").write_text(CONSUMER, encoding="utf-8")
+    (tmp_path / "mistake.py").write_text(MISTAKE, encoding="utf-8")
+    (tmp_path / "mypy.ini").write_text(MYPY, encoding="utf-8")
+    done = subprocess.run(
+        [
+            *[sys.executable, "-m", "mypy", "--python-executable", str(consumer)],
+            *["consumer.py", "mistake.py"],
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert len(errors) == 1, done.stdout + done.stderr
+    assert errors[0].startswith("mistake.py")
+    assert 'Unexpected keyword argument "retension"' in errors[0]
