@@ -23,7 +23,9 @@ A finding fails the synth; with `strict=False` it is a warning. One that is mean
 ends its message, for a construct or for everything below it:
 
 ```python
-Validations.of(source).acknowledge(Acknowledgment(id="Corrected-Defaults::IOT_13_TRIM_HORIZON", reason="..."))
+Validations.of(source).acknowledge(
+    Acknowledgment(id="Corrected-Defaults::IOT_13_TRIM_HORIZON", reason="...")
+)
 ```
 
 Templates that are there already, of whatever origin: `iot-constructs check cdk.out --suffix dev`. The rules marked

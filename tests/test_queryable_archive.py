@@ -129,8 +129,10 @@ def _folders(table: Json, now: dt.datetime, **asked: str) -> Iterator[tuple[dict
     ]
     for values in itertools.product(*choices):
         partition = dict(zip(columns, values, strict=True))
-        template = plain(properties["storage.location.template"])
-        yield partition, re.sub(r"\$\{([a-z]+)\}", lambda m, p=partition: p[m[1]], template)
+        folder = plain(properties["storage.location.template"])
+        for column, value in partition.items():
+            folder = folder.replace(f"${{{column}}}", value)
+        yield partition, folder
 
 
 def _hour(moment: dt.datetime) -> dict[str, str]:
@@ -238,6 +240,7 @@ def test_without_columns_there_is_one_with_the_whole_line() -> None:
     assert serde["SerializationLibrary"] == "org.apache.hadoop.hive.serde2.RegexSerDe"
     (pattern,) = serde["Parameters"].values()
     assert list(serde["Parameters"]) == ["input.regex"]
+    assert pattern.startswith("(?s)")  # Java's dot leaves out more than Python's
     for line in ('{"temperature": 1}', "not json", "", "a\u2028b\u0085c", "\x01"):
         match = re.fullmatch(pattern, line)
         assert match is not None
@@ -510,8 +513,13 @@ def test_names_of_the_caller() -> None:
 
 
 def test_an_environment_of_the_caller() -> None:
-    template = _template(environment_suffix="green")
+    stack = fresh_stack("prod")
+    data = s3.Bucket.from_bucket_name(stack, "GivenData", "data")
+    _archive(stack, data, environment_suffix="green")
+    template = template_of(stack)
     assert one(template, _WORKGROUP)["Name"] == "iot-archive-green"
+    for bucket in resources(template, _BUCKET).values():
+        assert plain(bucket["Properties"]["BucketName"]).endswith("-green")
 
 
 def test_a_results_bucket_of_its_own_as_the_caller_wants_it() -> None:
@@ -558,6 +566,11 @@ def test_results_in_a_given_bucket_take_its_key_or_the_callers_or_the_stacks() -
     assert list(resources(template, _BUCKET)) == [_bucket_id(template, "B")]  # none is made
     assert _results_key(keyed, encryption_key=lambda s: kms.Key(s, "Own"))[1].startswith("Own")
     assert _results_key(keyless)[1].startswith("IotConstructsKey")
+
+
+def test_the_shared_key_is_kept_where_results_are() -> None:
+    template = _template("qa7", removal_policy=cdk.RemovalPolicy.RETAIN)
+    assert one_resource(template, _KEY)["DeletionPolicy"] == "Retain"
 
 
 def test_results_in_a_secure_data_bucket_of_the_caller() -> None:

@@ -1,4 +1,4 @@
-"""What the rules find in each peer's app and in our example: ``python bench/peers/findings.py`` prints the README's table.
+"""What the rules find in each peer's app and in our example: ``python bench/peers/findings.py`` prints the table.
 
 The peers are synthesized in environments of their own, with the versions of their requirements files; the rules are run
 by ``iot-constructs check``, as a user would.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-UV = Path(sys.executable).parent / "uv"
+UV = str(Path(sys.executable).parent / "uv")
 LARGEST_BYTES = 400_000
 
 # An app that has nothing to do with this library, in whose environment it is installed.
@@ -51,9 +51,10 @@ follow_imports = normal
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
+    constraints = str(ROOT / "constraints.txt")
     run(
-        *[UV, "build", "--quiet", "--build-constraint", ROOT / "constraints.txt"],
-        *["--out-dir", folder, ROOT],
+        *[UV, "build", "--quiet", "--build-constraint", constraints],
+        *["--out-dir", str(folder), str(ROOT)],
     )
     return folder
 
@@ -64,8 +65,8 @@ def consumer(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("consumer")
     python = folder / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     run(UV, "venv", "--quiet", "--python", sys.executable, folder / "venv")
-    install = [UV, "pip", "install", "--quiet", "--python", python]
-    constraints = ["--constraint", ROOT / "constraints.txt"]
+    install = [UV, "pip", "install", "--quiet", "--python", str(python)]
+    constraints = ["--constraint", str(ROOT / "constraints.txt")]
     run(*install, *constraints, "aws-cdk-lib", "constructs")
     run(*install, *constraints, wheel_in(dist))
     return python
