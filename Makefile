@@ -9,6 +9,9 @@ PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 # There only if the set-up went through; it is repeated when a file it was made from is newer.
 READY := $(VENV)/.ready
+# checkov's requirements do not go together with those of .venv.
+CHECKOV := .venv-checkov
+CHECKOV_READY := $(CHECKOV)/.ready
 
 # Node is a package in .venv. cdk/bin has the program itself: .venv/bin/node starts it by way of
 # Python, which costs time at every start.
@@ -85,9 +88,6 @@ format: $(READY) ## mend the style faults that can be mended without thinking
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
-# checkov's requirements do not go together with those of .venv.
-CHECKOV := .venv-checkov
-CHECKOV_READY := $(CHECKOV)/.ready
 $(CHECKOV_READY): tests/packs/requirements-checkov.txt | $(READY)
 	$(UV) venv --quiet --clear --python $(PY) $(CHECKOV)
 	$(UV) pip install --quiet --python $(CHECKOV)/bin/python --requirement $<
