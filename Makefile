@@ -94,10 +94,11 @@ $(CHECKOV_READY): tests/packs/requirements-checkov.txt | $(READY)
 	@touch $@
 
 .PHONY: docs
-docs: $(READY) $(CHECKOV_READY) ## write RULES.md, COMPLIANCE.md and API.md again, and the site to build/site
+docs: $(READY) $(CHECKOV_READY) ## write the generated documents and pictures again, and the site to build/site
 	$(PY) docs/generate_rules.py
 	$(PY) docs/generate_compliance.py
 	$(PY) -m docs.generate_api
+	$(PY) -m docs.generate_pictures
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 .PHONY: build
