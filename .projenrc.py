@@ -121,9 +121,10 @@ PYPROJECT = {
         "hatch": {
             "build": {
                 "targets": {
-                    "wheel": {"packages": ["src/iot_constructs"]},
+                    # publib brings a twine that knows no newer metadata; hatchling writes 2.5 if left alone.
+                    "wheel": {"packages": ["src/iot_constructs"], "core-metadata-version": "2.4"},
                     # Named one by one, so that nothing that lies about gets published.
-                    "sdist": {"include": ["/src", "/*.md"]},
+                    "sdist": {"include": ["/src", "/*.md"], "core-metadata-version": "2.4"},
                 }
             }
         },
@@ -273,8 +274,8 @@ export CDK_DISABLE_VERSION_CHECK := true
 .PHONY: help
 help: ## show this list
 	@echo 'Each command sets up what it needs in $(VENV).'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | \
-		while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
 
 .PHONY: setup
 setup: $(READY) ## make .venv with everything the other commands need
@@ -350,6 +351,18 @@ build: $(READY) ## the source distribution and the wheel, in dist
 	rm -rf dist
 	$(UV) build --quiet --build-constraint constraints.txt --out-dir dist
 
+.PHONY: bump
+bump: $(READY) ## write the next version and move the changelog's entries under it (ARGS=minor)
+	$(PY) -m tools.release bump $(ARGS)
+
+.PHONY: release-dry-run
+release-dry-run: $(READY) ## a release of what is committed, in a clone and short of the upload (ARGS=minor)
+	$(PY) -m tools.release dry-run $(ARGS)
+
+.PHONY: publish
+publish: $(READY) ## upload what make build made: the release workflow runs it
+	$(PY) -m tools.release publish
+
 .PHONY: mutants
 mutants: $(READY) ## break every default, correction and rule, one at a time, and count what no test notices
 	$(PY) -m tools.mutants $(ARGS)
@@ -371,6 +384,9 @@ constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrad
 	echo checkov | $(UV) pip compile --quiet --universal --python-version 3.10 --no-annotate \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make constraints' \
 		--output-file tests/packs/requirements-checkov.txt - $(ARGS)
+	printf 'twine<6.2.0\nid\npypi-attestations\n' | $(UV) pip compile --quiet --universal \
+		--python-version 3.10 --no-annotate --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command 'make constraints' --output-file tools/release/requirements.txt - $(ARGS)
 
 .PHONY: clean
 clean: ## remove .venv and whatever the commands wrote
@@ -396,6 +412,31 @@ WORKFLOW = {
     },
 }
 
+RELEASE = {
+    "name": "release",
+    "on": {"workflow_dispatch": {}},
+    "permissions": {"contents": "read"},
+    "concurrency": {"group": "release"},
+    "jobs": {
+        "test": WORKFLOW["jobs"]["test"],
+        # Apart from the tests: only this job may ask PyPI for the right to upload.
+        "publish": {
+            "needs": "test",
+            "if": "github.ref == 'refs/heads/main'",
+            "runs-on": "ubuntu-latest",
+            "timeout-minutes": 15,
+            "environment": "pypi",
+            "permissions": {"contents": "read", "id-token": "write"},
+            "steps": [
+                {"uses": "actions/checkout@v5", "with": {"persist-credentials": False}},
+                {"uses": "actions/setup-python@v6", "with": {"python-version": "3.11"}},
+                {"run": "make build"},
+                {"run": "make publish", "env": {"PYPI_TRUSTED_PUBLISHER": "true"}},
+            ],
+        },
+    },
+}
+
 
 def text_file(project: Project, path: str, text: str) -> None:
     """Adds a file of exactly this text, below a header that says where it comes from."""
@@ -417,5 +458,6 @@ text_file(project, "ruff.toml", RUFF)
 text_file(project, "Makefile", MAKEFILE)
 text_file(project, ".gitignore", GITIGNORE)
 YamlFile(project, ".github/workflows/ci.yml", obj=WORKFLOW)
+YamlFile(project, ".github/workflows/release.yml", obj=RELEASE)
 
 project.synth()

@@ -29,8 +29,8 @@ export CDK_DISABLE_VERSION_CHECK := true
 .PHONY: help
 help: ## show this list
 	@echo 'Each command sets up what it needs in $(VENV).'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | \
-		while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
 
 .PHONY: setup
 setup: $(READY) ## make .venv with everything the other commands need
@@ -106,6 +106,18 @@ build: $(READY) ## the source distribution and the wheel, in dist
 	rm -rf dist
 	$(UV) build --quiet --build-constraint constraints.txt --out-dir dist
 
+.PHONY: bump
+bump: $(READY) ## write the next version and move the changelog's entries under it (ARGS=minor)
+	$(PY) -m tools.release bump $(ARGS)
+
+.PHONY: release-dry-run
+release-dry-run: $(READY) ## a release of what is committed, in a clone and short of the upload (ARGS=minor)
+	$(PY) -m tools.release dry-run $(ARGS)
+
+.PHONY: publish
+publish: $(READY) ## upload what make build made: the release workflow runs it
+	$(PY) -m tools.release publish
+
 .PHONY: mutants
 mutants: $(READY) ## break every default, correction and rule, one at a time, and count what no test notices
 	$(PY) -m tools.mutants $(ARGS)
@@ -127,6 +139,9 @@ constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrad
 	echo checkov | $(UV) pip compile --quiet --universal --python-version 3.10 --no-annotate \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make constraints' \
 		--output-file tests/packs/requirements-checkov.txt - $(ARGS)
+	printf 'twine<6.2.0\nid\npypi-attestations\n' | $(UV) pip compile --quiet --universal \
+		--python-version 3.10 --no-annotate --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command 'make constraints' --output-file tools/release/requirements.txt - $(ARGS)
 
 .PHONY: clean
 clean: ## remove .venv and whatever the commands wrote
