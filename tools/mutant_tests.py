@@ -15,7 +15,10 @@ from collections.abc import Mapping
 from typing import Final
 
 CONSTRUCTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "_alarms.py": ("test_monitored_stream", "test_stream_archive", "test_pipeline_alarms"),
+    "_alarms.py": (
+        *("test_monitored_stream", "test_stream_archive", "test_pipeline_alarms"),
+        "test_alarm_catalogue",
+    ),
     "_auto_delete.py": ("test_secure_data_bucket", "test_permissions"),
     "_dead_letters.py": ("test_stream_processor", "test_permissions", "test_pipeline_alarms"),
     "_encryption.py": ("test_encryption", "test_permissions", "test_stream_processor"),

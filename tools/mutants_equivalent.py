@@ -6,6 +6,9 @@ import re
 from typing import Final
 
 EQUIVALENT: Final[dict[str, str]] = {
+    r"_alarms\.py \| create_alarm \| cloudwatch\.Alarm\(comparison_operator=\.\.\.\) left out": (
+        "CDK's own default is GreaterThanOrEqualToThreshold as well"
+    ),
     r".*\.metric\w*\(period=\.\.\.\) left out": "CDK's own default is 5 minutes as well",
 }
 """Regular expression for the whole name -> reason."""
