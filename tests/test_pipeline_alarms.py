@@ -877,3 +877,17 @@ def test_the_topic_keeps_the_name_it_was_given() -> None:
     assert one_resource(template, _TOPIC)["Properties"]["TopicName"] == "fleet-alerts-green"
     assert one(template, _COMPOSITE)["AlarmName"] == "fleet-health-green"
     assert one(template, _DASHBOARD)["DashboardName"] == "fleet-green"
+
+
+def test_a_stream_of_the_callers_is_watched_and_none_is_made_beside_it() -> None:
+    stack = fresh_stack("dev")
+    PipelineAlarms(stack, "Alarms", stream=kinesis.Stream(stack, "Plain"))
+    template = template_of(stack)
+    (stream,) = resources(template, "AWS::Kinesis::Stream")
+    watched = [
+        alarm["Properties"]["Dimensions"]
+        for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
+        if alarm["Properties"].get("Namespace") == "AWS/Kinesis"
+    ]
+    assert len(watched) == 3
+    assert all(each == [{"Name": "StreamName", "Value": {"Ref": stream}}] for each in watched)

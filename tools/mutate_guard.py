@@ -1,4 +1,4 @@
-"""The rules in Guard: without a rule, with a clause less, with an operator that says the opposite."""
+"""The rules in Guard: without a rule, with a clause less, or, where a clause cannot go, with the opposite in it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ def mutate_guard(file: str, source: str) -> Iterator[Mutant]:
             yield Mutant(file, place, "rule removed", began, start + len(line), "")
         if not _is_clause(line):
             continue
-        yield from _other_operators(file, place, start, line)
         yield from _fewer_choices(file, place, start, line)
-        if (span := _droppable(lines, number)) is not None:
+        span = _droppable(lines, number)
+        if span is not None:
             yield Mutant(file, place, f"dropped: {excerpt(line)}", *span, "")
+        else:
+            yield from _other_operators(file, place, start, line)
 
 
 def _lines(source: str) -> Iterator[tuple[int, str]]:
