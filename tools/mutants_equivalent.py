@@ -20,7 +20,8 @@ EQUIVALENT: Final[dict[str, str]] = {
     r".*\.metric_number_of_(messages_published|notifications_failed)\(statistic=\.\.\.\) left out": (
         "Sum is CDK's own default for these"
     ),
-    r".*\.metric\w*\(period=\.\.\.\) left out": "CDK's own default is 5 minutes as well",
+    r".*\.(metric\w*|Metric)\(period=\.\.\.\) left out": "CDK's own default is 5 minutes as well",
+    r".*\.function\.metric_(errors|throttles)\(statistic=\.\.\.\) left out": "Sum is CDK's own default for these",
 }
 """Regular expression for the whole name -> reason."""
 
