@@ -27,6 +27,7 @@ from iot_constructs import (
     TimeSeriesTable,
 )
 from iot_constructs import _defaults as defaults
+from iot_constructs._alarms import create_alarm
 from tests.synth_support import Json, fresh_stack, one, one_resource, resources, template_of
 from tests.test_whole_pipeline import WholePipeline, as_list, inline_code, plain, the_id
 
@@ -891,3 +892,23 @@ def test_a_stream_of_the_callers_is_watched_and_none_is_made_beside_it() -> None
     ]
     assert len(watched) == 3
     assert all(each == [{"Name": "StreamName", "Value": {"Ref": stream}}] for each in watched)
+
+
+@pytest.mark.parametrize(("periods", "words"), [(1, ""), (2, ", 2 times in a row")])
+def test_a_description_says_how_often_in_a_row(periods: int, words: str) -> None:
+    stack = fresh_stack("dev")
+    create_alarm(
+        stack,
+        "Alarm",
+        name="test",
+        suffix=stack.environment_suffix,
+        metric=kinesis.Stream(stack, "Stream").metric_put_record_success(),
+        threshold=7,
+        what="It happened.",
+        cost="It costs.",
+        first="look.",
+        periods=periods,
+    )
+    description = one(template_of(stack), "AWS::CloudWatch::Alarm")["AlarmDescription"]
+    expected = f"It happened. It costs. Fires at 7 in 5 minutes{words}. First: look."
+    assert description == expected
