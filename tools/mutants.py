@@ -3,7 +3,7 @@
 Three families: another value for every row of ``_defaults.py`` (mutate_defaults); every decision in the constructs, and
 in the rules and injectors that are written in Python (mutate_python); every rule and filter in Guard (mutate_guard).
 Each mutant is made in a copy of the repository and runs against the tests that concern its module (mutant_tests), until
-the first one fails. docs/mutants.json has the counts of the last complete run, and COMPLIANCE.md quotes them.
+the first one fails. A complete run, which takes more than an hour, writes its counts to docs/mutants.json.
 """
 
 from __future__ import annotations
