@@ -74,8 +74,9 @@ def run(
     """
     tests = sorted({test for job in jobs for test in job.tests})
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        seconds: dict[str, float] = {}
         made = [
-            _Worker(WorkingCopy.make(source, Path(folder) / str(number) / "copy"))
+            _Worker(WorkingCopy.make(source, Path(folder) / str(number) / "copy"), seconds)
             for number in range(workers)
         ]
         results: dict[str, Result] = {}
@@ -121,8 +122,10 @@ def _in_parallel(
 class _Worker:
     """A copy of the repository, and the process that runs tests in it."""
 
-    def __init__(self, copy: WorkingCopy) -> None:
+    def __init__(self, copy: WorkingCopy, seconds: dict[str, float]) -> None:
         self._copy = copy
+        self._seconds = seconds
+        """What each test takes; all workers share it."""
         self._process: subprocess.Popen[str] | None = None
         self._killed: list[Job] = []
         """By tests in this process."""
@@ -135,6 +138,7 @@ class _Worker:
         if answer is None or answer["code"] != 0:
             said = "it does not end" if answer is None else answer["said"]
             raise BrokenTestsError(f"{test} fails with no mutant in it:\n{said}")
+        self._seconds.update(answer["seconds"])
 
     def judge(self, job: Job) -> list[Result]:
         """The verdict on a job, and a second one on earlier jobs if this process turns out to be spoilt."""
@@ -193,7 +197,13 @@ class _Worker:
         process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps({"tests": tests, "failed_before": failed_before}) + "\n")
+        seconds = {
+            test: took
+            for test, took in self._seconds.items()
+            if test.split("::", maxsplit=1)[0] in tests
+        }
+        task = {"tests": tests, "failed_before": failed_before, "seconds": seconds}
+        process.stdin.write(json.dumps(task) + "\n")
         process.stdin.flush()
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)

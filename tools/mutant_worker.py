@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -27,23 +27,31 @@ _SHOWN: Final = 3000
 """Characters of pytest's output that are worth a look when it could not run at all."""
 
 
-class _FirstFailure:
-    """Notes the first failure, and runs first the tests that failed before: they are likely to fail again."""
+class _FailFast:
+    """Runs first what failed before, then what is quick, and notes the first failure."""
 
-    def __init__(self, failed_before: Sequence[str]) -> None:
-        self.test = ""
+    def __init__(self, failed_before: Sequence[str], seconds: Mapping[str, float]) -> None:
+        self.failed = ""
+        self.seconds: dict[str, float] = {}
         self._rank = {test: rank for rank, test in enumerate(failed_before)}
+        self._known = seconds
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items.sort(key=lambda item: self._rank.get(item.nodeid, len(self._rank)))
+        items.sort(
+            key=lambda item: (
+                self._rank.get(item.nodeid, len(self._rank)),
+                self._known.get(item.nodeid, 0),
+            )
+        )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and not self.test:
-            self.test = report.nodeid
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0) + report.duration
+        if report.failed and not self.failed:
+            self.failed = report.nodeid
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed and not self.test:
-            self.test = report.nodeid
+        if report.failed and not self.failed:
+            self.failed = report.nodeid
 
 
 def main(copy: Path, answers: TextIO) -> None:
@@ -51,23 +59,27 @@ def main(copy: Path, answers: TextIO) -> None:
     for line in sys.stdin:
         task = json.loads(line)
         with _surroundings():
-            answer = _run(task["tests"], task["failed_before"])
+            answer = _run(task["tests"], task["failed_before"], task["seconds"])
             _check_that_the_copy_was_tested(copy)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
-def _run(tests: Sequence[str], failed_before: Sequence[str]) -> dict[str, Any]:
+def _run(
+    tests: Sequence[str], failed_before: Sequence[str], seconds: Mapping[str, float]
+) -> dict[str, Any]:
     """File by file: most mutants need only the first."""
     _forget_our_modules()
+    took: dict[str, float] = {}
     for test in tests:
-        first = _FirstFailure(failed_before)
+        plugin = _FailFast(failed_before, seconds)
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            code = pytest.main([*_OPTIONS, test], plugins=[first])
+            code = pytest.main([*_OPTIONS, test], plugins=[plugin])
         if code != pytest.ExitCode.OK:
-            return {"code": int(code), "failed": first.test, "said": said.getvalue()[-_SHOWN:]}
-    return {"code": 0, "failed": "", "said": ""}
+            return {"code": int(code), "failed": plugin.failed, "said": said.getvalue()[-_SHOWN:]}
+        took |= plugin.seconds
+    return {"code": 0, "seconds": took}
 
 
 def _forget_our_modules() -> None:
