@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iot_constructs._durations import seconds_of
 from iot_constructs._validate import (
     check_alone,
     check_duration,
     check_not_switched_off,
     check_whole_number,
     is_token,
-    seconds_of,
 )
 from tests.synth_support import fresh_app
 

@@ -10,6 +10,7 @@ from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
+from iot_constructs._durations import of_seconds
 from iot_constructs._validate import is_token
 from iot_constructs.environment import EnvironmentSuffix
 
@@ -33,7 +34,7 @@ HOURS_OF_MILLISECONDS: Final = Scale("h", 3_600_000)
 
 def period() -> cdk.Duration:
     """Over which alarms look at their metric."""
-    return cdk.Duration.minutes(defaults.ALARM_PERIOD_MINUTES)
+    return of_seconds(defaults.ALARM_PERIOD_MINUTES * 60)
 
 
 def create_alarm(

@@ -9,6 +9,7 @@ from constructs import Construct, IConstruct
 
 from iot_constructs._encryption import allow_logs
 from iot_constructs._findings import acknowledge_in_template
+from iot_constructs._place import Place
 
 _PROVIDER_ID = "Custom::S3AutoDeleteObjectsCustomResourceProvider"
 _LOG_GROUP_ID = "AutoDeleteObjectsLogs"
@@ -25,10 +26,11 @@ def confine_auto_delete(scope: Construct, key: kms.IKey | None) -> None:
         scope: the construct of a bucket whose objects are deleted with it.
         key: for the log group; None leaves its encryption to the log service.
     """
-    stack = cdk.Stack.of(scope)
-    if stack.node.try_find_child(_LOG_GROUP_ID) is not None:
+    place = Place.of(scope)
+    stack, stack_node = place.stack, place.stack.node
+    if stack_node.try_find_child(_LOG_GROUP_ID) is not None:
         return
-    provider = stack.node.find_child(_PROVIDER_ID)
+    provider = stack_node.find_child(_PROVIDER_ID)
     handler = _resource(provider, "Handler")
     role = _resource(provider, "Role")
     if key is not None:
@@ -63,7 +65,7 @@ def confine_auto_delete(scope: Construct, key: kms.IKey | None) -> None:
     )
     role.add_property_override(
         "AssumeRolePolicyDocument.Statement.0.Condition",
-        {"StringEquals": {"aws:SourceAccount": stack.account}},
+        {"StringEquals": {"aws:SourceAccount": place.account}},
     )
     acknowledge_in_template(
         handler,

@@ -15,6 +15,7 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from iot_constructs import _defaults as defaults
+from iot_constructs._place import Place
 from iot_constructs._validate import is_token
 from iot_constructs._warnings import KEY_POLICY_NOT_CHANGED, warn
 from iot_constructs.environment import data_removal_policy
@@ -34,9 +35,10 @@ def key_for(
     """
     if given is not None:
         return given
-    stack = cdk.Stack.of(scope)
-    found = stack.node.try_find_child(_SHARED_KEY_ID)
-    shared = found if isinstance(found, kms.Key) else _create_shared_key(stack)
+    place = Place.of(scope)
+    if place.shared_key is None:
+        place.shared_key = _create_shared_key(place.stack)
+    shared = place.shared_key
     if data_policy not in (None, cdk.RemovalPolicy.DESTROY):
         shared.apply_removal_policy(data_policy)
     return shared
@@ -49,7 +51,7 @@ def allow_service(
     actions: Sequence[str] = ("kms:Decrypt", "kms:GenerateDataKey*"),
 ) -> None:
     """Let an AWS service use the key on behalf of this account, and of no other (aws:SourceAccount)."""
-    account = cdk.Stack.of(scope).account
+    account = Place.of(scope).account
     _add(scope, key, service, actions, {"StringEquals": {"aws:SourceAccount": account}})
 
 
@@ -59,8 +61,8 @@ def allow_logs(scope: Construct, key: kms.IKey, log_group_name: str) -> None:
     The log service sends no aws:SourceAccount; the encryption context names the log group, which is narrower
     (AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html).
     """
-    stack = cdk.Stack.of(scope)
-    arn = f"arn:{stack.partition}:logs:{stack.region}:{stack.account}:log-group:{log_group_name}"
+    place = Place.of(scope)
+    arn = f"arn:{place.partition}:logs:{place.region}:{place.account}:log-group:{log_group_name}"
     actions = (
         "kms:Encrypt",
         "kms:Decrypt",
@@ -71,7 +73,7 @@ def allow_logs(scope: Construct, key: kms.IKey, log_group_name: str) -> None:
     _add(
         scope,
         key,
-        f"logs.{stack.region}.amazonaws.com",
+        f"logs.{place.region}.amazonaws.com",
         actions,
         {"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": arn}},
     )

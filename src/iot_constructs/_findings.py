@@ -12,6 +12,8 @@ from typing import Any
 import aws_cdk as cdk
 from constructs import IConstruct
 
+from iot_constructs._place import Place
+
 
 def acknowledge(scope: IConstruct, reason: str, *ids: str) -> None:
     """Acknowledge findings of cdk-nag for ``scope`` and what is below it.
@@ -35,7 +37,7 @@ def acknowledge_wildcards(scope: IConstruct, reason: str, *resources: str) -> No
     cdk-nag names such a finding after the ARN as it stands in the template. That of a resource in another stack is not
     known before the synth: it stays reported.
     """
-    stack = cdk.Stack.of(scope)
+    stack = Place.of(scope).stack
     acknowledge(
         scope,
         reason,

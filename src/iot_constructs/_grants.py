@@ -24,8 +24,9 @@ def grant_read_stream(stream: kinesis.IStream, role: iam.IRole, *actions: str) -
         "kinesis:ListShards",
         *actions,
     )
-    if stream.encryption_key is not None:
-        stream.encryption_key.grant(role, "kms:Decrypt")
+    key = stream.encryption_key
+    if key is not None:
+        key.grant(role, "kms:Decrypt")
 
 
 def grant_publish(topic: sns.ITopic, role: iam.IRole) -> None:
@@ -33,8 +34,9 @@ def grant_publish(topic: sns.ITopic, role: iam.IRole) -> None:
     iam.Grant.add_to_principal_or_resource(
         grantee=role, actions=["sns:Publish"], resource_arns=[topic.topic_arn], resource=topic
     )
-    if topic.master_key is not None:
-        topic.master_key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
+    key = topic.master_key
+    if key is not None:
+        key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
 
 
 def wait_for_permissions(construct: IConstruct, role: iam.Role) -> None:

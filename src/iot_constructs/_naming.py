@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import aws_cdk as cdk
 from constructs import Construct
 
 from iot_constructs import _defaults as defaults
+from iot_constructs._place import Place
 from iot_constructs._taken_names import take_name
 from iot_constructs._validate import is_token
 from iot_constructs.environment import EnvironmentSuffix
@@ -92,8 +92,8 @@ def bucket_name(scope: Construct, stem: str, suffix: EnvironmentSuffix) -> str:
         ValueError: as for :func:`physical_name`.
     """
     _check_stem(BUCKET, stem)
-    stack = cdk.Stack.of(scope)
-    name = f"{stem}-{stack.account}-{stack.region}-{suffix.value}"
+    place = Place.of(scope)
+    name = f"{stem}-{place.account}-{place.region}-{suffix.value}"
     room = bucket_stem_room(scope, suffix)
     BUCKET.check(name, BUCKET.longest - room + len(stem), stem, suffix)
     if not stem[0].isalnum():
@@ -116,8 +116,8 @@ def bucket_name(scope: Construct, stem: str, suffix: EnvironmentSuffix) -> str:
 
 def bucket_stem_room(scope: Construct, suffix: EnvironmentSuffix) -> int:
     """How many characters the stem of a bucket's name may have here."""
-    stack = cdk.Stack.of(scope)
-    account, region = stack.account, stack.region
+    place = Place.of(scope)
+    account, region = place.account, place.region
     taken = defaults.LONGEST_ACCOUNT if is_token(account) else len(account)
     taken += defaults.LONGEST_REGION if is_token(region) else len(region)
     return BUCKET.longest - taken - len(suffix.value) - 3  # three hyphens

@@ -15,6 +15,7 @@ from constructs import Construct
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._encryption import key_for
+from iot_constructs._place import Place
 from iot_constructs._table_metrics import metric_read_throttles, metric_write_throttles
 from iot_constructs._validate import check_not_switched_off, check_whole_number, is_token
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
@@ -88,7 +89,7 @@ class DeviceTable(Construct):
             removal_policy=policy,
         )
         """The table."""
-        if is_token(cdk.Stack.of(self).region):
+        if is_token(Place.of(self).region):
             _render_replica_without_region(self.table, table_key, protected, days)
 
     @property

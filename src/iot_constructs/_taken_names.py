@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from weakref import WeakKeyDictionary
 
-import aws_cdk as cdk
 from constructs import Construct, IConstruct
 
+from iot_constructs._place import Place
 from iot_constructs._validate import is_token
 
-_TAKEN: WeakKeyDictionary[IConstruct, dict[tuple[str, str, str, str], str]] = WeakKeyDictionary()
+_TAKEN: WeakKeyDictionary[IConstruct, dict[tuple[str, str, str, str], IConstruct]] = (
+    WeakKeyDictionary()
+)
 
 
 def take_name(scope: Construct, resource: str, name: str) -> None:
@@ -22,16 +24,16 @@ def take_name(scope: Construct, resource: str, name: str) -> None:
     Raises:
         ValueError: another resource of this type, in the same account and region, has it.
     """
-    stack = cdk.Stack.of(scope)
-    place = (resource, _known(stack.account), _known(stack.region), name)
-    taken = _TAKEN.setdefault(scope.node.root, {})
-    path = scope.node.path
-    if place in taken:
+    place = Place.of(scope)
+    key = (resource, _known(place.account), _known(place.region), name)
+    taken = _TAKEN.setdefault(place.root, {})
+    if key in taken:
+        first, second = taken[key].node.path, scope.node.path
         raise ValueError(
-            f"{resource} name {name!r} is used by {taken[place]!r} and by {path!r}; "
+            f"{resource} name {name!r} is used by {first!r} and by {second!r}; "
             "give one of them another name stem or environment suffix"
         )
-    taken[place] = path
+    taken[key] = scope
 
 
 def _known(value: str) -> str:

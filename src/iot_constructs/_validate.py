@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import aws_cdk as cdk
 
+from iot_constructs._durations import seconds_of
+
 # Number tokens are encoded as huge negative floats and string tokens hold this marker. Testing for these first
 # keeps ordinary values off the wire to the jsii engine, which answers one question at a time.
 _NUMBER_TOKEN_CEILING = -1e100
@@ -47,13 +49,6 @@ def check_duration(
         f"{name}={_words(seconds)} is not between {_words(low_seconds)} and {_words(high_seconds)} ({source}); "
         f"pass for example {name}=Duration.seconds({high_seconds if seconds > high_seconds else low_seconds})"
     )
-
-
-def seconds_of(value: cdk.Duration) -> float | None:
-    """The duration in seconds, or None when it is a token."""
-    if value.is_unresolved():
-        return None
-    return value.to_milliseconds() / 1000
 
 
 def check_not_switched_off(name: str, value: object, reason: str) -> None:

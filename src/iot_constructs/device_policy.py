@@ -7,12 +7,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import aws_cdk as cdk
 from aws_cdk import aws_iot as iot
 from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
+from iot_constructs._place import Place
 from iot_constructs._validate import is_token
 from iot_constructs.environment import EnvironmentSuffix
 
@@ -74,7 +74,7 @@ class DevicePolicy(Construct):
         _check_topics("publish_topics", publish_topics)
         _check_topics("subscribe_topics", subscribe_topics)
         _check_that_each_topic_has_one_thing([*publish_topics, *subscribe_topics])
-        _check_length(cdk.Stack.of(self), publish_topics, subscribe_topics)
+        _check_length(Place.of(self), publish_topics, subscribe_topics)
         suffix = EnvironmentSuffix.of(self, environment_suffix)
         self.policy_name = naming.physical_name(self, naming.DEVICE_POLICY, policy_name, suffix)
         """The physical name."""
@@ -85,13 +85,13 @@ class DevicePolicy(Construct):
     def _create_policy(
         self, publish_topics: Sequence[str], subscribe_topics: Sequence[str]
     ) -> iot.CfnPolicy:
-        stack = cdk.Stack.of(self)
+        place = Place.of(self)
         return iot.CfnPolicy(
             self,
             "Policy",
             policy_name=self.policy_name,
             policy_document=_document(
-                f"arn:{stack.partition}:iot:{stack.region}:{stack.account}:",
+                f"arn:{place.partition}:iot:{place.region}:{place.account}:",
                 publish_topics,
                 subscribe_topics,
             ),
@@ -173,15 +173,15 @@ def _check_that_each_topic_has_one_thing(topics: Sequence[str]) -> None:
 
 
 def _check_length(
-    stack: cdk.Stack, publish_topics: Sequence[str], subscribe_topics: Sequence[str]
+    place: Place, publish_topics: Sequence[str], subscribe_topics: Sequence[str]
 ) -> None:
     """AWS does not count white space, and nothing else checks it before the deployment."""
     known = [
         length if is_token(value) else len(value)
         for value, length in (
-            (stack.partition, defaults.LONGEST_PARTITION),
-            (stack.region, defaults.LONGEST_REGION),
-            (stack.account, defaults.LONGEST_ACCOUNT),
+            (place.partition, defaults.LONGEST_PARTITION),
+            (place.region, defaults.LONGEST_REGION),
+            (place.account, defaults.LONGEST_ACCOUNT),
         )
     ]
     arn = "x" * (len("arn::iot:::") + sum(known))

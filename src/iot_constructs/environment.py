@@ -14,6 +14,7 @@ import aws_cdk as cdk
 from constructs import Construct, IConstruct
 
 from iot_constructs import _defaults as defaults
+from iot_constructs._place import Place
 from iot_constructs._taken_names import take_name
 
 _LEGAL = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -193,8 +194,9 @@ class SuffixedStack(cdk.Stack):
         self._ephemeral = is_ephemeral
         suffix.attach_to(self)
         take_name(self, "stack", self.stack_name)
+        all_below = cdk.Tags.of(self)
         for key, value in own_tags.items():
-            cdk.Tags.of(self).add(key, value)
+            all_below.add(key, value)
 
     @property
     def environment_suffix(self) -> EnvironmentSuffix:
@@ -235,7 +237,7 @@ def data_removal_policy(scope: Construct, requested: cdk.RemovalPolicy | None) -
 
 def _in_ephemeral_stack(scope: Construct) -> bool:
     """Whether ``scope`` is in an ephemeral SuffixedStack, also through nested stacks. A plain stack never is."""
-    stack: cdk.Stack | None = cdk.Stack.of(scope)
+    stack: cdk.Stack | None = Place.of(scope).stack
     while stack is not None:
         if isinstance(stack, SuffixedStack):
             return stack.ephemeral

@@ -12,14 +12,10 @@ from constructs import Construct
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._alarms import HOURS_OF_MILLISECONDS, MAXIMUM, SUM, create_alarm, period
+from iot_constructs._durations import of_seconds, seconds_of
 from iot_constructs._encryption import key_for
 from iot_constructs._findings import acknowledge
-from iot_constructs._validate import (
-    check_alone,
-    check_duration,
-    check_whole_number,
-    seconds_of,
-)
+from iot_constructs._validate import check_alone, check_duration, check_whole_number
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 
 SHORTEST_RETENTION_SECONDS = defaults.STREAM_MINIMUM_RETENTION_HOURS * 3600  # what any stream has
@@ -256,7 +252,7 @@ def _retention(
     if stream is not None:
         return None
     return (
-        requested if requested is not None else cdk.Duration.hours(defaults.STREAM_RETENTION_HOURS)
+        requested if requested is not None else of_seconds(defaults.STREAM_RETENTION_HOURS * 3600)
     )
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
@@ -28,9 +27,11 @@ from iot_constructs._alarms import (
     period,
 )
 from iot_constructs._dead_letters import check_standard_topic, create_topic
+from iot_constructs._durations import seconds_of
 from iot_constructs._encryption import allow_service, key_for
+from iot_constructs._place import Place
 from iot_constructs._table_metrics import metric_read_throttles, metric_write_throttles
-from iot_constructs._validate import check_alone, is_token, seconds_of
+from iot_constructs._validate import check_alone, is_token
 from iot_constructs._warnings import TOPIC_POLICY_NOT_CHANGED, warn
 from iot_constructs.device_state_table import DeviceStateTable
 from iot_constructs.environment import EnvironmentSuffix
@@ -201,8 +202,9 @@ class PipelineAlarms(Construct):
             )
             check_standard_topic("alert_topic", topic)
             self._allow_cloudwatch(topic)
-            if topic.master_key is not None:
-                allow_service(self, topic.master_key, _CLOUDWATCH)
+            master_key = topic.master_key
+            if master_key is not None:
+                allow_service(self, master_key, _CLOUDWATCH)
             return topic
         topic_key = key_for(self, key)
         created = create_topic(
@@ -223,7 +225,7 @@ class PipelineAlarms(Construct):
                 principals=[iam.ServicePrincipal(_CLOUDWATCH)],
                 actions=["sns:Publish"],
                 resources=[topic.topic_arn],
-                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+                conditions={"StringEquals": {"aws:SourceAccount": Place.of(self).account}},
             )
         )
         if not added.statement_added:

@@ -16,8 +16,10 @@ from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
+from iot_constructs._durations import seconds_of
 from iot_constructs._encryption import key_for
-from iot_constructs._validate import check_alone, check_duration, check_whole_number, seconds_of
+from iot_constructs._place import Place
+from iot_constructs._validate import check_alone, check_duration, check_whole_number
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 from iot_constructs.secure_data_bucket import SecureDataBucket
 
@@ -226,7 +228,7 @@ class QueryableArchive(Construct):
         return glue.CfnDatabase(
             self,
             "Database",
-            catalog_id=cdk.Stack.of(self).account,
+            catalog_id=Place.of(self).account,
             database_input=glue.CfnDatabase.DatabaseInputProperty(
                 name=self.database_name, description="Archived telemetry"
             ),
@@ -239,7 +241,7 @@ class QueryableArchive(Construct):
         return glue.CfnTable(
             self,
             "Table",
-            catalog_id=cdk.Stack.of(self).account,
+            catalog_id=Place.of(self).account,
             database_name=self.database.ref,
             table_input=glue.CfnTable.TableInputProperty(
                 name=self.table_name,
@@ -374,13 +376,13 @@ class QueryableArchive(Construct):
         Args:
             identity: a role, a user, or what has one, for example a function.
         """
-        stack = cdk.Stack.of(self)
-        here = f"{stack.region}:{stack.account}"
-        glue_arn, results = f"arn:{stack.partition}:glue:{here}:", self.results_bucket
+        place = Place.of(self)
+        here = f"{place.region}:{place.account}"
+        glue_arn, results = f"arn:{place.partition}:glue:{here}:", self.results_bucket
         statements: list[tuple[tuple[str, ...], list[str]]] = [
             (
                 _WORKGROUP_ACTIONS,
-                [f"arn:{stack.partition}:athena:{here}:workgroup/{self.workgroup_name}"],
+                [f"arn:{place.partition}:athena:{here}:workgroup/{self.workgroup_name}"],
             ),
             (
                 ("glue:GetDatabase", "glue:GetTable"),

@@ -17,6 +17,7 @@ from iot_constructs._auto_delete import confine_auto_delete
 from iot_constructs._dead_letters import check_standard_topic
 from iot_constructs._encryption import allow_service, key_for
 from iot_constructs._findings import acknowledge, acknowledge_in_template
+from iot_constructs._place import Place
 from iot_constructs._validate import check_not_switched_off
 from iot_constructs._warnings import TOPIC_POLICY_NOT_CHANGED, warn
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
@@ -221,10 +222,11 @@ class SecureDataBucket(Construct):
             ValueError: the topic is FIFO.
         """
         check_standard_topic("topic", topic)
-        stack = cdk.Stack.of(self)
-        if topic.master_key is not None:
+        place = Place.of(self)
+        key = topic.master_key
+        if key is not None:
             # S3 grant-destinations-permissions-to-s3.html
-            allow_service(self, topic.master_key, _S3, ("kms:Decrypt", "kms:GenerateDataKey"))
+            allow_service(self, key, _S3, ("kms:Decrypt", "kms:GenerateDataKey"))
         allowed = topic.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal(_S3)],
@@ -232,8 +234,8 @@ class SecureDataBucket(Construct):
                 resources=[topic.topic_arn],
                 # The ARN is composed: the bucket waits for this policy, so the policy cannot wait for the bucket.
                 conditions={
-                    "StringEquals": {"aws:SourceAccount": stack.account},
-                    "ArnLike": {"aws:SourceArn": f"arn:{stack.partition}:s3:::{self._name}"},
+                    "StringEquals": {"aws:SourceAccount": place.account},
+                    "ArnLike": {"aws:SourceArn": f"arn:{place.partition}:s3:::{self._name}"},
                 },
             )
         )

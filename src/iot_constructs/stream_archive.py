@@ -15,10 +15,12 @@ from constructs import Construct
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._alarms import MAXIMUM, SECONDS, create_alarm, period
+from iot_constructs._durations import of_seconds, seconds_of
 from iot_constructs._encryption import allow_logs, key_for
 from iot_constructs._findings import acknowledge, acknowledge_wildcards
 from iot_constructs._grants import grant_read_stream, wait_for_permissions
-from iot_constructs._validate import check_duration, check_whole_number, seconds_of
+from iot_constructs._place import Place
+from iot_constructs._validate import check_duration, check_whole_number
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 from iot_constructs.monitored_stream import MonitoredStream
 from iot_constructs.secure_data_bucket import SecureDataBucket
@@ -88,7 +90,7 @@ class StreamArchive(Construct):
         interval = (
             buffering_interval
             if buffering_interval is not None
-            else cdk.Duration.seconds(defaults.BUFFERING_INTERVAL_SECONDS)
+            else of_seconds(defaults.BUFFERING_INTERVAL_SECONDS)
         )
         check_duration(
             "buffering_interval",
@@ -159,7 +161,7 @@ class StreamArchive(Construct):
             # aws:SourceArn and aws:SourceAccount its guide says nothing.
             assumed_by=iam.ServicePrincipal(
                 "firehose.amazonaws.com",
-                conditions={"StringEquals": {"sts:ExternalId": cdk.Stack.of(self).account}},
+                conditions={"StringEquals": {"sts:ExternalId": Place.of(self).account}},
             ),
         )
         grant_read_stream(source, role)
@@ -169,8 +171,9 @@ class StreamArchive(Construct):
             (("logs:PutLogEvents",), self.log_group.log_group_arn),
         ):
             role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[resource]))
-        if target.encryption_key is not None:
-            target.encryption_key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
+        key = target.encryption_key
+        if key is not None:
+            key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
         acknowledge_wildcards(
             role,
             "the objects of one bucket: their names hold the time at which they are made (FACTS 14)",
@@ -188,8 +191,8 @@ class StreamArchive(Construct):
     ) -> firehose.DeliveryStream:
         # CDK would let its own roles delete and list everything in the bucket, and more.
         role = self.role.without_policy_updates()
-        stack = cdk.Stack.of(self)
-        had_mapping = stack.node.try_find_child(_UNUSED_MAPPING) is not None
+        stack_node = Place.of(self).stack.node
+        had_mapping = stack_node.try_find_child(_UNUSED_MAPPING) is not None
         delivery_stream = firehose.DeliveryStream(
             self,
             "DeliveryStream",
@@ -221,7 +224,7 @@ class StreamArchive(Construct):
             # Addresses of Firehose in every region, for destinations in a VPC: CDK adds them to any stack with a
             # delivery stream, and its own validation then warns that nobody uses them (W7001). Nobody can here: a
             # bucket has no security group to open.
-            stack.node.try_remove_child(_UNUSED_MAPPING)
+            stack_node.try_remove_child(_UNUSED_MAPPING)
         return delivery_stream
 
     def _apply_to_log_streams(self, policy: cdk.RemovalPolicy) -> None:

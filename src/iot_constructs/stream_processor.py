@@ -21,10 +21,12 @@ from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._alarms import MAXIMUM, SUM, period
 from iot_constructs._dead_letters import check_standard_topic, create_dead_letters
+from iot_constructs._durations import of_seconds, seconds_of
 from iot_constructs._encryption import allow_logs, key_for
 from iot_constructs._findings import acknowledge, acknowledge_in_template, acknowledge_wildcards
 from iot_constructs._grants import grant_publish, grant_read_stream
-from iot_constructs._validate import check_alone, check_duration, check_whole_number, seconds_of
+from iot_constructs._place import Place
+from iot_constructs._validate import check_alone, check_duration, check_whole_number
 from iot_constructs._warnings import FAILED_BATCHES_NOT_ANNOUNCED, warn
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 from iot_constructs.monitored_stream import (
@@ -214,7 +216,7 @@ class StreamProcessor(Construct):
             # (lambda/latest/dg/permissions-managed-policies.html).
             assumed_by=iam.ServicePrincipal(
                 "lambda.amazonaws.com",
-                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+                conditions={"StringEquals": {"aws:SourceAccount": Place.of(self).account}},
             ),
         )
         self.log_group.grant_write(role)
@@ -258,15 +260,13 @@ class StreamProcessor(Construct):
     ) -> lambda_.Function:
         memory = memory_size if memory_size is not None else defaults.MEMORY_MB
         check_whole_number("memory_size", memory, 128, 10_240, "Lambda quotas")
-        self.timeout = (
-            timeout if timeout is not None else cdk.Duration.seconds(defaults.TIMEOUT_SECONDS)
-        )
+        self.timeout = timeout if timeout is not None else of_seconds(defaults.TIMEOUT_SECONDS)
         """How long one invocation may take."""
         check_duration("timeout", self.timeout, 1, 900, "Lambda quotas")
         event_age = (
             max_event_age
             if max_event_age is not None
-            else cdk.Duration.seconds(defaults.MAX_EVENT_AGE_SECONDS)
+            else of_seconds(defaults.MAX_EVENT_AGE_SECONDS)
         )
         check_duration(
             "max_event_age", event_age, 60, defaults.MAX_EVENT_AGE_SECONDS, "correction 6"
@@ -325,7 +325,7 @@ class StreamProcessor(Construct):
         window = (
             max_batching_window
             if max_batching_window is not None
-            else cdk.Duration.seconds(defaults.MAX_BATCHING_WINDOW_SECONDS)
+            else of_seconds(defaults.MAX_BATCHING_WINDOW_SECONDS)
         )
         check_duration(
             "max_batching_window",
@@ -397,8 +397,9 @@ class StreamProcessor(Construct):
             "Lambda makes the names of the objects under this prefix (FACTS 2)",
             bucket.arn_for_objects(f"{_FAILED_BATCHES_PREFIX}*"),
         )
-        if bucket.encryption_key is not None:
-            bucket.encryption_key.grant(self.role, "kms:GenerateDataKey")
+        key = bucket.encryption_key
+        if key is not None:
+            key.grant(self.role, "kms:GenerateDataKey")
         return bucket.bucket_arn
 
     def _announce(self, failed_batches: SecureDataBucket | s3.IBucket) -> s3.IBucket:
@@ -539,7 +540,7 @@ def _record_age(
     if requested is None:
         retention = known if known is not None else SHORTEST_RETENTION_SECONDS
         age = int(retention * defaults.RECORD_AGE_SHARE_OF_RETENTION)
-        return cdk.Duration.seconds(min(age, defaults.LONGEST_RECORD_AGE_SECONDS))
+        return of_seconds(min(age, defaults.LONGEST_RECORD_AGE_SECONDS))
     check_duration(
         "max_record_age",
         requested,

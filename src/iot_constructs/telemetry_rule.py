@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_iot as iot
@@ -15,6 +14,7 @@ from iot_constructs import _naming as naming
 from iot_constructs._alarms import SUM, period
 from iot_constructs._dead_letters import check_standard_topic
 from iot_constructs._grants import grant_publish, wait_for_permissions
+from iot_constructs._place import Place
 from iot_constructs._validate import is_token
 from iot_constructs.environment import EnvironmentSuffix
 from iot_constructs.monitored_stream import MonitoredStream
@@ -78,8 +78,8 @@ class TelemetryRule(Construct):
         """The IoT rule."""
 
     def _create_role(self) -> iam.Role:
-        stack = cdk.Stack.of(self)
-        arn = f"arn:{stack.partition}:iot:{stack.region}:{stack.account}:rule/{self.rule_name}"
+        place = Place.of(self)
+        arn = f"arn:{place.partition}:iot:{place.region}:{place.account}:rule/{self.rule_name}"
         return iam.Role(
             self,
             "Role",
@@ -87,7 +87,7 @@ class TelemetryRule(Construct):
             assumed_by=iam.ServicePrincipal(
                 "iot.amazonaws.com",
                 conditions={
-                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "StringEquals": {"aws:SourceAccount": place.account},
                     "ArnEquals": {"aws:SourceArn": arn},
                 },
             ),
@@ -95,8 +95,9 @@ class TelemetryRule(Construct):
 
     def _grant(self, stream: kinesis.IStream, topic: sns.ITopic) -> None:
         stream.grant(self.role, "kinesis:PutRecord")
-        if stream.encryption_key is not None:
-            stream.encryption_key.grant(self.role, "kms:GenerateDataKey")
+        key = stream.encryption_key
+        if key is not None:
+            key.grant(self.role, "kms:GenerateDataKey")
         grant_publish(topic, self.role)
 
     def _create_rule(
