@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -62,15 +64,27 @@ class ByHandStack(cdk.Stack):
             tags=TAGS,
         )
         # Access logs by bucket policy, also where the app lacks the flag: the buckets have no ACLs.
-        self.node.set_context("@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy", True)
+        self._own_node = self.node
+        self._own_node.set_context("@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy", True)
         tags = cdk.Tags.of(self)
         for tag, value in TAGS.items():
             tags.add(tag, value)
-        account, partition, region = self.account, self.partition, self.region
-        of_account = {"StringEquals": {"aws:SourceAccount": account}}
+        # Asked for once: every question to CDK is a round trip to Node.
+        self._account, self._partition, self._region = self.account, self.partition, self.region
+        self._of_account = {"StringEquals": {"aws:SourceAccount": self._account}}
+        self._create_key()
+        self._create_stream()
+        self._create_tables()
+        self._create_dead_letters()
+        self._create_function()
+        self._create_rule()
+        self._create_buckets()
+        self._create_archive()
+        self._create_alarms()
+        self._create_outputs()
 
-        # --- key ---------------------------------------------------------------------------------------------------
-        key = kms.Key(
+    def _create_key(self) -> None:
+        self._key = kms.Key(
             self,
             "Key",
             description="Telemetry pipeline of IotPipeline",
@@ -78,17 +92,17 @@ class ByHandStack(cdk.Stack):
             pending_window=cdk.Duration.days(7),
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        key_arn = key.key_arn
-        sns_service = iam.ServicePrincipal("sns.amazonaws.com")
-        cloudwatch_service = iam.ServicePrincipal("cloudwatch.amazonaws.com")
-        logs_service = iam.ServicePrincipal(f"logs.{region}.amazonaws.com")
-        for service in (sns_service, cloudwatch_service):
-            key.add_to_resource_policy(
+        self._key_arn = self._key.key_arn
+        self._sns_service = iam.ServicePrincipal("sns.amazonaws.com")
+        self._cloudwatch_service = iam.ServicePrincipal("cloudwatch.amazonaws.com")
+        logs_service = iam.ServicePrincipal(f"logs.{self._region}.amazonaws.com")
+        for service in (self._sns_service, self._cloudwatch_service):
+            self._key.add_to_resource_policy(
                 iam.PolicyStatement(
                     principals=[service],
                     actions=["kms:Decrypt", "kms:GenerateDataKey*"],
                     resources=["*"],
-                    conditions=of_account,
+                    conditions=self._of_account,
                 )
             )
         for group in (
@@ -96,8 +110,10 @@ class ByHandStack(cdk.Stack):
             f"{cdk.Aws.STACK_NAME}-AutoDeleteObjectsLogs*",
             "/aws/kinesisfirehose/iot-sensor-archive-dev",
         ):
-            group_arn = f"arn:{partition}:logs:{region}:{account}:log-group:{group}"
-            key.add_to_resource_policy(
+            group_arn = (
+                f"arn:{self._partition}:logs:{self._region}:{self._account}:log-group:{group}"
+            )
+            self._key.add_to_resource_policy(
                 iam.PolicyStatement(
                     principals=[logs_service],
                     actions=[
@@ -111,27 +127,27 @@ class ByHandStack(cdk.Stack):
                     conditions={"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": group_arn}},
                 )
             )
-        use_key_to_publish = iam.PolicyStatement(
-            actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[key_arn]
+        self._use_key_to_publish = iam.PolicyStatement(
+            actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[self._key_arn]
         )
 
-        # --- stream ------------------------------------------------------------------------------------------------
-        stream = kinesis.Stream(
+    def _create_stream(self) -> None:
+        self._stream = kinesis.Stream(
             self,
             "Stream",
             stream_name="iot-sensor-data-stream-dev",
             stream_mode=kinesis.StreamMode.ON_DEMAND,
             retention_period=cdk.Duration.days(7),
             encryption=kinesis.StreamEncryption.KMS,
-            encryption_key=key,
+            encryption_key=self._key,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        stream_arn, stream_name = stream.stream_arn, stream.stream_name
+        self._stream_arn, self._stream_name = self._stream.stream_arn, self._stream.stream_name
 
-        # --- tables ------------------------------------------------------------------------------------------------
+    def _create_tables(self) -> None:
         device_id = dynamodb.Attribute(name="deviceId", type=dynamodb.AttributeType.STRING)
-        under_key = dynamodb.TableEncryptionV2.customer_managed_key(key)
-        time_series = dynamodb.TableV2(
+        under_key = dynamodb.TableEncryptionV2.customer_managed_key(self._key)
+        self._time_series = dynamodb.TableV2(
             self,
             "TimeSeries",
             table_name="iot-sensor-metrics-dev",
@@ -141,7 +157,7 @@ class ByHandStack(cdk.Stack):
             time_to_live_attribute="ttl",
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        device_state = dynamodb.TableV2(
+        self._device_state = dynamodb.TableV2(
             self,
             "DeviceState",
             table_name="iot-device-state-dev",
@@ -151,7 +167,7 @@ class ByHandStack(cdk.Stack):
         )
         # TableV2 renders no replica under a key of ours while the region is open.
         replica = dynamodb.CfnGlobalTable.ReplicaSpecificationProperty(
-            region=region,
+            region=self._region,
             contributor_insights_specification=dynamodb.CfnGlobalTable.ContributorInsightsSpecificationProperty(
                 enabled=True, mode="THROTTLED_KEYS"
             ),
@@ -160,54 +176,63 @@ class ByHandStack(cdk.Stack):
                 point_in_time_recovery_enabled=True, recovery_period_in_days=35
             ),
             sse_specification=dynamodb.CfnGlobalTable.ReplicaSSESpecificationProperty(
-                kms_master_key_id=key_arn
+                kms_master_key_id=self._key_arn
             ),
             tags=[cdk.CfnTag(key=tag, value=value) for tag, value in TAGS.items()],
         )
-        for table in (time_series, device_state):
+        for table in (self._time_series, self._device_state):
             cast(dynamodb.CfnGlobalTable, table.node.default_child).replicas = [replica]
-        time_series_name, device_state_name = time_series.table_name, device_state.table_name
-
-        # --- dead letters ------------------------------------------------------------------------------------------
-        dlq_topic = sns.Topic(
-            self, "DlqTopic", topic_name="iot-pipeline-dlq-dev", master_key=key, enforce_ssl=True
+        self._time_series_name, self._device_state_name = (
+            self._time_series.table_name,
+            self._device_state.table_name,
         )
-        dlq_topic_arn = dlq_topic.topic_arn
-        dlq_queue = sqs.Queue(
+
+    def _create_dead_letters(self) -> None:
+        self._dlq_topic = sns.Topic(
+            self,
+            "DlqTopic",
+            topic_name="iot-pipeline-dlq-dev",
+            master_key=self._key,
+            enforce_ssl=True,
+        )
+        self._dlq_topic_arn = self._dlq_topic.topic_arn
+        self._dlq_queue = sqs.Queue(
             self,
             "DlqQueue",
             queue_name="iot-pipeline-dlq-dev",
             encryption=sqs.QueueEncryption.KMS,
-            encryption_master_key=key,
+            encryption_master_key=self._key,
             enforce_ssl=True,
             retention_period=cdk.Duration.days(14),
             visibility_timeout=cdk.Duration.minutes(5),
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        dlq_queue_arn = dlq_queue.queue_arn
-        dlq_queue.add_to_resource_policy(
+        dlq_queue_arn = self._dlq_queue.queue_arn
+        self._dlq_queue.add_to_resource_policy(
             iam.PolicyStatement(
-                principals=[sns_service],
+                principals=[self._sns_service],
                 actions=["sqs:SendMessage"],
                 resources=[dlq_queue_arn],
-                conditions={"ArnEquals": {"aws:SourceArn": dlq_topic_arn}},
+                conditions={"ArnEquals": {"aws:SourceArn": self._dlq_topic_arn}},
             )
         )
         sns.Subscription(
             self,
             "DlqSubscription",
-            topic=dlq_topic,
+            topic=self._dlq_topic,
             protocol=sns.SubscriptionProtocol.SQS,
             endpoint=dlq_queue_arn,
         )
-        publish = iam.PolicyStatement(actions=["sns:Publish"], resources=[dlq_topic_arn])
+        self._publish = iam.PolicyStatement(
+            actions=["sns:Publish"], resources=[self._dlq_topic_arn]
+        )
 
-        # --- function ----------------------------------------------------------------------------------------------
+    def _create_function(self) -> None:
         function_logs = logs.LogGroup(
             self,
             "FunctionLogs",
             log_group_name="/aws/lambda/iot-stream-processor-dev",
-            encryption_key=key,
+            encryption_key=self._key,
             retention=logs.RetentionDays.THREE_MONTHS,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
@@ -215,13 +240,13 @@ class ByHandStack(cdk.Stack):
             self,
             "FunctionRole",
             description="Stream processor",
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com", conditions=of_account),
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com", conditions=self._of_account),
         )
         function_logs.grant_write(function_role)
-        function_role.add_to_policy(publish)
-        function_role.add_to_policy(use_key_to_publish)
-        key.grant(function_role, "kms:Decrypt")
-        stream.grant(
+        function_role.add_to_policy(self._publish)
+        function_role.add_to_policy(self._use_key_to_publish)
+        self._key.grant(function_role, "kms:Decrypt")
+        self._stream.grant(
             function_role,
             "kinesis:DescribeStream",
             "kinesis:GetRecords",
@@ -229,8 +254,8 @@ class ByHandStack(cdk.Stack):
             "kinesis:ListShards",
             "kinesis:DescribeStreamSummary",
         )
-        time_series.grant(function_role, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
-        device_state.grant(function_role, "dynamodb:PutItem")
+        self._time_series.grant(function_role, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
+        self._device_state.grant(function_role, "dynamodb:PutItem")
         iam.Policy(
             self,
             "Tracing",
@@ -241,7 +266,7 @@ class ByHandStack(cdk.Stack):
                 )
             ],
         )
-        function = lambda_.Function(
+        self._function = lambda_.Function(
             self,
             "Function",
             function_name="iot-stream-processor-dev",
@@ -253,14 +278,14 @@ class ByHandStack(cdk.Stack):
             memory_size=512,
             timeout=cdk.Duration.minutes(1),
             environment={
-                "DLQ_TOPIC_ARN": dlq_topic_arn,
-                "TIME_SERIES_TABLE_NAME": time_series_name,
+                "DLQ_TOPIC_ARN": self._dlq_topic_arn,
+                "TIME_SERIES_TABLE_NAME": self._time_series_name,
                 "TIME_SERIES_RETENTION_SECONDS": "31536000",
-                "DEVICE_STATE_TABLE_NAME": device_state_name,
+                "DEVICE_STATE_TABLE_NAME": self._device_state_name,
                 "POWERTOOLS_SERVICE_NAME": "iot-stream-processor",
                 "POWERTOOLS_METRICS_NAMESPACE": "IotPipeline",
             },
-            environment_encryption=key,
+            environment_encryption=self._key,
             # The role has what it needs; tracing and the destinations would grant more.
             role=function_role.without_policy_updates(),
             log_group=function_logs,
@@ -268,9 +293,9 @@ class ByHandStack(cdk.Stack):
             tracing=lambda_.Tracing.ACTIVE,
             max_event_age=cdk.Duration.hours(6),
             retry_attempts=2,
-            on_failure=destinations.SnsDestination(dlq_topic),
+            on_failure=destinations.SnsDestination(self._dlq_topic),
         )
-        function_resource = cast(lambda_.CfnFunction, function.node.default_child)
+        function_resource = cast(lambda_.CfnFunction, self._function.node.default_child)
         function_resource.add_metadata(
             "checkov",
             {
@@ -281,11 +306,11 @@ class ByHandStack(cdk.Stack):
             },
         )
         function_resource.add_metadata("cfn-lint", {"config": {"ignore_checks": ["W3005"]}})
-        mapping = lambda_.EventSourceMapping(
+        self._mapping = lambda_.EventSourceMapping(
             self,
             "Mapping",
-            target=function,
-            event_source_arn=stream_arn,
+            target=self._function,
+            event_source_arn=self._stream_arn,
             starting_position=lambda_.StartingPosition.TRIM_HORIZON,
             batch_size=100,
             max_batching_window=cdk.Duration.seconds(5),
@@ -295,19 +320,21 @@ class ByHandStack(cdk.Stack):
             retry_attempts=10,
             max_record_age=cdk.Duration.seconds(362_880),
             metrics_config=lambda_.MetricsConfig(metrics=[lambda_.MetricType.EVENT_COUNT]),
-            on_failure=sources.SnsDlq(dlq_topic),
+            on_failure=sources.SnsDlq(self._dlq_topic),
         )
-        mapping.node.add_dependency(function_role)
+        self._mapping.node.add_dependency(function_role)
 
-        # --- rule --------------------------------------------------------------------------------------------------
-        rule_arn = f"arn:{partition}:iot:{region}:{account}:rule/iot_telemetry_dev"
+    def _create_rule(self) -> None:
+        rule_arn = (
+            f"arn:{self._partition}:iot:{self._region}:{self._account}:rule/iot_telemetry_dev"
+        )
         rule_role = iam.Role(
             self,
             "RuleRole",
             description="IoT rule iot_telemetry_dev",
             assumed_by=iam.ServicePrincipal(
                 "iot.amazonaws.com",
-                conditions={**of_account, "ArnEquals": {"aws:SourceArn": rule_arn}},
+                conditions={**self._of_account, "ArnEquals": {"aws:SourceArn": rule_arn}},
             ),
         )
         rule_role_arn = rule_role.role_arn
@@ -316,10 +343,10 @@ class ByHandStack(cdk.Stack):
             "RulePolicy",
             roles=[rule_role],
             statements=[
-                iam.PolicyStatement(actions=["kinesis:PutRecord"], resources=[stream_arn]),
-                iam.PolicyStatement(actions=["kms:GenerateDataKey"], resources=[key_arn]),
-                publish,
-                use_key_to_publish,
+                iam.PolicyStatement(actions=["kinesis:PutRecord"], resources=[self._stream_arn]),
+                iam.PolicyStatement(actions=["kms:GenerateDataKey"], resources=[self._key_arn]),
+                self._publish,
+                self._use_key_to_publish,
             ],
         )
         rule = iot.CfnTopicRule(
@@ -334,7 +361,7 @@ class ByHandStack(cdk.Stack):
                 actions=[
                     iot.CfnTopicRule.ActionProperty(
                         kinesis=iot.CfnTopicRule.KinesisActionProperty(
-                            stream_name=stream_name,
+                            stream_name=self._stream_name,
                             partition_key="${topic(2)}",
                             role_arn=rule_role_arn,
                         )
@@ -342,14 +369,14 @@ class ByHandStack(cdk.Stack):
                 ],
                 error_action=iot.CfnTopicRule.ActionProperty(
                     sns=iot.CfnTopicRule.SnsActionProperty(
-                        target_arn=dlq_topic_arn, role_arn=rule_role_arn, message_format="RAW"
+                        target_arn=self._dlq_topic_arn, role_arn=rule_role_arn, message_format="RAW"
                     )
                 ),
             ),
         )
         rule.node.add_dependency(rule_policy)
 
-        # --- buckets -----------------------------------------------------------------------------------------------
+    def _create_buckets(self) -> None:
         private = s3.BlockPublicAccess.BLOCK_ALL
         tidy_up = [
             s3.LifecycleRule(
@@ -363,7 +390,7 @@ class ByHandStack(cdk.Stack):
         access_logs = s3.Bucket(
             self,
             "AccessLogs",
-            bucket_name=f"iot-sensor-data-logs-{account}-{region}-dev",
+            bucket_name=f"iot-sensor-data-logs-{self._account}-{self._region}-dev",
             block_public_access=private,
             enforce_ssl=True,
             minimum_tls_version=1.2,
@@ -382,16 +409,16 @@ class ByHandStack(cdk.Stack):
             "comment": "this is the log bucket: it would log into itself (FACTS 7)",
         }
         cast(s3.CfnBucket, access_logs.node.default_child).add_metadata("checkov", {"skip": [skip]})
-        data = s3.Bucket(
+        self._data = s3.Bucket(
             self,
             "Data",
-            bucket_name=f"iot-sensor-data-{account}-{region}-dev",
+            bucket_name=f"iot-sensor-data-{self._account}-{self._region}-dev",
             block_public_access=private,
             enforce_ssl=True,
             minimum_tls_version=1.2,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             encryption=s3.BucketEncryption.KMS,
-            encryption_key=key,
+            encryption_key=self._key,
             bucket_key_enabled=True,
             versioned=True,
             server_access_logs_bucket=access_logs,
@@ -399,15 +426,20 @@ class ByHandStack(cdk.Stack):
             removal_policy=cdk.RemovalPolicy.DESTROY,
             auto_delete_objects=True,
         )
-        # CDK's function that empties the buckets: with a log group that goes with the stack, and for that group only.
+        self._confine_auto_delete()
+
+    def _confine_auto_delete(self) -> None:
+        """Gives CDK's function that empties the buckets a log group that goes with the stack, and no other."""
         auto_delete_logs = logs.LogGroup(
             self,
             "AutoDeleteObjectsLogs",
-            encryption_key=key,
+            encryption_key=self._key,
             retention=logs.RetentionDays.ONE_WEEK,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        provider = self.node.find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider").node
+        provider = self._own_node.find_child(
+            "Custom::S3AutoDeleteObjectsCustomResourceProvider"
+        ).node
         emptier = cast(cdk.CfnResource, provider.find_child("Handler"))
         emptier_role = cast(cdk.CfnResource, provider.find_child("Role"))
         emptier.add_property_override(
@@ -449,15 +481,15 @@ class ByHandStack(cdk.Stack):
             ],
         )
         emptier_role.add_property_override(
-            "AssumeRolePolicyDocument.Statement.0.Condition", of_account
+            "AssumeRolePolicyDocument.Statement.0.Condition", self._of_account
         )
 
-        # --- archive -----------------------------------------------------------------------------------------------
+    def _create_archive(self) -> None:
         archive_logs = logs.LogGroup(
             self,
             "ArchiveLogs",
             log_group_name="/aws/kinesisfirehose/iot-sensor-archive-dev",
-            encryption_key=key,
+            encryption_key=self._key,
             retention=logs.RetentionDays.THREE_MONTHS,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
@@ -467,7 +499,7 @@ class ByHandStack(cdk.Stack):
             description="Stream archive",
             assumed_by=iam.ServicePrincipal(
                 "firehose.amazonaws.com",
-                conditions={"StringEquals": {"sts:ExternalId": account}},
+                conditions={"StringEquals": {"sts:ExternalId": self._account}},
             ),
         )
         archive_policy = iam.Policy(
@@ -482,36 +514,36 @@ class ByHandStack(cdk.Stack):
                         "kinesis:GetShardIterator",
                         "kinesis:ListShards",
                     ],
-                    resources=[stream_arn],
+                    resources=[self._stream_arn],
                 ),
-                iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key_arn]),
+                iam.PolicyStatement(actions=["kms:Decrypt"], resources=[self._key_arn]),
                 iam.PolicyStatement(
                     actions=[
                         "s3:GetBucketLocation",
                         "s3:ListBucket",
                         "s3:ListBucketMultipartUploads",
                     ],
-                    resources=[data.bucket_arn],
+                    resources=[self._data.bucket_arn],
                 ),
                 iam.PolicyStatement(
                     actions=["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
-                    resources=[data.arn_for_objects("*")],
+                    resources=[self._data.arn_for_objects("*")],
                 ),
                 iam.PolicyStatement(
                     actions=["logs:PutLogEvents"], resources=[archive_logs.log_group_arn]
                 ),
-                use_key_to_publish,
+                self._use_key_to_publish,
             ],
         )
         frozen_archive_role = archive_role.without_policy_updates()
-        archive = firehose.DeliveryStream(
+        self._archive = firehose.DeliveryStream(
             self,
             "Archive",
             delivery_stream_name="iot-sensor-archive-dev",
             role=frozen_archive_role,
-            source=firehose.KinesisStreamSource(stream),
+            source=firehose.KinesisStreamSource(self._stream),
             destination=firehose.S3Bucket(
-                data,
+                self._data,
                 role=frozen_archive_role,
                 buffering_interval=cdk.Duration.minutes(5),
                 buffering_size=cdk.Size.mebibytes(128),
@@ -521,181 +553,114 @@ class ByHandStack(cdk.Stack):
                 error_output_prefix="errors/!{firehose:error-output-type}/"
                 "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/",
                 processors=[firehose.AppendDelimiterToRecordProcessor()],
-                encryption_key=key,
+                encryption_key=self._key,
                 logging_config=firehose.EnableLogging(archive_logs),
             ),
         )
-        archive.node.add_dependency(archive_policy)
+        self._archive.node.add_dependency(archive_policy)
         cast(logs.LogStream, archive_logs.node.find_child("S3Destination")).apply_removal_policy(
             cdk.RemovalPolicy.DESTROY
         )
         # Addresses for destinations in a VPC: there is none.
-        self.node.try_remove_child("@aws-cdk--aws-kinesisfirehose.CidrBlocks")
+        self._own_node.try_remove_child("@aws-cdk--aws-kinesisfirehose.CidrBlocks")
 
-        # --- alarms ------------------------------------------------------------------------------------------------
+    def _create_alarms(self) -> None:
         alerts = sns.Topic(
-            self, "Alerts", topic_name="iot-pipeline-alerts-dev", master_key=key, enforce_ssl=True
+            self,
+            "Alerts",
+            topic_name="iot-pipeline-alerts-dev",
+            master_key=self._key,
+            enforce_ssl=True,
         )
-        alerts_arn = alerts.topic_arn
+        self._alerts_arn = alerts.topic_arn
         alerts.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="AllowAlarmsToPublish",
-                principals=[cloudwatch_service],
+                principals=[self._cloudwatch_service],
                 actions=["sns:Publish"],
-                resources=[alerts_arn],
-                conditions=of_account,
+                resources=[self._alerts_arn],
+                conditions=self._of_account,
             )
         )
         notify = actions.SnsAction(alerts)
         period = cdk.Duration.minutes(5)
-        mapping_id = {"EventSourceMappingUUID": mapping.event_source_mapping_id}
-
-        def of_mapping(name: str) -> cloudwatch.Metric:
-            return cloudwatch.Metric(
-                namespace="AWS/Lambda",
-                metric_name=name,
-                dimensions_map=mapping_id,
-                statistic="Sum",
-                period=period,
-            )
-
-        metrics: dict[str, list[tuple[str, cloudwatch.IMetric, float]]] = {
+        mapping = partial(
+            cloudwatch.Metric,
+            namespace="AWS/Lambda",
+            dimensions_map={"EventSourceMappingUUID": self._mapping.event_source_mapping_id},
+        )
+        rule = partial(
+            cloudwatch.Metric, namespace="AWS/IoT", dimensions_map={"RuleName": "iot_telemetry_dev"}
+        )
+        stream, function, archive = self._stream.metric, self._function.metric, self._archive.metric
+        queue, topic = self._dlq_queue.metric, self._dlq_topic.metric
+        series, state = self._time_series.metric, self._device_state.metric
+        # By row of the dashboard: the alarm, where its metric comes from, the metric, its statistic, when it fires.
+        sections: dict[str, list[tuple[str, Callable[..., cloudwatch.Metric], str, str, int]]] = {
             "Stream": [
                 (
-                    "iot-kinesis-iterator-age",
-                    stream.metric_get_records_iterator_age_milliseconds(
-                        statistic="Maximum", period=period
-                    ),
+                    "kinesis-iterator-age",
+                    stream,
+                    "GetRecords.IteratorAgeMilliseconds",
+                    "Maximum",
                     302_400_000,
                 ),
                 (
-                    "iot-kinesis-write-throttling",
-                    stream.metric_write_provisioned_throughput_exceeded(
-                        statistic="Sum", period=period
-                    ),
+                    "kinesis-write-throttling",
+                    stream,
+                    "WriteProvisionedThroughputExceeded",
+                    "Sum",
                     1,
                 ),
-                (
-                    "iot-kinesis-read-throttling",
-                    stream.metric_read_provisioned_throughput_exceeded(
-                        statistic="Sum", period=period
-                    ),
-                    1,
-                ),
+                ("kinesis-read-throttling", stream, "ReadProvisionedThroughputExceeded", "Sum", 1),
             ],
             "Processor": [
+                ("lambda-errors", function, "Errors", "Sum", 1),
+                ("lambda-throttles", function, "Throttles", "Sum", 1),
+                ("lambda-duration", function, "Duration", "Maximum", 48_000),
+                ("lambda-iterator-age", function, "IteratorAge", "Maximum", 900_000),
+                ("lambda-failed-events", mapping, "FailedInvokeEventCount", "Sum", 1),
                 (
-                    "iot-lambda-errors",
-                    function.metric_errors(statistic="Sum", period=period),
+                    "lambda-failed-batches",
+                    mapping,
+                    "OnFailureDestinationDeliveredEventCount",
+                    "Sum",
                     1,
                 ),
-                (
-                    "iot-lambda-throttles",
-                    function.metric_throttles(statistic="Sum", period=period),
-                    1,
-                ),
-                (
-                    "iot-lambda-duration",
-                    function.metric_duration(statistic="Maximum", period=period),
-                    48_000,
-                ),
-                (
-                    "iot-lambda-iterator-age",
-                    function.metric("IteratorAge", statistic="Maximum", period=period),
-                    900_000,
-                ),
-                ("iot-lambda-failed-events", of_mapping("FailedInvokeEventCount"), 1),
-                (
-                    "iot-lambda-failed-batches",
-                    of_mapping("OnFailureDestinationDeliveredEventCount"),
-                    1,
-                ),
-                ("iot-lambda-dropped-events", of_mapping("DroppedEventCount"), 1),
-                (
-                    "iot-lambda-destination-failures",
-                    function.metric("DestinationDeliveryFailures", statistic="Sum", period=period),
-                    1,
-                ),
-                (
-                    "iot-lambda-async-events-dropped",
-                    function.metric("AsyncEventsDropped", statistic="Sum", period=period),
-                    1,
-                ),
+                ("lambda-dropped-events", mapping, "DroppedEventCount", "Sum", 1),
+                ("lambda-destination-failures", function, "DestinationDeliveryFailures", "Sum", 1),
+                ("lambda-async-events-dropped", function, "AsyncEventsDropped", "Sum", 1),
             ],
             "Dead letters": [
-                (
-                    "iot-lambda-dlq-messages",
-                    dlq_queue.metric_approximate_number_of_messages_visible(
-                        statistic="Maximum", period=period
-                    ),
-                    1,
-                ),
-                (
-                    "iot-sns-dlq-delivery-failures",
-                    dlq_topic.metric_number_of_notifications_failed(statistic="Sum", period=period),
-                    1,
-                ),
+                ("lambda-dlq-messages", queue, "ApproximateNumberOfMessagesVisible", "Maximum", 1),
+                ("sns-dlq-delivery-failures", topic, "NumberOfNotificationsFailed", "Sum", 1),
             ],
             "Time series table": [
-                (
-                    "iot-dynamodb-metrics-throttling",
-                    time_series.metric("WriteThrottleEvents", statistic="Sum", period=period),
-                    1,
-                ),
-                (
-                    "iot-dynamodb-metrics-read-throttling",
-                    time_series.metric("ReadThrottleEvents", statistic="Sum", period=period),
-                    1,
-                ),
+                ("dynamodb-metrics-throttling", series, "WriteThrottleEvents", "Sum", 1),
+                ("dynamodb-metrics-read-throttling", series, "ReadThrottleEvents", "Sum", 1),
             ],
             "Device state table": [
-                (
-                    "iot-dynamodb-state-throttling",
-                    device_state.metric("WriteThrottleEvents", statistic="Sum", period=period),
-                    1,
-                ),
-                (
-                    "iot-dynamodb-state-read-throttling",
-                    device_state.metric("ReadThrottleEvents", statistic="Sum", period=period),
-                    1,
-                ),
+                ("dynamodb-state-throttling", state, "WriteThrottleEvents", "Sum", 1),
+                ("dynamodb-state-read-throttling", state, "ReadThrottleEvents", "Sum", 1),
             ],
-            "IoT rule": [
-                (
-                    "iot-rule-throttling",
-                    cloudwatch.Metric(
-                        namespace="AWS/IoT",
-                        metric_name="RuleMessageThrottled",
-                        dimensions_map={"RuleName": "iot_telemetry_dev"},
-                        statistic="Sum",
-                        period=period,
-                    ),
-                    1,
-                ),
-            ],
+            "IoT rule": [("rule-throttling", rule, "RuleMessageThrottled", "Sum", 1)],
             "Archive": [
-                (
-                    "iot-firehose-freshness",
-                    archive.metric(
-                        "DeliveryToS3.DataFreshness", statistic="Maximum", period=period
-                    ),
-                    900,
-                ),
+                ("firehose-freshness", archive, "DeliveryToS3.DataFreshness", "Maximum", 900)
             ],
         }
         alarms: list[cloudwatch.Alarm] = []
         rows: list[list[cloudwatch.IWidget]] = []
-        for title, section in metrics.items():
+        for title, section in sections.items():
             rows.append([cloudwatch.TextWidget(markdown=f"## {title}", width=24, height=1)])
             row: list[cloudwatch.IWidget] = []
-            for name, metric, threshold in section:
-                periods = 3 if name == "iot-lambda-failed-events" else 1
+            for name, source, metric, statistic, threshold in section:
+                periods = 3 if name == "lambda-failed-events" else 1
                 alarm = cloudwatch.Alarm(
                     self,
                     name,
-                    alarm_name=f"{name}-dev",
+                    alarm_name=f"iot-{name}-dev",
                     alarm_description=DESCRIPTIONS[name],
-                    metric=metric,
+                    metric=source(metric_name=metric, statistic=statistic, period=period),
                     threshold=threshold,
                     comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
                     evaluation_periods=periods,
@@ -711,28 +676,28 @@ class ByHandStack(cdk.Stack):
             self,
             "Health",
             composite_alarm_name="iot-pipeline-health-dev",
-            alarm_description=DESCRIPTIONS["iot-pipeline-health"],
+            alarm_description=DESCRIPTIONS["pipeline-health"],
             alarm_rule=cloudwatch.AlarmRule.any_of(*alarms),
         )
         health.add_alarm_action(notify)
         health.add_ok_action(notify)
         status = cloudwatch.AlarmStatusWidget(title="Alarms", alarms=alarms, width=24, height=4)
-        dashboard = cloudwatch.Dashboard(
+        self._dashboard = cloudwatch.Dashboard(
             self, "Dashboard", dashboard_name="iot-pipeline-dev", widgets=[[status], *rows]
         )
 
-        # --- outputs -----------------------------------------------------------------------------------------------
+    def _create_outputs(self) -> None:
         for output, value in {
-            "StreamName": stream_name,
-            "FunctionName": function.function_name,
-            "DeviceStateTableName": device_state_name,
-            "TimeSeriesTableName": time_series_name,
-            "DlqTopicArn": dlq_topic_arn,
-            "DlqQueueUrl": dlq_queue.queue_url,
-            "AlertTopicArn": alerts_arn,
-            "BucketName": data.bucket_name,
+            "StreamName": self._stream_name,
+            "FunctionName": self._function.function_name,
+            "DeviceStateTableName": self._device_state_name,
+            "TimeSeriesTableName": self._time_series_name,
+            "DlqTopicArn": self._dlq_topic_arn,
+            "DlqQueueUrl": self._dlq_queue.queue_url,
+            "AlertTopicArn": self._alerts_arn,
+            "BucketName": self._data.bucket_name,
             "TelemetryRuleName": "iot_telemetry_dev",
-            "DashboardName": dashboard.dashboard_name,
+            "DashboardName": self._dashboard.dashboard_name,
         }.items():
             cdk.CfnOutput(self, output, value=value)
 
