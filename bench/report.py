@@ -1,0 +1,127 @@
+"""What `make bench` leaves for the docs: benchmarks.md and a chart of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+from bench.figure import Figure
+
+PAGE: Final = "benchmarks.md"
+CHART: Final = "pictures/bench.png"
+_APPS: Final = {
+    "one_bucket": "one bucket (the floor)",
+    "example": "our example",
+    "by_hand": "the same by hand",
+    "solutions_constructs": "AWS Solutions Constructs",
+    "monitoring_constructs": "cdk-monitoring-constructs",
+    "plain_l2": "plain L2s",
+}
+_STARTS: Final = {
+    "one_bucket": ("one_bucket", "one_bucket_quick_start"),
+    "example": ("example_plain_start", "example"),
+    "by_hand": ("by_hand", "by_hand_quick_start"),
+    "solutions_constructs": ("solutions_constructs", "solutions_constructs_quick_start"),
+}
+_ABOUT = """\
+# Benchmarks
+
+Written by `make bench` on {date}: Python {python}, aws-cdk-lib {cdk}, {cores} cores, {machine}. AWS Solutions Constructs
+run with the versions of `bench/peers/requirements-solutions-constructs.txt`, and so do the others. Times are those of that
+machine and of what else it did; the ratios are what to look at. `python -m bench` measures again and prints one line of
+JSON a figure.
+
+The apps run in turn, each as a process of its own, and what is shown is the median; a ratio is the median of the ratios of
+neighbouring runs. "Quick start" is `python3 -m iot_constructs.quick_start`, which the example's cdk.json has and which
+starts any other app as well.
+
+![Synth times and what one more pipeline costs]({chart})
+
+| app | wall, s | CPU, s | with quick start: wall, s | CPU, s | round trips | largest process, MB |
+|---|---|---|---|---|---|---|
+{apps}
+
+| figure | value | target | met |
+|---|---|---|---|
+{figures}
+"""
+
+
+def write_report(figures: Sequence[Figure], folder: Path) -> None:
+    """Page and chart into ``folder``."""
+    values = {figure.figure: figure.value for figure in figures}
+    (folder / PAGE).write_text(
+        _ABOUT.format(
+            date=datetime.now(tz=timezone.utc).date(),
+            python=platform.python_version(),
+            cdk=version("aws-cdk-lib"),
+            cores=os.cpu_count(),
+            machine=platform.machine(),
+            chart=CHART,
+            apps="\n".join(_app_row(app, values) for app in _APPS),
+            figures="\n".join(_figure_row(figure) for figure in figures if _is_worth_a_row(figure)),
+        ),
+        encoding="utf-8",
+    )
+    _draw(figures, values, folder / CHART)
+
+
+def _app_row(app: str, values: dict[str, float]) -> str:
+    plain, quick = _STARTS.get(app, (app, ""))
+    cells = [
+        values.get(f"synth.{start}.{measured}")
+        for start in (plain, quick)
+        for measured in ("wall", "cpu")
+    ]
+    texts = ["" if it is None else f"{it:.2f}" for it in cells]
+    trips, memory = values[f"synth.{app}.round_trips"], values[f"synth.{plain}.memory"]
+    return f"| {_APPS[app]} | {' | '.join(texts)} | {trips:.0f} | {memory:.0f} |"
+
+
+def _is_worth_a_row(figure: Figure) -> bool:
+    return figure.target is not None or not figure.figure.startswith("synth.")
+
+
+def _figure_row(figure: Figure) -> str:
+    sign = "at most" if figure.at_most else "at least"
+    target = "" if figure.target is None else f"{sign} {figure.target:g}"
+    met = {None: "", True: "yes", False: "**no**"}[figure.met]
+    return f"| `{figure.figure}` | {figure.value:g} {figure.unit} | {target} | {met} |"
+
+
+def _draw(figures: Sequence[Figure], values: dict[str, float], path: Path) -> None:
+    chart, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
+    names = list(_APPS)
+    for offset, start, label in ((-0.2, 0, "as usual"), (0.2, 1, "quick start")):
+        shown = [name for name in names if start < len(_STARTS.get(name, (name,)))]
+        left.barh(
+            [names.index(name) + offset for name in shown],
+            [values[f"synth.{_STARTS.get(name, (name,))[start]}.cpu"] for name in shown],
+            height=0.38,
+            label=label,
+        )
+    left.set_yticks(range(len(names)), [_APPS[name] for name in names])
+    left.invert_yaxis()
+    left.set_xlabel("CPU seconds of one synth")
+    left.legend()
+    for figure in figures:
+        if figure.figure in ("synth.one_more_ours.cpu", "synth.one_more_by_hand.cpu"):
+            points = figure.detail["pipelines"]
+            label = "ours" if "ours" in figure.figure else "by hand"
+            right.plot(list(points), list(points.values()), marker="o", label=label)
+    right.set_xlabel("pipelines in one app")
+    right.set_ylabel("CPU seconds")
+    right.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    chart.savefig(path, dpi=110)
+    plt.close(chart)

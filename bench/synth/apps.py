@@ -1,0 +1,68 @@
+"""The apps that are timed: each is a program that writes its templates to ``$CDK_OUTDIR``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.peers.environments import process_environment, python_of
+
+ROOT = Path(__file__).resolve().parents[2]
+_HERE = Path(__file__).resolve().parent
+_PEERS = ROOT / "bench" / "peers"
+QUICK = ("-m", "iot_constructs.quick_start")
+"""What the example's cdk.json says before ``app.py``."""
+
+
+@dataclass(frozen=True)
+class App:
+    """A command, and what is in the environment of its process."""
+
+    name: str
+    python: Path
+    program: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def command(self, *before: str) -> list[str]:
+        """The command line; ``before`` stands between Python and the program."""
+        return [str(self.python), *before, *self.program]
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        """The variables of a process that writes to ``folder``."""
+        # Without it every process compiles aws-cdk-lib's Python modules again, for two seconds.
+        found = process_environment(CDK_OUTDIR=str(folder), **self.variables)
+        # Peers find quick_start here, and nothing of it is imported after it.
+        return {**found, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+
+
+def example() -> App:
+    """Our example, as `python app.py` runs it."""
+    return App(
+        "example", Path(sys.executable), (str(ROOT / "examples" / "iot_pipeline" / "app.py"),)
+    )
+
+
+def by_hand(processor_code: Path) -> App:
+    """The same template by hand, in the same environment as ours."""
+    program = (str(_HERE / "by_hand.py"),)
+    variables = {"PROCESSOR_CODE": str(processor_code)}
+    return App("by_hand", Path(sys.executable), program, variables)
+
+
+def one_bucket() -> App:
+    """The floor: a bucket, CDK's engine and its validator."""
+    return App("one_bucket", Path(sys.executable), (str(_HERE / "one_bucket.py"),))
+
+
+def peer(name: str) -> App:
+    """One of bench/peers, in its own environment."""
+    return App(name, python_of(name), (str(_PEERS / f"{name}.py"),))
+
+
+def many(kind: str, count: int) -> App:
+    """``count`` pipelines in one app, a stack each: ``ours`` or ``by_hand``."""
+    program = (str(_HERE / "many_pipelines.py"), kind, str(count))
+    return App(f"{kind}_{count}", Path(sys.executable), program)

@@ -1,0 +1,120 @@
+"""All figures of a synth: ours beside the same by hand, the peers and the floor; then how they grow."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from bench.figure import Figure
+from bench.synth import apps
+from bench.synth.import_time import import_milliseconds
+from bench.synth.runs import Run, interleaved, median_ratio, round_trips, run
+from examples.iot_pipeline.processor_code import processor_code
+
+ROUNDS = 7
+GROWTH = (1, 10, 50, 100)
+SHARE_OF_BY_HAND = 1.03
+SHARE_OF_SOLUTIONS = 0.85
+ONE_MORE = 1.05
+MOST_IMPORT_MILLISECONDS = 60.0
+LINEAR = 1.1
+"""The last pipelines cost no more than this, each, in terms of the first ones."""
+
+
+def measure(rounds: int = ROUNDS, growth: Sequence[int] = GROWTH) -> Iterator[Figure]:
+    """Every figure as soon as it is known."""
+    yield from _one_app(rounds)
+    yield Figure(
+        "synth.import_beyond_aws_cdk",
+        round(import_milliseconds(rounds), 1),
+        MOST_IMPORT_MILLISECONDS,
+        unit="ms",
+    )
+    yield from _growth(growth)
+
+
+def _one_app(rounds: int) -> Iterator[Figure]:
+    code = processor_code()
+    ours, by_hand, floor = apps.example(), apps.by_hand(code), apps.one_bucket()
+    solutions = apps.peer("solutions_constructs")
+    others = [by_hand, solutions, apps.peer("monitoring_constructs"), apps.peer("plain_l2"), floor]
+    contenders: dict[str, Callable[[], Run]] = {
+        # As its cdk.json starts it, and as `python app.py` does.
+        "example": partial(run, ours, *apps.QUICK),
+        "example_plain_start": partial(run, ours),
+        **{app.name: partial(run, app) for app in others},
+        "by_hand_quick_start": partial(run, by_hand, *apps.QUICK),
+        "solutions_constructs_quick_start": partial(run, solutions, *apps.QUICK),
+        "one_bucket_quick_start": partial(run, floor, *apps.QUICK),
+    }
+    results = interleaved(contenders, rounds)
+    for name, found in results.items():
+        yield from _medians(name, found)
+    for app in (ours, *others):
+        yield Figure(f"synth.{app.name}.round_trips", round_trips(app), unit="round trips")
+    compared = (
+        # The constructs alone: both sides start alike.
+        ("example_plain_start", "by_hand", SHARE_OF_BY_HAND),
+        ("example", "by_hand_quick_start", SHARE_OF_BY_HAND),
+        # As each is shipped; then what is left of it when both start alike.
+        ("example", "solutions_constructs", SHARE_OF_SOLUTIONS),
+        ("example_plain_start", "solutions_constructs", SHARE_OF_SOLUTIONS),
+        ("example", "solutions_constructs_quick_start", SHARE_OF_SOLUTIONS),
+        ("example", "monitoring_constructs", None),
+        ("example", "plain_l2", None),
+    )
+    for one, other, target in compared:
+        for measured in ("wall", "cpu"):
+            ratio = median_ratio(
+                [getattr(it, measured) for it in results[one]],
+                [getattr(it, measured) for it in results[other]],
+            )
+            yield Figure(
+                f"synth.{one}_by_{other}.{measured}", round(ratio, 3), target, unit="ratio"
+            )
+
+
+def _medians(name: str, found: Sequence[Run]) -> Iterator[Figure]:
+    for measured, unit in (("wall", "s"), ("cpu", "s"), ("memory", "MB")):
+        value = statistics.median(getattr(it, measured) for it in found)
+        yield Figure(f"synth.{name}.{measured}", round(value, 3), unit=unit)
+
+
+def _growth(counts: Sequence[int]) -> Iterator[Figure]:
+    """A line through the first and the last count of each kind, and where the others lie."""
+    found: dict[str, dict[int, Run]] = {"ours": {}, "by_hand": {}}
+    for count in counts:
+        for kind, runs in found.items():
+            # Of two runs the quicker: whatever else ran can only have slowed one down.
+            runs[count] = min(
+                (run(apps.many(kind, count)) for _ in range(2)), key=lambda it: it.cpu
+            )
+    first, last = counts[0], counts[-1]
+    each: dict[tuple[str, str], float] = {}
+    for kind, runs in found.items():
+        for measured in ("wall", "cpu"):
+            points = {count: round(getattr(it, measured), 3) for count, it in runs.items()}
+            each[kind, measured] = (points[last] - points[first]) / (last - first)
+            yield Figure(
+                f"synth.one_more_{kind}.{measured}",
+                round(each[kind, measured] * 1000, 1),
+                unit="ms",
+                detail={"pipelines": points},
+            )
+    for measured in ("wall", "cpu"):
+        ratio = each["ours", measured] / each["by_hand", measured]
+        yield Figure(
+            f"synth.one_more_ours_by_by_hand.{measured}", round(ratio, 3), ONE_MORE, unit="ratio"
+        )
+        yield _linearity(found["ours"], counts, measured)
+
+
+def _linearity(runs: dict[int, Run], counts: Sequence[int], measured: str) -> Figure:
+    def share(start: int, end: int) -> float:
+        return float(getattr(runs[end], measured) - getattr(runs[start], measured)) / (end - start)
+
+    late, early = share(counts[-2], counts[-1]), share(counts[0], counts[-2])
+    return Figure(
+        f"synth.growth_late_by_early.{measured}", round(late / early, 3), LINEAR, unit="ratio"
+    )
