@@ -13,9 +13,11 @@ DESCRIPTION = (
 )
 HEADER = "# Written by .projenrc.py. To change it, edit that file and run `make projen`.\n"
 
-# The lower bounds are the versions that the tests run with. The upper bounds are the next major
-# versions, which may break what the constructs rely on.
-DEPENDENCIES = ["aws-cdk-lib>=2.275.0,<3", "constructs>=10.8.1,<11", "jsii>=1.142.0,<2"]
+# The lower bounds are the lowest versions that `make matrix` runs the tests with: before 2.271 the
+# template validation, which corrected_defaults builds on, cannot be used from Python; constructs
+# and jsii are what that version asks for. The upper bounds are the next major versions, which may
+# break what the constructs rely on.
+DEPENDENCIES = ["aws-cdk-lib>=2.271.0,<3", "constructs>=10.5.0,<11", "jsii>=1.140.0,<2"]
 BOTO3 = "boto3>=1.43.106,<2"
 
 # No bounds here: constraints.txt pins every one of them.
@@ -366,6 +368,10 @@ publish: $(READY) ## upload what make build made: the release workflow runs it
 .PHONY: mutants
 mutants: $(READY) ## break every default, correction and rule, one at a time, and count what no test notices
 	$(PY) -m tools.mutants $(ARGS)
+
+.PHONY: matrix
+matrix: $(READY) ## the library's tests with the lowest and the newest aws-cdk-lib, on every Python (ARGS=--strict)
+	$(PY) -m tools.matrix $(ARGS)
 
 .PHONY: synth
 synth: $(READY) ## write the example's CloudFormation templates to cdk.out
