@@ -18,6 +18,8 @@ HEADER = "# Written by .projenrc.py. To change it, edit that file and run `make 
 # and jsii are what that version asks for. The upper bounds are the next major versions, which may
 # break what the constructs rely on.
 DEPENDENCIES = ["aws-cdk-lib>=2.271.0,<3", "constructs>=10.5.0,<11", "jsii>=1.140.0,<2"]
+# Each of these has passed `make matrix`.
+PYTHONS = [f"3.{minor}" for minor in range(10, 14)]
 BOTO3 = "boto3>=1.43.106,<2"
 
 # No bounds here: constraints.txt pins every one of them.
@@ -99,7 +101,7 @@ PYPROJECT = {
         "version": "0.1.0",
         "description": DESCRIPTION,
         "readme": "README.md",
-        "requires-python": ">=3.10",
+        "requires-python": f">={PYTHONS[0]}",
         "license": "Apache-2.0",
         "license-files": ["LICENSE"],
         "authors": [{"name": f"{NAME} contributors"}],
@@ -111,7 +113,7 @@ PYPROJECT = {
             "Intended Audience :: Developers",
             "Operating System :: OS Independent",
             "Programming Language :: Python :: 3",
-            *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+            *(f"Programming Language :: Python :: {version}" for version in PYTHONS),
             "Topic :: System :: Distributed Computing",
             "Typing :: Typed",
         ],
@@ -414,7 +416,20 @@ WORKFLOW = {
                 {"uses": "actions/setup-python@v6", "with": {"python-version": "3.11"}},
                 {"run": "make test"},
             ],
-        }
+        },
+        "versions": {
+            "runs-on": "ubuntu-latest",
+            "timeout-minutes": 45,
+            "strategy": {"fail-fast": False, "matrix": {"python": PYTHONS}},
+            "steps": [
+                {"uses": "actions/checkout@v5"},
+                {
+                    "uses": "actions/setup-python@v6",
+                    "with": {"python-version": "${{ matrix.python }}"},
+                },
+                {"run": "make matrix ARGS='--strict --python ${{ matrix.python }}'"},
+            ],
+        },
     },
 }
 

@@ -8,10 +8,12 @@ running one; the newest on every Python. A Python that is not here and that uv c
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Final
 
 from tools.matrix_environment import Environment, NotInstalledError
@@ -47,13 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(gap, flush=True)
     levels = [options.cdk] if options.cdk else LEVELS
     combinations = plan(found, levels, running())
-    outcomes = []
-    for number, (python, level) in enumerate(combinations, 1):
-        print(
-            f"[{number}/{len(combinations)}] python {python.version}, {level}: ", end="", flush=True
-        )
-        outcomes.append(_run(python, level, options.tests))
-        print(_in_a_line(outcomes[-1]), flush=True)
+    print(f"{len(combinations)} combinations, {options.jobs} at a time", flush=True)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        running_ones = [pool.submit(_run, *it, options.tests) for it in combinations]
+        for number, done in enumerate(as_completed(running_ones), 1):
+            print(f"[{number}/{len(combinations)}] {_in_a_line(done.result())}", flush=True)
+    outcomes = [it.result() for it in running_ones]
     print(f"\n{table(outcomes, missing)}\n\n{json_lines(outcomes, missing)}")
     return verdict(outcomes, missing, strict=options.strict)
 
@@ -114,7 +115,8 @@ def _suite(tests: Sequence[str]) -> list[str]:
 
 def _in_a_line(outcome: Outcome) -> str:
     cdk = outcome.versions.get("aws-cdk-lib", "-")
-    said = f"aws-cdk-lib {cdk}: {outcome.counts} in {outcome.seconds:.0f} s"
+    what = f"python {outcome.python}, {outcome.level} aws-cdk-lib {cdk}"
+    said = f"{what}: {outcome.counts} in {outcome.seconds:.0f} s"
     return said if outcome.ok else f"{said}; {outcome.problem}"
 
 
@@ -129,6 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "tests", nargs="*", help="only these tests, in place of the library's suite"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="combinations at a time"
     )
     return parser
 

@@ -35,7 +35,7 @@ class Environment:
         Raises:
             NotInstalledError: the requirements do not go together, or something of it could not be had.
         """
-        pins = _resolved(found, wanted)
+        pins = self._resolved(found, wanted)
         ready, fingerprint = self._folder / ".ready", _fingerprint(found, pins)
         if not (ready.is_file() and ready.read_text(encoding="utf-8") == fingerprint):
             # A set-up that broke off may have left anything.
@@ -53,25 +53,24 @@ class Environment:
         listed = json.loads(_uv("pip", "list", "--python", str(self.python), "--format", "json"))
         return {canonicalize_name(each["name"]): each["version"] for each in listed}
 
+    def _resolved(self, found: Found, wanted: Wanted) -> list[str]:
+        """Name==version of everything to install, for this Python."""
+        constraints = self._folder.parent / f"{self._folder.name}.constraints.txt"
+        constraints.parent.mkdir(parents=True, exist_ok=True)
+        constraints.write_text("\n".join(wanted.constraints), encoding="utf-8")
+        answer = _uv(
+            *["pip", "compile", "--python", str(found.program), "--constraint", str(constraints)],
+            *["--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "-"],
+            input="\n".join(wanted.requirements),
+        )
+        return sorted(line for line in answer.splitlines() if "==" in line)
+
     def variables(self) -> dict[str, str]:
         """Those of this process, with this environment's programs before any others on the PATH."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         kept.pop("VIRTUAL_ENV", None)
         path = os.pathsep.join([str(self.python.parent), os.environ.get("PATH", os.defpath)])
         return {**kept, "PATH": path}
-
-
-def _resolved(found: Found, wanted: Wanted) -> list[str]:
-    """Name==version of everything to install, for this Python."""
-    constraints = ROOT / "build" / "matrix" / "constraints.txt"
-    constraints.parent.mkdir(parents=True, exist_ok=True)
-    constraints.write_text("\n".join(wanted.constraints), encoding="utf-8")
-    answer = _uv(
-        *["pip", "compile", "--python", str(found.program), "--constraint", str(constraints)],
-        *["--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "-"],
-        input="\n".join(wanted.requirements),
-    )
-    return sorted(line for line in answer.splitlines() if "==" in line)
 
 
 def _fingerprint(found: Found, pins: Sequence[str]) -> str:

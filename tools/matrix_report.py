@@ -80,7 +80,7 @@ def problem_of(returncode: int, counts: Counts, log: str) -> str:
 
 def table(outcomes: Sequence[Outcome], missing: Sequence[Missing]) -> str:
     """The summary, for people."""
-    rows = [("python", *SHOWN, "", "tests", "seconds", "")]
+    rows: list[tuple[str, ...]] = [("python", *SHOWN, "", "tests", "seconds", "")]
     for it in outcomes:
         shown = [it.versions.get(name, "-") for name in SHOWN]
         verdict = "passed" if it.ok else "FAILED"
