@@ -18,7 +18,7 @@ HEADER = "# Written by .projenrc.py. To change it, edit that file and run `make 
 # and jsii are what that version asks for. The upper bounds are the next major versions, which may
 # break what the constructs rely on.
 DEPENDENCIES = ["aws-cdk-lib>=2.271.0,<3", "constructs>=10.5.0,<11", "jsii>=1.140.0,<2"]
-# Each of these has passed `make matrix`.
+# What the classifiers claim. CI runs `make matrix` on each.
 PYTHONS = [f"3.{minor}" for minor in range(10, 14)]
 BOTO3 = "boto3>=1.43.106,<2"
 
