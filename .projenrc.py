@@ -13,9 +13,13 @@ DESCRIPTION = (
 )
 HEADER = "# Written by .projenrc.py. To change it, edit that file and run `make projen`.\n"
 
-# The lower bounds are the versions that the tests run with. The upper bounds are the next major
-# versions, which may break what the constructs rely on.
-DEPENDENCIES = ["aws-cdk-lib>=2.275.0,<3", "constructs>=10.8.1,<11", "jsii>=1.142.0,<2"]
+# The lower bounds are the lowest versions that `make matrix` runs the tests with: before 2.271 the
+# template validation, which corrected_defaults builds on, cannot be used from Python; constructs
+# and jsii are what that version asks for. The upper bounds are the next major versions, which may
+# break what the constructs rely on.
+DEPENDENCIES = ["aws-cdk-lib>=2.271.0,<3", "constructs>=10.5.0,<11", "jsii>=1.140.0,<2"]
+# What the classifiers claim. CI runs `make matrix` on each.
+PYTHONS = [f"3.{minor}" for minor in range(10, 14)]
 BOTO3 = "boto3>=1.43.106,<2"
 
 # No bounds here: constraints.txt pins every one of them.
@@ -97,7 +101,7 @@ PYPROJECT = {
         "version": "0.1.0",
         "description": DESCRIPTION,
         "readme": "README.md",
-        "requires-python": ">=3.10",
+        "requires-python": f">={PYTHONS[0]}",
         "license": "Apache-2.0",
         "license-files": ["LICENSE"],
         "authors": [{"name": f"{NAME} contributors"}],
@@ -109,7 +113,7 @@ PYPROJECT = {
             "Intended Audience :: Developers",
             "Operating System :: OS Independent",
             "Programming Language :: Python :: 3",
-            *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+            *(f"Programming Language :: Python :: {version}" for version in PYTHONS),
             "Topic :: System :: Distributed Computing",
             "Typing :: Typed",
         ],
@@ -367,6 +371,10 @@ publish: $(READY) ## upload what make build made: the release workflow runs it
 mutants: $(READY) ## break every default, correction and rule, one at a time, and count what no test notices
 	$(PY) -m tools.mutants $(ARGS)
 
+.PHONY: matrix
+matrix: $(READY) ## the library's tests with the lowest and the newest aws-cdk-lib, on every Python (ARGS=--strict)
+	$(PY) -m tools.matrix $(ARGS)
+
 .PHONY: synth
 synth: $(READY) ## write the example's CloudFormation templates to cdk.out
 	cd examples/iot_pipeline && cdk synth --quiet --no-notices --output ../../cdk.out $(ARGS)
@@ -408,7 +416,20 @@ WORKFLOW = {
                 {"uses": "actions/setup-python@v6", "with": {"python-version": "3.11"}},
                 {"run": "make test"},
             ],
-        }
+        },
+        "versions": {
+            "runs-on": "ubuntu-latest",
+            "timeout-minutes": 45,
+            "strategy": {"fail-fast": False, "matrix": {"python": PYTHONS}},
+            "steps": [
+                {"uses": "actions/checkout@v5"},
+                {
+                    "uses": "actions/setup-python@v6",
+                    "with": {"python-version": "${{ matrix.python }}"},
+                },
+                {"run": "make matrix ARGS='--strict --python ${{ matrix.python }}'"},
+            ],
+        },
     },
 }
 

@@ -122,6 +122,10 @@ publish: $(READY) ## upload what make build made: the release workflow runs it
 mutants: $(READY) ## break every default, correction and rule, one at a time, and count what no test notices
 	$(PY) -m tools.mutants $(ARGS)
 
+.PHONY: matrix
+matrix: $(READY) ## the library's tests with the lowest and the newest aws-cdk-lib, on every Python (ARGS=--strict)
+	$(PY) -m tools.matrix $(ARGS)
+
 .PHONY: synth
 synth: $(READY) ## write the example's CloudFormation templates to cdk.out
 	cd examples/iot_pipeline && cdk synth --quiet --no-notices --output ../../cdk.out $(ARGS)

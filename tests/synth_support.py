@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import json
 import shutil
 import sys
@@ -29,16 +30,26 @@ atexit.register(shutil.rmtree, _ASSEMBLIES, ignore_errors=True)
 FAST_CONTEXT: Mapping[str, Any] = {"aws:cdk:disable-asset-staging": True}
 
 
+def unvalidated_app(**arguments: Any) -> cdk.App:
+    """An app without CDK's own template validation, which costs time and changes no template.
+
+    aws-cdk-lib has a switch for it since 2.275. Older ones validate all the same.
+    """
+    switch = "builtin_cloud_formation_validation"
+    if switch in inspect.signature(cdk.App.__init__).parameters:
+        arguments[switch] = False
+    return cdk.App(**arguments)
+
+
 def fresh_app(context: Mapping[str, Any] | None = None) -> cdk.App:
     """An app of its own, so that no name in it is taken.
 
     Without copies of assets and without CDK's own template validation: they cost seconds and change nothing that
     tests of properties look at.
     """
-    return cdk.App(
+    return unvalidated_app(
         outdir=tempfile.mkdtemp(dir=_ASSEMBLIES),
         analytics_reporting=False,
-        builtin_cloud_formation_validation=False,
         context={**FAST_CONTEXT, **(context or {})},
     )
 

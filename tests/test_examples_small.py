@@ -27,7 +27,7 @@ from examples.existing_app.app import VehiclesStack
 from examples.own_processor.app import OverheatingStack
 from examples.queryable_archive.app import ArchiveStack
 from examples.two_environments.app import TelemetryStage
-from tests.synth_support import Json, one, one_resource, resources
+from tests.synth_support import Json, one, one_resource, resources, unvalidated_app
 from tests.test_whole_pipeline import permissions, plain, the_id
 
 _EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -146,7 +146,7 @@ def _warnings(assembly: Path) -> list[str]:
 def test_an_existing_stream_and_table_stay_as_they_are(
     synthesized: dict[str, Path], type: str
 ) -> None:
-    before = cdk.App(builtin_cloud_formation_validation=False)
+    before = unvalidated_app()
     stack = cdk.Stack(before, "Vehicles")
     kinesis.Stream(stack, "Positions", retention_period=cdk.Duration.hours(48))
     key = dynamodb.Attribute(name="vehicle", type=dynamodb.AttributeType.STRING)

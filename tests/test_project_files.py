@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.requirements import Requirement
+
+from tools.matrix_versions import floor_of
 
 if TYPE_CHECKING:
     from aws_cdk import aws_dynamodb as dynamodb
@@ -92,6 +95,26 @@ def test_constraints_name_versions_only() -> None:
     # A pin, or a comment that says who needs it: no registry address, no path.
     allowed = re.compile(r"[\w.-]+==[\w.+!]+( ; [^/]+)?|\s*#[^/]*")
     assert [line for line in lines if not allowed.fullmatch(line)] == []
+
+
+def runtime_dependencies() -> list[Requirement]:
+    stated = [Requirement(line) for line in requires("iot-constructs") or []]
+    return [requirement for requirement in stated if requirement.marker is None]
+
+
+def test_the_package_goes_into_an_environment_with_the_solutions_constructs() -> None:
+    text = (ROOT / "bench" / "peers" / "requirements-solutions-constructs.txt").read_text()
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
+    wanted = runtime_dependencies()
+    assert {it.name for it in wanted} <= pinned.keys()
+    assert [it for it in wanted if pinned[it.name] not in it.specifier] == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/guide/adopt.md"])
+def test_documents_name_the_lowest_aws_cdk_lib(document: str) -> None:
+    [floor] = [floor_of(it) for it in runtime_dependencies() if it.name == "aws-cdk-lib"]
+    named = re.findall(r"`aws-cdk-lib`\s(\d+\.\d+)", (ROOT / document).read_text())
+    assert {f"{version}.0" for version in named} == {floor}
 
 
 def aws_cdk_modules(source: str) -> set[str]:

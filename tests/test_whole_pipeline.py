@@ -46,6 +46,7 @@ from tests.synth_support import (
     recommended_flags,
     resources,
     template_of,
+    unvalidated_app,
 )
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -133,9 +134,8 @@ def the_id(template: Json, type: str) -> str:
 
 def build(outdir: str, *, flags: bool, validate: bool) -> None:
     """One app with the pipeline in every surrounding the tests ask about."""
-    app = cdk.App(
+    app = (cdk.App if validate else unvalidated_app)(
         analytics_reporting=False,
-        builtin_cloud_formation_validation=validate,
         outdir=outdir,
         context={**FAST_CONTEXT, **(recommended_flags() if flags else {})},
     )

@@ -5,7 +5,11 @@ A test states that difference in full, so it holds both that a default is inject
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -57,6 +61,24 @@ class Cases:
             name: assembly.get_stack_artifact(stack.artifact_id).template
             for name, stack in stacks.items()
         }
+
+
+def differences_of_deprecated(module: str, cases: str) -> dict[str, Difference]:
+    """``differences`` of ``cases`` in ``module``, in a process of its own in which deprecated APIs may be used.
+
+    An author may still use them, though here they are errors; Node learns that from its environment, once.
+    """
+    program = (
+        f"import json; from {module} import {cases} as it; print(json.dumps(it.differences()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "JSII_DEPRECATED": "quiet"},
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    found: dict[str, Difference] = json.loads(done.stdout)
+    return found
 
 
 def with_injectors(app: cdk.App) -> cdk.App:

@@ -10,7 +10,14 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 
-from tests.corrected_defaults.injected import ABSENT, Cases, Difference, policy_of, without_policy
+from tests.corrected_defaults.injected import (
+    ABSENT,
+    Cases,
+    Difference,
+    differences_of_deprecated,
+    policy_of,
+    without_policy,
+)
 from tests.synth_support import REGION
 
 _ID = dynamodb.Attribute(name="deviceId", type=dynamodb.AttributeType.STRING)
@@ -41,11 +48,12 @@ _TABLE_ON_DEMAND = {
 }
 
 case = Cases()
+deprecated_case = Cases()
 
 
 @pytest.fixture(scope="module")
 def added() -> dict[str, Difference]:
-    return case.differences()
+    return {**case.differences(), **differences_of_deprecated(__name__, "deprecated_case")}
 
 
 # --- buckets ------------------------------------------------------------------------------------------------------
@@ -71,7 +79,7 @@ def test_a_bucket_refuses_plain_http_and_old_tls(added: dict[str, Difference]) -
         assert len(statement["Resource"]) == 2  # bucket and objects
 
 
-@case
+@deprecated_case
 def bucket_says_no(stack: cdk.Stack) -> object:
     return s3.Bucket(
         stack,
@@ -251,7 +259,7 @@ def table_says_recovery_only(stack: cdk.Stack) -> object:
     )
 
 
-@case
+@deprecated_case
 def table_says_it_the_old_way(stack: cdk.Stack) -> object:
     return dynamodb.Table(
         stack, "Table", partition_key=_ID, point_in_time_recovery=False, write_capacity=1
@@ -383,7 +391,7 @@ def table_v2_with_replicas(stack: cdk.Stack) -> object:
     )
 
 
-@case
+@deprecated_case
 def table_v2_with_replicas_of_old(stack: cdk.Stack) -> object:
     old = dynamodb.ReplicaTableProps(region="eu-west-1", point_in_time_recovery=False)
     return dynamodb.TableV2(stack, "Table", partition_key=_ID, replicas=[old])

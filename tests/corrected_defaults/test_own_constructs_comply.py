@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -200,18 +199,16 @@ def test_cdks_own_helpers_have_no_finding(tmp_path: Path) -> None:
         versioned=True,
         server_access_logs_bucket=target,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # log_retention is deprecated: its helper function is the point
-        function = lambda_.Function(
-            stack,
-            "Function",
-            code=inline_code(),
-            handler="index.handler",
-            runtime=lambda_.Runtime.PYTHON_3_13,
-            log_retention=logs.RetentionDays.ONE_DAY,
-        )
+    function = lambda_.Function(
+        stack,
+        "Function",
+        code=inline_code(),
+        handler="index.handler",
+        runtime=lambda_.Runtime.PYTHON_3_13,
+    )
+    logs.LogRetention(
+        stack, "Retention", log_group_name="/of/others", retention=logs.RetentionDays.ONE_DAY
+    )
     (tmp_path / "index.html").write_text("", encoding="utf-8")
     deployment.BucketDeployment(
         stack,

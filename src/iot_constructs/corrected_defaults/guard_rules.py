@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -13,7 +14,9 @@ from iot_constructs.corrected_defaults.rule_table import RULES
 from iot_constructs.corrected_defaults.template import Template
 
 GUARD_FILE = Path(__file__).with_name("corrected_defaults.guard")
-_IDS = frozenset(rule.id for rule in RULES if rule.engine == "guard")
+_COMPLIANT = {rule.id: rule.compliant for rule in RULES if rule.engine == "guard"}
+# Before 2.274 CDK reports whatever one rule found under the message of what it found first.
+_ONE_MESSAGE_A_RULE = tuple(map(int, version("aws-cdk-lib").split(".")[:2])) < (2, 274)
 _MAPPING = "AWS::Lambda::EventSourceMapping"
 
 
@@ -26,7 +29,7 @@ def guard_rules() -> cdk.ValidationRuleSource:
 
 def is_ours(violation: cdk.PolicyViolation) -> bool:
     """Whether this is from the Guard file."""
-    return violation.rule_name in _IDS
+    return violation.rule_name in _COMPLIANT
 
 
 def guard_findings(
@@ -45,18 +48,21 @@ def guard_findings(
 
 
 def _findings(violation: cdk.PolicyViolation) -> Iterator[Finding]:
-    for resource in violation.violating_resources:
+    resources = violation.violating_resources
+    # The engine writes "Replicas.0: message", of the first of them.
+    where = next((location for it in resources[:1] for location in it.locations), "")
+    detail = violation.description.removeprefix(f"{where.removeprefix('Properties.')}: ")
+    if _ONE_MESSAGE_A_RULE and len(resources) > 1:
+        detail += f" (or another gap in this: {_COMPLIANT[violation.rule_name]})"
+    for resource in resources:
         if resource.resource_logical_id is None or resource.template_path is None:
             continue  # the template as such, when a filter of Guard finds nothing to look at
-        location = next(iter(resource.locations), "")
-        # The engine writes "Replicas.0: message".
-        where = f"{location.removeprefix('Properties.')}: "
         yield Finding(
             rule_id=violation.rule_name,
             template=Path(resource.template_path),
             logical_id=resource.resource_logical_id,
-            detail=violation.description.removeprefix(where),
-            property_path=location.replace(".", "/"),
+            detail=detail,
+            property_path=next(iter(resource.locations), "").replace(".", "/"),
         )
 
 
