@@ -23,6 +23,9 @@ export PATH := $(TOOLS)/cdk/bin:$(TOOLS)/cdk/node_modules/.bin:$(TOOLS)/bin:$(PA
 export CDK_DISABLE_CLI_TELEMETRY := true
 export CDK_DISABLE_VERSION_CHECK := true
 
+# Many containers set it, and every command then compiles the modules of aws-cdk-lib again, for two seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
 
@@ -125,6 +128,10 @@ mutants: $(READY) ## break every default, correction and rule, one at a time, an
 .PHONY: matrix
 matrix: $(READY) ## the library's tests with the lowest and the newest aws-cdk-lib, on every Python (ARGS=--strict)
 	$(PY) -m tools.matrix $(ARGS)
+
+.PHONY: bench
+bench: $(READY) ## time a synth and the processor beside their peers; writes docs/benchmarks.md (20 minutes)
+	$(PY) -m bench $(ARGS)
 
 .PHONY: synth
 synth: $(READY) ## write the example's CloudFormation templates to cdk.out

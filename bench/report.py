@@ -36,14 +36,13 @@ _STARTS: Final = {
 _ABOUT = """\
 # Benchmarks
 
-Written by `make bench` on {date}: Python {python}, aws-cdk-lib {cdk}, {cores} cores, {machine}. AWS Solutions Constructs
-run with the versions of `bench/peers/requirements-solutions-constructs.txt`, and so do the others. Times are those of that
-machine and of what else it did; the ratios are what to look at. `python -m bench` measures again and prints one line of
-JSON a figure.
+Written by `make bench` on {date}: Python {python}, aws-cdk-lib {cdk}, {cores} cores, {machine}; the peers with the
+versions in `bench/peers/requirements-*.txt`. Times are those of that machine and of what else it did; the ratios are
+what to look at. `make bench` measures again and prints one line of JSON a figure.
 
-The apps run in turn, each as a process of its own, and what is shown is the median; a ratio is the median of the ratios of
-neighbouring runs. "Quick start" is `python3 -m iot_constructs.quick_start`, which the example's cdk.json has and which
-starts any other app as well.
+The apps run in turn, each as a process of its own, and what is shown is the median; a ratio is the median of the ratios
+of neighbouring runs. "Quick start" is `python3 -m iot_constructs.quick_start`, which the example's cdk.json has and
+which starts any other app as well.
 
 ![Synth times and what one more pipeline costs]({chart})
 

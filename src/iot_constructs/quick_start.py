@@ -8,8 +8,8 @@ CDK validates them as before. It changes how the Node process behind jsii is sta
 * Node keeps what it has compiled of aws-cdk-lib in a cache of the user's
   (https://nodejs.org/api/module.html#module-compile-cache), where NODE_COMPILE_CACHE says or in
   ``~/.cache/iot-constructs``. Deleting it costs one slower start.
-* Python's garbage collector runs less often: modules of aws-cdk-lib are made of hundreds of thousands of objects, all of
-  which stay.
+* Python's garbage collector runs less often: modules of aws-cdk-lib are made of hundreds of thousands of objects, all
+  of which stay.
 
 What you have set of NODE_OPTIONS and NODE_COMPILE_CACHE stays; NODE_DISABLE_COMPILE_CACHE=1 is respected by Node.
 """
