@@ -1,7 +1,6 @@
-"""A pipeline of these constructs on paper: what it takes, what it costs, what breaks first.
+"""A pipeline of these constructs on paper, in the order of the data.
 
-The model, in the order of the data. Everything is an average over a month of 730 hours; limits are held against the
-average times ``peak``.
+Everything is an average over a month of 730 hours; limits are held against the average times the peak.
 
 * **Devices** each send one message every ``every`` seconds, spread evenly. With ``readings_per_message`` N a message is
   N times as large and comes N times less often. The processor stores one message as one item: what reads the table has
@@ -27,8 +26,10 @@ average times ``peak``.
 Not counted: free tiers, discounts, taxes, support, data leaving AWS, reads of the tables, queries, access logs, and
 whatever happens when something fails.
 
-`prices` and `quotas` have each figure with its source, `assumptions` what has none. Nothing here imports boto3 or aws_cdk.
+`prices` and `quotas` have each figure with its source, `assumptions` what has none.
 """
+
+# Nothing in this package imports boto3 or aws_cdk: the command runs where neither is.
 
 MONTH_SECONDS = 730 * 3600
 KB = 1024

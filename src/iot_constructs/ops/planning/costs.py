@@ -40,7 +40,9 @@ FULL_SHARE = (
 )
 _EXTENDED_FROM, _EXTENDED_TO = DAY_SECONDS, 7 * DAY_SECONDS
 _HOURS = MONTH_SECONDS / 3600
-_ADVANTAGE_LEAST_BYTES = 25 * MB  # a second, both ways: the commitment of On-demand Advantage
+ADVANTAGE_LEAST_MB = (
+    25  # a second, both ways: the commitment (https://aws.amazon.com/kinesis/data-streams/pricing/)
+)
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def _provisioned(usage: Usage, shards: int) -> Iterator[Cost]:
 
 def _advantage(usage: Usage) -> Iterator[Cost]:
     rate = _stream_bytes(usage)
-    into, out = (max(each, _ADVANTAGE_LEAST_BYTES) for each in (rate, rate * CONSUMERS))
+    into, out = (max(each, ADVANTAGE_LEAST_MB * MB) for each in (rate, rate * CONSUMERS))
     extended, long = _kept(usage.workload)
     yield Cost(KINESIS, "data in", into * MONTH_SECONDS / GB, prices.ADVANTAGE_GB_IN)
     yield Cost(KINESIS, "data out", out * MONTH_SECONDS / GB, prices.ADVANTAGE_GB_OUT)

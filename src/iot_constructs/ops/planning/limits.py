@@ -9,13 +9,11 @@ from iot_constructs import _defaults as defaults
 from iot_constructs.ops.planning import MB, quotas
 from iot_constructs.ops.planning.costs import FULL_SHARE
 from iot_constructs.ops.planning.quotas import Quota
-from iot_constructs.ops.planning.usage import SHARES_OF_LAST_PEAK, Usage, shards_for
+from iot_constructs.ops.planning.usage import TIMES_LAST_PEAK, Usage, shards_for
 
 _SETTING = "a setting, not a quota"
 _FEWER_MESSAGES = "gather readings: --readings-per-message"
-_START_SLOWLY = (
-    f"let the devices join by and by: {SHARES_OF_LAST_PEAK} times the last peak always fits"
-)
+_START_SLOWLY = f"let the devices join by and by: {TIMES_LAST_PEAK} times the last peak fits"
 
 
 @dataclass(frozen=True)
@@ -121,6 +119,8 @@ def _stream(usage: Usage) -> Iterator[Limit]:
 
 def _function(usage: Usage) -> Iterator[Limit]:
     peak = usage.peak
+    measured = usage.workload.invocation_milliseconds is not None
+    estimated = "" if measured else "; the time is estimated, --invocation-ms takes a measured one"
     yield _of(
         "Lambda: concurrency, when catching up",
         usage.lanes,
@@ -133,7 +133,7 @@ def _function(usage: Usage) -> Iterator[Limit]:
         peak.per_second / usage.busy_lanes * peak.milliseconds / 1000,
         1,
         "of each second",
-        "StreamProcessor(parallelization_factor=), then StreamProcessor(batch_size=)",
+        "StreamProcessor(parallelization_factor=), then StreamProcessor(batch_size=)" + estimated,
         _SETTING,
     )
     yield Limit(

@@ -21,7 +21,7 @@ from iot_constructs.ops.planning.usage import Usage
 
 NOT_KNOWN = "price not known"
 _ROUNDED_FROM = 100
-_KNOWN_TO_MILLI = 0.001
+_THOUSANDTH = 0.001
 
 
 def as_text(usage: Usage) -> Iterator[str]:
@@ -45,7 +45,7 @@ def warnings_of(limits: Sequence[Limit]) -> Iterator[str]:
     full = [limit for limit in limits if limit.is_full]
     if not full:
         first = limits[0]
-        yield f"nothing is {FULL_SHARE:.0%} full; first to break: {first.name} ({first.share:.0%} full)"
+        yield f"nothing is {FULL_SHARE:.0%} full; first to break: {first.name} ({percent(first.share)})"
         return
     yield f"{FULL_SHARE:.0%} full or more, what breaks first at the top:"
     for limit in full:
@@ -105,7 +105,7 @@ def number(value: float) -> str:
     """Three digits that count, and all of those before the point."""
     if value == int(value) or abs(value) >= _ROUNDED_FROM:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) >= _KNOWN_TO_MILLI else "0.000"
+    return f"{value:.3g}" if abs(value) >= _THOUSANDTH else f"<{_THOUSANDTH}"
 
 
 def percent(share: float) -> str:
@@ -135,26 +135,30 @@ def _head(usage: Usage) -> Iterator[str]:
         ),
         (
             "function",
-            f"{number(batch.per_second)} invocations/s of {number(batch.records)} records, "
+            f"{number(batch.per_second)} invocations/s of {_counted(batch.records, 'record')}, "
             f"{batch.milliseconds:.0f} ms each; {number(batch.per_second * batch.milliseconds / 1000)} at a time "
             f"of the {usage.lanes:,} that there can be",
         ),
         (
             "calls",
             f"{batch.calls.total} a batch: {batch.calls.time_series} to the time series, "
-            f"{batch.calls.device_state} for {number(batch.devices)} devices' state",
+            f"{batch.calls.device_state} for the state of {_counted(batch.devices, 'device')}",
         ),
         (
             "writes",
             f"{number(usage.time_series_units)} units/s time series, "
             f"{number(usage.device_state_units)} units/s device state",
         ),
-        ("archive", f"{number(usage.objects * 3600)} objects an hour"),
+        ("archive", f"{_counted(usage.objects * 3600, 'object')} an hour"),
         ("KMS", f"{number(usage.key_calls * 3600)} requests an hour"),
         ("prices", f"{prices.REGION}, list, without free tiers, read {prices.READ}"),
     ]
     for name, text in rows:
         yield f"{name:<10} {text}"
+
+
+def _counted(value: float, noun: str) -> str:
+    return f"{number(value)} {noun}" if number(value) == "1" else f"{number(value)} {noun}s"
 
 
 def _cost_rows(costs: Sequence[Cost]) -> Iterator[tuple[str, ...]]:
@@ -220,5 +224,6 @@ def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
 
 def _is_number(column: Sequence[str]) -> bool:
     return all(
-        not cell or cell[0].isdigit() or cell.startswith(("under", NOT_KNOWN)) for cell in column
+        not cell or cell[0].isdigit() or cell.startswith(("<", "under", NOT_KNOWN))
+        for cell in column
     )

@@ -27,20 +27,21 @@ from iot_constructs.ops.planning.batches import (
 )
 from iot_constructs.ops.planning.workload import Workload
 
-IOT_STEP_BYTES: Final = 5 * KB  # https://aws.amazon.com/iot-core/pricing/additional-details/
-FIREHOSE_STEP_BYTES: Final = (
-    5 * KB
-)  # https://aws.amazon.com/firehose/pricing/: a stream as source, too
-STREAM_STEP_BYTES: Final = KB  # https://aws.amazon.com/kinesis/data-streams/pricing/
-PUT_UNIT_BYTES: Final = 25 * KB  # the same page
-ITEM_OVERHEAD_BYTES: Final = (
-    100  # billed storage: amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
-)
-SHARES_OF_LAST_PEAK: Final = (
-    2  # an on-demand stream: streams/latest/dev/how-do-i-size-a-stream.html
-)
-TRACED_PER_SECOND, TRACED_SHARE_OF_REST = 1, 0.05  # lambda/latest/dg/services-xray.html
-KEY_CALL_SECONDS: Final = 300  # a data key's life: streams/latest/dev/costs-performance.html
+# What AWS documents. https://aws.amazon.com/iot-core/pricing/additional-details/
+IOT_STEP_BYTES: Final = 5 * KB
+# https://aws.amazon.com/firehose/pricing/: with a stream as the source, too
+FIREHOSE_STEP_BYTES: Final = 5 * KB
+# https://aws.amazon.com/kinesis/data-streams/pricing/
+STREAM_STEP_BYTES: Final = KB
+PUT_UNIT_BYTES: Final = 25 * KB
+# of what is stored: amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+ITEM_OVERHEAD_BYTES: Final = 100
+# on demand, a stream and a table: streams/latest/dev/how-do-i-size-a-stream.html
+TIMES_LAST_PEAK: Final = 2
+# lambda/latest/dg/services-xray.html
+TRACED_PER_SECOND, TRACED_SHARE_OF_REST = 1, 0.05
+# how long a data key is used: streams/latest/dev/costs-performance.html
+KEY_CALL_SECONDS: Final = 300
 LOG_STORED_SECONDS: Final = {"THREE_MONTHS": 90 * 86_400}[defaults.LOG_RETENTION]
 
 
@@ -132,7 +133,7 @@ def usage_of(workload: Workload) -> Usage:
     shards = (
         workload.shard_count
         if workload.shard_count is not None
-        else shards_for(workload, 1 / SHARES_OF_LAST_PEAK, _NEW_STREAM_SHARDS)
+        else shards_for(workload, 1 / TIMES_LAST_PEAK, _NEW_STREAM_SHARDS)
     )
     lanes = shards * workload.parallelization_factor
     busy = min(lanes, workload.devices)
