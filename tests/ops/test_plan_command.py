@@ -33,6 +33,10 @@ def test_the_text_has_stream_calls_writes_dollars_limits_and_answers(
     for said in (
         "1,000,000, 16,667 messages/s",
         "on-demand, about 34 shards; 6.61 MB/s at the peak",
+        "167 invocations/s of 100 records, 220 ms each; 36.7 at a time of the 34",
+        "179 objects an hour",
+        "239 requests an hour",
+        "messages                     43,800  million messages                 31,360",
         "104 a batch: 4 to the time series, 100 for the state of 100 devices",
         "16,667 units/s time series, 16,667 units/s device state",
         "us-east-1, list, without free tiers, read 2026-11",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import ceil, inf
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from iot_constructs import _defaults as defaults
 from iot_constructs.ops.planning import prices
+from iot_constructs.ops.planning.batches import STATES_PER_CALL
 from iot_constructs.ops.planning.costs import Cost, costs_of, stream_modes_of, total
 from iot_constructs.ops.planning.prices import Price
 from iot_constructs.ops.planning.usage import usage_of
@@ -143,6 +144,8 @@ def test_the_stream_in_its_other_modes() -> None:
     # (25 * 0.032 + 32.552 * 0.016) $/GB * 2,628,000 s / 1024
     assert advantage.dollars == pytest.approx(3389.8, rel=1e-4)
     assert (on_demand.complete, advantage.complete) == (True, False)
+    # 16,667 * 1024 * 518,400 s / 2^30, of a price that is not known
+    assert advantage.costs[-1].quantity == pytest.approx(8239.7, rel=1e-4)
     planned = usage_of(
         Workload(devices=1_000_000, every_seconds=60, reading_bytes=400, shard_count=30)
     )
@@ -194,6 +197,8 @@ def test_the_smallest_and_the_largest_fleet() -> None:
     assert one["Lambda", "requests"].quantity == pytest.approx(730)
     assert one["S3", "objects"].quantity == pytest.approx(730)
     assert one["DynamoDB", "device-state writes"].quantity == pytest.approx(730)
+    # 5 + 0.5 + 10 * (1 + 1) ms, at half a GB
+    assert one["Lambda", "duration"].quantity == pytest.approx(730 * 0.0255 / 2)
     usage = usage_of(Workload(devices=10**8, every_seconds=60, reading_bytes=400))
     # 1,666,667 records/s, twice 1000 a shard
     assert usage.shards == 3334
@@ -204,6 +209,13 @@ def test_the_smallest_and_the_largest_fleet() -> None:
     assert usage.objects == pytest.approx(4.967, rel=1e-3)
     # 1 + 5 % of the rest
     assert usage.traces == pytest.approx(834.3, rel=1e-3)
+
+
+def test_calls_of_an_average_batch() -> None:
+    """20.8 records of as many devices: one call for the readings, 21 states."""
+    calls = usage_of(Workload(devices=1000, every_seconds=60, reading_bytes=400)).average.calls
+    assert calls.time_series == 1
+    assert calls.device_state == ceil(21 / STATES_PER_CALL)
 
 
 def test_what_limits_a_batch() -> None:

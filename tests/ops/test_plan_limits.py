@@ -7,7 +7,9 @@ import json
 import re
 from typing import Any
 
+import handler
 import pytest
+from batch_processor import Outcome
 
 import iot_constructs
 from examples.iot_pipeline.stack import IotPipelineStack
@@ -63,6 +65,8 @@ def test_the_fullest_is_first_and_a_peak_fills_them_all_but_the_connections() ->
         assert shares == sorted(shares, reverse=True)
     assert peak["IoT Core: messages"].share == pytest.approx(2.5, rel=1e-4)
     assert peak["DynamoDB: a new table"].share == pytest.approx(12.5, rel=1e-4)
+    assert peak["S3: objects of an hour"].share == pytest.approx(3 * 0.04967 / 3500, rel=1e-3)
+    assert peak["KMS: requests"].used == pytest.approx(3 * (0.04967 + 5 / 300), rel=1e-3)
     assert peak["IoT Core: connections"].share == 2
 
 
@@ -163,13 +167,8 @@ def test_the_example_has_what_the_plan_counts() -> None:
 
 
 def test_the_function_emits_as_many_metrics_as_the_plan_counts(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stream-processor")
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "IotPipeline")
-    import handler  # noqa: PLC0415
-    from batch_processor import Outcome  # noqa: PLC0415
-
     capsys.readouterr()
     handler._report(Outcome(stored=3), 3)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
