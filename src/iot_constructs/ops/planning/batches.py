@@ -48,12 +48,13 @@ class Calls:
 
 def calls_of_batch(records: int, devices: int, item_bytes: int) -> Calls:
     """The calls for a batch of ``records`` readings of ``devices`` devices."""
-    puts = min(PUTS_PER_CALL, max(BYTES_PER_CALL // item_bytes, 1))
+    in_bytes = max(BYTES_PER_CALL // item_bytes, 1)
+    puts, states = min(PUTS_PER_CALL, in_bytes), min(STATES_PER_CALL, in_bytes)
     full, rest = divmod(records, SLICE_RECORDS)
     slices = [SLICE_RECORDS] * full + [rest] * (rest > 0)
     return Calls(
         time_series=sum(ceil(part / puts) for part in slices),
-        device_state=sum(ceil(min(part, devices) / STATES_PER_CALL) for part in slices),
+        device_state=sum(ceil(min(part, devices) / states) for part in slices),
     )
 
 
