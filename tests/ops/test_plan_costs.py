@@ -146,6 +146,9 @@ def test_the_stream_in_its_other_modes() -> None:
     assert (on_demand.complete, advantage.complete) == (True, False)
     # 16,667 * 1024 * 518,400 s / 2^30, of a price that is not known
     assert advantage.costs[-1].quantity == pytest.approx(8239.7, rel=1e-4)
+    small = stream_modes_of(usage_of(Workload(devices=1000, every_seconds=60, reading_bytes=400)))
+    # 730 * ($0.015 + $0.02) + 43.8 * $0.014
+    assert (small[1].name, round(small[1].dollars, 4)) == ("provisioned, 1 shard", 26.1632)
     planned = usage_of(
         Workload(devices=1_000_000, every_seconds=60, reading_bytes=400, shard_count=30)
     )
@@ -244,7 +247,7 @@ def workloads(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "every_seconds": draw(st.floats(max(window, 1), 86_400)),
         "batching_window_seconds": window,
-        "reading_bytes": draw(st.integers(1, 5000)),
+        "reading_bytes": draw(st.integers(1, 2000)),
         "readings_per_message": draw(st.integers(1, 20)),
         "batch_size": draw(st.integers(1, 10_000)),
         "parallelization_factor": draw(st.integers(1, 10)),

@@ -98,6 +98,10 @@ def test_one_device_that_sends_too_fast() -> None:
     assert hot["Kinesis: one device's partition key"].share == pytest.approx(1.438, rel=1e-3)
     # 69 + 0.78 * 3000 = 2409 bytes are 3 units
     assert hot["DynamoDB: one device's partition"].share == pytest.approx(1.5)
+    # 500 * 3 units a second; of the state, one write of 3 units for each 100
+    assert hot["DynamoDB: time-series table"].used == pytest.approx(1500)
+    assert hot["DynamoDB: device-state table"].used == pytest.approx(15)
+    assert hot["DynamoDB: a new table"].used == pytest.approx(1500)
 
 
 def test_warnings_begin_at_four_fifths_with_what_breaks_first() -> None:
