@@ -109,6 +109,15 @@ def test_steps_of_5_kb_and_of_1_kb() -> None:
     assert bill(reading_bytes=5 * 1024)["IoT Core", "rule"].quantity == pytest.approx(43.8e6)
 
 
+def test_put_units_of_25_kb() -> None:
+    assert bill(shard_count=2, reading_bytes=25 * 1024)["Kinesis", "PUT units"].quantity == (
+        pytest.approx(43.8e6)
+    )
+    assert bill(shard_count=2, reading_bytes=25 * 1024 + 1)["Kinesis", "PUT units"].quantity == (
+        pytest.approx(2 * 43.8e6)
+    )
+
+
 def test_a_device_that_is_often_in_a_batch_writes_its_state_once() -> None:
     """10 devices a lane, each every second: 50 records in a window of 5 s, of 10 devices."""
     usage = usage_of(Workload(devices=40, every_seconds=1, reading_bytes=400))
