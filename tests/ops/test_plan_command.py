@@ -13,6 +13,7 @@ import pytest
 import iot_constructs.ops
 from iot_constructs import _defaults as defaults
 from iot_constructs.ops.cli import main
+from iot_constructs.ops.planning.plan_report import dollars, number, percent
 from iot_constructs.ops.planning.usage import usage_of
 from iot_constructs.ops.planning.workload import Workload
 
@@ -157,6 +158,29 @@ def test_a_bad_value_is_answered_with_what_to_type(
         main([*MILLION, *options])
     assert stopped.value.code == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (number(0), "0"),
+        (number(0.00099), "<0.001"),
+        (number(0.001), "0.001"),
+        (number(99.96), "100"),
+        (number(1.234), "1.23"),
+        (number(100.6), "101"),
+        (number(1234567.8), "1,234,568"),
+        (percent(0.0099), "under 1%"),
+        (percent(0.01), "1%"),
+        (percent(12.5), "1,250%"),
+        (dollars(None), "price not known"),
+        (dollars(99.994), "99.99"),
+        (dollars(150.4), "150"),
+        (dollars(1500), "1,500"),
+    ],
+)
+def test_numbers_are_short(shown: str, text: str) -> None:
+    assert shown == text
 
 
 @pytest.mark.parametrize("missing", ["--devices", "--every", "--bytes"])

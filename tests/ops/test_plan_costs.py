@@ -155,6 +155,12 @@ def test_the_stream_in_its_other_modes() -> None:
     assert (on_demand.complete, advantage.complete) == (True, False)
     # 16,667 * 1024 * 518,400 s / 2^30, of a price that is not known
     assert advantage.costs[-1].quantity == pytest.approx(8239.7, rel=1e-4)
+    # nine days beyond the first, whatever the seventh is
+    ten_days = Workload(
+        devices=1000, every_seconds=60, reading_bytes=400, stream_retention_seconds=10 * 86_400
+    )
+    kept = stream_modes_of(usage_of(ten_days))[2].costs[-1].quantity
+    assert kept == pytest.approx(1000 / 60 * 1024 * 9 * 86_400 / 2**30)
     small = stream_modes_of(usage_of(Workload(devices=1000, every_seconds=60, reading_bytes=400)))
     # 730 * ($0.015 + $0.02) + 43.8 * $0.014
     assert (small[1].name, round(small[1].dollars, 4)) == ("provisioned, 1 shard", 26.1632)
