@@ -350,6 +350,7 @@ docs: $(READY) $(CHECKOV_READY) ## write the generated documents and pictures ag
 	$(PY) docs/generate_rules.py
 	$(PY) docs/generate_compliance.py
 	$(PY) -m docs.generate_api
+	$(PY) -m docs.generate_scale
 	$(PY) -m docs.generate_pictures
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 

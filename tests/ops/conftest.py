@@ -1,8 +1,3 @@
-"""The processor's modules are top-level modules in Lambda, so they are here too."""
+"""The processor's modules are here as they are in its own tests."""
 
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "iot_pipeline" / "processor"))
+from tests.processor import conftest as _of_processor  # noqa: F401  # its import does it

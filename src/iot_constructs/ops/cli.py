@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from iot_constructs.ops import check_command, redrive_command
+from iot_constructs.ops import check_command, plan_command, redrive_command
 
-_COMMANDS = {"check": check_command, "redrive": redrive_command}
+_COMMANDS = {"check": check_command, "plan": plan_command, "redrive": redrive_command}
 """By name: a module with HELP, DESCRIPTION, ``add_arguments(parser)`` and ``run(arguments)``, the exit code.
 
 A module must be importable without boto3, so that ``--help`` always works."""

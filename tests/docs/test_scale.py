@@ -1,0 +1,44 @@
+"""docs/scale.md is what the planner says."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.generate_scale import FLEETS, SCALE_MD, scale_md
+from iot_constructs.ops.planning import prices
+
+_ROOT = Path(__file__).resolve().parents[2]
+_SCALE = SCALE_MD.read_text(encoding="utf-8")
+
+
+def test_the_file_is_what_the_planner_says() -> None:
+    assert scale_md() == _SCALE, "run `make docs`"
+
+
+def test_a_price_that_changes_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    dearer = dataclasses.replace(prices.TABLE_GB, steps=((float("inf"), 0.26),))
+    monkeypatch.setattr(prices, "TABLE_GB", dearer)
+    assert scale_md() != _SCALE
+
+
+def test_it_goes_from_a_thousand_to_a_hundred_million_devices() -> None:
+    assert (FLEETS[0], FLEETS[-1]) == (10**3, 10**8)
+    assert "|  | 1,000 | 10,000 | 100,000 | 1,000,000 | 10,000,000 | 100,000,000 |" in _SCALE
+
+
+def test_every_row_has_as_many_cells_as_its_heading() -> None:
+    tables = [block.splitlines() for block in _SCALE.split("\n\n") if block.startswith("| ")]
+    assert len(tables) >= 9
+    for heading, *rows in tables:
+        cells = len(re.findall(r"(?<!\\)\|", heading))
+        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {cells}, heading
+
+
+def test_the_guide_and_the_readme_link_to_it() -> None:
+    assert "](../scale.md)" in (_ROOT / "docs" / "guide" / "cost-and-scale.md").read_text("utf-8")
+    assert "](docs/scale.md)" in (_ROOT / "README.md").read_text("utf-8")
+    assert "docs/scale.md" in (_ROOT / "mkdocs.yml").read_text("utf-8")
