@@ -165,14 +165,15 @@ class _Worker:
     def judge(self, job: Job) -> list[tuple[Job, Result]]:
         """The verdicts that are certain now: perhaps not yet this one, perhaps some of earlier jobs as well."""
         result = self._judge(job)
-        settled = []
-        if result.verdict == "survived" or self._process is None:
-            settled.append((job, result))
-        else:
-            self._killed.append((job, result))
+        if self._process is None:
+            # The mutant ended it. CDK's engine answered after each one before, so those verdicts stand.
+            settled, self._killed = [*self._killed, (job, result)], []
+            return settled
+        if result.verdict == "survived":
+            return [(job, result)]
+        self._killed.append((job, result))
         full = self._memory() > _MOST_MEMORY
-        if full or self._process is None or len(self._killed) >= _CONFIRMED_TOGETHER:
-            settled += self.confirm()
+        settled = self.confirm() if full or len(self._killed) >= _CONFIRMED_TOGETHER else []
         if full:
             self.stop()
         return settled
@@ -182,10 +183,9 @@ class _Worker:
         settled, self._killed = self._killed, []
         if not settled:
             return []
-        if self._process is not None:
-            answer = self._ask(settled[-1][0].tests[:1], ())
-            if answer is not None and answer["code"] == 0:
-                return settled
+        answer = self._ask(settled[-1][0].tests[:1], ())
+        if answer is not None and answer["code"] == 0:
+            return settled
         again = []
         for job, _ in settled:
             self.stop()
@@ -210,6 +210,8 @@ class _Worker:
             answer = self._ask(tests, likely)
         if answer is None:
             return Result(name, "killed", "time limit")
+        if answer["spoilt"]:
+            self.stop()
         if answer["code"] == 0:
             return Result(name, "survived", "")
         if answer["code"] not in _FAILED:
@@ -274,4 +276,6 @@ class _Worker:
             text=True,
             start_new_session=True,
         )
+        assert self._process.stdout is not None
+        self._process.stdout.readline()  # it is there: the time limit is for tests alone
         return self._process

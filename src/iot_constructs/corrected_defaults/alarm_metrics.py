@@ -75,7 +75,7 @@ class Alarms:
         )
 
     def _is_of(self, metric: AlarmMetric, resource: Resource, dimension: str) -> bool:
-        if metric.dimensions is None or not metric.dimensions:
+        if not metric.dimensions:
             return True
         if "GlobalSecondaryIndexName" in metric.dimensions:
             return False  # FACTS 4: of the index alone

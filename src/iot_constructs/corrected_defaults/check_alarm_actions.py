@@ -16,7 +16,6 @@ RULE = "IOT_11_ALARM_ACTION_REACHABLE"
 
 _CLOUDWATCH: Final = "cloudwatch.amazonaws.com"
 _ACTIONS: Final = ("AlarmActions", "OKActions", "InsufficientDataActions")
-_KEY: Final = "AWS::KMS::Key"
 
 
 def check(pipeline: Pipeline) -> Iterator[Finding]:
@@ -84,7 +83,7 @@ def _key_gap(app: App, topic: Resource) -> str | None:
         return f"{_CLOUDWATCH} cannot use the key alias/aws/sns of the topic (FACTS 6)"
     key = app.target(value, topic.template, "AWS::KMS::Alias")
     if isinstance(key, Resource) and key.type == "AWS::KMS::Alias":
-        key = app.target(key.properties.get("TargetKeyId"), key.template, _KEY)
+        key = app.target(key.properties.get("TargetKeyId"), key.template)
     if not isinstance(key, Resource):
         return None
     policy = key.properties.get("KeyPolicy")
