@@ -13,8 +13,8 @@ What is changed, in constructs and in rules alike:
 * what AWS reads literally (principals, namespaces, names of metrics, resource types) gets another letter.
 
 What is not: texts for people (descriptions, messages, construct ids, the dashboard's layout); answers to scanners,
-which tests/packs holds; guards for the type checker (``raise TypeError``); arguments without which a call crashes;
-what is handed to f-strings; indices; and what would say the same as another change to the same line.
+which tests/packs holds; types, and guards for the type checker (``raise TypeError``); arguments without which a call
+crashes; what is handed to f-strings; indices; and what would say the same as another change to the same line.
 """
 
 from __future__ import annotations
@@ -299,6 +299,8 @@ class _Walk:
 
 def _is_annotation(child: ast.AST, parent: ast.AST) -> bool:
     if isinstance(parent, (ast.arg, ast.AnnAssign)) and child is parent.annotation:
+        return True
+    if isinstance(parent, ast.Subscript) and ast.unparse(parent.value) == "Callable":
         return True
     if isinstance(parent, (ast.FunctionDef, ast.ClassDef)) and child in parent.decorator_list:
         return True

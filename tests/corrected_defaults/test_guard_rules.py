@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import PolicyValidationStack
+from aws_cdk import PolicyValidationStack, PolicyViolatingResource, PolicyViolation
 
 from iot_constructs.corrected_defaults.engine_plugin import shared_engine
 from iot_constructs.corrected_defaults.finding import Finding
@@ -457,6 +457,36 @@ def test_a_message_says_that_the_async_path_is_no_way_out(findings: list[Finding
     [detail] = [it.detail for it in findings if it.logical_id == "NoDestinations"]
     assert "EventInvokeConfig" in detail
     assert "FACTS 1" in detail
+
+
+@pytest.mark.parametrize(
+    ("place", "reported"),
+    [
+        ({"resource_logical_id": "Mapping"}, ["Mapping"]),
+        # What has this id is no resource yet: Fn::ForEach.
+        ({"resource_logical_id": "Looped"}, ["Looped"]),
+        ({}, []),
+        ({"resource_logical_id": "Mapping", "template_path": None}, []),
+    ],
+)
+def test_a_finding_is_about_a_resource_of_a_template(
+    tmp_path: Path, place: Json, reported: list[str]
+) -> None:
+    path = tmp_path / "it.json"
+    path.write_text(json.dumps({"Resources": {"Mapping": latest(KINESIS_ARN)}}))
+    resource = PolicyViolatingResource(**{"locations": [], "template_path": str(path), **place})
+    violation = PolicyViolation(
+        rule_name=LATEST[0], description="it is", violating_resources=[resource]
+    )
+    found = guard_findings([violation], load_templates([path]))
+    assert [it.logical_id for it in found] == reported
+
+
+def test_a_stream_of_the_app_is_one_of_kinesis(tmp_path: Path) -> None:
+    stream = {"Type": "AWS::Kinesis::Stream", "Properties": {}}
+    reader = latest({"Fn::GetAtt": ["Stream", "Arn"]})
+    found = run_guard(tmp_path, {"it": {"Resources": {"Mapping": reader, "Stream": stream}}})
+    assert [it.rule_id for it in found] == LATEST
 
 
 def test_what_the_other_stack_shows_not_to_be_kinesis_is_not_reported(tmp_path: Path) -> None:
