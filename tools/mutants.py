@@ -1,7 +1,7 @@
 """Breaks the library in one place at a time and counts how often a test notices: ``python -m tools.mutants``.
 
-Three families: another value for every row of ``_defaults.py`` (mutate_defaults); every decision in the constructs, and
-in the rules and injectors that are written in Python (mutate_python); every rule and filter in Guard (mutate_guard).
+Five families: another value for every row of ``_defaults.py`` (mutate_defaults); every decision in the constructs, in
+the rules and in the injectors (mutate_python); every rule and filter in Guard (mutate_guard).
 Each mutant is made in a copy of the repository and runs against the tests that concern its module (mutant_tests), until
 the first one fails. Verdicts are kept in build/mutants, and hold until something changes that they depend on: a run
 that was ended goes on, and a change to one construct repeats the mutants that it may concern. A complete run writes its
@@ -88,16 +88,16 @@ def all_jobs() -> dict[str, list[Job]]:
         for module, source in constructs.items()
         for job in _jobs(f"{_PACKAGE}/{module}", source, mutant_tests.tests_of_construct(module))
     ]
-    families["rules"] = [
-        job
-        for module in mutant_tests.RULES
-        for job in _jobs(
-            f"{_RULES}/{module}",
-            _read(f"{_RULES}/{module}"),
-            mutant_tests.tests_of_rules(module),
-        )
-    ]
+    for module in mutant_tests.RULES:
+        file, checking = f"{_RULES}/{module}", mutant_tests.tests_of_rules(module)
+        families.setdefault(_family(module), []).extend(_jobs(file, _read(file), checking))
     return families
+
+
+def _family(module: str) -> str:
+    if module.endswith(".guard"):
+        return "guard"
+    return "injectors" if module.startswith("injectors") else "rules"
 
 
 def _jobs(file: str, source: str, tests: tuple[str, ...]) -> list[Job]:

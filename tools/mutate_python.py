@@ -317,6 +317,8 @@ def _is_not_ours(node: ast.AST) -> bool:
 
 
 def _answers_scanners(node: ast.AST) -> bool:
+    if isinstance(node, ast.If):
+        return all(map(_answers_scanners, [*node.body, *node.orelse]))
     if isinstance(node, ast.FunctionDef):
         return node.name == "_answer_scanners"
     if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
