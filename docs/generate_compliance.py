@@ -166,7 +166,6 @@ example.
 | Finding | Packs | Where | Answer | Why |
 |---|---|---|---|---|
 {rows}
-
 {mutants}"""
 
 

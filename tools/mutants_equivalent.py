@@ -30,6 +30,15 @@ EQUIVALENT: Final[dict[str, str]] = {
     r".*\.guard \| kinesis_mappings \| dropped: Type == 'AWS::Lambda::EventSourceMapping'": (
         "of the types that the file looks at, only a mapping has a StartingPosition"
     ),
+    r".*\.guard \| (retained_)?global_tables \| dropped: Type == 'AWS::DynamoDB::GlobalTable'": (
+        "of the types that the file looks at, only a global table has Replicas"
+    ),
+    r".*\.guard \| topic_rules \| dropped: Type == 'AWS::IoT::TopicRule'": (
+        "of the types that the file looks at, only a topic rule has a TopicRulePayload"
+    ),
+    r".*\.guard \| keyed_tables \| dropped: Type in \['AWS::DynamoDB::Table', 'AWS::DynamoDB::GlobalTable'\]": (
+        "of the types that the file looks at, only tables have a KeySchema"
+    ),
     r".*\.metric_(get_records_iterator_age_milliseconds|approximate_number_of_messages_visible)"
     r"\(statistic=\.\.\.\) left out": "Maximum is CDK's own default for these",
     r".*\.metric_number_of_(messages_published|notifications_failed)\(statistic=\.\.\.\) left out": (

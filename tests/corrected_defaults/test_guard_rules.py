@@ -128,6 +128,7 @@ COMPLIANT: dict[str, Json] = {
         MaximumRecordAgeInSeconds="60",
         BisectBatchOnFunctionError="true",
     ),
+    "MappingInCapitals": mapping(BisectBatchOnFunctionError="True"),
     "MappingWithoutRetries": mapping(MaximumRetryAttempts=0),
     "MappingOfParameters": mapping(
         StartingPosition={"Ref": "Parameter"},
@@ -172,6 +173,11 @@ COMPLIANT: dict[str, Json] = {
         DeletionProtectionEnabled="true",
         TimeToLiveSpecification={"AttributeName": "ttl", "Enabled": "true"},
     ),
+    "TableInCapitals": table(
+        PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": "True"},
+        DeletionProtectionEnabled="True",
+        TimeToLiveSpecification={"AttributeName": "ttl", "Enabled": "True"},
+    ),
     "TableOfParameters": table(
         PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": {"Ref": "Parameter"}},
         DeletionProtectionEnabled={"Ref": "Parameter"},
@@ -190,10 +196,32 @@ COMPLIANT: dict[str, Json] = {
     "TableOfUnknownKeys": table(
         KeySchema=IF, AttributeDefinitions=IF, TimeToLiveSpecification=LEFT_OUT
     ),
+    "TableOfUnknownKeySchema": table(KeySchema=IF, TimeToLiveSpecification=LEFT_OUT),
+    "TableOfUnknownTypes": table(AttributeDefinitions=IF, TimeToLiveSpecification=LEFT_OUT),
+    "TableByMoment": table(
+        KeySchema=[
+            {"AttributeName": "timestamp", "KeyType": "HASH"},
+            {"AttributeName": "deviceId", "KeyType": "RANGE"},
+        ],
+        TimeToLiveSpecification=LEFT_OUT,
+    ),
     "TableWithoutProperties": {"Type": "AWS::DynamoDB::Table"},
+    "TableWithoutPropertiesRetained": {"Type": "AWS::DynamoDB::Table", "DeletionPolicy": "Retain"},
     "GlobalTable": global_table(),
     "GlobalTableOfThree": global_table(replica(), replica(Region="eu-west-2"), IF),
+    "GlobalTableInTexts": global_table(
+        *(
+            replica(
+                PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": value},
+                DeletionProtectionEnabled=value,
+            )
+            for value in ("true", "True", {"Ref": "Parameter"})
+        ),
+        replica(PointInTimeRecoverySpecification=IF),
+    ),
     "GlobalTableOfConditions": global_table(Replicas=IF),
+    "GlobalTableOfParameter": global_table(Replicas={"Ref": "Parameter"}),
+    "GlobalTableOfMap": global_table(Replicas={"Fn::FindInMap": ["Replicas", "Of", "Region"]}),
     "GlobalTableDestroyed": global_table(
         replica(DeletionProtectionEnabled=False), deletion_policy="Delete"
     ),
@@ -260,6 +288,7 @@ NON_COMPLIANT: dict[str, tuple[Json, list[str]]] = {
     "RetriesForEverText": (mapping(MaximumRetryAttempts="-1"), ["IOT_14_BOUNDED_RETRIES"]),
     "NoAge": (mapping(MaximumRecordAgeInSeconds=LEFT_OUT), ["IOT_14_BOUNDED_RETRIES"]),
     "AgeForEver": (mapping(MaximumRecordAgeInSeconds=-1), ["IOT_14_BOUNDED_RETRIES"]),
+    "AgeForEverText": (mapping(MaximumRecordAgeInSeconds="-1"), ["IOT_14_BOUNDED_RETRIES"]),
     "NoBounds": (
         mapping(MaximumRetryAttempts=LEFT_OUT, MaximumRecordAgeInSeconds=LEFT_OUT),
         ["IOT_14_BOUNDED_RETRIES"] * 2,
@@ -319,6 +348,12 @@ NON_COMPLIANT: dict[str, tuple[Json, list[str]]] = {
             replica(),
         ),
         ["IOT_22_DELETION_PROTECTION"] * 2,
+    ),
+    "ReplicaProtectionOffRetainedOnUpdates": (
+        global_table(
+            replica(DeletionProtectionEnabled=False), deletion_policy="RetainExceptOnCreate"
+        ),
+        ["IOT_22_DELETION_PROTECTION"],
     ),
     "NoErrorAction": (topic_rule(ErrorAction=LEFT_OUT), ["IOT_18_RULE_ERROR_ACTION"]),
     "NoSqlVersion": (topic_rule(AwsIotSqlVersion=LEFT_OUT), ["IOT_19_RULE_SQL_VERSION"]),
