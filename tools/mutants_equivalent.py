@@ -61,6 +61,12 @@ EQUIVALENT: Final[dict[str, str]] = {
     r".*injectors_policies\.py \| _KeepPublishers\.visit \| dropped of and: isinstance\((policy|topic), .*": (
         "a topic that is noted there has a policy, and without a topic there is none; for the type checker"
     ),
+    r".*guard_rules\.py \| module \| dropped: if rule\.engine == 'guard'": (
+        "the engine names no other rule of ours"
+    ),
+    r".*guard_rules\.py \| _about_another_source \| dropped of or: resource\.type != _MAPPING": (
+        "no other resource that a rule is about has an EventSourceArn"
+    ),
     r".*guard_rules\.py \| _about_another_source \| dropped of or: ''": (
         "every finding of Guard is about a resource; for the type checker"
     ),

@@ -13,7 +13,8 @@ from iot_constructs.corrected_defaults.rule_table import RULES
 from iot_constructs.corrected_defaults.template import Template
 
 GUARD_FILE = Path(__file__).with_name("corrected_defaults.guard")
-_IDS = frozenset(rule.id for rule in RULES)
+_IDS = frozenset(rule.id for rule in RULES if rule.engine == "guard")
+_MAPPING = "AWS::Lambda::EventSourceMapping"
 
 
 def guard_rules() -> cdk.ValidationRuleSource:
@@ -65,7 +66,7 @@ def _about_another_source(finding: Finding, template: Template, app: App) -> boo
     Guard goes by the name of a parameter or export where the source is in another template; here it can be followed.
     """
     resource = template.resources.get(finding.logical_id or "")
-    if resource is None:
+    if resource is None or resource.type != _MAPPING:
         return False
     source = app.target(resource.properties.get("EventSourceArn"), template)
     return source is not None and source is not UNKNOWN and "::Kinesis::" not in source.type
