@@ -21,9 +21,8 @@ _TEXT = """
 
 `make mutants` breaks the library in one place at a time (another default, an argument left out, a condition reversed, a
 rule or a clause of one removed) and runs the tests that concern the place. **The tests notice {killed} of {total} such
-mutants ({share}), and {corrected} of the {corrections} that undo one of the eight corrections.** {equivalent} more are
-not counted, because what is deployed and reported stays the same with them; each has its reason in
-docs/mutants.json.
+mutants ({share}), and {corrected} of the {corrections} that undo one of the eight corrections.** Not counted are those
+with which what is deployed and reported stays the same: {equivalent}, each with its reason in docs/mutants.json.
 
 | What is broken | Mutants | Noticed |
 |---|---|---|
@@ -36,11 +35,11 @@ docs/mutants.json.
 {survivors}"""
 
 
-def mutants_section() -> str:
+def mutants_section(counted: Path = MUTANTS_JSON) -> str:
     """The section; nothing before the first complete run."""
-    if not MUTANTS_JSON.is_file():
+    if not counted.is_file():
         return ""
-    found = json.loads(MUTANTS_JSON.read_text(encoding="utf-8"))
+    found = json.loads(counted.read_text(encoding="utf-8"))
     return _TEXT.format(
         killed=found["killed"],
         total=found["total"],
