@@ -12,7 +12,7 @@ from typing import Final
 
 _SOURCES: Final = ("src", "tests", "examples", "bench", "docs")
 _IMPORTED_FROM: Final = ("", "src/", "examples/iot_pipeline/processor/")
-_ALWAYS: Final = ("constraints.txt", "tools/mutant_worker.py")
+_ALWAYS: Final = ("constraints.txt", "pyproject.toml", "tools/mutant_worker.py")
 """Versions of what is installed, and how tests are run."""
 
 

@@ -122,6 +122,7 @@ def test_tests_that_fail_without_any_mutant_prove_nothing(repository: Path) -> N
         ("src/iot_constructs/numbers.py", "TWO = 1 + 1\n", True),
         (TEST, "def test_nothing(): pass\n", True),
         ("tests/conftest.py", "", True),
+        ("pyproject.toml", "[tool.pytest.ini_options]\n", True),
         ("src/iot_constructs/other.py", "", False),
         ("tests/test_other.py", "", False),
         ("src/iot_constructs/toy.py", f"{TOY}\n", False),  # the mutant's text is what counts
