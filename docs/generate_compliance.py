@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as pytest has it
 
+from docs.compliance_mutants import mutants_section
 from examples.iot_pipeline import decisions
 from tests.packs.apps import ALONE, EXAMPLES
 from tests.packs.finding import Finding
@@ -165,7 +166,7 @@ example.
 | Finding | Packs | Where | Answer | Why |
 |---|---|---|---|---|
 {rows}
-"""
+{mutants}"""
 
 
 def compliance_md(found: Results) -> str:
@@ -191,6 +192,7 @@ def compliance_md(found: Results) -> str:
         runs=len(found.ours),
         counts="\n".join(_count_rows(found)),
         rows="\n".join(rows),
+        mutants=mutants_section(),
     )
 
 

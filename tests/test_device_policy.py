@@ -373,7 +373,14 @@ def test_what_it_refuses_names_the_value_and_the_fix(
 
 
 def test_topics_that_are_the_same_for_the_same_thing_only_are_fine() -> None:
-    for topics in (["a/+", "+/a"], ["a/+", "a/+/b"], ["a/+", "b/+"], ["a/+", "a/+"]):
+    one_level_differs = ["a/+/c", "+/x/y"]
+    for topics in (
+        ["a/+", "+/a"],
+        ["a/+", "a/+/b"],
+        ["a/+", "b/+"],
+        ["a/+", "a/+"],
+        one_level_differs,
+    ):
         DevicePolicy(fresh_stack(), "Devices", publish_topics=topics)
 
 

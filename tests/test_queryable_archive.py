@@ -425,6 +425,16 @@ def test_the_last_days_name_every_day_between(queries: QueryableArchive, days: i
         assert not _admits(condition, now, now - dt.timedelta(days=days, hours=2))
 
 
+@pytest.mark.parametrize(("hours", "days"), [(1, 2), (23, 2), (24, 3), (7 * 24, 9)])
+def test_no_more_days_are_named_than_such_a_span_can_touch(
+    queries: QueryableArchive, hours: int, days: int
+) -> None:
+    """Each is a folder that is paid for; 15 minutes of buffering belong to the span."""
+    condition = queries.arrived_in_last(cdk.Duration.hours(hours))
+    (named,) = re.findall(r"day IN \((.*)\)", condition)
+    assert named.count("'%d'") == days
+
+
 @pytest.mark.parametrize("seconds", [59, 7 * 86_400 + 1])
 def test_a_span_out_of_range_is_refused(queries: QueryableArchive, seconds: int) -> None:
     with pytest.raises(ValueError, match="is not between 60 seconds and 7 days") as refusal:
@@ -641,6 +651,11 @@ _REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "from 10000000",
     ),
     (
+        {"bytes_scanned_cutoff": cdk.Size.tebibytes(2**23)},
+        "bytes_scanned_cutoff in bytes=9223372036854776000",  # 2^63, as CDK writes it
+        "to 9223372036854775807",
+    ),
+    (
         {"bytes_scanned_cutoff": cdk.Size.bytes(0)},
         "bytes_scanned_cutoff in bytes=0",
         "from 10000000",
@@ -704,6 +719,13 @@ def test_a_saved_query_that_athena_would_refuse(
     with pytest.raises(ValueError, match=re.escape(value)):
         queries.add_saved_query("Refused", **given)
     assert queries.node.try_find_child("Refused") is None
+
+
+def test_a_saved_query_of_one_character_is_one() -> None:
+    stack = fresh_stack()
+    _archive(stack).add_saved_query("Short", query_name="short", sql="x", description="?")
+    saved = one(template_of(stack), "AWS::Athena::NamedQuery", Name="short-dev")
+    assert (saved["QueryString"], saved["Description"]) == ("x", "?")
 
 
 def test_two_tables_under_one_name_are_refused() -> None:

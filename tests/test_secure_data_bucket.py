@@ -406,6 +406,9 @@ def test_the_function_that_empties_buckets_may_write_to_that_log_group_only(qa7:
     role = one(qa7, "AWS::IAM::Role")
     assert "ManagedPolicyArns" not in role
     (policy,) = role["Policies"]
+    # IAM takes no inline policy without a name, and a document without a version for one of 2008.
+    assert policy["PolicyName"] == "Logs"
+    assert policy["PolicyDocument"]["Version"] == "2012-10-17"
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert statement == {
         "Effect": "Allow",

@@ -124,10 +124,13 @@ def test_it_knows_the_dlq_topic(template: Json) -> None:
     }
 
 
-def test_its_environment_is_encrypted_with_a_key_that_it_may_use() -> None:
+@pytest.mark.parametrize("dlq", ["own", "given"])
+def test_its_environment_is_encrypted_with_a_key_that_it_may_use(dlq: str) -> None:
     stack = fresh_stack("qa7")
     own = kms.Key(stack, "Own")
-    _processor(stack, encryption_key=own)
+    # With a topic of the caller, no other permission has this key in it.
+    given = sns.Topic(stack, "Given") if dlq == "given" else None
+    _processor(stack, encryption_key=own, dlq_topic=given)
     key = str(stack.get_logical_id(cast(cdk.CfnElement, own.node.default_child)))
     template = template_of(stack)
     assert one(template, _FUNCTION)["KmsKeyArn"] == {"Fn::GetAtt": [key, "Arn"]}

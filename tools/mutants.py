@@ -1,9 +1,11 @@
 """Breaks the library in one place at a time and counts how often a test notices: ``python -m tools.mutants``.
 
-Three families: another value for every row of ``_defaults.py`` (mutate_defaults); every decision in the constructs, and
-in the rules and injectors that are written in Python (mutate_python); every rule and filter in Guard (mutate_guard).
+Five families: another value for every row of ``_defaults.py`` (mutate_defaults); every decision in the constructs, in
+the rules and in the injectors (mutate_python); every rule and filter in Guard (mutate_guard).
 Each mutant is made in a copy of the repository and runs against the tests that concern its module (mutant_tests), until
-the first one fails. A complete run, which takes more than an hour, writes its counts to docs/mutants.json.
+the first one fails. Verdicts are kept in build/mutants, and hold until something changes that they depend on: a run
+that was ended goes on, and a change to one construct repeats the mutants that it may concern. A complete run writes its
+counts to docs/mutants.json.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import importlib
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,9 +22,11 @@ from typing import Any, Final
 
 from tools import mutant_tests
 from tools.call_targets import CallTargets
-from tools.mutant import Mutant, numbered
+from tools.mutant import Job, Mutant, numbered
 from tools.mutant_corrections import corrections_of
-from tools.mutant_runner import BrokenTestsError, Job, Result, run
+from tools.mutant_dependencies import Dependencies
+from tools.mutant_results import KeptResults, Result
+from tools.mutant_runner import BrokenTestsError, run
 from tools.mutants_equivalent import reason_for
 from tools.mutate_defaults import mutate_defaults
 from tools.mutate_guard import mutate_guard
@@ -29,6 +34,7 @@ from tools.mutate_python import mutate_python
 from tools.working_copy import ROOT
 
 REPORT: Final = ROOT / "docs" / "mutants.json"
+KEPT: Final = ROOT / "build" / "mutants"
 ENOUGH: Final = 0.95
 _PACKAGE: Final = "src/iot_constructs"
 _RULES: Final = f"{_PACKAGE}/corrected_defaults"
@@ -38,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     options = _parser().parse_args(arguments)
     jobs = {
-        family: [job for job in found if options.only in job.mutant.name]
+        family: [job for job in found if any(it in job.mutant.name for it in options.only or [""])]
         for family, found in all_jobs().items()
     }
     wanted = [job for found in jobs.values() for job in found]
@@ -47,12 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(job.mutant.name)
         print(json.dumps({family: len(found) for family, found in jobs.items()}))
         return 0
+    if options.fresh:
+        shutil.rmtree(KEPT, ignore_errors=True)
+    kept = KeptResults(KEPT, Dependencies(ROOT))
     equivalent = {job.mutant.name for job in wanted if reason_for(job.mutant.name)}
     judged = [job for job in wanted if job.mutant.name not in equivalent]
     if options.equivalent:
         judged = [job for job in wanted if job.mutant.name in equivalent]
     try:
-        results = run(judged, options.jobs, ROOT, _Progress(len(judged), options.json))
+        progress = _Progress(len(judged), options.json)
+        results = run(judged, options.jobs, ROOT, kept, progress)
     except BrokenTestsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -78,16 +88,16 @@ def all_jobs() -> dict[str, list[Job]]:
         for module, source in constructs.items()
         for job in _jobs(f"{_PACKAGE}/{module}", source, mutant_tests.tests_of_construct(module))
     ]
-    families["rules"] = [
-        job
-        for module in mutant_tests.RULES
-        for job in _jobs(
-            f"{_RULES}/{module}",
-            _read(f"{_RULES}/{module}"),
-            mutant_tests.tests_of_rules(module),
-        )
-    ]
+    for module in mutant_tests.RULES:
+        file, checking = f"{_RULES}/{module}", mutant_tests.tests_of_rules(module)
+        families.setdefault(_family(module), []).extend(_jobs(file, _read(file), checking))
     return families
+
+
+def _family(module: str) -> str:
+    if module.endswith(".guard"):
+        return "guard"
+    return "injectors" if module.startswith("injectors") else "rules"
 
 
 def _jobs(file: str, source: str, tests: tuple[str, ...]) -> list[Job]:
@@ -165,7 +175,13 @@ class _Progress:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
-    parser.add_argument("--only", default="", metavar="SUBSTRING", help="names that contain this")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="SUBSTRING",
+        help="names that contain this; may be repeated",
+    )
+    parser.add_argument("--fresh", action="store_true", help="forget the verdicts of earlier runs")
     parser.add_argument("--list", action="store_true", help="name the mutants and run none")
     parser.add_argument("--json", action="store_true", help="print the last line only")
     parser.add_argument(

@@ -13,8 +13,8 @@ What is changed, in constructs and in rules alike:
 * what AWS reads literally (principals, namespaces, names of metrics, resource types) gets another letter.
 
 What is not: texts for people (descriptions, messages, construct ids, the dashboard's layout); answers to scanners,
-which tests/packs holds; guards for the type checker (``raise TypeError``); arguments without which a call crashes;
-what is handed to f-strings; indices; and what would say the same as another change to the same line.
+which tests/packs holds; types, and guards for the type checker (``raise TypeError``); arguments without which a call
+crashes; what is handed to f-strings; indices; and what would say the same as another change to the same line.
 """
 
 from __future__ import annotations
@@ -300,6 +300,8 @@ class _Walk:
 def _is_annotation(child: ast.AST, parent: ast.AST) -> bool:
     if isinstance(parent, (ast.arg, ast.AnnAssign)) and child is parent.annotation:
         return True
+    if isinstance(parent, ast.Subscript) and ast.unparse(parent.value) == "Callable":
+        return True
     if isinstance(parent, (ast.FunctionDef, ast.ClassDef)) and child in parent.decorator_list:
         return True
     return isinstance(parent, ast.FunctionDef) and child is parent.returns
@@ -315,6 +317,8 @@ def _is_not_ours(node: ast.AST) -> bool:
 
 
 def _answers_scanners(node: ast.AST) -> bool:
+    if isinstance(node, ast.If):
+        return all(map(_answers_scanners, [*node.body, *node.orelse]))
     if isinstance(node, ast.FunctionDef):
         return node.name == "_answer_scanners"
     if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):

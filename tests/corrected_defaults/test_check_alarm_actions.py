@@ -138,6 +138,40 @@ class TestKey:
         resources["Key"] = key("sns.amazonaws.com")
         assert found(resources) == UNREACHABLE
 
+    def test_that_it_lets_somebody_use_it_who_is_not_known(self) -> None:
+        resources = compliant()
+        statement = resources["Key"]["Properties"]["KeyPolicy"]["Statement"][1]
+        statement["Principal"] = {"Service": ref("Service")}
+        assert found(resources) == REACHABLE
+        # An account or a role is not CloudWatch, whichever it is.
+        statement["Principal"] = {"AWS": ref("Role")}
+        assert found(resources) == UNREACHABLE
+
+    def test_one_that_everybody_may_use(self) -> None:
+        resources = compliant()
+        statement = resources["Key"]["Properties"]["KeyPolicy"]["Statement"][1]
+        statement["Principal"] = {"AWS": "*"}
+        assert found(resources) == REACHABLE
+
+    def test_a_deny_that_cannot_be_judged_allows_nothing(self) -> None:
+        resources = compliant()
+        resources["Key"] = key("sns.amazonaws.com")
+        resources["Key"]["Properties"]["KeyPolicy"]["Statement"].append(
+            {"Effect": "Deny", "NotPrincipal": {"AWS": "x"}, "Action": "kms:*", "Resource": "*"}
+        )
+        assert found(resources) == UNREACHABLE
+
+    @pytest.mark.parametrize(
+        ("service", "expected"),
+        [("cloudwatch.amazonaws.com", REACHABLE), ("sns.amazonaws.com", UNREACHABLE)],
+    )
+    def test_the_copy_of_a_key_of_another_region(
+        self, service: str, expected: list[tuple[str, str | None]]
+    ) -> None:
+        resources = with_key(att("Copy"))
+        resources["Copy"] = {**key(service), "Type": "AWS::KMS::ReplicaKey"}
+        assert found(resources) == expected
+
 
 class TestPolicy:
     def test_a_tls_deny_alone(self) -> None:
@@ -151,6 +185,8 @@ class TestPolicy:
             allow({"Service": "events.amazonaws.com"}),
             allow({"Service": "cloudwatch.amazonaws.com"}, "sns:Subscribe"),
             {**allow({"Service": "cloudwatch.amazonaws.com"}), "Effect": "Deny"},
+            allow({"Service": "cloudwatch.amazonaws.com"}, "sns:S*"),
+            allow({"Service": "cloudwatch.amazonaws.com"}, "sns:Publis"),
         ],
     )
     def test_one_that_allows_something_else(self, statement: Json) -> None:
@@ -171,6 +207,9 @@ class TestPolicy:
             allow({"AWS": {"Fn::Sub": "arn:aws:iam::${AWS::AccountId}:root"}}),
             allow({"Service": ref("Service")}),
             {"Effect": "Allow", "NotPrincipal": {"AWS": "x"}, "Action": "sns:Publish"},
+            allow({"Service": "cloudwatch.amazonaws.com"}, ref("Action")),
+            {**allow({"Service": "cloudwatch.amazonaws.com"}), "Effect": ref("Effect")},
+            ref("Statement"),
         ],
     )
     def test_one_that_lets_cloudwatch_in_or_may(self, statement: Json) -> None:
@@ -209,6 +248,23 @@ class TestAction:
         resources["Errors"]["Properties"][name] = [ref("Other")]
         assert found(resources) == [("IOT_11", "Other")]
 
+    @pytest.mark.parametrize(
+        ("alarms", "said"),
+        [
+            (["Errors"], "action of Errors: "),
+            (["Errors", "StreamAge"], "action of StreamAge and 1 more: "),
+        ],
+    )
+    def test_the_finding_names_one_alarm_and_counts_the_others(
+        self, alarms: list[str], said: str
+    ) -> None:
+        resources = compliant()
+        resources["Other"] = resource("AWS::SNS::Topic", KmsMasterKeyId="alias/aws/sns")
+        for name in alarms:
+            resources[name]["Properties"]["OKActions"] = [ref("Other")]
+        (finding,) = check(template(resources))
+        assert finding.detail.startswith(said)
+
     def test_of_a_composite_alarm(self) -> None:
         resources = compliant()
         resources["Other"] = resource("AWS::SNS::Topic", KmsMasterKeyId="alias/aws/sns")
@@ -234,9 +290,12 @@ class TestAction:
             ref("TopicArn"),
             {"Fn::Sub": "arn:aws:automate:${AWS::Region}:ec2:recover"},
             att("Processor"),
+            att("DlqQueue"),
         ],
     )
     def test_that_is_not_a_topic_of_this_app(self, action: Any) -> None:
         resources = compliant()
+        # What a topic under this key would be reported for.
+        resources["DlqQueue"]["Properties"]["KmsMasterKeyId"] = "alias/aws/sns"
         resources["Errors"]["Properties"]["AlarmActions"] = [action]
         assert found(resources) == REACHABLE

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from iot_constructs.corrected_defaults.alarm_metrics import AlarmMetric
 from tests.corrected_defaults.compliant_pipeline import (
     Json,
     alarm,
@@ -115,6 +116,7 @@ def test_a_metric_that_aws_emits_or_that_is_not_known(
         ref("Dimensions"),
         [{"Name": ref("Name"), "Value": "x"}],
         {"Fn::If": ["A", [{"Name": "QueueName", "Value": "x"}], {"Ref": "AWS::NoValue"}]},
+        {"Fn::If": ["A", {"Ref": "AWS::NoValue"}, [{"Name": "QueueName", "Value": "x"}]]},
     ],
 )
 def test_dimensions_that_only_the_deployment_knows(dimensions: Any) -> None:
@@ -156,6 +158,12 @@ def test_the_finding_says_what_is_emitted_and_where_that_is_written() -> None:
     assert "docs.aws.amazon.com" in findings[0].detail
     dimensionless = check(template(alone("AWS/DynamoDB", "UserErrors", TABLE)))
     assert "without dimensions" in dimensionless[0].detail
+
+
+def test_a_metric_of_which_nothing_is_known_may_get_data() -> None:
+    of = template(alone("Mine", "Orders")).resources["It"]
+    assert AlarmMetric(of, "Mine", "Orders", {}, "Properties").can_get_data()
+    assert not AlarmMetric(of, "AWS/SQS", "NumberOfMessagesSent", {}, "Properties").can_get_data()
 
 
 def test_a_composite_alarm_has_no_metric() -> None:

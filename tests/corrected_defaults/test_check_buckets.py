@@ -26,6 +26,18 @@ def statement(resources: dict[str, Json]) -> Json:
     return first
 
 
+# What is said of the bucket "Logs" where nothing shows that logs go there.
+ORDINARY = [("IOT_24", "Logs"), ("IOT_25", "Logs")]
+
+
+def alone_with_logs() -> dict[str, Json]:
+    """The bucket "Logs", without the one that logs into it."""
+    resources = compliant()
+    for name in ("Data", "DataPolicy", "Archive", "Freshness"):
+        del resources[name]
+    return resources
+
+
 class TestPublicAccess:
     @pytest.mark.parametrize("flag", FLAGS)
     @pytest.mark.parametrize("value", [False, "false", None, {"Fn::If": ["X", False, False]}])
@@ -78,17 +90,40 @@ class TestPlainHttp:
             {"Action": "s3:GetObject"},
             {"Principal": {"AWS": "arn:aws:iam::123456789012:root"}},
             {"Condition": {"Bool": {"aws:SecureTransport": "true"}}},
+            {"Condition": {"Bool": {"aws:MultiFactorAuthPresent": "false"}}},
+            {"Condition": {"StringNotEquals": {"aws:SecureTransport": "false"}}},
+            {"Condition": {"Bool": "aws:SecureTransport"}},
             {"Condition": {"NumericLessThan": {"s3:TlsVersion": 1.2}}},
             {"Condition": {}},
-            {"Resource": att("Data")},
-            {"Resource": {"Fn::Join": ["", [att("Data"), "/*"]]}},
             {"Resource": [att("Logs"), {"Fn::Sub": "${Logs.Arn}/*"}]},
             {"Resource": ["arn:aws:s3:::other", "arn:aws:s3:::other/*"]},
+            {"Resource": ""},
         ],
     )
     def test_a_policy_that_does_not_deny_it(self, change: Json) -> None:
         resources = compliant()
         statement(resources).update(change)
+        (finding,) = check(template(resources))
+        assert (finding.rule_id[:6], finding.logical_id) == ("IOT_04", "Data")
+        assert finding.detail.startswith("no policy denies plain HTTP")
+
+    @pytest.mark.parametrize(
+        ("denied", "said"),
+        [
+            (att("Data"), "for the bucket, not its objects"),
+            ({"Fn::Join": ["", [att("Data"), "/*"]]}, "for the objects, not the bucket"),
+        ],
+    )
+    def test_a_policy_that_denies_half_of_it(self, denied: Json, said: str) -> None:
+        resources = compliant()
+        statement(resources)["Resource"] = denied
+        (finding,) = check(template(resources))
+        assert (finding.rule_id[:6], finding.logical_id) == ("IOT_04", "Data")
+        assert said in finding.detail
+
+    def test_an_allow_that_cannot_be_judged_denies_nothing(self) -> None:
+        resources = compliant()
+        statement(resources).update(Effect="Allow", NotAction="s3:PutObject")
         assert found(resources) == [("IOT_04", "Data")]
 
     @pytest.mark.parametrize(
@@ -99,10 +134,17 @@ class TestPlainHttp:
             {"Action": "*"},
             {"Resource": "*"},
             {"Resource": [att("Data"), {"Fn::Sub": "${Data.Arn}/*"}]},
+            {"Resource": [{"Fn::Sub": "${Data.Arn}/*"}, att("Data")]},
             {"Resource": {"Fn::Sub": "${Data.Arn}*"}},
             {"Resource": [ref("SomeArn")]},
             {"Condition": {"Bool": {"AWS:SecureTransport": False}}},
             {"Condition": {"BoolIfExists": {"aws:SecureTransport": ["false"]}}},
+            # what may deny it
+            {"Condition": {"Bool": {"aws:SecureTransport": {"Fn::If": ["A", "false", "true"]}}}},
+            {"Condition": {"Bool": ref("Test")}},
+            {"Condition": {"Fn::If": ["A", {}, ref("AWS::NoValue")]}},
+            {"Principal": ref("Principal")},
+            {"Principal": {"AWS": ref("Somebody")}},
             {
                 "Resource": [
                     {"Fn::Sub": "arn:aws:s3:::iot-data-${AWS::AccountId}-${AWS::Region}-dev"},
@@ -190,23 +232,45 @@ class TestAccessLogs:
         del resources["Logs"], resources["LogsPolicy"]
         assert found(resources) == []
 
-    @pytest.mark.parametrize("kind", ["acl", "policy"])
-    def test_a_bucket_that_another_app_logs_into(self, kind: str) -> None:
+    def test_under_a_condition(self) -> None:
         resources = compliant()
-        del resources["Data"], resources["DataPolicy"], resources["Archive"], resources["Freshness"]
-        if kind == "acl":
-            resources["Logs"]["Properties"]["AccessControl"] = "LogDeliveryWrite"
-        else:
-            document = resources["LogsPolicy"]["Properties"]["PolicyDocument"]
-            document["Statement"].append(
-                {
-                    "Action": "s3:PutObject",
-                    "Effect": "Allow",
-                    "Principal": {"Service": "logging.s3.amazonaws.com"},
-                    "Resource": {"Fn::Sub": "${Logs.Arn}/*"},
-                }
-            )
+        data = resources["Data"]["Properties"]
+        data["LoggingConfiguration"] = {
+            "Fn::If": ["IsProd", data["LoggingConfiguration"], ref("AWS::NoValue")]
+        }
         assert found(resources) == []
+
+    def test_a_bucket_that_another_app_logs_into(self) -> None:
+        resources = alone_with_logs()
+        resources["Logs"]["Properties"]["AccessControl"] = "LogDeliveryWrite"
+        assert found(resources) == []
+
+    @pytest.mark.parametrize(
+        ("effect", "service", "expected"),
+        [
+            ("Allow", "logging.s3.amazonaws.com", []),
+            ("Allow", "delivery.logs.amazonaws.com", []),
+            ("Allow", "cloudtrail.amazonaws.com", []),
+            ("Allow", "config.amazonaws.com", []),
+            ("Allow", "logdelivery.elasticloadbalancing.amazonaws.com", []),
+            ("Deny", "logging.s3.amazonaws.com", ORDINARY),
+            ("Allow", "cloudfront.amazonaws.com", ORDINARY),
+        ],
+    )
+    def test_a_bucket_that_a_service_may_write_to(
+        self, effect: str, service: str, expected: list[tuple[str, str]]
+    ) -> None:
+        resources = alone_with_logs()
+        document = resources["LogsPolicy"]["Properties"]["PolicyDocument"]
+        document["Statement"].append(
+            {
+                "Action": "s3:PutObject",
+                "Effect": effect,
+                "Principal": {"Service": service},
+                "Resource": {"Fn::Sub": "${Logs.Arn}/*"},
+            }
+        )
+        assert found(resources) == expected
 
     def test_a_bucket_that_logs_into_itself_is_no_log_bucket(self) -> None:
         resources = compliant()

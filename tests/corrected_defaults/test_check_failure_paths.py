@@ -144,6 +144,25 @@ class TestAsyncPath:
         resources["Processor"]["Properties"]["DeadLetterConfig"] = {"TargetArn": att("DlqQueue")}
         assert found(resources) == []
 
+    def test_in_some_environments_only(self) -> None:
+        resources = compliant()
+        config = resources["InvokeConfig"]["Properties"]
+        config["DestinationConfig"] = {
+            "Fn::If": ["IsProd", config["DestinationConfig"], ref("AWS::NoValue")]
+        }
+        assert found(resources) == []
+        del resources["InvokeConfig"]
+        resources["Processor"]["Properties"]["DeadLetterConfig"] = {
+            "Fn::If": ["IsProd", {"TargetArn": att("DlqQueue")}, ref("AWS::NoValue")]
+        }
+        assert found(resources) == []
+
+    def test_a_function_of_sam_says_it_in_its_own_properties(self) -> None:
+        resources = compliant()
+        resources["Processor"] = resource("AWS::Serverless::Function", CodeUri="s3://bucket/key")
+        del resources["InvokeConfig"]
+        assert found(resources) == []
+
     @pytest.mark.parametrize("kind", ["Alias", "Version"])
     def test_a_config_of_an_alias_or_version(self, kind: str) -> None:
         resources = compliant()

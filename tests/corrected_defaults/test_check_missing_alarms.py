@@ -95,6 +95,25 @@ class TestEachAlarm:
         resources[missing]["Properties"]["Dimensions"][0]["Value"] = ref("Parameter")
         assert found(resources) == []
 
+    @pytest.mark.parametrize("name", ["Dimensions", "MetricName", "Namespace"])
+    def test_what_only_the_deployment_knows_may_be_it(
+        self, missing: str, watched: str, name: str
+    ) -> None:
+        resources = compliant()
+        resources[missing]["Properties"][name] = ref("Parameter")
+        assert found(resources) == []
+
+    def test_of_which_nothing_is_known_but_the_resource(self, missing: str, watched: str) -> None:
+        resources = compliant()
+        resources[missing]["Properties"].update(Namespace=ref("Space"), MetricName=ref("Metric"))
+        assert found(resources) == [("IOT_07", watched)]
+
+    def test_by_something_else_than_its_name(self, missing: str, watched: str) -> None:
+        resources = compliant()
+        resources[missing]["Properties"]["Namespace"] = ref("Space")
+        resources[missing]["Properties"]["Dimensions"][0]["Name"] = "Service"
+        assert found(resources) == [("IOT_07", watched)]
+
     def test_in_metric_math(self, missing: str, watched: str) -> None:
         resources = compliant()
         resources[missing] = math(resources[missing])
@@ -142,6 +161,22 @@ class TestStream:
             del resources[name]
         assert found(resources) == [("IOT_07", "Stream")]
 
+    def test_a_stream_that_only_a_function_reads(self) -> None:
+        resources = compliant()
+        for name in ("Archive", "Freshness", "StreamAge"):
+            del resources[name]
+        assert found(resources) == [("IOT_07", "Stream")]
+
+    def test_the_age_that_one_of_two_readers_sees_is_enough(self) -> None:
+        resources = compliant()
+        resources["Second"] = {**resources["Archive"]}
+        second = {**resources["Archive"]["Properties"], "DeliveryStreamName": "iot-second-dev"}
+        resources["Second"]["Properties"] = second
+        for metric, id in (("DeliveryToS3.DataFreshness", "A"), ("KinesisMillisBehindLatest", "B")):
+            resources[id] = alarm("AWS/Firehose", metric, {"DeliveryStreamName": ref("Second")})
+        del resources["StreamAge"]
+        assert found(resources) == []
+
 
 class TestFunction:
     def test_one_alarm_over_all_functions(self) -> None:
@@ -156,6 +191,13 @@ class TestFunction:
             alarm("AWS/Lambda", "Errors", {"FunctionName": ref("Processor")}),
         )
         assert found(resources) == []
+
+    def test_one_that_has_no_name_of_its_own(self) -> None:
+        resources = compliant()
+        del resources["Processor"]["Properties"]["FunctionName"]
+        assert found(resources) == []
+        del resources["Errors"]
+        assert found(resources) == [("IOT_07", "Processor")]
 
     def test_a_function_that_reads_no_stream(self) -> None:
         resources = compliant()
@@ -193,7 +235,12 @@ class TestFunction:
 
     @pytest.mark.parametrize(
         "source",
-        [ref("SomeArn"), {"Fn::ImportValue": "some-arn"}, att("Metrics", "StreamArn")],
+        [
+            ref("SomeArn"),
+            {"Fn::ImportValue": "some-arn"},
+            att("Metrics", "StreamArn"),
+            {"Fn::Sub": "arn:aws:dynamodb:${AWS::Region}:${AWS::AccountId}:table/t/stream/${Time}"},
+        ],
     )
     def test_a_source_that_is_no_kinesis_stream_for_certain(self, source: Json) -> None:
         resources = compliant()
@@ -214,6 +261,55 @@ class TestDeadLetters:
         resources["DlqMessages"] = alarm(
             "AWS/SNS", "NumberOfMessagesPublished", {"TopicName": att("DlqTopic", "TopicName")}
         )
+        assert found(resources) == []
+
+    def test_messages_published_to_a_topic_that_is_not_before_the_queue(self) -> None:
+        resources = compliant()
+        resources["DlqMessages"] = alarm(
+            "AWS/SNS", "NumberOfMessagesPublished", {"TopicName": att("DlqTopic", "TopicName")}
+        )
+        resources["Other"] = resource("AWS::SQS::Queue", QueueName="other-dev")
+        resources["Processor"]["Properties"]["DeadLetterConfig"] = {"TargetArn": att("Other")}
+        assert found(resources) == [("IOT_07", "Other")]
+
+    def test_the_age_of_what_waits_is_enough(self) -> None:
+        resources = compliant()
+        resources["DlqMessages"]["Properties"]["MetricName"] = "ApproximateAgeOfOldestMessage"
+        assert found(resources) == []
+
+    def test_a_watched_topic_without_a_subscription_lacks_only_that(self) -> None:
+        resources = compliant()
+        for name in ("DlqQueue", "DlqSubscription"):
+            del resources[name]
+        resources["DlqMessages"] = alarm(
+            "AWS/SNS", "NumberOfMessagesPublished", {"TopicName": att("DlqTopic", "TopicName")}
+        )
+        assert found(resources) == [("IOT_12", "DlqTopic")]
+
+    def test_a_queue_behind_a_topic_that_only_the_deployment_knows(self) -> None:
+        resources = compliant()
+        resources["DlqSubscription"]["Properties"]["TopicArn"] = ref("TopicArn")
+        assert found(resources) == []
+        del resources["DlqMessages"]
+        assert found(resources) == [("IOT_07", "DlqQueue")]
+
+    def test_a_queue_behind_a_topic_for_something_else(self) -> None:
+        resources = compliant()
+        resources["Other"] = resource("AWS::SQS::Queue", QueueName="other-dev")
+        resources["Copy"] = resource(
+            "AWS::SNS::Subscription",
+            TopicArn=ref("AlertTopic"),
+            Endpoint=att("Other"),
+            Protocol="sqs",
+        )
+        assert found(resources) == []
+
+    def test_a_topic_that_calls_a_function(self) -> None:
+        resources = compliant()
+        for name in ("DlqQueue", "DlqMessages"):
+            del resources[name]
+        resources["Helper"] = resource("AWS::Lambda::Function", FunctionName="helper-dev")
+        resources["DlqSubscription"]["Properties"].update(Protocol="lambda", Endpoint=att("Helper"))
         assert found(resources) == []
 
     def test_messages_published_to_another_topic(self) -> None:
@@ -312,6 +408,14 @@ class TestTable:
         )
         assert found(resources) == [("IOT_07", "State"), ("IOT_10", "StateThrottles")]
 
+    @pytest.mark.parametrize("part", ["Mapping", "Rule"])
+    def test_either_end_makes_a_pipeline(self, part: str) -> None:
+        resources = compliant()
+        only = {name: resources[name] for name in ("State", part)}
+        if part == "Mapping":
+            only["Mapping"]["Properties"]["EventSourceArn"] = "arn:aws:kinesis:x:1:stream/other"
+        assert found(only) == [("IOT_07", "State")]
+
     def test_a_table_of_an_app_without_a_pipeline(self) -> None:
         table = resource("AWS::DynamoDB::Table", TableName="users-dev")
         assert found({"Table": table, "Function": resource("AWS::Lambda::Function")}) == []
@@ -326,11 +430,35 @@ class TestExpressions:
         )
         assert found(resources) == []
 
-    def test_of_something_else(self) -> None:
+    def test_with_something_in_it_that_only_the_deployment_knows(self) -> None:
         resources = compliant()
         del resources["StateThrottles"]
-        resources["Throttles"] = expression('SELECT MAX(Duration) FROM "AWS/Lambda"')
+        query = 'SELECT SUM(WriteThrottleEvents) FROM SCHEMA("AWS/DynamoDB", TableName) WHERE TableName = '
+        resources["Throttles"] = expression({"Fn::Join": ["", [query, "'", ref("State"), "'"]]})
+        assert found(resources) == []
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            'SELECT MAX(Duration) FROM "AWS/Lambda"',
+            'SELECT SUM(ConsumedWriteCapacityUnits) FROM SCHEMA("AWS/DynamoDB", TableName)',
+            'SELECT SUM(WriteThrottleEvents) FROM "Mine"',
+        ],
+    )
+    def test_of_something_else(self, query: str) -> None:
+        resources = compliant()
+        del resources["StateThrottles"]
+        resources["Throttles"] = expression(query)
         assert found(resources) == [("IOT_07", "State")]
+
+
+def test_firehose_to_s3_as_it_was_first_written() -> None:
+    resources = compliant()
+    archive = resources["Archive"]["Properties"]
+    archive["S3DestinationConfiguration"] = archive.pop("ExtendedS3DestinationConfiguration")
+    assert found(resources) == []
+    del resources["Freshness"]
+    assert found(resources) == [("IOT_07", "Archive")]
 
 
 def test_firehose_to_something_that_is_not_s3() -> None:

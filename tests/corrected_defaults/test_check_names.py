@@ -114,6 +114,17 @@ class TestNameMadeOfTheStacksName:
         one = {"It": resource("AWS::SQS::Queue", QueueName=other)}
         assert places(check(template(one, facts(name="Telemetry")))) == [("IOT_01", None)]
 
+    def test_the_last_letters_of_the_stacks_name_are_enough(self) -> None:
+        for stack, expected in (("metrydev", []), ("etrydev", [("IOT_01", "It")])):
+            one = {"It": resource("AWS::SQS::Queue", QueueName=f"x-{stack}-Archive612E3482")}
+            # CDK cuts names in front: of Telemetry-dev eight letters tell it from others.
+            assert found(one, suffix="prod") == [*expected, ("IOT_01", None)]
+
+    def test_without_a_manifest_there_is_no_stacks_name(self) -> None:
+        alone = template({"It": resource("AWS::SQS::Queue", QueueName=self.MADE)})
+        alone.stack = None
+        assert places(check(alone)) == [("IOT_01", "It")]
+
     def test_a_hash_alone_or_the_stack_alone_is_not_enough(self) -> None:
         made = (
             "Archive612E3482",
@@ -145,6 +156,7 @@ class TestStackName:
 
     def test_is_one_finding_for_many_unnamed_resources(self) -> None:
         queues = {f"Queue{index}": resource("AWS::SQS::Queue") for index in range(3)}
+        queues["Role"] = resource("AWS::IAM::Role")
         assert places(check(template(queues, facts(name="Telemetry")))) == [("IOT_01", None)]
 
     def test_may_have_the_suffix_anywhere(self) -> None:

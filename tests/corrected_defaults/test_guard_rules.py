@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import PolicyValidationStack
+from aws_cdk import PolicyValidationStack, PolicyViolatingResource, PolicyViolation
 from packaging.specifiers import SpecifierSet
 
 from iot_constructs.corrected_defaults.engine_plugin import shared_engine
@@ -130,6 +130,7 @@ COMPLIANT: dict[str, Json] = {
         MaximumRecordAgeInSeconds="60",
         BisectBatchOnFunctionError="true",
     ),
+    "MappingInCapitals": mapping(BisectBatchOnFunctionError="True"),
     "MappingWithoutRetries": mapping(MaximumRetryAttempts=0),
     "MappingOfParameters": mapping(
         StartingPosition={"Ref": "Parameter"},
@@ -174,6 +175,11 @@ COMPLIANT: dict[str, Json] = {
         DeletionProtectionEnabled="true",
         TimeToLiveSpecification={"AttributeName": "ttl", "Enabled": "true"},
     ),
+    "TableInCapitals": table(
+        PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": "True"},
+        DeletionProtectionEnabled="True",
+        TimeToLiveSpecification={"AttributeName": "ttl", "Enabled": "True"},
+    ),
     "TableOfParameters": table(
         PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": {"Ref": "Parameter"}},
         DeletionProtectionEnabled={"Ref": "Parameter"},
@@ -192,10 +198,32 @@ COMPLIANT: dict[str, Json] = {
     "TableOfUnknownKeys": table(
         KeySchema=IF, AttributeDefinitions=IF, TimeToLiveSpecification=LEFT_OUT
     ),
+    "TableOfUnknownKeySchema": table(KeySchema=IF, TimeToLiveSpecification=LEFT_OUT),
+    "TableOfUnknownTypes": table(AttributeDefinitions=IF, TimeToLiveSpecification=LEFT_OUT),
+    "TableByMoment": table(
+        KeySchema=[
+            {"AttributeName": "timestamp", "KeyType": "HASH"},
+            {"AttributeName": "deviceId", "KeyType": "RANGE"},
+        ],
+        TimeToLiveSpecification=LEFT_OUT,
+    ),
     "TableWithoutProperties": {"Type": "AWS::DynamoDB::Table"},
+    "TableWithoutPropertiesRetained": {"Type": "AWS::DynamoDB::Table", "DeletionPolicy": "Retain"},
     "GlobalTable": global_table(),
     "GlobalTableOfThree": global_table(replica(), replica(Region="eu-west-2"), IF),
+    "GlobalTableInTexts": global_table(
+        *(
+            replica(
+                PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": value},
+                DeletionProtectionEnabled=value,
+            )
+            for value in ("true", "True", {"Ref": "Parameter"})
+        ),
+        replica(PointInTimeRecoverySpecification=IF),
+    ),
     "GlobalTableOfConditions": global_table(Replicas=IF),
+    "GlobalTableOfParameter": global_table(Replicas={"Ref": "Parameter"}),
+    "GlobalTableOfMap": global_table(Replicas={"Fn::FindInMap": ["Replicas", "Of", "Region"]}),
     "GlobalTableDestroyed": global_table(
         replica(DeletionProtectionEnabled=False), deletion_policy="Delete"
     ),
@@ -262,6 +290,7 @@ NON_COMPLIANT: dict[str, tuple[Json, list[str]]] = {
     "RetriesForEverText": (mapping(MaximumRetryAttempts="-1"), ["IOT_14_BOUNDED_RETRIES"]),
     "NoAge": (mapping(MaximumRecordAgeInSeconds=LEFT_OUT), ["IOT_14_BOUNDED_RETRIES"]),
     "AgeForEver": (mapping(MaximumRecordAgeInSeconds=-1), ["IOT_14_BOUNDED_RETRIES"]),
+    "AgeForEverText": (mapping(MaximumRecordAgeInSeconds="-1"), ["IOT_14_BOUNDED_RETRIES"]),
     "NoBounds": (
         mapping(MaximumRetryAttempts=LEFT_OUT, MaximumRecordAgeInSeconds=LEFT_OUT),
         ["IOT_14_BOUNDED_RETRIES"] * 2,
@@ -321,6 +350,12 @@ NON_COMPLIANT: dict[str, tuple[Json, list[str]]] = {
             replica(),
         ),
         ["IOT_22_DELETION_PROTECTION"] * 2,
+    ),
+    "ReplicaProtectionOffRetainedOnUpdates": (
+        global_table(
+            replica(DeletionProtectionEnabled=False), deletion_policy="RetainExceptOnCreate"
+        ),
+        ["IOT_22_DELETION_PROTECTION"],
     ),
     "NoErrorAction": (topic_rule(ErrorAction=LEFT_OUT), ["IOT_18_RULE_ERROR_ACTION"]),
     "NoSqlVersion": (topic_rule(AwsIotSqlVersion=LEFT_OUT), ["IOT_19_RULE_SQL_VERSION"]),
@@ -465,6 +500,36 @@ def test_a_message_says_that_the_async_path_is_no_way_out(findings: list[Finding
     [detail] = [it.detail for it in findings if it.logical_id == "NoDestinations"]
     assert "EventInvokeConfig" in detail
     assert "FACTS 1" in detail
+
+
+@pytest.mark.parametrize(
+    ("place", "reported"),
+    [
+        ({"resource_logical_id": "Mapping"}, ["Mapping"]),
+        # What has this id is no resource yet: Fn::ForEach.
+        ({"resource_logical_id": "Looped"}, ["Looped"]),
+        ({}, []),
+        ({"resource_logical_id": "Mapping", "template_path": None}, []),
+    ],
+)
+def test_a_finding_is_about_a_resource_of_a_template(
+    tmp_path: Path, place: Json, reported: list[str]
+) -> None:
+    path = tmp_path / "it.json"
+    path.write_text(json.dumps({"Resources": {"Mapping": latest(KINESIS_ARN)}}))
+    resource = PolicyViolatingResource(**{"locations": [], "template_path": str(path), **place})
+    violation = PolicyViolation(
+        rule_name=LATEST[0], description="it is", violating_resources=[resource]
+    )
+    found = guard_findings([violation], load_templates([path]))
+    assert [it.logical_id for it in found] == reported
+
+
+def test_a_stream_of_the_app_is_one_of_kinesis(tmp_path: Path) -> None:
+    stream = {"Type": "AWS::Kinesis::Stream", "Properties": {}}
+    reader = latest({"Fn::GetAtt": ["Stream", "Arn"]})
+    found = run_guard(tmp_path, {"it": {"Resources": {"Mapping": reader, "Stream": stream}}})
+    assert [it.rule_id for it in found] == LATEST
 
 
 def test_what_the_other_stack_shows_not_to_be_kinesis_is_not_reported(tmp_path: Path) -> None:

@@ -140,6 +140,11 @@ def queue_under_a_key(stack: cdk.Stack) -> object:
 
 
 @case
+def queue_that_names_its_encryption(stack: cdk.Stack) -> object:
+    return sqs.Queue(stack, "Queue", enforce_ssl=False, encryption=sqs.QueueEncryption.KMS_MANAGED)
+
+
+@case
 def queue_with_key_reuse(stack: cdk.Stack) -> object:
     return sqs.Queue(stack, "Queue", enforce_ssl=False, data_key_reuse=cdk.Duration.hours(1))
 
@@ -154,6 +159,7 @@ def queue_with_key_reuse(stack: cdk.Stack) -> object:
         topic_says_yes,
         queue_says_no,
         queue_under_a_key,
+        queue_that_names_its_encryption,
         queue_with_key_reuse,
     ],
 )
@@ -182,6 +188,18 @@ def test_a_policy_of_the_author_is_never_written_over(kind: str) -> None:
     stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
     with pytest.raises(RuntimeError, match=r"'Stack/It' has a policy already.*enforce_ssl=False"):
         _OWN_POLICIES[kind](stack, None)
+
+
+class _BucketWithAPolicy(s3.Bucket):
+    def __init__(self, scope: Construct, id: str) -> None:
+        super().__init__(scope, id)
+        s3.BucketPolicy(self, "Own", bucket=self)
+
+
+def test_nor_is_one_that_a_derived_class_makes_inside_itself() -> None:
+    stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
+    with pytest.raises(RuntimeError, match=r"'Stack/It' has a policy already"):
+        _BucketWithAPolicy(stack, "It")
 
 
 @pytest.mark.parametrize("kind", _OWN_POLICIES)
@@ -223,6 +241,14 @@ def test_a_construct_made_without_properties_is_reached() -> None:
     injector = by_id[kinesis.Stream.PROPERTY_INJECTION_ID]
     found = injector.inject(None, scope=stack, id="Stream")
     assert found.keys() == {"retentionPeriod", "streamMode"}
+
+
+def test_a_property_that_is_none_was_not_said() -> None:
+    stack = cdk.Stack(fresh_app(), "Stack")
+    by_id = {it.construct_unique_id: it for it in corrected_property_injectors()}
+    injector = by_id[kinesis.Stream.PROPERTY_INJECTION_ID]
+    found = injector.inject({"streamName": "it", "shardCount": None}, scope=stack, id="Stream")
+    assert found.keys() == {"retentionPeriod", "streamMode", "streamName"}
 
 
 @jsii.implements(cdk.IPropertyInjector)

@@ -156,6 +156,19 @@ def bucket_of_a_website(stack: cdk.Stack) -> object:
 
 
 @case
+def bucket_that_sends_elsewhere(stack: cdk.Stack) -> object:
+    return s3.Bucket(
+        stack, "Bucket", website_redirect=s3.RedirectTarget(host_name="www.example.org")
+    )
+
+
+@case
+def bucket_with_routes(stack: cdk.Stack) -> object:
+    route = s3.RoutingRule(host_name="www.example.org")
+    return s3.Bucket(stack, "Bucket", website_routing_rules=[route])
+
+
+@case
 def bucket_for_public_reading(stack: cdk.Stack) -> object:
     return s3.Bucket(
         stack,
@@ -170,8 +183,27 @@ def bucket_with_a_public_acl(stack: cdk.Stack) -> object:
     return s3.Bucket(stack, "Bucket", access_control=s3.BucketAccessControl.PUBLIC_READ)
 
 
+@case
+def bucket_with_an_open_acl(stack: cdk.Stack) -> object:
+    return s3.Bucket(stack, "Bucket", access_control=s3.BucketAccessControl.PUBLIC_READ_WRITE)
+
+
+@case
+def bucket_for_every_account(stack: cdk.Stack) -> object:
+    return s3.Bucket(stack, "Bucket", access_control=s3.BucketAccessControl.AUTHENTICATED_READ)
+
+
 @pytest.mark.parametrize(
-    "name", [bucket_of_a_website, bucket_for_public_reading, bucket_with_a_public_acl]
+    "name",
+    [
+        bucket_of_a_website,
+        bucket_that_sends_elsewhere,
+        bucket_with_routes,
+        bucket_for_public_reading,
+        bucket_with_a_public_acl,
+        bucket_with_an_open_acl,
+        bucket_for_every_account,
+    ],
 )
 def test_a_bucket_meant_for_the_public_stays_reachable(
     added: dict[str, Difference], name: str
@@ -195,13 +227,20 @@ def bucket_that_expires(stack: cdk.Stack) -> object:
 
 
 @case
+def bucket_that_expires_on_a_day(stack: cdk.Stack) -> object:
+    rule = s3.LifecycleRule(expiration_date=datetime(2030, 1, 1, tzinfo=timezone.utc))
+    return s3.Bucket(stack, "Bucket", lifecycle_rules=[rule])
+
+
+@case
 def bucket_that_expires_versions(stack: cdk.Stack) -> object:
     rule = s3.LifecycleRule(noncurrent_version_expiration=cdk.Duration.days(30))
     return s3.Bucket(stack, "Bucket", lifecycle_rules=[rule])
 
 
 def test_objects_that_are_to_go_are_not_kept_as_versions(added: dict[str, Difference]) -> None:
-    assert without_policy(added[bucket_that_expires], "Bucket") == _NOT_PUBLIC | _SSE_S3
+    for name in (bucket_that_expires, bucket_that_expires_on_a_day):
+        assert without_policy(added[name], "Bucket") == _NOT_PUBLIC | _SSE_S3
     found = without_policy(added[bucket_that_expires_versions], "Bucket")
     assert found == _NOT_PUBLIC | _SSE_S3 | _VERSIONED
 

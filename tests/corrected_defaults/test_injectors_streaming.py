@@ -356,6 +356,17 @@ def mapping_of_a_cluster(stack: cdk.Stack) -> object:
     )
 
 
+def test_a_mapping_without_a_source_is_refused_in_cdks_own_words() -> None:
+    stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
+    with pytest.raises(RuntimeError, match="eventSourceArn"):
+        lambda_.EventSourceMapping(
+            stack,
+            "Mapping",
+            target=function(stack),
+            starting_position=lambda_.StartingPosition.LATEST,
+        )
+
+
 # --- what was said stays ------------------------------------------------------------------------------------------
 
 

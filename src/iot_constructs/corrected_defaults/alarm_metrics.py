@@ -75,7 +75,7 @@ class Alarms:
         )
 
     def _is_of(self, metric: AlarmMetric, resource: Resource, dimension: str) -> bool:
-        if metric.dimensions is None or not metric.dimensions:
+        if not metric.dimensions:
             return True
         if "GlobalSecondaryIndexName" in metric.dimensions:
             return False  # FACTS 4: of the index alone
@@ -94,11 +94,8 @@ class Alarms:
         for index, query in enumerate(self._app.items(properties["Metrics"])):
             path = f"Properties/Metrics/{index}"
             for stat in self._app.at(query, "MetricStat", "Metric"):
-                if stat is not None and stat is not UNKNOWN:
-                    yield self._metric(alarm, stat, f"{path}/MetricStat/Metric")
+                yield self._metric(alarm, stat, f"{path}/MetricStat/Metric")
             for expression in self._app.at(query, "Expression"):
-                if expression is None or expression is UNKNOWN:
-                    continue
                 parts = self._app.parts(expression, alarm.template)
                 self.expressions.append("".join(it for it in parts if isinstance(it, str)))
 
@@ -109,26 +106,21 @@ class Alarms:
         )
         return AlarmMetric(
             alarm,
-            self._text(alarm, namespace),
-            self._text(alarm, name),
+            self._app.text(namespace, alarm.template),
+            self._app.text(name, alarm.template),
             self._dimensions(alarm, stat),
             path,
         )
 
-    def _text(self, alarm: Resource, value: Any) -> str | None:
-        if value is None or value is UNKNOWN:
-            return None
-        return self._app.text(value, alarm.template)
-
     def _dimensions(self, alarm: Resource, stat: Any) -> dict[str, Any] | None:
         found: dict[str, Any] = {}
         written = self._app.at(stat, "Dimensions")
-        if len(written) > 1 or UNKNOWN in written:
+        if len(written) > 1:
             return None
         for dimension in self._app.items(written[0]):
             if not isinstance(dimension, Mapping):
                 return None
-            name = self._text(alarm, dimension.get("Name"))
+            name = self._app.text(dimension.get("Name"), alarm.template)
             if name is None:
                 return None
             found[name] = dimension.get("Value")

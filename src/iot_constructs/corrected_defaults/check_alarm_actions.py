@@ -16,7 +16,6 @@ RULE = "IOT_11_ALARM_ACTION_REACHABLE"
 
 _CLOUDWATCH: Final = "cloudwatch.amazonaws.com"
 _ACTIONS: Final = ("AlarmActions", "OKActions", "InsufficientDataActions")
-_KEY: Final = "AWS::KMS::Key"
 
 
 def check(pipeline: Pipeline) -> Iterator[Finding]:
@@ -80,15 +79,12 @@ def _lets_cloudwatch_publish(statement: Statement) -> bool:
 def _key_gap(app: App, topic: Resource) -> str | None:
     """Why CloudWatch cannot use the topic's key; None where it can, or where that is not known."""
     value = topic.properties.get("KmsMasterKeyId")
-    parts = app.parts(value, topic.template) if value is not None else ()
-    if all(isinstance(part, str) for part in parts):
-        text = "".join(str(part) for part in parts)
-        if text == "alias/aws/sns" or text.endswith(":alias/aws/sns"):
-            return f"{_CLOUDWATCH} cannot use the key alias/aws/sns of the topic (FACTS 6)"
+    if f":{app.text(value, topic.template)}".endswith(":alias/aws/sns"):
+        return f"{_CLOUDWATCH} cannot use the key alias/aws/sns of the topic (FACTS 6)"
     key = app.target(value, topic.template, "AWS::KMS::Alias")
     if isinstance(key, Resource) and key.type == "AWS::KMS::Alias":
-        key = app.target(key.properties.get("TargetKeyId"), key.template, _KEY)
-    if not isinstance(key, Resource) or key.type != _KEY:
+        key = app.target(key.properties.get("TargetKeyId"), key.template)
+    if not isinstance(key, Resource):
         return None
     policy = key.properties.get("KeyPolicy")
     found = list(statements(app, policy, key.template)) if policy is not None else []

@@ -78,7 +78,7 @@ def _missing_blocks(app: App, bucket: Resource) -> list[str]:
         flag
         for flag in _FLAGS
         if all(
-            value is not UNKNOWN and app.flag(value, bucket.template) is False
+            app.flag(value, bucket.template) is False
             for value in app.at(bucket.properties, "PublicAccessBlockConfiguration", flag)
         )
     ]
@@ -88,8 +88,7 @@ def _versioned(app: App, bucket: Resource) -> bool:
     if app.flag(bucket.properties.get("ObjectLockEnabled"), bucket.template) is not False:
         return True  # S3 turns it on
     return any(
-        value is UNKNOWN
-        or (value is not None and app.text(value, bucket.template) in (None, "Enabled"))
+        value is not None and app.text(value, bucket.template) in (None, "Enabled")
         for value in app.at(bucket.properties, "VersioningConfiguration", "Status")
     )
 
@@ -113,7 +112,7 @@ def _log_buckets(
     found = set()
     for bucket in buckets:
         for value in app.at(bucket.properties, "LoggingConfiguration", "DestinationBucketName"):
-            target = app.target(value, bucket.template, BUCKET) if value is not UNKNOWN else None
+            target = app.target(value, bucket.template, BUCKET)
             if isinstance(target, Resource) and target is not bucket:
                 found.add(target)
         if bucket.properties.get("AccessControl") == "LogDeliveryWrite" or any(
@@ -150,7 +149,7 @@ def _is_plain_http(app: App, statement: Statement) -> bool:
         if not operator.startswith("Bool") or not isinstance(tests, Mapping):
             continue
         for key, value in tests.items():
-            if key.lower() == "aws:securetransport" and all(
+            if key.lower() == "aws:securetransport" and any(
                 app.flag(it, statement.template) is not True for it in app.items(value)
             ):
                 return True

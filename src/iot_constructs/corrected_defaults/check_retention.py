@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from iot_constructs.corrected_defaults.finding import Finding
-from iot_constructs.corrected_defaults.pipeline_parts import STREAM, Pipeline
+from iot_constructs.corrected_defaults.pipeline_parts import Pipeline
 from iot_constructs.corrected_defaults.references import UNKNOWN
 from iot_constructs.corrected_defaults.template import Resource
 
@@ -20,7 +20,7 @@ def check(pipeline: Pipeline) -> Iterator[Finding]:
     """Streams that forget a record before, or when, its mapping gives it up: its payload is gone then (FACTS 2)."""
     app = pipeline.app
     for mapping in pipeline.mappings:
-        if not isinstance(mapping.stream, Resource) or mapping.stream.type != STREAM:
+        if not isinstance(mapping.stream, Resource):
             continue
         age = mapping.resource.properties.get("MaximumRecordAgeInSeconds")
         if age is None:
@@ -28,7 +28,7 @@ def check(pipeline: Pipeline) -> Iterator[Finding]:
         seconds = app.number(age, mapping.resource.template)
         written = mapping.stream.properties.get("RetentionPeriodHours", _DEFAULT_HOURS)
         hours = app.number(written, mapping.stream.template)
-        if seconds is UNKNOWN or hours is UNKNOWN or seconds < 0:
+        if seconds is UNKNOWN or hours is UNKNOWN:
             continue
         if hours * _SECONDS <= seconds:
             yield Finding(

@@ -9,7 +9,7 @@ from constructs import Construct
 
 from iot_constructs.corrected_defaults.injectors_policies import TlsPolicies
 
-_KEY_SETTINGS = {"encryption", "encryptionMasterKey", "dataKeyReuse"}
+_KEY_SETTINGS = {"encryptionMasterKey", "dataKeyReuse"}
 
 
 def topic_defaults(

@@ -7,9 +7,7 @@ from typing import Any
 import aws_cdk as cdk
 import jsii
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IConstruct
 
 _KEEPER_ID = "CorrectedDefaultsTopicPolicies"
@@ -37,7 +35,7 @@ class TlsPolicies:
         keeper.topics.append((scope, id))
         return self.inject(scope, id)
 
-    def refuse_second(self, said: dict[str, Any], scope: Construct, _: str) -> dict[str, Any]:
+    def refuse_second(self, said: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
         """Nothing is injected into a policy; but where ours is there already, the author's must not meet it.
 
         Of two policies on one queue or topic the one that CloudFormation writes last is in force, and a bucket
@@ -46,10 +44,9 @@ class TlsPolicies:
         Raises:
             ValueError: the policy is for a resource whose TLS policy was injected.
         """
-        if isinstance(scope, (s3.Bucket, sqs.Queue, sns.Topic)):
-            return {}  # the resource's own policy, which CDK makes inside it
         for resource in (said.get("bucket"), *said.get("queues", ()), *said.get("topics", ())):
             path = resource.node.path if resource is not None else None
+            # Ours is not there yet when CDK asks here for that one itself.
             if path in self._injected and resource.node.try_find_child(_POLICY_ID) is not None:
                 raise ValueError(
                     f"{path!r} has a policy already, made by the injected enforce_ssl=True, and can have one "

@@ -17,7 +17,6 @@ from iot_constructs.environment import data_removal_policy
 # Properties arrive under CDK's own names and enum values, not under those of Python.
 _WEBSITE = {"websiteIndexDocument", "websiteRedirect", "websiteRoutingRules"}
 _PUBLIC_ACLS = {"PublicRead", "PublicReadWrite", "AuthenticatedRead"}
-_DESTROY = "destroy"
 
 
 def bucket_defaults(
@@ -31,7 +30,7 @@ def bucket_defaults(
             added |= tls.inject(scope, id)
     if said.get("enforceSSL", added.get("enforceSSL")):
         added["minimumTLSVersion"] = defaults.BUCKET_MINIMUM_TLS_VERSION
-    if not {"encryption", "encryptionKey"} & said.keys():
+    if "encryptionKey" not in said:
         # Not under a key: S3 delivers access logs to no such bucket (FACTS 7), and which bucket will be given to
         # another as its log target is not known here.
         added["encryption"] = s3.BucketEncryption.S3_MANAGED
@@ -59,7 +58,7 @@ def _deletes_objects(said: dict[str, Any]) -> bool:
 def table_defaults(said: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
     """Corrections 2 and 8 for the older kind of table, whose default is 5 provisioned units."""
     added = _recovery(said) | _deletion_protection(said, scope, id)
-    if not {"billingMode", "readCapacity", "writeCapacity"} & said.keys():
+    if not {"readCapacity", "writeCapacity"} & said.keys():
         added["billingMode"] = dynamodb.BillingMode.PAY_PER_REQUEST
     return added
 
@@ -75,7 +74,7 @@ def table_v2_defaults(said: dict[str, Any], scope: Construct, id: str) -> dict[s
 
 def _recovery(said: dict[str, Any]) -> dict[str, Any]:
     # Not a word beside the deprecated property either: CDK refuses both.
-    if {"pointInTimeRecovery", "pointInTimeRecoverySpecification"} & said.keys():
+    if "pointInTimeRecovery" in said:
         return {}
     return {
         "pointInTimeRecoverySpecification": {
@@ -86,8 +85,6 @@ def _recovery(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _deletion_protection(said: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
-    if "deletionProtection" in said or said.get("removalPolicy") == _DESTROY:
-        return {}
     # An ephemeral stack is to go without leaving anything; that it does not say so here is the author's to mend.
     if (
         "removalPolicy" not in said

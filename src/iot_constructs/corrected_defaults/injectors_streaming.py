@@ -14,7 +14,6 @@ from iot_constructs import _defaults as defaults
 from iot_constructs._validate import is_token
 
 _STREAM_ARNS = ("Arn", "ConsumerARN")  # attributes of a stream and of a registered consumer
-_OTHER_SOURCES = {"kafkaTopic", "kafkaBootstrapServers", "sourceAccessConfigurations"}
 _EDGE_FUNCTION = "aws-cdk-lib.aws_cloudfront.experimental.EdgeFunction"
 _EDGE_STACK = "edge-lambda-stack-"  # where EdgeFunction puts it when its own stack is elsewhere
 _PROVIDER = "aws-cdk-lib.custom_resources.Provider"
@@ -45,7 +44,7 @@ def _is_machinery(said: dict[str, Any], scope: Construct) -> bool:
         return True
     if getattr(type(scope), "__jsii_type__", None) in (_PROVIDER, _EDGE_FUNCTION):
         return True
-    return isinstance(scope, cdk.Stack) and scope.node.id.startswith(_EDGE_STACK)
+    return bool(scope.node.id.startswith(_EDGE_STACK))
 
 
 def mapping_defaults(said: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def mapping_defaults(said: dict[str, Any], scope: Construct, id: str) -> dict[st
 def _reads_kinesis(said: dict[str, Any], scope: Construct) -> bool:
     """Whether the source is a Kinesis stream; False where that cannot be told."""
     arn = said.get("eventSourceArn")
-    if "startingPosition" not in said or _OTHER_SOURCES & said.keys() or not isinstance(arn, str):
+    if "startingPosition" not in said or "kafkaTopic" in said or not isinstance(arn, str):
         return False
     if not is_token(arn):
         return ":kinesis:" in arn

@@ -95,31 +95,25 @@ class Pipeline:
         found = self._failure_targets(QUEUE)
         for topic, endpoint in self._subscriptions:
             if isinstance(endpoint, Resource) and endpoint.type == QUEUE:
-                for each in self.failure_topics if topic is UNKNOWN else [topic]:
-                    if isinstance(each, Resource) and each in self.failure_topics:
-                        found.setdefault(endpoint, self.failure_topics[each])
+                for failing, path in self.failure_topics.items():
+                    if topic in (failing, UNKNOWN):
+                        found.setdefault(endpoint, path)
         return found
 
     @cached_property
     def subscribed_topics(self) -> set[Resource]:
         """The topics of the app that have a subscription, or may have one."""
-        found = {it for it, _ in self._subscriptions if isinstance(it, Resource)}
-        if any(topic is UNKNOWN for topic, _ in self._subscriptions):
-            found |= set(self.app.of_type(TOPIC))
-        return found
+        named = {topic for topic, _ in self._subscriptions}
+        return {it for it in self.app.of_type(TOPIC) if it in named or UNKNOWN in named}
 
     @cached_property
     def alarms(self) -> Alarms:
         """What the alarms of the app look at."""
         return Alarms(self.app)
 
-    def topics_before(self, queue: Resource) -> set[Resource]:
-        """The topics that ``queue`` is subscribed to."""
-        return {
-            topic
-            for topic, endpoint in self._subscriptions
-            if endpoint is queue and isinstance(topic, Resource)
-        }
+    def topics_before(self, queue: Resource) -> set[Resource | Unknown | None]:
+        """The topics that ``queue`` is subscribed to, of this app or not."""
+        return {topic for topic, endpoint in self._subscriptions if endpoint is queue}
 
     def target(
         self, resource: Resource, property_name: str, *types: str
@@ -188,5 +182,4 @@ class Pipeline:
         ):
             for resource in self.app.of_type(type):
                 for value in self.app.at(resource.properties, *path):
-                    if value is not None and value is not UNKNOWN:
-                        yield FailurePath(resource, value, what)
+                    yield FailurePath(resource, value, what)

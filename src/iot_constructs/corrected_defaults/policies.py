@@ -16,7 +16,7 @@ class Statement:
 
     Attributes:
         template: where it stands.
-        effect: Allow or Deny; empty where only the deployment knows it.
+        effect: Allow or Deny; None where only the deployment knows it.
         everybody: whether the principal is ``*``.
         services: the service principals.
         accounts: whether accounts, roles or users are principals too.
@@ -27,7 +27,7 @@ class Statement:
     """
 
     template: Template
-    effect: str
+    effect: str | None
     everybody: bool
     services: frozenset[str]
     accounts: bool
@@ -36,11 +36,11 @@ class Statement:
     conditions: Mapping[str, Any]
     unknown: bool
 
-    def allows(self, *actions: str) -> bool:
-        """Whether it allows all these actions, or may."""
+    def allows(self, action: str) -> bool:
+        """Whether it allows this action, or may."""
         if self.unknown:
             return self.may_allow
-        return self.effect == "Allow" and all(self._has(action) for action in actions)
+        return self.effect == "Allow" and self._has(action)
 
     @property
     def may_allow(self) -> bool:
@@ -66,9 +66,7 @@ def statements(app: App, document: Any, template: Template) -> Iterator[Statemen
     for branch in app.branches(document):
         for written in app.at(branch, "Statement"):
             for statement in app.items(written):
-                if statement is UNKNOWN or not isinstance(statement, Mapping):
-                    yield _unknown(template)
-                elif "Effect" in statement:
+                if isinstance(statement, Mapping) and "Effect" in statement:
                     yield _statement(app, statement, template)
                 else:
                     yield _unknown(template)
@@ -76,11 +74,11 @@ def statements(app: App, document: Any, template: Template) -> Iterator[Statemen
 
 def _unknown(template: Template) -> Statement:
     nothing: frozenset[str] = frozenset()
-    return Statement(template, "", False, nothing, False, nothing, (), {}, True)
+    return Statement(template, None, False, nothing, False, nothing, (), {}, True)
 
 
 def _statement(app: App, statement: Mapping[str, Any], template: Template) -> Statement:
-    effect = app.text(statement["Effect"], template) or ""
+    effect = app.text(statement["Effect"], template)
     principal = statement.get("Principal")
     everybody = principal == "*"
     services: set[str] = set()
