@@ -5,16 +5,11 @@ from __future__ import annotations
 import aws_cdk as cdk
 import pytest
 
-from bench.synth.by_hand import ByHandStack
-from examples.iot_pipeline.stack import IotPipelineStack
 from iot_constructs import MonitoredStream
 from iot_constructs._durations import of_seconds, seconds_of
 from iot_constructs._place import Place
 from tests.round_trips import counted
 from tests.synth_support import ACCOUNT, ENV, REGION, fresh_app, fresh_stack
-
-SHARE_OF_BY_HAND = 1.6
-"""Of the round trips. Ours also answers scanners, finds its suffix, and hands out grants that stay open."""
 
 
 def test_each_stack_of_an_app_is_a_place_of_its_own() -> None:
@@ -72,12 +67,3 @@ def test_a_duration_of_the_users_is_asked_once() -> None:
     with counted() as sent:
         assert seconds_of(duration) == 420
     assert sent() == 0
-
-
-def test_the_pipeline_asks_little_more_than_by_hand() -> None:
-    """A figure that no other load on the machine can change, unlike the times that `make bench` takes."""
-    with counted() as ours:
-        IotPipelineStack(fresh_app(), "IotPipeline", environment_suffix="dev")
-    with counted() as by_hand:
-        ByHandStack(fresh_app(), "IotPipeline")
-    assert ours() <= SHARE_OF_BY_HAND * by_hand(), (ours(), by_hand())
