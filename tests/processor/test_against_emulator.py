@@ -202,6 +202,22 @@ def test_late_data_never_overwrites_the_state_in_any_order(cloud: Cloud) -> None
     assert int(states[0][0]) == NOW + 2
 
 
+def test_states_of_new_and_known_and_late_devices_in_one_batch(cloud: Cloud) -> None:
+    def process(*sent: tuple[str, object]) -> None:
+        assert cloud.processor().process(records_of(*sent), Clock().remaining_ms).retry_from is None
+
+    def offset(device: int) -> int:
+        return (-1, 0, 1)[device % 3]  # late, the same reading again, newer
+
+    process(*[(f"d{n}", {"timestamp": NOW, "at": 0}) for n in range(40)])
+    process(*[(f"d{n}", {"timestamp": NOW + offset(n), "at": offset(n)}) for n in range(60)])
+    states = {
+        i["deviceId"]: i["reading"]["at"] for i in cloud.items(cloud.settings.device_state_table)
+    }
+    known = {f"d{n}": max(offset(n), 0) for n in range(40)}
+    assert states == known | {f"d{n}": offset(n) for n in range(40, 60)}
+
+
 def test_readings_of_one_millisecond_survive_and_are_found_by_milliseconds(cloud: Cloud) -> None:
     sent = [("d1", {"timestamp": NOW + ms, "value": v}) for ms in range(4) for v in range(3)]
     cloud.processor().process(records_of(*sent, *sent), Clock().remaining_ms)

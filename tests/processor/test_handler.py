@@ -84,7 +84,7 @@ def test_what_is_no_kinesis_batch_is_no_success(
 def test_counts_and_logs_without_payloads(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    hot = always("put_item iot-device-state-test d9", Fault(error=aws_error("Oops", SECRET)))
+    hot = always("statement d9", Fault(error=aws_error("Oops", SECRET)))
     use(monkeypatch, FakeDynamoDB(hot))
     event = event_of(
         ("d1", {"timestamp": NOW, "value": SECRET}),

@@ -4,7 +4,8 @@
 - `stream_records`: a Kinesis record
 - `telemetry_reading`: a record becomes a reading, or there is a reason why it cannot
   (`rejections`, `dynamodb_values`)
-- `table_writes`: readings go to the time-series table and the device-state table
+- `table_writes`: readings go to the time-series table
+- `state_writes`: the newest reading of each device goes to the device-state table
 - `dead_letters`: rejected records go to the SNS topic
 - `batch_processor`: all of it for one batch, and from where the batch has to be retried
 - `bounded_retries`: how long and how often to try
@@ -22,8 +23,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from batch_processor import Outcome, Processor
 from botocore.config import Config  # type: ignore[import-untyped,unused-ignore]
 from processor_settings import Settings
+from state_writes import STATE_WRITE_THREADS
 from stream_records import StreamRecord
-from table_writes import STATE_WRITE_THREADS
 
 if TYPE_CHECKING:  # importing these costs a tenth of a second at a cold start
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
