@@ -21,7 +21,7 @@ def main() -> None:
         help="hold up each call of each contender, as the way to AWS and back does",
     )
     options = parser.parse_args()
-    for figure in measure.run(
+    for figure in measure.figures(
         options.records,
         rounds=options.rounds,
         cold_starts=options.cold_starts,

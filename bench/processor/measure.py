@@ -1,4 +1,4 @@
-"""All figures: `run` starts the emulator and the contenders and answers a list of figures."""
+"""All figures: `figures` starts the emulator and the contenders."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ OTHERS = {
     "devices_100": Shape(records=100, devices=100),
     "records_500_devices_200": Shape(records=500, devices=200),
 }
+NEW_DEVICES = Shape(records=100, devices=100)
 RECORDS = 20_000
 ROUNDS = 5
 COLD_STARTS = 15
@@ -144,14 +146,19 @@ def _run_once(
     return json.loads(done.stdout), found
 
 
-def run(
+def run(records: int = RECORDS, **options: Any) -> list[Figure]:
+    """All that `figures` measures."""
+    return list(figures(records, **options))
+
+
+def figures(
     records: int = RECORDS,
     *,
     rounds: int = ROUNDS,
     cold_starts: int = COLD_STARTS,
     latency_ms: float = 0,
-) -> list[Figure]:
-    """Measures everything; minutes, most of which the usual function takes.
+) -> Iterator[Figure]:
+    """Measures everything and yields what is known already; most of the time is the usual function's.
 
     Args:
         records: what each contender gets of the main shape; of the other shapes a fifth.
@@ -159,27 +166,27 @@ def run(
         cold_starts: of each contender.
         latency_ms: each call of each contender is held up for so long.
     """
-    found: list[Figure] = []
+    yield from init_figures(cold_start.measure(cold_starts))
     with emulator.plain_emulator() as url:
-        main = compared(
-            url,
-            MAIN,
-            ("ours", "usual", "powertools"),
-            records=records,
-            rounds=rounds,
-            latency_ms=latency_ms,
-        )
-        found += figures_of(main)
+        new = compared(url, NEW_DEVICES, ("ours",), records=100, known_devices=False)["ours"]
+        yield from count_figures("ours", new, ".new_devices_100")
         for name, shape in OTHERS.items():
             other = compared(
                 url, shape, ("ours", "usual"), records=records // 5, latency_ms=latency_ms
             )
-            found += figures_of(other, f".{name}")
+            yield from figures_of(other, f".{name}")
         slow = compared(url, MAIN, ("ours", "usual"), records=records // 10, latency_ms=LATENCY_MS)
-        found += time_figures(slow, f".latency_{LATENCY_MS:g}_ms", targets=False)
-        new = compared(url, Shape(100, 100), ("ours",), records=100, known_devices=False)["ours"]
-        found += _own_figures("ours", new, ".new_devices_100")[:2]
-    return found + init_figures(cold_start.measure(cold_starts))
+        yield from time_figures(slow, f".latency_{LATENCY_MS:g}_ms", targets=False)
+        yield from figures_of(
+            compared(
+                url,
+                MAIN,
+                ("ours", "usual", "powertools"),
+                records=records,
+                rounds=rounds,
+                latency_ms=latency_ms,
+            )
+        )
 
 
 def figures_of(measured: dict[str, Measured], suffix: str = "") -> list[Figure]:
@@ -187,7 +194,7 @@ def figures_of(measured: dict[str, Measured], suffix: str = "") -> list[Figure]:
     found = [
         figure
         for contender, each in measured.items()
-        for figure in _own_figures(contender, each, suffix)
+        for figure in count_figures(contender, each, suffix)
     ]
     ours = measured["ours"]
     for contender, other in measured.items():
@@ -294,7 +301,8 @@ def init_figures(starts: dict[str, cold_start.Start]) -> list[Figure]:
     return found
 
 
-def _own_figures(contender: str, measured: Measured, suffix: str) -> list[Figure]:
+def count_figures(contender: str, measured: Measured, suffix: str) -> list[Figure]:
+    """Calls and write units of one contender."""
     detail = {
         **_shape_detail(measured),
         "calls_per_batch": measured.operations.total() / measured.batches,

@@ -281,10 +281,10 @@ def test_a_run_reports_every_shape_once(monkeypatch: pytest.MonkeyPatch) -> None
     assert sorted(set(names)) == sorted(names)
     assert all(name.startswith("processor.") and name == name.lower() for name in names)
     assert asked == [
-        (measure.MAIN, 1000, 2),
+        (Shape(100, 100), 100, 0),
         *[(shape, 200, 2) for shape in measure.OTHERS.values()],
         (measure.MAIN, 100, measure.LATENCY_MS),
-        (Shape(100, 100), 100, 0),
+        (measure.MAIN, 1000, 2),
     ]
     with_target = [figure.figure for figure in found if figure.target is not None]
     assert len(with_target) == 3 * 2 + 3 * 3 + 1
