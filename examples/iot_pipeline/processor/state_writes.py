@@ -46,12 +46,8 @@ class DeviceStateWriter:
         def write(chunk: Sequence[Reading]) -> None:
             self._write_chunk(chunk, deadline, report)
 
-        split = list(chunks(readings))
-        if len(split) == 1:
-            write(split[0])
-        elif split:
-            with ThreadPoolExecutor(STATE_WRITE_THREADS) as threads:
-                list(threads.map(write, split))  # list: raises what a thread has raised
+        with ThreadPoolExecutor(STATE_WRITE_THREADS) as threads:
+            list(threads.map(write, chunks(readings)))  # list: raises what a thread has raised
         return report
 
     def _write_chunk(
