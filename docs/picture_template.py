@@ -32,7 +32,7 @@ _HASH = re.compile(r"[0-9A-F]{8}$")
 # Of what a role may do, that which moves data.
 _MOVES = re.compile(
     r"kinesis:(PutRecords?|GetRecords)|sns:Publish|sqs:SendMessage|s3:PutObject"
-    r"|dynamodb:(PutItem|UpdateItem|DeleteItem|BatchWriteItem)"
+    r"|dynamodb:(PutItem|UpdateItem|DeleteItem|BatchWriteItem|PartiQL(?:Insert|Update|Delete))"
 )
 
 

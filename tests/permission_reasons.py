@@ -17,14 +17,15 @@ _TRACES = "active tracing (L services-xray.html)"
 _ENCRYPTS_LOGS = "the log groups are encrypted with the key (LOGS encrypt-log-data-kms.html)"
 _EMPTIES = "CDK's handler of Custom::S3AutoDeleteObjects empties the bucket before it is deleted"
 
+_WRITES_STATES = "state_writes.py, states (batch_execute_statement; D ql-iam.html)"
+
 # (principal, action) -> what needs it
 NEEDED_BY: dict[tuple[str, str], str] = {
     # --- the function ---
     ("Processor/Role", "dynamodb:BatchWriteItem"): "table_writes.py, readings (batch_write_item)",
-    (
-        "Processor/Role",
-        "dynamodb:PutItem",
-    ): "table_writes.py, states and single readings (put_item)",
+    ("Processor/Role", "dynamodb:PartiQLInsert"): _WRITES_STATES,
+    ("Processor/Role", "dynamodb:PartiQLUpdate"): _WRITES_STATES,
+    ("Processor/Role", "dynamodb:PutItem"): "table_writes.py, single readings (put_item)",
     ("Processor/Role", "kinesis:DescribeStream"): _READS_STREAM,
     ("Processor/Role", "kinesis:DescribeStreamSummary"): _READS_STREAM,
     ("Processor/Role", "kinesis:GetRecords"): _READS_STREAM,

@@ -84,7 +84,8 @@ class IotPipelineStack(SuffixedStack):
         )
         # What the code does, and no more: grant_write_data would also allow to delete.
         self.time_series.grant(processor.role, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
-        self.device_state.grant(processor.role, "dynamodb:PutItem")
+        # A PartiQL statement has permissions of its own (D ql-iam.html).
+        self.device_state.grant(processor.role, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
         for table in (self.time_series.table, self.device_state.table):
             if table.encryption_key is not None:
                 # DynamoDB opens the table's own key with this one, on behalf of whoever calls it.

@@ -18,7 +18,7 @@ from examples.iot_pipeline.local.deployment import (
     accepted_by_emulator,
     alarm_arn,
     alarm_request,
-    publish_statements,
+    emulator_statements,
     without_refused,
 )
 
@@ -158,15 +158,20 @@ def test_assembly_is_copied_not_changed(tmp_path: Path) -> None:
     assert all(isinstance(each, LeftOut) for each in left_out)
 
 
-def test_statements_that_allow_to_publish() -> None:
-    def statement(action: Any, effect: str = "Allow") -> dict[str, Any]:
-        return {"Effect": effect, "Action": action, "Resource": "*"}
+def test_what_the_emulator_asks_for_follows_what_the_template_allows() -> None:
+    def statement(action: Any, effect: str = "Allow", resource: str = "it") -> dict[str, Any]:
+        return {"Effect": effect, "Action": action, "Resource": resource}
 
     statements = [
         statement("sns:Publish"),
-        statement(["kms:Decrypt", "sns:Publish"]),
+        statement(["kms:Decrypt", "sns:Publish"], resource="another"),
         statement("sns:Publish", "Deny"),
         statement("sns:PublishBatch"),
+        statement(["dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"]),
+        statement("dynamodb:PutItem"),
     ]
-    policy = {"PolicyDocument": {"Statement": statements}}
-    assert publish_statements(policy) == statements[:2]
+    assert emulator_statements({"PolicyDocument": {"Statement": statements}}) == [
+        statement("sns:PublishBatch"),
+        statement("sns:PublishBatch", resource="another"),
+        statement("dynamodb:BatchExecuteStatement", resource="*"),
+    ]

@@ -19,8 +19,8 @@ import pytest
 from examples.iot_pipeline.local.chaos_faults import (
     BATCH_WRITE,
     PUBLISH,
-    PUT,
     RULES,
+    STATE_WRITE,
     Fault,
     Faults,
     Rule,
@@ -31,7 +31,8 @@ from examples.iot_pipeline.local.fault_proxy import (
     operation_of,
     sign,
     signal_caller,
-    split_batch,
+    split_items,
+    split_statements,
 )
 
 CALLS = 3000
@@ -49,14 +50,14 @@ def batch(*names: str, table: str = "table") -> dict[str, Any]:
     return {"RequestItems": {table: [put(name) for name in names]}, "Other": "kept"}
 
 
-@pytest.mark.parametrize("operation", [BATCH_WRITE, PUT, PUBLISH])
+@pytest.mark.parametrize("operation", [BATCH_WRITE, STATE_WRITE, PUBLISH])
 def test_same_seed_gives_same_faults_whatever_other_operations_do(operation: str) -> None:
     alone, among_others = Faults(7), Faults(7)
     expected = drawn(alone, operation)
     found = []
     for _ in range(CALLS):
         found.append(among_others.next(operation))
-        among_others.next("PutItem" if operation != PUT else BATCH_WRITE)
+        among_others.next(STATE_WRITE if operation != STATE_WRITE else BATCH_WRITE)
     assert found == expected
     assert any(expected)
 
@@ -74,15 +75,15 @@ def test_each_rule_is_applied_once_in_every_so_many_calls(rule: Rule, seed: int)
 
 
 def test_a_rule_in_a_row_hits_calls_one_after_the_other() -> None:
-    rule = Rule(Fault.SERVER_ERROR, PUT, every=50, in_a_row=3)
-    found = drawn(Faults(3, [rule]), PUT, calls=50 + 3)
+    rule = Rule(Fault.SERVER_ERROR, STATE_WRITE, every=50, in_a_row=3)
+    found = drawn(Faults(3, [rule]), STATE_WRITE, calls=50 + 3)
     first = found.index(Fault.SERVER_ERROR)
     assert found[first : first + 3] == [Fault.SERVER_ERROR] * 3
 
 
 def test_faults_that_are_chosen_for_the_same_call_come_one_after_the_other() -> None:
-    rules = [Rule(Fault.SLOW, PUT, every=1), Rule(Fault.CRASH, PUT, every=1)]
-    assert drawn(Faults(1, rules), PUT, calls=4) == [Fault.SLOW, Fault.CRASH] * 2
+    rules = [Rule(Fault.SLOW, STATE_WRITE, every=1), Rule(Fault.CRASH, STATE_WRITE, every=1)]
+    assert drawn(Faults(1, rules), STATE_WRITE, calls=4) == [Fault.SLOW, Fault.CRASH] * 2
 
 
 def test_a_fault_that_does_not_fit_waits_for_a_call_that_it_fits() -> None:
@@ -99,25 +100,27 @@ def test_an_unknown_operation_goes_through() -> None:
 
 def test_an_outage_hits_every_call_and_then_ends() -> None:
     faults, undisturbed = Faults(1), Faults(1)
-    before = drawn(faults, PUT, calls=500)
+    before = drawn(faults, STATE_WRITE, calls=500)
     faults.start_outage()
-    assert drawn(faults, PUT, calls=10) == [Fault.OUTAGE] * 10
+    assert drawn(faults, STATE_WRITE, calls=10) == [Fault.OUTAGE] * 10
     faults.end_outage()
-    assert before + drawn(faults, PUT, calls=500) == drawn(undisturbed, PUT, calls=1000)
-    assert faults.injected[Fault.OUTAGE, PUT] == 10
+    assert before + drawn(faults, STATE_WRITE, calls=500) == drawn(
+        undisturbed, STATE_WRITE, calls=1000
+    )
+    assert faults.injected[Fault.OUTAGE, STATE_WRITE] == 10
 
 
 def test_after_the_stop_nothing_happens() -> None:
-    faults = Faults(1, [Rule(Fault.SLOW, PUT, every=1)])
+    faults = Faults(1, [Rule(Fault.SLOW, STATE_WRITE, every=1)])
     faults.start_outage()
     faults.stop()
-    assert drawn(faults, PUT, calls=10) == [None] * 10
+    assert drawn(faults, STATE_WRITE, calls=10) == [None] * 10
 
 
 def test_injected_is_counted_by_fault_and_operation() -> None:
     faults = Faults(1)
     expected = Counter(
-        (each, name) for name in (BATCH_WRITE, PUT) for each in drawn(faults, name) if each
+        (each, name) for name in (BATCH_WRITE, STATE_WRITE) for each in drawn(faults, name) if each
     )
     assert faults.injected == expected
 
@@ -126,7 +129,7 @@ def test_injected_is_counted_by_fault_and_operation() -> None:
 def test_split_leaves_some_items_and_loses_none(count: int) -> None:
     names = [f"device-{number}" for number in range(count)]
     request = batch(*names)
-    split = split_batch(request)
+    split = split_items(request)
     assert split is not None
     done, left = split.forwarded["RequestItems"]["table"], split.left["table"]
     assert done
@@ -139,18 +142,18 @@ def test_split_leaves_some_items_and_loses_none(count: int) -> None:
 def test_split_of_two_tables() -> None:
     request = batch("a", table="one")
     request["RequestItems"].update(batch("b", table="two")["RequestItems"])
-    split = split_batch(request)
+    split = split_items(request)
     assert split is not None
     assert split.forwarded["RequestItems"] == {"one": [put("a")]}
     assert split.left == {"two": [put("b")]}
 
 
 def test_one_item_cannot_be_split() -> None:
-    assert split_batch(batch("a")) is None
+    assert split_items(batch("a")) is None
 
 
 def test_answer_of_a_split_has_what_was_left_and_what_the_table_left() -> None:
-    split = split_batch(batch("a", "b", "c"))
+    split = split_items(batch("a", "b", "c"))
     assert split is not None
     body = json.dumps({"UnprocessedItems": {"table": [put("c")]}, "ConsumedCapacity": []})
     assert json.loads(split.answer(body.encode())) == {
@@ -158,6 +161,27 @@ def test_answer_of_a_split_has_what_was_left_and_what_the_table_left() -> None:
         "ConsumedCapacity": [],
     }
     assert json.loads(split.answer(b"{}")) == {"UnprocessedItems": {"table": [put("b")]}}
+
+
+@pytest.mark.parametrize("count", [2, 3, 24, 25])
+def test_split_statements_are_answered_in_their_order(count: int) -> None:
+    request = {"Statements": [{"Statement": f"s{n}"} for n in range(count)], "Other": "kept"}
+    split = split_statements(request)
+    assert split is not None
+    carried_out = [f"s{n}" for n in range(0, count, 2)]
+    assert split.forwarded == {
+        "Statements": [{"Statement": s} for s in carried_out],
+        "Other": "kept",
+    }
+    body = json.dumps({"Responses": [{"TableName": s} for s in carried_out]}).encode()
+    responses = json.loads(split.answer(body))["Responses"]
+    assert len(responses) == count
+    assert [each["TableName"] for each in responses[::2]] == carried_out
+    assert {each["Error"]["Code"] for each in responses[1::2]} == {"ThrottlingError"}
+
+
+def test_one_statement_cannot_be_split() -> None:
+    assert split_statements({"Statements": [{}]}) is None
 
 
 @pytest.mark.parametrize(
@@ -191,7 +215,7 @@ def test_other_faults_are_no_error_answers(fault: Fault) -> None:
 
 
 def test_operation_is_in_the_header_or_in_the_body() -> None:
-    assert operation_of({"X-Amz-Target": "DynamoDB_20120810.PutItem"}, b"{}") == PUT
+    assert operation_of({"X-Amz-Target": "DynamoDB_20120810.PutItem"}, b"{}") == "PutItem"
     assert operation_of({}, b"Action=PublishBatch&Version=2010-03-31") == PUBLISH
     assert operation_of({}, b"\xff") == ""
 

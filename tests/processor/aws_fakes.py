@@ -38,6 +38,9 @@ ARRIVAL = 1_700_000_000  # epoch seconds
 NOW = ARRIVAL * 1000  # the same as a device's timestamp
 FIRST_SEQUENCE = 49590338271490256608559692538361571095921575989136588898
 
+UPDATE = f'UPDATE "{STATE}" SET "timestamp"=? SET "reading"=? WHERE "deviceId"=? AND "timestamp"<?'
+INSERT = f"INSERT INTO \"{STATE}\" VALUE {{'deviceId':?,'timestamp':?,'reading':?}}"
+
 Item = dict[str, Any]
 
 
@@ -92,8 +95,8 @@ class Fault:
 
 
 Faults = Callable[[str], "Fault | None"]
-"""Called with the operation of each call, which is `batch_write_item`, `put_item <table>` or
-`publish_batch`; a state write also names its device."""
+"""Called with the operation of each call, which is `batch_write_item`, `put_item`,
+`batch_execute_statement` or `publish_batch`, and with `statement <device>` for each statement."""
 
 
 def no_faults(operation: str) -> None:
@@ -154,23 +157,67 @@ class FakeDynamoDB:
     def put_item(self, **request: Any) -> dict[str, Any]:
         table, item = request["TableName"], request["Item"]
         with self._lock:
-            self.calls.append((f"put_item {table}", 1))
+            self.calls.append(("put_item", 1))
             key = self._key(table, item)
             if self._refuses(item):
                 raise aws_error("ValidationException", "the item is invalid")
-            device = f" {item['deviceId']['S']}" if table == STATE else ""
-            fault = self._faults(f"put_item {table}{device}") or Fault()
+            fault = self._faults("put_item") or Fault()
             if fault.error is not None and not fault.after:
                 raise fault.error
-            condition = request.get("ConditionExpression")
-            if condition is not None:
-                found = self._tables[table].get(key)
-                if not _holds(condition, found, request):
-                    raise aws_error("ConditionalCheckFailedException")
             self._tables[table][key] = item
             if fault.error is not None:
                 raise fault.error
             return {}
+
+    def batch_execute_statement(self, **request: Any) -> dict[str, Any]:
+        statements = request["Statements"]
+        if not 1 <= len(statements) <= 25:
+            raise aws_error("ValidationException", "1 to 25 statements")
+        with self._lock:
+            self.calls.append(("batch_execute_statement", len(statements)))
+            fault = self._faults("batch_execute_statement") or Fault()
+            if fault.error is not None and not fault.after:
+                raise fault.error
+            responses = [self._execute(**statement) for statement in statements]
+            if fault.error is not None:
+                raise fault.error
+            return {"Responses": responses}
+
+    def _execute(
+        self,
+        Statement: str,  # noqa: N803  # as AWS spells them
+        Parameters: list[Any],  # noqa: N803
+        ReturnValuesOnConditionCheckFailure: str = "NONE",  # noqa: N803
+    ) -> dict[str, Any]:
+        """The two statements that the processor uses, and no others."""
+        items = self._tables[STATE]
+        if Statement == UPDATE:
+            timestamp, content, device_id, than = Parameters
+        else:
+            assert Statement == INSERT, Statement
+            device_id, timestamp, content = Parameters
+        item = {"deviceId": device_id, "timestamp": timestamp, "reading": content}
+        key = self._key(STATE, item)
+        found = items.get(key)
+        fault = self._faults(f"statement {device_id['S']}") or Fault()
+        if fault.error is not None and not fault.after:
+            return _statement_error(fault.error)
+        if self._refuses(item):
+            return {"Error": {"Code": "ValidationError", "Message": "the item is invalid"}}
+        if Statement == INSERT and found is not None:
+            return {"Error": {"Code": "DuplicateItem"}, "TableName": STATE}
+        # A comparison with an attribute that is not there is false.
+        if Statement == UPDATE and (
+            found is None or not Decimal(found["timestamp"]["N"]) < Decimal(than["N"])
+        ):
+            error: dict[str, Any] = {"Code": "ConditionalCheckFailed"}
+            if found is not None and ReturnValuesOnConditionCheckFailure == "ALL_OLD":
+                error["Item"] = found
+            return {"Error": error, "TableName": STATE}
+        items[key] = {**(found or {}), **item}
+        if fault.error is not None:
+            return _statement_error(fault.error)
+        return {"TableName": STATE}
 
     @staticmethod
     def _key(table: str, item: Item) -> tuple[object, ...]:
@@ -180,23 +227,11 @@ class FakeDynamoDB:
         return (device_id, timestamp) if table == SERIES else (device_id,)
 
 
-def _holds(condition: str, item: Item | None, request: dict[str, Any]) -> bool:
-    """Evaluates the two terms that the processor uses, joined by OR."""
-    names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
-    for term in condition.split(" OR "):
-        if term.startswith("attribute_not_exists("):
-            name = names[term.removeprefix("attribute_not_exists(").removesuffix(")")]
-            if item is None or name not in item:
-                return True
-        else:
-            left, comparison, right = term.split(" ")
-            assert comparison == "<", comparison
-            # A comparison with an attribute that is not there is false.
-            if item is not None and names[left] in item:
-                stored, given = item[names[left]]["N"], values[right]["N"]
-                if Decimal(stored) < Decimal(given):
-                    return True
-    return False
+def _statement_error(error: Exception) -> dict[str, Any]:
+    assert isinstance(error, ClientError), (
+        "a statement fails with a code of API_BatchStatementError"
+    )
+    return {"Error": dict(error.response["Error"])}
 
 
 class FakeSNS:

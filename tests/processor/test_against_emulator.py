@@ -6,17 +6,9 @@ What the fakes claim about conditions, batches and limits is checked here by ano
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import boto3  # type: ignore[import-untyped,unused-ignore]
@@ -31,57 +23,17 @@ from processor_settings import Settings
 from table_writes import TimeSeriesWriter
 from telemetry_reading import Reading
 
+from bench.processor import emulator, tables
+
 from .aws_fakes import NOW, RETENTION, Clock, event_of, plain, readings_of, records_of
 from .test_handler import CONTEXT
 from .test_telemetry_reading import nested, payload_of_item_size, read
 
-REGION = "eu-central-1"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    directory = tmp_path_factory.mktemp("emulator")
-    with Path(directory, "log").open("wb") as log:
-        emulator = subprocess.Popen(
-            [sys.executable, "-m", "ministack"],
-            cwd=directory,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={
-                **os.environ,
-                "BIND_HOST": "127.0.0.1",
-                "GATEWAY_PORT": str(port),
-                "IOT_MTLS_ENABLED": "0",
-                "SFTP_ENABLED": "0",
-            },
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_until_ready(url, emulator, Path(directory, "log"))
-            yield url
-        finally:
-            emulator.terminate()
-            try:
-                emulator.wait(10)
-            except subprocess.TimeoutExpired:
-                emulator.kill()
-
-
-def _wait_until_ready(url: str, emulator: subprocess.Popen[bytes], log: Path) -> None:
-    give_up = time.monotonic() + 60
-    while time.monotonic() < give_up and emulator.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/_ministack/ready", timeout=5) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            pass
-        time.sleep(0.05)
-    pytest.fail(f"the emulator did not start:\n{log.read_text()}")
+def endpoint() -> Iterator[str]:
+    with emulator.plain_emulator() as url:
+        yield url
 
 
 @dataclass
@@ -115,31 +67,10 @@ class Cloud:
 
 @pytest.fixture
 def cloud(endpoint: str) -> Cloud:
-    def client(service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=endpoint,
-            region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-
     suffix = uuid.uuid4().hex[:8]
-    dynamodb, sns, sqs = client("dynamodb"), client("sns"), client("sqs")
+    dynamodb, sns, sqs = (emulator.client(each, endpoint) for each in ("dynamodb", "sns", "sqs"))
     series, state = f"iot-sensor-metrics-{suffix}", f"iot-device-state-{suffix}"
-    for table, keys in ((series, ("deviceId", "timestamp")), (state, ("deviceId",))):
-        dynamodb.create_table(
-            TableName=table,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[
-                {"AttributeName": name, "AttributeType": "S" if name == "deviceId" else "N"}
-                for name in keys
-            ],
-            KeySchema=[
-                {"AttributeName": name, "KeyType": kind}
-                for name, kind in zip(keys, ("HASH", "RANGE"), strict=False)
-            ],
-        )
+    tables.create(dynamodb, series, state)
     topic = sns.create_topic(Name=f"iot-pipeline-dlq-{suffix}")["TopicArn"]
     queue = sqs.create_queue(QueueName=f"iot-pipeline-dlq-{suffix}")["QueueUrl"]
     queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
@@ -151,9 +82,7 @@ def cloud(endpoint: str) -> Cloud:
         Settings(state, series, RETENTION, topic),
         queue,
         {
-            **CREDENTIALS,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ENDPOINT_URL": endpoint,
+            **emulator.aws_variables(endpoint),
             "DEVICE_STATE_TABLE_NAME": state,
             "TIME_SERIES_TABLE_NAME": series,
             "TIME_SERIES_RETENTION_SECONDS": str(RETENTION),
@@ -202,15 +131,31 @@ def test_late_data_never_overwrites_the_state_in_any_order(cloud: Cloud) -> None
     assert int(states[0][0]) == NOW + 2
 
 
+def test_states_of_new_and_known_and_late_devices_in_one_batch(cloud: Cloud) -> None:
+    def process(*sent: tuple[str, object]) -> None:
+        assert cloud.processor().process(records_of(*sent), Clock().remaining_ms).retry_from is None
+
+    def offset(device: int) -> int:
+        return (-1, 0, 1)[device % 3]  # late, the same reading again, newer
+
+    process(*[(f"d{n}", {"timestamp": NOW, "at": 0}) for n in range(40)])
+    process(*[(f"d{n}", {"timestamp": NOW + offset(n), "at": offset(n)}) for n in range(60)])
+    states = {
+        i["deviceId"]: i["reading"]["at"] for i in cloud.items(cloud.settings.device_state_table)
+    }
+    known = {f"d{n}": max(offset(n), 0) for n in range(40)}
+    assert states == known | {f"d{n}": offset(n) for n in range(40, 60)}
+
+
 def test_readings_of_one_millisecond_survive_and_are_found_by_milliseconds(cloud: Cloud) -> None:
     sent = [("d1", {"timestamp": NOW + ms, "value": v}) for ms in range(4) for v in range(3)]
     cloud.processor().process(records_of(*sent, *sent), Clock().remaining_ms)
     table = boto3.resource(
         "dynamodb",
         endpoint_url=cloud.environment["AWS_ENDPOINT_URL"],
-        region_name=REGION,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
+        region_name=emulator.REGION,
+        aws_access_key_id=emulator.CREDENTIAL,
+        aws_secret_access_key=emulator.CREDENTIAL,
     ).Table(cloud.settings.time_series_table)
     found = table.query(
         KeyConditionExpression=Key("deviceId").eq("d1") & Key("timestamp").between(NOW + 1, NOW + 3)

@@ -44,7 +44,7 @@ def test_every_reading_is_stored_and_the_newest_is_the_state() -> None:
     assert dynamodb.state("d1")["reading"]["value"] == 29
     assert dynamodb.state("d2")["reading"]["value"] == 4
     assert set(dynamodb.state("d1")) == {"deviceId", "timestamp", "reading"}
-    # One call for each 25 readings, one for each device.
+    # One call for each 25 readings; one for each 25 devices, and one more because they are new.
     assert dynamodb.calls.count(("batch_write_item", 25)) == 1
     assert len(dynamodb.calls) == 2 + 2
 
@@ -205,11 +205,13 @@ def test_a_failed_call_is_reported_and_the_other_calls_still_made(error: Excepti
 
 
 def test_a_failed_state_write_is_reported() -> None:
-    dynamodb = FakeDynamoDB(always(f"put_item {STATE} d2", Fault(error=THROTTLED)))
+    dynamodb = FakeDynamoDB(
+        always("statement d2", Fault(error=aws_error("ProvisionedThroughputExceeded")))
+    )
     sent = [*readings_of("d1", [1]), *readings_of("d2", [2]), *readings_of("d3", [3])]
     outcome = processor_of(dynamodb).process(records_of(*sent), Clock().remaining_ms)
     assert outcome.retry_from == sequence(1)
-    assert outcome.errors == {"device state: ProvisionedThroughputExceededException": 1}
+    assert outcome.errors == {"device state: ProvisionedThroughputExceeded": 1}
     assert {state["deviceId"] for state in dynamodb.items(STATE)} == {"d1", "d3"}
     assert len(dynamodb.items(SERIES)) == 3
 
@@ -238,7 +240,7 @@ def test_one_item_that_dynamodb_refuses_goes_to_the_topic_alone() -> None:
 
 
 def test_a_failure_while_looking_for_the_refused_item_is_reported() -> None:
-    fault = once(f"put_item {SERIES}", Fault(error=THROTTLED))
+    fault = once("put_item", Fault(error=THROTTLED))
     dynamodb = FakeDynamoDB(fault, refuses=lambda item: item["reading"]["M"]["value"] == {"N": "3"})
     sns = FakeSNS()
     records = records_of(*readings_of("d1", range(5)))

@@ -9,6 +9,8 @@ import handler
 import pytest
 from processor_settings import Settings
 
+from bench.processor.run_contender import Context
+
 from .aws_fakes import (
     NOW,
     SERIES,
@@ -25,16 +27,6 @@ from .aws_fakes import (
 )
 
 SECRET = "payload-must-not-be-logged"
-
-
-class Context:
-    function_name = "iot-stream-processor-test"
-    memory_limit_in_mb = 256
-    invoked_function_arn = "arn:aws:lambda:eu-central-1:111122223333:function:test"
-    aws_request_id = "request-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 60_000
 
 
 CONTEXT = cast(Any, Context())
@@ -84,7 +76,7 @@ def test_what_is_no_kinesis_batch_is_no_success(
 def test_counts_and_logs_without_payloads(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    hot = always("put_item iot-device-state-test d9", Fault(error=aws_error("Oops", SECRET)))
+    hot = always("statement d9", Fault(error=aws_error("Oops", SECRET)))
     use(monkeypatch, FakeDynamoDB(hot))
     event = event_of(
         ("d1", {"timestamp": NOW, "value": SECRET}),

@@ -55,6 +55,19 @@ FAULTS: dict[str, list[Fault | None]] = {
         Fault(error=aws_error("AccessDeniedException")),
         Fault(error=ConnectionError(), after=True),
     ],
+    "batch_execute_statement": [
+        None,
+        Fault(error=THROTTLED),
+        Fault(error=aws_error("AccessDeniedException")),
+        Fault(error=ConnectionError(), after=True),
+    ],
+    "statement": [
+        None,
+        Fault(error=aws_error("ThrottlingError")),
+        Fault(error=aws_error("ThrottlingError"), after=True),
+        Fault(error=aws_error("AccessDenied")),
+        Fault(error=aws_error("TransactionConflict")),
+    ],
     "publish_batch": [
         None,
         Fault(error=THROTTLED),

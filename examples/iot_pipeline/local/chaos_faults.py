@@ -22,7 +22,7 @@ class Fault(str, Enum):
     TABLE_THROTTLED = "DynamoDB ProvisionedThroughputExceededException"
     REQUEST_THROTTLED = "DynamoDB ThrottlingException"
     SERVER_ERROR = "DynamoDB InternalServerError"
-    PARTIAL_BATCH = "BatchWriteItem leaves items unprocessed"
+    PARTIAL_BATCH = "only some of a batch's items are written"
     TOPIC_THROTTLED = "SNS Throttling"
     SLOW = "no answer within the function's read timeout"
     LOST_ANSWER = "done, but the connection breaks before the answer"
@@ -43,7 +43,7 @@ class Rule:
     """So many calls one after the other get it. The SDK makes two attempts by itself."""
 
 
-BATCH_WRITE, PUT, PUBLISH = "BatchWriteItem", "PutItem", "PublishBatch"
+BATCH_WRITE, STATE_WRITE, PUBLISH = "BatchWriteItem", "BatchExecuteStatement", "PublishBatch"
 
 RULES = (
     Rule(Fault.TABLE_THROTTLED, BATCH_WRITE, every=25, in_a_row=3),
@@ -54,12 +54,12 @@ RULES = (
     Rule(Fault.SLOW, BATCH_WRITE, every=60),
     Rule(Fault.CRASH, BATCH_WRITE, every=60),
     Rule(Fault.FREEZE, BATCH_WRITE, every=1000),
-    Rule(Fault.TABLE_THROTTLED, PUT, every=80, in_a_row=2),
-    Rule(Fault.REQUEST_THROTTLED, PUT, every=200, in_a_row=2),
-    Rule(Fault.SERVER_ERROR, PUT, every=150, in_a_row=2),
-    Rule(Fault.LOST_ANSWER, PUT, every=100),
-    Rule(Fault.SLOW, PUT, every=2000),
-    Rule(Fault.CRASH, PUT, every=1000),
+    Rule(Fault.REQUEST_THROTTLED, STATE_WRITE, every=50, in_a_row=2),
+    Rule(Fault.SERVER_ERROR, STATE_WRITE, every=50, in_a_row=3),
+    Rule(Fault.PARTIAL_BATCH, STATE_WRITE, every=6),
+    Rule(Fault.LOST_ANSWER, STATE_WRITE, every=40),
+    Rule(Fault.SLOW, STATE_WRITE, every=500),
+    Rule(Fault.CRASH, STATE_WRITE, every=250),
     Rule(Fault.TOPIC_THROTTLED, PUBLISH, every=12, in_a_row=2),
     Rule(Fault.LOST_ANSWER, PUBLISH, every=25),
     Rule(Fault.CRASH, PUBLISH, every=100),

@@ -28,8 +28,7 @@ from examples.iot_pipeline.local.archive import read_archive
 from examples.iot_pipeline.local.deployment import (
     ALARM,
     AUTO_DELETE,
-    PUBLISH,
-    PUBLISH_BATCH,
+    EMULATOR_ACTIONS,
     Deployer,
     Deployment,
     LeftOut,
@@ -94,8 +93,8 @@ GAPS = (
         "nothing stands in; the roles of the function and of the rule are enforced",
     ),
     (
-        "it asks for an action sns:PublishBatch, which AWS does not have",
-        "roles that may publish get it after the deployment",
+        f"it asks for actions that AWS does not have: {', '.join(EMULATOR_ACTIONS.values())}",
+        "roles that may do the like on AWS get them after the deployment",
     ),
 )
 
@@ -193,8 +192,8 @@ def _deploy(deployer: Deployer, options: Options, screen: Screen) -> Deployment:
             ["resource", "why", "instead"],
             [(each.name, each.reason, _instead(each, deployment)) for each in deployment.left_out],
         )
-    for role in deployment.roles_added_to:
-        screen.say(f"added for the emulator: {PUBLISH_BATCH} where role {role} may {PUBLISH}")
+    for added in deployment.added_permissions:
+        screen.say(f"added for the emulator: role {added.role} may {added.action}")
     screen.say()
     return deployment
 

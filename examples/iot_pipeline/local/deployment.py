@@ -15,9 +15,10 @@ the CloudWatch API, whose calls the emulator does accept, from the properties in
 `Deployer.destroy` empties the buckets that the custom resource would have emptied. Every one is
 reported, so that a reader knows what did not go through CloudFormation.
 
-One permission is added: the emulator asks for an action ``sns:PublishBatch``, which AWS does not
-have (its PublishBatch needs ``sns:Publish``). Where the template allows the one, the role gets the
-other.
+Two permissions are added, because the emulator asks for actions that AWS does not have: for
+``sns:PublishBatch`` (AWS: ``sns:Publish``) and, on ``*``, for ``dynamodb:BatchExecuteStatement``
+(AWS: ``dynamodb:PartiQLUpdate`` and its like, on the table). Where the template allows the one, the
+role gets the other.
 """
 
 from __future__ import annotations
@@ -43,8 +44,14 @@ COMPOSITE_ALARM = "AWS::CloudWatch::CompositeAlarm"
 AUTO_DELETE = "Custom::S3AutoDeleteObjects"
 
 POLICY = "AWS::IAM::Policy"
-PUBLISH, PUBLISH_BATCH = "sns:Publish", "sns:PublishBatch"
-ADDED_POLICY = "EmulatorPublishBatch"
+# What AWS asks for -> what the emulator asks for.
+EMULATOR_ACTIONS = {
+    "sns:Publish": "sns:PublishBatch",
+    "dynamodb:PartiQLUpdate": "dynamodb:BatchExecuteStatement",
+}
+# The emulator does not look for the tables in the statements.
+_ON_ANYTHING = {"dynamodb:BatchExecuteStatement"}
+ADDED_POLICY = "EmulatorActions"
 
 # What a Ref or GetAtt to a deployed resource yields when it is not the physical id itself.
 _LAST_SEGMENT = {("AWS::SQS::Queue", "QueueName"): "/", ("AWS::SNS::Topic", "TopicName"): ":"}
@@ -77,6 +84,14 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class AddedPermission:
+    """An action that a role was allowed besides what the template says."""
+
+    role: str
+    action: str
+
+
+@dataclass(frozen=True)
 class Deployment:
     """A deployed app: its outputs, and what had to be done around CloudFormation."""
 
@@ -88,8 +103,8 @@ class Deployment:
     not_created: Mapping[str, str]
     """The alarms among these that do not exist, and why."""
     buckets_to_empty: tuple[str, ...]
-    roles_added_to: tuple[str, ...]
-    """Roles that got a permission which only the emulator asks for."""
+    added_permissions: tuple[AddedPermission, ...]
+    """What only the emulator asks for."""
     assembly: Path
     """The assembly that was deployed (the synthesized one, less what was left out)."""
 
@@ -155,7 +170,9 @@ class Deployer:
         created, not_created = self._create_by_api(
             accepted, [each for each in left_out if each.type != AUTO_DELETE]
         )
-        roles = [role for stack in by_stack for role in self._allow_publish_batch(accepted, stack)]
+        added = [
+            each for stack in by_stack for each in self._allow_emulator_actions(accepted, stack)
+        ]
         buckets = [
             str(self._resolver(accepted, each.stack).resolve(each.properties["BucketName"]))
             for each in left_out
@@ -168,7 +185,7 @@ class Deployer:
             created_by_api=tuple(created),
             not_created=not_created,
             buckets_to_empty=tuple(buckets),
-            roles_added_to=tuple(roles),
+            added_permissions=tuple(added),
             assembly=accepted,
         )
 
@@ -180,7 +197,7 @@ class Deployer:
         for name in reversed(deployment.created_by_api):
             cloudwatch.delete_alarms(AlarmNames=[name])
         iam = self._emulator.client("iam")
-        for role in deployment.roles_added_to:
+        for role in {each.role for each in deployment.added_permissions}:
             iam.delete_role_policy(RoleName=role, PolicyName=ADDED_POLICY)
         for bucket in deployment.buckets_to_empty:
             self._empty(bucket)
@@ -250,24 +267,25 @@ class Deployer:
                 created.append(alarm.name)
         return created, not_created
 
-    def _allow_publish_batch(self, assembly: Path, stack: str) -> list[str]:
-        """Add the emulator's own action where a role may publish; returns the roles."""
+    def _allow_emulator_actions(self, assembly: Path, stack: str) -> list[AddedPermission]:
+        """Add the emulator's own actions to each role that may do the like on AWS."""
         iam = self._emulator.client("iam")
         resolver = self._resolver(assembly, stack)
         template = json.loads(templates(assembly)[stack].read_text("utf-8"))
-        roles: list[str] = []
-        for properties in publishing_policies(template):
-            statements = [
-                {"Effect": "Allow", "Action": PUBLISH_BATCH, "Resource": each["Resource"]}
-                for each in publish_statements(properties)
-            ]
+        added: list[AddedPermission] = []
+        for resource in template["Resources"].values():
+            if resource["Type"] != POLICY:
+                continue
+            statements = emulator_statements(resource["Properties"])
+            if not statements:
+                continue
             document = {"Version": "2012-10-17", "Statement": resolver.resolve(statements)}
-            for role in resolver.resolve(properties.get("Roles", [])):
+            for role in resolver.resolve(resource["Properties"].get("Roles", [])):
                 iam.put_role_policy(
                     RoleName=role, PolicyName=ADDED_POLICY, PolicyDocument=json.dumps(document)
                 )
-                roles.append(role)
-        return roles
+                added += [AddedPermission(role, each["Action"]) for each in statements]
+        return added
 
     def _empty(self, bucket: str) -> None:
         """Delete all that is in a bucket, old versions included."""
@@ -403,24 +421,17 @@ def without_refused(stack: str, template: Template) -> tuple[Template, list[Left
     ]
 
 
-def publishing_policies(template: Template) -> list[Mapping[str, Any]]:
-    """The properties of each policy in a template that allows to publish to a topic."""
-    return [
-        resource["Properties"]
-        for resource in template["Resources"].values()
-        if resource["Type"] == POLICY and publish_statements(resource["Properties"])
-    ]
-
-
-def publish_statements(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The statements of a policy that allow to publish to a topic."""
-    return [
-        statement
-        for statement in policy["PolicyDocument"]["Statement"]
-        if statement["Effect"] == "Allow"
-        and PUBLISH
-        in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
-    ]
+def emulator_statements(policy: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the emulator asks for besides what a policy of the template allows."""
+    added = []
+    for statement in policy["PolicyDocument"]["Statement"]:
+        actions = statement["Action"]
+        for action in [actions] if isinstance(actions, str) else actions:
+            if statement["Effect"] == "Allow" and action in EMULATOR_ACTIONS:
+                asked = EMULATOR_ACTIONS[action]
+                resource = "*" if asked in _ON_ANYTHING else statement["Resource"]
+                added.append({"Effect": "Allow", "Action": asked, "Resource": resource})
+    return added
 
 
 def alarm_request(alarm: LeftOut, resolver: Resolver) -> dict[str, Any]:

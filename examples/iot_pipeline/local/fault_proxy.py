@@ -5,8 +5,8 @@ is: the signature stays that of the function's role, whose permissions the emula
 check. Only where the proxy changes a request does it sign anew, as the account's root.
 
 Why not microburst, a proxy from PyPI that injects AWS-shaped throttles and timeouts: it cannot
-answer a BatchWriteItem that was carried out in part (``UnprocessedItems``), and it cannot kill the
-caller. Those two are where a stream processor loses records.
+answer a batch that was carried out in part (``UnprocessedItems``, statements with an ``Error``), and
+it cannot kill the caller. Those two are where a stream processor loses records.
 
 The caller is found through /proc: the socket's ports give its inode (/proc/net/tcp), the inode the
 process that holds it (/proc/*/fd). So crashes are there on Linux only. A process is killed or stopped only if
@@ -25,19 +25,19 @@ import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
 
-from examples.iot_pipeline.local.chaos_faults import BATCH_WRITE, Fault, Faults
+from examples.iot_pipeline.local.chaos_faults import BATCH_WRITE, STATE_WRITE, Fault, Faults
 from examples.iot_pipeline.local.emulator import CREDENTIAL, HOST, REGION, Endpoint
 
 # Longer than the read timeout of the function's clients (3 s, processor/handler.py).
@@ -73,9 +73,22 @@ class Answer:
     body: bytes
 
 
+class Split(Protocol):
+    """A batch in two: what is carried out, and what is said to be left."""
+
+    @property
+    def forwarded(self) -> dict[str, Any]:
+        """The request for what is carried out."""
+        ...
+
+    def answer(self, body: bytes) -> bytes:
+        """The answer to the whole, from the one to what was carried out."""
+        ...
+
+
 @dataclass(frozen=True)
-class Split:
-    """A BatchWriteItem in two: what is carried out, and what is said to be left."""
+class SplitItems:
+    """A BatchWriteItem in two."""
 
     forwarded: dict[str, Any]
     left: dict[str, list[Any]]
@@ -89,6 +102,23 @@ class Split:
         return json.dumps(content).encode()
 
 
+@dataclass(frozen=True)
+class SplitStatements:
+    """A BatchExecuteStatement in two."""
+
+    forwarded: dict[str, Any]
+    statements: int
+    """Of the whole request."""
+
+    def answer(self, body: bytes) -> bytes:
+        """The answer of the carried out part, with throttled statements in between."""
+        content: dict[str, Any] = json.loads(body)
+        throttled = {"Code": "ThrottlingError", "Message": f"injected: {Fault.PARTIAL_BATCH.value}"}
+        responses: list[Any] = [{"Error": throttled}] * self.statements
+        responses[::2] = content["Responses"]
+        return json.dumps({**content, "Responses": responses}).encode()
+
+
 def operation_of(headers: Mapping[str, str], body: bytes) -> str:
     """The operation of a call: DynamoDB names it in a header, SNS in the body."""
     target = headers.get("X-Amz-Target")
@@ -98,7 +128,7 @@ def operation_of(headers: Mapping[str, str], body: bytes) -> str:
     return action[0] if action else ""
 
 
-def split_batch(request: Mapping[str, Any]) -> Split | None:
+def split_items(request: Mapping[str, Any]) -> SplitItems | None:
     """Leave every other item of a BatchWriteItem; None if there are fewer than two."""
     forwarded: dict[str, list[Any]] = {}
     left: dict[str, list[Any]] = {}
@@ -108,7 +138,21 @@ def split_batch(request: Mapping[str, Any]) -> Split | None:
             part = left if position % 2 else forwarded
             part.setdefault(table, []).append(write)
             position += 1
-    return Split({**request, "RequestItems": forwarded}, left) if left else None
+    return SplitItems({**request, "RequestItems": forwarded}, left) if left else None
+
+
+def split_statements(request: Mapping[str, Any]) -> SplitStatements | None:
+    """Leave every other statement; None if there are fewer than two."""
+    statements = request["Statements"]
+    if len(statements) < 2:
+        return None
+    return SplitStatements({**request, "Statements": statements[::2]}, len(statements))
+
+
+_SPLIT: Mapping[str, Callable[[Mapping[str, Any]], Split | None]] = {
+    BATCH_WRITE: split_items,
+    STATE_WRITE: split_statements,
+}
 
 
 def error_answer(fault: Fault, *, dynamodb: bool) -> Answer | None:
@@ -234,7 +278,7 @@ class FaultProxy:
         """Answer one call; None to break the connection."""
         operation = operation_of(headers, body)
         dynamodb = "X-Amz-Target" in headers
-        split = split_batch(json.loads(body)) if operation == BATCH_WRITE else None
+        split = _SPLIT[operation](json.loads(body)) if operation in _SPLIT else None
         fault = self._faults.next(
             operation, lambda each: split is not None or each is not Fault.PARTIAL_BATCH
         )

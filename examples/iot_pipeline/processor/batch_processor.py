@@ -15,8 +15,9 @@ from bounded_retries import Deadline, Retries, error_name
 from dead_letters import DeadLetter, DeadLetterTopic, SNSClient
 from processor_settings import Settings
 from rejections import Reason, Rejected
+from state_writes import DeviceStateWriter
 from stream_records import StreamRecord
-from table_writes import DeviceStateWriter, DynamoDBClient, TimeSeriesWriter
+from table_writes import DynamoDBClient, TimeSeriesWriter
 from telemetry_reading import Reading, reading_of
 
 # Each slice is finished, dead letters included, before the next one begins. Otherwise a batch of
@@ -54,7 +55,7 @@ class Processor:
         retries = retries if retries is not None else Retries()
         self._retention_seconds = settings.retention_seconds
         self._time_series = TimeSeriesWriter(dynamodb, settings.time_series_table, retries)
-        self._device_state = DeviceStateWriter(dynamodb, settings.device_state_table)
+        self._device_state = DeviceStateWriter(dynamodb, settings.device_state_table, retries)
         self._dead_letters = DeadLetterTopic(sns, settings.dlq_topic_arn, retries)
 
     def process(self, records: Sequence[StreamRecord], remaining_ms: Callable[[], int]) -> Outcome:

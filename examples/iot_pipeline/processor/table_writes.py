@@ -1,4 +1,4 @@
-"""Writing readings to the two DynamoDB tables.
+"""Writing readings to the time-series table, and what both tables' writers have in common.
 
 A write ends in one of three ways: done; refused, which no retry can change (ValidationException);
 or failed, which is everything else. Throttles and outages pass, and a missing permission or table
@@ -9,7 +9,6 @@ reported for a retry.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
@@ -18,17 +17,19 @@ from bounded_retries import Deadline, Retries, error_message, error_name
 from dynamodb_values import AttributeValue
 from telemetry_reading import Reading, ReadingKey
 
-# dynamodb APIReference API_BatchWriteItem: 25 puts and 16 MB on the wire in one call. A byte of
-# stored size takes at most 11 on the wire ('{"S": ""}, ' for an empty string in a list).
-MAX_PUTS_PER_CALL = 25
+# dynamodb APIReference API_BatchWriteItem: 25 puts and 16 MB on the wire in one call; 25 statements
+# in an API_BatchExecuteStatement. A byte of stored size takes at most 11 on the wire ('{"S": ""}, '
+# for an empty string in a list).
+MAX_WRITES_PER_CALL = 25
 MAX_STORED_BYTES_PER_CALL = 1_400_000
-STATE_WRITE_THREADS = 8
 
-_GAVE_UP = "no attempts or time left"
+GAVE_UP = "no attempts or time left"
 
 
 class DynamoDBClient(Protocol):
     def batch_write_item(self, **request: Any) -> dict[str, Any]: ...
+
+    def batch_execute_statement(self, **request: Any) -> dict[str, Any]: ...
 
     def put_item(self, **request: Any) -> dict[str, Any]: ...
 
@@ -66,7 +67,7 @@ class TimeSeriesWriter:
         as possible.
         """
         report = WriteReport()
-        for chunk in _chunks(readings):
+        for chunk in chunks(readings):
             self._write_chunk(chunk, deadline, report)
         return report
 
@@ -90,7 +91,7 @@ class TimeSeriesWriter:
             pending = {key: pending[key] for key in keys}
             if not pending:
                 return
-        report.failed.update(dict.fromkeys(pending, _GAVE_UP))
+        report.failed.update(dict.fromkeys(pending, GAVE_UP))
 
     def _write_one_by_one(
         self, readings: Sequence[Reading], deadline: Deadline, report: WriteReport
@@ -98,55 +99,12 @@ class TimeSeriesWriter:
         """One invalid item makes DynamoDB refuse the whole call: find it, store the others."""
         for reading in readings:
             if not deadline.has_room():
-                report.failed[reading.key] = _GAVE_UP
+                report.failed[reading.key] = GAVE_UP
                 continue
             try:
                 self._client.put_item(TableName=self._table, Item=time_series_item(reading))
             except Exception as error:
                 report.add(reading, error)
-
-
-class DeviceStateWriter:
-    """Stores the latest reading of a device; a reading that arrives late never replaces it."""
-
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._client = client
-        self._table = table
-
-    def store(self, readings: Sequence[Reading], deadline: Deadline) -> WriteReport:
-        report = WriteReport()
-        if not readings:
-            return report
-
-        def write(reading: Reading) -> Exception | None:
-            try:
-                if not deadline.has_room():
-                    raise TimeoutError
-                self._write(reading)
-            except Exception as error:
-                return error
-            return None
-
-        with ThreadPoolExecutor(STATE_WRITE_THREADS) as threads:
-            for reading, error in zip(readings, threads.map(write, readings), strict=True):
-                if error is not None:
-                    report.add(reading, error)
-        return report
-
-    def _write(self, reading: Reading) -> None:
-        item = device_state_item(reading)
-        try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=item,
-                ConditionExpression="attribute_not_exists(#deviceId) OR #timestamp < :timestamp",
-                ExpressionAttributeNames={"#deviceId": "deviceId", "#timestamp": "timestamp"},
-                ExpressionAttributeValues={":timestamp": item["timestamp"]},
-            )
-        except Exception as error:
-            # The table holds this reading or a newer one, which is all that is wanted.
-            if error_name(error) != "ConditionalCheckFailedException":
-                raise
 
 
 def time_series_item(reading: Reading) -> dict[str, AttributeValue]:
@@ -166,11 +124,11 @@ def _key_of(item: dict[str, AttributeValue]) -> ReadingKey:
     return item["deviceId"]["S"], Decimal(item["timestamp"]["N"])
 
 
-def _chunks(readings: Sequence[Reading]) -> Iterator[list[Reading]]:
+def chunks(readings: Sequence[Reading]) -> Iterator[list[Reading]]:
     chunk: list[Reading] = []
     size = 0
     for reading in readings:
-        full = len(chunk) == MAX_PUTS_PER_CALL
+        full = len(chunk) == MAX_WRITES_PER_CALL
         if chunk and (full or size + reading.stored_bytes > MAX_STORED_BYTES_PER_CALL):
             yield chunk
             chunk, size = [], 0

@@ -1,0 +1,244 @@
+"""The latest state of many devices in few calls, each device under its own condition."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from bounded_retries import Deadline, Retries
+from state_writes import DeviceStateWriter
+from table_writes import WriteReport
+from telemetry_reading import Reading, reading_of
+
+from .aws_fakes import (
+    NOW,
+    RETENTION,
+    STATE,
+    Clock,
+    FakeDynamoDB,
+    Fault,
+    always,
+    aws_error,
+    once,
+    records_of,
+)
+
+CALL, STATEMENTS = "batch_execute_statement", "statement"
+
+
+def reading(device: str, value: object = 1, later: int = 0) -> Reading:
+    [record] = records_of((device, {"timestamp": NOW + later, "value": value}))
+    return reading_of(record, RETENTION)
+
+
+def store(dynamodb: Any, *readings: Reading, clock: Clock | None = None) -> WriteReport:
+    clock = clock if clock is not None else Clock()
+    writer = DeviceStateWriter(dynamodb, STATE, Retries(sleep=clock.sleep, jitter=lambda: 1.0))
+    return writer.store(readings, Deadline(clock.remaining_ms))
+
+
+def known(devices: int, faults: Callable[[str], Fault | None] = lambda _: None) -> FakeDynamoDB:
+    """A table that holds an older state of each device."""
+    quiet = [True]
+    dynamodb = FakeDynamoDB(lambda called: None if quiet else faults(called))
+    store(dynamodb, *[reading(f"d{number}", "old") for number in range(devices)])
+    quiet.clear()
+    dynamodb.calls.clear()
+    return dynamodb
+
+
+def test_a_hundred_known_devices_take_four_calls() -> None:
+    dynamodb = known(100)
+    report = store(dynamodb, *[reading(f"d{number}", "new", 1) for number in range(100)])
+    assert (report.refused, report.failed) == ({}, {})
+    assert dynamodb.calls == [(CALL, 25)] * 4
+    assert {state["reading"]["value"] for state in dynamodb.items(STATE)} == {"new"}
+    assert len(dynamodb.items(STATE)) == 100
+
+
+def test_only_the_devices_that_are_new_are_inserted() -> None:
+    dynamodb = known(2)
+    store(dynamodb, *[reading(f"d{number}", "new", 1) for number in range(5)])
+    assert dynamodb.calls == [(CALL, 5), (CALL, 3)]
+    assert {state["reading"]["value"] for state in dynamodb.items(STATE)} == {"new"}
+
+
+def test_a_late_reading_among_others_changes_nothing_and_costs_no_second_call() -> None:
+    dynamodb = known(3)
+    store(dynamodb, reading("d1", "newest", 10))
+    dynamodb.calls.clear()
+    late = [reading("d0", "new", 5), reading("d1", "late", 5), reading("d2", "new", 5)]
+    report = store(dynamodb, *late)
+    assert (report.refused, report.failed) == ({}, {})
+    assert dynamodb.state("d1")["reading"]["value"] == "newest"
+    assert dynamodb.calls == [(CALL, 3)]
+
+
+def test_the_same_reading_again_is_done() -> None:
+    dynamodb = known(1)
+    again = reading("d0", "old")
+    assert store(dynamodb, again).failed == {}
+    assert dynamodb.calls == [(CALL, 1)]
+
+
+def test_no_devices_take_no_call() -> None:
+    dynamodb = FakeDynamoDB()
+    store(dynamodb)
+    assert dynamodb.calls == []
+
+
+@pytest.mark.parametrize("theirs", [0, 10], ids=["older", "newer"])
+def test_a_device_that_another_invocation_inserts_at_the_same_time(theirs: int) -> None:
+    """Between our UPDATE, which found nothing, and our INSERT."""
+    dynamodb = FakeDynamoDB()
+    real = dynamodb.batch_execute_statement
+    other = reading("d1", "theirs", theirs)
+
+    def racing(**request: Any) -> dict[str, Any]:
+        if request["Statements"][0]["Statement"].startswith("INSERT") and not dynamodb.items(STATE):
+            dynamodb.batch_execute_statement = real  # type: ignore[method-assign]
+            assert store(dynamodb, other).failed == {}
+        return real(**request)
+
+    dynamodb.batch_execute_statement = racing  # type: ignore[method-assign]
+    report = store(dynamodb, reading("d1", "ours", 5))
+    assert (report.refused, report.failed) == ({}, {})
+    assert dynamodb.state("d1")["reading"]["value"] == ("ours" if theirs < 5 else "theirs")
+
+
+def test_late_data_is_told_from_a_new_device_even_without_the_old_item() -> None:
+    """The table says that the device is there already, when it is inserted."""
+    dynamodb = known(1)
+    real = dynamodb.batch_execute_statement
+
+    def silent(**request: Any) -> dict[str, Any]:
+        answer = real(**request)
+        for each in answer["Responses"]:
+            each.get("Error", {}).pop("Item", None)
+        return answer
+
+    dynamodb.batch_execute_statement = silent  # type: ignore[method-assign]
+    report = store(dynamodb, reading("d0", "late", -5))
+    assert (report.refused, report.failed) == ({}, {})
+    assert dynamodb.state("d0")["reading"]["value"] == "old"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ThrottlingError",
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "InternalServerError",
+        "TransactionConflict",
+        "SomethingNew",
+    ],
+)
+def test_a_statement_that_may_pass_later_is_tried_again_alone(code: str) -> None:
+    fault = Fault(error=aws_error(code))
+    dynamodb, clock = known(25, once(f"{STATEMENTS} d7", fault, fault)), Clock()
+    updates = [reading(f"d{number}", "new", 1) for number in range(25)]
+    assert store(dynamodb, *updates, clock=clock).failed == {}
+    assert dynamodb.calls == [(CALL, 25), (CALL, 1), (CALL, 1)]
+    assert clock.slept == [0.1, 0.2]
+    assert dynamodb.state("d7")["reading"]["value"] == "new"
+
+
+def test_a_statement_that_keeps_failing_is_reported_alone() -> None:
+    fault = Fault(error=aws_error("ThrottlingError"))
+    dynamodb = known(3, always(f"{STATEMENTS} d1", fault))
+    updates = [reading(f"d{number}", "new", 1) for number in range(3)]
+    assert store(dynamodb, *updates).failed == {updates[1].key: "ThrottlingError"}
+    assert dynamodb.calls == [(CALL, 3)] + [(CALL, 1)] * 5
+    assert dynamodb.state("d2")["reading"]["value"] == "new"
+
+
+@pytest.mark.parametrize(
+    "code", ["AccessDenied", "ResourceNotFound", "ItemCollectionSizeLimitExceeded"]
+)
+def test_what_no_pause_mends_is_reported_at_once(code: str) -> None:
+    dynamodb = known(2, always(f"{STATEMENTS} d1", Fault(error=aws_error(code))))
+    updates = [reading("d0", "new", 1), reading("d1", "new", 1)]
+    report = store(dynamodb, *updates)
+    assert (report.failed, report.refused) == ({updates[1].key: code}, {})
+    assert dynamodb.calls == [(CALL, 2)]
+
+
+def test_an_error_without_a_code_is_no_success() -> None:
+    dynamodb = known(1)
+    dynamodb.batch_execute_statement = lambda **_: {  # type: ignore[method-assign]
+        "Responses": [{"Error": {"Message": "?"}}]
+    }
+    update = reading("d0", "new", 1)
+    assert store(dynamodb, update).failed == {update.key: "an error without a code"}
+
+
+def test_an_answer_with_statements_missing_is_no_success() -> None:
+    dynamodb = known(2)
+    dynamodb.batch_execute_statement = lambda **_: {"Responses": [{}]}  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="shorter"):
+        store(dynamodb, reading("d0", "new", 1), reading("d1", "new", 1))
+
+
+def test_a_refused_statement_is_refused_alone() -> None:
+    dynamodb = FakeDynamoDB(refuses=lambda item: item["deviceId"]["S"] == "d1")
+    updates = [reading(f"d{number}") for number in range(3)]
+    report = store(dynamodb, *updates)
+    assert (report.refused, report.failed) == ({updates[1].key: "the item is invalid"}, {})
+    assert {state["deviceId"] for state in dynamodb.items(STATE)} == {"d0", "d2"}
+
+
+def test_a_refused_call_is_made_for_each_device() -> None:
+    refused = Fault(error=aws_error("ValidationException", "one of them"))
+    dynamodb = known(3, once(CALL, refused, Fault(), refused))
+    updates = [reading(f"d{number}", "new", 1) for number in range(3)]
+    report = store(dynamodb, *updates)
+    assert (report.refused, report.failed) == ({updates[1].key: "one of them"}, {})
+    assert dynamodb.calls == [(CALL, 3)] + [(CALL, 1)] * 3
+    assert dynamodb.state("d2")["reading"]["value"] == "new"
+
+
+def test_a_call_that_fails_leaves_the_other_calls_alone() -> None:
+    dynamodb = known(60, once(CALL, Fault(error=ConnectionError())))
+    updates = [reading(f"d{number}", "new", 1) for number in range(60)]
+    report = store(dynamodb, *updates)
+    assert set(report.failed.values()) == {"ConnectionError"}
+    assert len(report.failed) in {25, 10}  # whichever thread came first
+    stored = [s for s in dynamodb.items(STATE) if s["reading"]["value"] == "new"]
+    assert len(stored) == 60 - len(report.failed)
+
+
+def test_no_call_begins_when_there_is_no_time_for_it() -> None:
+    clock = Clock(30_000)
+
+    def slow(called: str) -> None:
+        if called == CALL:
+            clock.remaining -= 21_000
+
+    dynamodb = FakeDynamoDB(slow)
+    report = store(dynamodb, reading("d1"), clock=clock)
+    # The UPDATE found no item, and an INSERT could last until the function's end.
+    assert dynamodb.calls == [(CALL, 1)]
+    assert report.failed == {reading("d1").key: "no attempts or time left"}
+
+
+def test_calls_are_made_side_by_side() -> None:
+    both = threading.Barrier(2, timeout=30)
+    dynamodb = known(50)
+    real = dynamodb.batch_execute_statement
+
+    def wait_for_the_other(**request: Any) -> dict[str, Any]:
+        both.wait()
+        return real(**request)
+
+    dynamodb.batch_execute_statement = wait_for_the_other  # type: ignore[method-assign]
+    updates = [reading(f"d{number}", "new", 1) for number in range(50)]
+    assert store(dynamodb, *updates).failed == {}
+
+
+def test_large_states_are_spread_over_several_calls() -> None:
+    dynamodb = known(8)
+    store(dynamodb, *[reading(f"d{number}", "x" * 390_000, 1) for number in range(8)])
+    assert sorted(dynamodb.calls) == [(CALL, 2), (CALL, 3), (CALL, 3)]
