@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _figures(only: str, rounds: int) -> Iterator[Figure]:
     if only in ("", "processor"):
-        yield from processor.run()
+        yield from processor.figures()
     if only in ("", "synth"):
         yield from synth.measure(rounds)
 

@@ -18,6 +18,7 @@ from bench.figure import Figure
 from bench.processor import cold_start, emulator
 from bench.processor.tables import Found, compare, made_tables
 from bench.processor.workload import Reading, Shape, readings
+from iot_constructs.ops.planning.batches import calls_of_batch, states_of_batch, write_units_of
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = Shape(records=100, devices=50)
@@ -38,6 +39,7 @@ FEWER_CALLS = 10.0
 MORE_RECORDS_PER_SECOND = 5.0
 WRITE_UNITS_SHARE = 0.5
 INIT_RATIO = 1.5
+PLAN_DEVIATION = 0.05
 
 
 @dataclass
@@ -197,6 +199,7 @@ def figures_of(measured: dict[str, Measured], suffix: str = "") -> list[Figure]:
         for figure in count_figures(contender, each, suffix)
     ]
     ours = measured["ours"]
+    found += planner_figures(ours, suffix)
     for contender, other in measured.items():
         if contender == "ours":
             continue
@@ -220,6 +223,27 @@ def figures_of(measured: dict[str, Measured], suffix: str = "") -> list[Figure]:
             ),
         ]
     return found + time_figures(measured, suffix)
+
+
+def planner_figures(ours: Measured, suffix: str = "") -> list[Figure]:
+    """How far `iot-constructs plan` is from what was counted."""
+    records, devices = ours.shape.records, ours.shape.devices
+    item = ours.largest_item_bytes
+    units = (records + states_of_batch(records, devices)) * write_units_of(item)
+    planned = {
+        "calls": (calls_of_batch(records, devices, item).total, ours.operations.total()),
+        "write_units": (units, ours.write_units),
+    }
+    return [
+        Figure(
+            f"processor.plan_deviation.{name}{suffix}",
+            round(abs(of_a_batch * ours.batches / counted - 1), 4),
+            PLAN_DEVIATION,
+            unit="of what was counted",
+            detail={**_shape_detail(ours), "planned_per_batch": of_a_batch},
+        )
+        for name, (of_a_batch, counted) in planned.items()
+    ]
 
 
 def time_figures(

@@ -255,7 +255,7 @@ class ByHandStack(cdk.Stack):
             "kinesis:DescribeStreamSummary",
         )
         self._time_series.grant(function_role, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
-        self._device_state.grant(function_role, "dynamodb:PutItem")
+        self._device_state.grant(function_role, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
         iam.Policy(
             self,
             "Tracing",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ import pytest
 from bench.figure import Figure
 from bench.processor import cold_start, emulator, measure
 from bench.processor.calls import Calls, item_size
-from bench.processor.measure import Measured, compared, figures_of, init_figures
+from bench.processor.measure import (
+    Measured,
+    compared,
+    figures_of,
+    init_figures,
+    planner_figures,
+)
 from bench.processor.tables import Found, Tables, compare, made_tables
 from bench.processor.workload import Reading, Shape, event_of, fleet, readings
 from examples.iot_pipeline.processor_code import processor_code
@@ -65,6 +72,20 @@ def test_a_device_that_is_new_costs_one_more_write_unit(url: str) -> None:
     ours = compared(url, SHAPE, ("ours",), records=60, known_devices=False)["ours"]
     assert ours.write_units == 60 + 2 * 30
     assert ours.operations == {"BatchWriteItem": 3, "BatchExecuteStatement": 2 * 2}
+
+
+def test_the_planner_predicts_what_is_counted(measured: dict[str, Measured]) -> None:
+    figures = planner_figures(measured["ours"])
+    assert [figure.figure for figure in figures] == [
+        "processor.plan_deviation.calls",
+        "processor.plan_deviation.write_units",
+    ]
+    assert [figure.met for figure in figures] == [True, True]
+
+
+def test_a_plan_that_is_off_is_no_plan(measured: dict[str, Measured]) -> None:
+    other = replace(measured["ours"], shape=Shape(records=60, devices=60))
+    assert [figure.met for figure in planner_figures(other)] == [False, False]
 
 
 def test_a_contender_that_fails_says_why(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,17 +34,17 @@ def test_the_text_has_stream_calls_writes_dollars_limits_and_answers(
     for said in (
         "1,000,000, 16,667 messages/s",
         "on-demand, about 34 shards; 6.61 MB/s at the peak",
-        "167 invocations/s of 100 records, 220 ms each; 36.7 at a time of the 34",
+        "167 invocations/s of 100 records, 105 ms each; 17.5 at a time of the 34",
         "179 objects an hour",
         "239 requests an hour",
         "messages                     43,800  million messages                 31,360",
-        "104 a batch: 4 to the time series, 100 for the state of 100 devices",
+        "8 a batch: 4 to the time series, 4 for the state of 100 devices",
         "16,667 units/s time series, 16,667 units/s device state",
         "us-east-1, list, without free tiers, read 2026-11",
         "provisioned, 21 shards: $1,150 a month (less)",
         "without its retention (price not known)",
         "IoT Core: connections",
-        "StreamProcessor(parallelization_factor=)",
+        "MonitoredStream(shard_count=21)",
     ):
         assert said in text, said
     lines = text.splitlines()
@@ -70,7 +70,7 @@ def test_json_has_the_sources(capsys: pytest.CaptureFixture[str]) -> None:
         "shards": 34,
         "peak_mb_per_second": pytest.approx(6.612, rel=1e-3),
     }
-    assert said["function"]["calls_per_batch"] == {"time_series": 4, "device_state": 100}
+    assert said["function"]["calls_per_batch"] == {"time_series": 4, "device_state": 4}
     assert all(cost["source"].startswith("https://") and cost["seen"] for cost in said["costs"])
     shares = [limit["share"] for limit in said["limits"]]
     assert shares == sorted(shares, reverse=True)

@@ -46,8 +46,8 @@ BY_HAND = {
     # 4 shards are 4 lanes of 4.16667 records/s: 20.8333 in a window of 5 s, so 0.8 invocations/s or 2,102,400 a month,
     # at $0.20 for a million
     ("Lambda", "requests"): 0.42048,
-    # 5 + 0.5 * 20.8333 + 10 * (1 + 20.8333 / 8) = 51.4583 ms; * 2,102,400 * 0.5 GB = 54,093 GB-s * $0.0000133334
-    ("Lambda", "duration"): 0.72125,
+    # 5 + 0.5 * 20.8333 + 10 * (1 + 1) = 35.4167 ms; * 2,102,400 * 0.5 GB = 37,230 GB-s * $0.0000133334
+    ("Lambda", "duration"): 0.49640,
     # 8 + 16 + 9 + 17 + 7 + 3 + (3 + 6) + 0.78 * 400 = 381 bytes are one unit; 43.8 million * $0.625
     ("DynamoDB", "time-series writes"): 27.375,
     # no device is twice in a window: as many

@@ -39,9 +39,9 @@ SHARES_BY_HAND = {
     "Kinesis: one device's partition key": 1 / 60 / 1000,
     # 2 * 16,667 / 1000 = 33.3, so 34 shards
     "Lambda: concurrency, when catching up": 34 / 1000,
-    # 166.67 invocations/s in 34 lanes, of 5 + 50 + 10 * (4 + 12.5) = 220 ms
-    "Lambda: time of a lane": 166.667 / 34 * 0.22,
-    "Lambda: time of an invocation": 0.22 / 60,
+    # 166.67 invocations/s in 34 lanes, of 5 + 50 + 10 * (4 + 1) = 105 ms: four calls for states at a time
+    "Lambda: time of a lane": 166.667 / 34 * 0.105,
+    "Lambda: time of an invocation": 0.105 / 60,
     "DynamoDB: time-series table": 16_666.7 / 40_000,
     "DynamoDB: device-state table": 16_666.7 / 40_000,
     "DynamoDB: a new table": 16_666.7 / 4000,
@@ -108,7 +108,7 @@ def test_warnings_begin_at_four_fifths_with_what_breaks_first() -> None:
     full = list(warnings_of(list(limits().values())))
     assert full[0] == "80% full or more, what breaks first at the top:"
     assert full[1].startswith("- Kinesis: a new on-demand stream (417%): ")
-    assert len(full) == 7
+    assert len(full) == 6
     # 800 devices of a message a second each: 800 messages/s of 4000
     calm = list(warnings_of(list(limits(devices=800, every_seconds=1).values())))
     assert len(calm) == 1

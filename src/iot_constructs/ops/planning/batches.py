@@ -14,10 +14,10 @@ from iot_constructs import _defaults as defaults
 from iot_constructs.ops.planning import KB
 from iot_constructs.ops.planning.assumptions import CONTENT_SHARE, DEVICE_ID_BYTES
 
-PUTS_PER_CALL: Final = 25  # table_writes.MAX_PUTS_PER_CALL
+PUTS_PER_CALL: Final = 25  # table_writes.MAX_WRITES_PER_CALL
 BYTES_PER_CALL: Final = 1_400_000  # table_writes.MAX_STORED_BYTES_PER_CALL
-STATES_PER_CALL: Final = 1  # a conditional PutItem for each device
-STATE_CALLS_AT_A_TIME: Final = 8  # table_writes.STATE_WRITE_THREADS
+STATES_PER_CALL: Final = 25  # the same, in statements with a condition each
+STATE_CALLS_AT_A_TIME: Final = 8  # state_writes.STATE_WRITE_THREADS
 SLICE_RECORDS: Final = 500  # batch_processor.SLICE_RECORDS
 
 _SORT_KEY_BYTES = 17  # a number of 31 digits: milliseconds and the fraction from the content
