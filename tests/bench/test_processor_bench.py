@@ -308,7 +308,7 @@ def test_a_run_reports_every_shape_once(monkeypatch: pytest.MonkeyPatch) -> None
         (measure.MAIN, 1000, 2),
     ]
     with_target = [figure.figure for figure in found if figure.target is not None]
-    assert len(with_target) == 3 * 2 + 3 * 3 + 1
+    assert len(with_target) == 4 * 2 + 3 * 2 + 3 * 3 + 1
 
 
 def test_the_line_of_a_figure() -> None:
