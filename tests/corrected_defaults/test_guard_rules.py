@@ -144,6 +144,7 @@ COMPLIANT: dict[str, Json] = {
     "MappingOfConditions": mapping(
         StartingPosition=IF, FunctionResponseTypes=IF, DestinationConfig=IF
     ),
+    "MappingOfListParameter": mapping(FunctionResponseTypes={"Ref": "Parameter"}),
     # Not of Kinesis, and as wrong as can be.
     "MappingOfQueue": {
         "Type": "AWS::Lambda::EventSourceMapping",
