@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,30 @@ SecureDataBucket(SuffixedStack(app, "Quick", environment_suffix="dev"), "Data")
 app.synth()
 """
 PRINTS_ITS_ARGUMENTS = "console.log(JSON.stringify(process.execArgv))"
+NodeProgram = Callable[..., str]
+VALIDATOR = """
+exports.CloudFormationValidatePlugin = class {
+  static _singletonInstance() { process.stdout.write("made "); }
+};
+"""
+
+
+def engine(validator: str) -> str:
+    """A program that, like jsii's, loads aws-cdk-lib for one request and then waits for the next."""
+    return f"""
+const fs = require("fs"), path = require("path");
+const core = path.join(__dirname, "aws-cdk-lib", "core", "lib", "validation");
+fs.mkdirSync(core, {{ recursive: true }});
+fs.writeFileSync(path.join(__dirname, "aws-cdk-lib", "index.js"), "");
+fs.writeFileSync(path.join(core, "cloudformation-validate-plugin.js"), {json.dumps(validator)});
+setImmediate(() => {{
+  require("./aws-cdk-lib/index.js");
+  process.stdout.write("loaded ");
+  setImmediate(() => setImmediate(() => process.stdout.write("next request ")));
+}});
+"""
+
+
 PRINTS_WHERE_IT_IS = (
     "import json, os, sys\n"
     "print(json.dumps([__name__, sys.argv, sys.path[0], os.environ['NODE_OPTIONS']]))"
@@ -104,23 +129,55 @@ def test_it_is_of_no_use_when_the_engine_runs(
 # --- what it does to Node ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("script", "passed_on"), [("jsii-runtime.js", ["--single-threaded"]), ("other.js", [])]
-)
-def test_the_launcher_of_jsii_and_no_other_program_passes_the_flag_on(
-    tmp_path: Path, script: str, passed_on: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def node_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NodeProgram:
     folder = tmp_path / 'a "quoted" folder'  # of somebody who likes spaces
     folder.mkdir()
     preloaded = folder / "engine.cjs"
     preloaded.write_bytes(quick_start._PRELOADED.read_bytes())
     monkeypatch.setattr(quick_start, "_PRELOADED", preloaded)
-    (tmp_path / script).write_text(PRINTS_ITS_ARGUMENTS)
 
-    completed = run(os.environ["JSII_NODE"], tmp_path / script, **quick_start.quick_environment({}))
+    def start(script: str, text: str, **variables: str) -> str:
+        program = tmp_path / script
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(text)
+        settings = quick_start.quick_environment({})
+        completed = run(os.environ["JSII_NODE"], program, **settings, **variables)
+        assert completed.returncode == 0, completed.stderr
+        return completed.stdout
 
-    assert completed.returncode == 0, completed.stderr
-    assert json.loads(completed.stdout) == passed_on
+    return start
+
+
+def test_the_launcher_of_jsii_passes_flags_on_to_the_engine(node_program: NodeProgram) -> None:
+    passed_on = json.loads(node_program("bin/jsii-runtime.js", PRINTS_ITS_ARGUMENTS))
+    assert passed_on[0] == "--single-threaded-gc"
+    # V8 knows them all: it says so of any that it does not.
+    known = run(os.environ["JSII_NODE"], *passed_on, "--eval", PRINTS_ITS_ARGUMENTS)
+    assert (known.returncode, known.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("script", ["jsii-runtime.js", "bin/other.js", "lib/program.js"])
+def test_no_other_process_gets_flags(node_program: NodeProgram, script: str) -> None:
+    assert json.loads(node_program(script, PRINTS_ITS_ARGUMENTS)) == []
+
+
+def test_the_validator_is_made_while_the_engine_waits(node_program: NodeProgram) -> None:
+    assert node_program("lib/program.js", engine(VALIDATOR)) == "loaded made next request "
+
+
+@pytest.mark.parametrize(
+    "validator", ["exports.Another = class {}", "throw new Error('not for everybody')"]
+)
+def test_a_validator_that_is_made_otherwise_is_left_to_cdk(
+    node_program: NodeProgram, validator: str
+) -> None:
+    assert node_program("lib/program.js", engine(validator)) == "loaded next request "
+
+
+def test_no_validator_is_made_where_none_is_wanted(node_program: NodeProgram) -> None:
+    said = node_program("lib/program.js", engine(VALIDATOR), CDK_VALIDATION="false")
+    assert said == "loaded next request "
 
 
 def test_what_the_user_set_for_node_stays() -> None:

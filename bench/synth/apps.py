@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.peers.environments import process_environment, python_of
@@ -19,12 +18,11 @@ QUICK = ("-m", "iot_constructs.quick_start")
 
 @dataclass(frozen=True)
 class App:
-    """A command, and what is in the environment of its process."""
+    """A command."""
 
     name: str
     python: Path
     program: tuple[str, ...]
-    variables: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, *before: str) -> list[str]:
         """The command line; ``before`` stands between Python and the program."""
@@ -33,7 +31,7 @@ class App:
     def environment(self, folder: Path) -> dict[str, str]:
         """The variables of a process that writes to ``folder``."""
         # Without it every process compiles aws-cdk-lib's Python modules again, for two seconds.
-        found = process_environment(CDK_OUTDIR=str(folder), **self.variables)
+        found = process_environment(CDK_OUTDIR=str(folder))
         # Peers find quick_start here, and nothing of it is imported after it.
         return {**found, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
 
@@ -45,11 +43,9 @@ def example() -> App:
     )
 
 
-def by_hand(processor_code: Path) -> App:
-    """The same template by hand, in the same environment as ours."""
-    program = (str(_HERE / "by_hand.py"),)
-    variables = {"PROCESSOR_CODE": str(processor_code)}
-    return App("by_hand", Path(sys.executable), program, variables)
+def by_hand() -> App:
+    """The same template by hand, in the same environment as ours, with the function's code put together alike."""
+    return App("by_hand", Path(sys.executable), (str(_HERE / "by_hand.py"),))
 
 
 def one_bucket() -> App:

@@ -10,9 +10,8 @@ from bench.figure import Figure
 from bench.synth import apps
 from bench.synth.import_time import import_milliseconds
 from bench.synth.runs import Run, interleaved, median_ratio, round_trips, run
-from examples.iot_pipeline.processor_code import processor_code
 
-ROUNDS = 7
+ROUNDS = 5
 GROWTH = (1, 10, 50, 100)
 SHARE_OF_BY_HAND = 1.03
 SHARE_OF_SOLUTIONS = 0.85
@@ -35,8 +34,7 @@ def measure(rounds: int = ROUNDS, growth: Sequence[int] = GROWTH) -> Iterator[Fi
 
 
 def _one_app(rounds: int) -> Iterator[Figure]:
-    code = processor_code()
-    ours, by_hand, floor = apps.example(), apps.by_hand(code), apps.one_bucket()
+    ours, by_hand, floor = apps.example(), apps.by_hand(), apps.one_bucket()
     solutions = apps.peer("solutions_constructs")
     others = [by_hand, solutions, apps.peer("monitoring_constructs"), apps.peer("plain_l2"), floor]
     contenders: dict[str, Callable[[], Run]] = {
@@ -86,10 +84,7 @@ def _growth(counts: Sequence[int]) -> Iterator[Figure]:
     found: dict[str, dict[int, Run]] = {"ours": {}, "by_hand": {}}
     for count in counts:
         for kind, runs in found.items():
-            # Of two runs the quicker: whatever else ran can only have slowed one down.
-            runs[count] = min(
-                (run(apps.many(kind, count)) for _ in range(2)), key=lambda it: it.cpu
-            )
+            runs[count] = run(apps.many(kind, count))
     first, last = counts[0], counts[-1]
     each: dict[tuple[str, str], float] = {}
     for kind, runs in found.items():

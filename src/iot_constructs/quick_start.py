@@ -3,8 +3,10 @@
 Put it into cdk.json: ``"app": "python3 -m iot_constructs.quick_start app.py"``. Templates are the same to the byte and
 CDK validates them as before. It changes how the Node process behind jsii is started, and nothing of the app:
 
-* ``--single-threaded`` for the engine. A synth is one thread waiting for another; V8's helper threads for garbage
-  collection and for compiling WebAssembly (CDK's validator) cost about as much CPU again and save no time.
+* One thread and more room for the engine's garbage collection: V8's helper threads cost about as much CPU again as the
+  synth, which is one thread waiting for another, and save no time.
+* CDK's validator is made while Python imports the modules of aws-cdk-lib, and not at the end of the synth. An app that
+  brings a validator of its own (``CorrectedDefaults.add_to``) makes two then, and is better off without quick_start.
 * Node keeps what it has compiled of aws-cdk-lib in a cache of the user's
   (https://nodejs.org/api/module.html#module-compile-cache), where NODE_COMPILE_CACHE says or in
   ``~/.cache/iot-constructs``. Deleting it costs one slower start.

@@ -343,7 +343,7 @@ print("boto3" in sys.modules, made)
 """
     with_tables = Tables("", "cold").environment()
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-B", "-c", program],
         env={**emulator.environment("http://127.0.0.1:9"), **with_tables},
         cwd=tmp_path,
         check=True,
