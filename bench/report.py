@@ -57,11 +57,12 @@ which starts any other app as well.
 ## What is not met, and why
 
 * **Solutions Constructs, when both start alike.** One bucket takes {floor:.0%} of the time of their pipeline: Node,
-  aws-cdk-lib and its validator, which nobody can leave out. Of what is left ours takes {rest:.0%}, for a template with
-  nearly twice as many resources. As shipped, with the quick start in its cdk.json, the example is ahead.
-* **One more pipeline.** Our constructs ask Node {more:.0f} times more than the code by hand. Counted: 26 times to answer
-  cdk-nag where it would be wrong, which the code by hand leaves to its user; 17 for the suffix, 10 for the stack, 19 for
-  keys and ARNs that a variable holds by hand, 8 for the constructs themselves. CDK then goes through a deeper tree.
+  aws-cdk-lib and its validator, which nobody can leave out. Of what is left ours takes {rest:.0%}, for a template
+  with nearly twice as many resources. As shipped, with the quick start in its cdk.json, the example is ahead.
+* **One more pipeline.** Our constructs ask Node {more:.0f} times more than the code by hand. Counted: 26 times to
+  answer cdk-nag where it would be wrong, which the code by hand leaves to its user; 17 for the suffix, 10 for the
+  stack, 19 for keys and ARNs that a variable holds by hand, 8 for the constructs themselves. CDK then goes through
+  a deeper tree.
 * **Write units, when every record of a batch is of another device.** Ours are (1 + devices / records) / 3 of the
   usual ones: half, where a batch has two records of each device or more; two thirds, where it has one. DynamoDB has
   no cheaper write.
