@@ -132,7 +132,7 @@ def test_the_command_fails_when_a_target_is_not_met(
         assert rounds == 3
         return figures
 
-    monkeypatch.setattr(bench.synth, "measure", asked)
+    monkeypatch.setattr(measure, "measure", asked)
     assert bench.main(["--only", "synth", "--rounds", "3"]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["figure"] for line in lines] == [figure.figure for figure in figures]
