@@ -18,7 +18,7 @@ QUICK = ("-m", "iot_constructs.quick_start")
 
 @dataclass(frozen=True)
 class App:
-    """A command."""
+    """A program, and the Python that runs it."""
 
     name: str
     python: Path
@@ -30,7 +30,7 @@ class App:
 
     def environment(self, folder: Path) -> dict[str, str]:
         """The variables of a process that writes to ``folder``."""
-        # Without it every process compiles aws-cdk-lib's Python modules again, for two seconds.
+        # Not PYTHONDONTWRITEBYTECODE, with which every process compiles aws-cdk-lib's modules again, for two seconds.
         found = process_environment(CDK_OUTDIR=str(folder))
         # Peers find quick_start here, and nothing of it is imported after it.
         return {**found, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
