@@ -245,7 +245,6 @@ class ByHandStack(cdk.Stack):
         function_logs.grant_write(function_role)
         function_role.add_to_policy(self._publish)
         function_role.add_to_policy(self._use_key_to_publish)
-        self._key.grant(function_role, "kms:Decrypt")
         self._stream.grant(
             function_role,
             "kinesis:DescribeStream",
@@ -344,7 +343,6 @@ class ByHandStack(cdk.Stack):
             roles=[rule_role],
             statements=[
                 iam.PolicyStatement(actions=["kinesis:PutRecord"], resources=[self._stream_arn]),
-                iam.PolicyStatement(actions=["kms:GenerateDataKey"], resources=[self._key_arn]),
                 self._publish,
                 self._use_key_to_publish,
             ],
@@ -516,7 +514,6 @@ class ByHandStack(cdk.Stack):
                     ],
                     resources=[self._stream_arn],
                 ),
-                iam.PolicyStatement(actions=["kms:Decrypt"], resources=[self._key_arn]),
                 iam.PolicyStatement(
                     actions=[
                         "s3:GetBucketLocation",

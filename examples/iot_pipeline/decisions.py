@@ -33,23 +33,33 @@ _CONFIG_PACKS = ("HIPAA.Security", "NIST.800.53.R4", "NIST.800.53.R5", "PCI.DSS.
 
 def decide_on_inline_policies(stack: cdk.Stack) -> None:
     """Answer for every policy of the stack."""
-    _acknowledge(stack, "IAMNoInlinePolicy", INLINE_POLICIES)
+    _acknowledge(stack, _in_packs("IAMNoInlinePolicy", INLINE_POLICIES))
 
 
 def decide_on_vpc(function: IConstruct) -> None:
     """Answer for one function; checkov's CKV_AWS_117 is in checkov.yaml."""
-    _acknowledge(function, "LambdaInsideVPC", NO_VPC)
+    _acknowledge(function, _in_packs("LambdaInsideVPC", NO_VPC))
 
 
 def decide_on_buckets(buckets: IConstruct) -> None:
     """Answer for the buckets of a SecureDataBucket."""
-    _acknowledge(buckets, "S3BucketReplicationEnabled", ONE_REGION)
-    _acknowledge(buckets, "S3BucketDefaultLockEnabled", NO_LOCK, packs=("NIST.800.53.R4",))
+    _acknowledge(
+        buckets,
+        {
+            **_in_packs("S3BucketReplicationEnabled", ONE_REGION),
+            "NIST.800.53.R4-S3BucketDefaultLockEnabled": NO_LOCK,
+        },
+    )
 
 
-def _acknowledge(
-    scope: IConstruct, rule: str, reason: str, *, packs: tuple[str, ...] = _CONFIG_PACKS
-) -> None:
+def _in_packs(rule: str, reason: str) -> dict[str, str]:
+    return {f"{pack}-{rule}": reason for pack in _CONFIG_PACKS}
+
+
+def _acknowledge(scope: IConstruct, reasons: dict[str, str]) -> None:
     cdk.Validations.of(scope).acknowledge(
-        *(cdk.Acknowledgment(id=f"{pack}::{pack}-{rule}", reason=reason) for pack in packs)
+        *(
+            cdk.Acknowledgment(id=f"{id.split('-')[0]}::{id}", reason=reason)
+            for id, reason in reasons.items()
+        )
     )

@@ -46,6 +46,7 @@ class IotPipelineStack(SuffixedStack):
             project="iot-pipeline",
             description="IoT telemetry pipeline built from iot-constructs",
         )
+        decisions.decide_on_inline_policies(self)
         self.stream = MonitoredStream(self, "Stream")
         self.time_series = TimeSeriesTable(self, "TimeSeries")
         self.device_state = DeviceStateTable(self, "DeviceState")
@@ -65,7 +66,8 @@ class IotPipelineStack(SuffixedStack):
             archive=self.archive,
             rule=self.rule,
         )
-        self._answer_compliance_packs()
+        decisions.decide_on_vpc(self.processor.function)
+        decisions.decide_on_buckets(self.data)
         self._say_what_was_made()
 
     def _create_processor(self) -> StreamProcessor:
@@ -86,16 +88,7 @@ class IotPipelineStack(SuffixedStack):
         self.time_series.grant(processor.role, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
         # A PartiQL statement has permissions of its own (D ql-iam.html).
         self.device_state.grant(processor.role, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
-        for table in (self.time_series.table, self.device_state.table):
-            if table.encryption_key is not None:
-                # DynamoDB opens the table's own key with this one, on behalf of whoever calls it.
-                table.encryption_key.grant(processor.role, "kms:Decrypt")
         return processor
-
-    def _answer_compliance_packs(self) -> None:
-        decisions.decide_on_inline_policies(self)
-        decisions.decide_on_vpc(self.processor.function)
-        decisions.decide_on_buckets(self.data)
 
     def _say_what_was_made(self) -> None:
         queue = self.processor.dlq_queue

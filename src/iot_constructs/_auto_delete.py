@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
-from constructs import Construct, IConstruct
+from constructs import Construct, Node
 
 from iot_constructs._encryption import allow_logs
 from iot_constructs._findings import acknowledge_in_template
@@ -27,17 +29,17 @@ def confine_auto_delete(scope: Construct, key: kms.IKey | None) -> None:
         key: for the log group; None leaves its encryption to the log service.
     """
     place = Place.of(scope)
-    stack, stack_node = place.stack, place.stack.node
-    if stack_node.try_find_child(_LOG_GROUP_ID) is not None:
+    if place.auto_delete_confined:
         return
-    provider = stack_node.find_child(_PROVIDER_ID)
+    place.auto_delete_confined = True
+    provider = place.node.find_child(_PROVIDER_ID).node
     handler = _resource(provider, "Handler")
     role = _resource(provider, "Role")
     if key is not None:
         # CloudFormation makes the group's name, which begins like this.
-        allow_logs(scope, key, f"{cdk.Aws.STACK_NAME}-{_LOG_GROUP_ID}*")
+        allow_logs(scope, key, f"{_stack_name()}-{_LOG_GROUP_ID}*")
     log_group = logs.LogGroup(
-        stack,
+        place.stack,
         _LOG_GROUP_ID,
         encryption_key=key,
         retention=logs.RetentionDays.ONE_WEEK,
@@ -77,8 +79,13 @@ def confine_auto_delete(scope: Construct, key: kms.IKey | None) -> None:
     )
 
 
-def _resource(provider: IConstruct, id: str) -> cdk.CfnResource:
-    found = provider.node.try_find_child(id)
+@cache
+def _stack_name() -> str:
+    return cdk.Aws.STACK_NAME
+
+
+def _resource(provider: Node, id: str) -> cdk.CfnResource:
+    found = provider.try_find_child(id)
     if not isinstance(found, cdk.CfnResource):
         raise TypeError(f"{_PROVIDER_ID} of this aws-cdk-lib has no {id} to change")
     return found

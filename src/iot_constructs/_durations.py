@@ -18,6 +18,11 @@ def of_seconds(seconds: int) -> cdk.Duration:
     return duration
 
 
+def of_days(days: int) -> cdk.Duration:
+    """A duration of whole days, the same for the same length."""
+    return of_seconds(days * 86_400)
+
+
 def seconds_of(duration: cdk.Duration) -> float | None:
     """The duration in seconds, or None when it is a token."""
     known = _SECONDS.get(duration)

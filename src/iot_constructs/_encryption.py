@@ -15,7 +15,9 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from iot_constructs import _defaults as defaults
+from iot_constructs._durations import of_days
 from iot_constructs._place import Place
+from iot_constructs._principals import service_of_account
 from iot_constructs._validate import is_token
 from iot_constructs._warnings import KEY_POLICY_NOT_CHANGED, warn
 from iot_constructs.environment import data_removal_policy
@@ -37,7 +39,7 @@ def key_for(
         return given
     place = Place.of(scope)
     if place.shared_key is None:
-        place.shared_key = _create_shared_key(place.stack)
+        place.shared_key = _create_shared_key(place)
     shared = place.shared_key
     if data_policy not in (None, cdk.RemovalPolicy.DESTROY):
         shared.apply_removal_policy(data_policy)
@@ -51,8 +53,7 @@ def allow_service(
     actions: Sequence[str] = ("kms:Decrypt", "kms:GenerateDataKey*"),
 ) -> None:
     """Let an AWS service use the key on behalf of this account, and of no other (aws:SourceAccount)."""
-    account = Place.of(scope).account
-    _add(scope, key, service, actions, {"StringEquals": {"aws:SourceAccount": account}})
+    _allow(scope, key, service, service_of_account(service, Place.of(scope).account), actions)
 
 
 def allow_logs(scope: Construct, key: kms.IKey, log_group_name: str) -> None:
@@ -70,40 +71,40 @@ def allow_logs(scope: Construct, key: kms.IKey, log_group_name: str) -> None:
         "kms:GenerateDataKey*",
         "kms:DescribeKey",
     )
-    _add(
-        scope,
-        key,
-        f"logs.{place.region}.amazonaws.com",
-        actions,
-        {"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": arn}},
+    service = f"logs.{place.region}.amazonaws.com"
+    principal = iam.ServicePrincipal(
+        service, conditions={"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": arn}}
     )
+    _allow(scope, key, service, principal, actions)
 
 
-def _create_shared_key(stack: cdk.Stack) -> kms.Key:
-    policy = data_removal_policy(stack, None)
+def _create_shared_key(place: Place) -> kms.Key:
+    policy = data_removal_policy(place.stack, None)
     destroyed = policy == cdk.RemovalPolicy.DESTROY
     return kms.Key(
-        stack,
+        place.stack,
         _SHARED_KEY_ID,
-        description=f"Telemetry pipeline of {stack.node.path}",
+        description=f"Telemetry pipeline of {place.node.path}",
         enable_key_rotation=defaults.KEY_ROTATION,
         removal_policy=policy,
-        pending_window=cdk.Duration.days(defaults.KEY_PENDING_WINDOW_DAYS) if destroyed else None,
+        pending_window=of_days(defaults.KEY_PENDING_WINDOW_DAYS) if destroyed else None,
     )
 
 
-def _add(
+def _allow(
     scope: Construct,
     key: kms.IKey,
     service: str,
+    principal: iam.IPrincipal,
     actions: Sequence[str],
-    conditions: dict[str, dict[str, str]],
 ) -> None:
+    if isinstance(key, kms.Key):  # made in this app, so its policy takes the statement
+        key.grant(principal, *actions)
+        return
     statement = iam.PolicyStatement(
-        principals=[iam.ServicePrincipal(service)],
+        principals=[principal],
         actions=list(actions),
         resources=["*"],  # in a key policy this means the key itself
-        conditions=conditions,
     )
     if not key.add_to_resource_policy(statement, True).statement_added:
         # A token's text differs from run to run, and a person cannot read it.

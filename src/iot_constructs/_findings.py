@@ -15,34 +15,31 @@ from constructs import IConstruct
 from iot_constructs._place import Place
 
 
-def acknowledge(scope: IConstruct, reason: str, *ids: str) -> None:
+def acknowledge(scope: IConstruct, reasons: Mapping[str, str]) -> None:
     """Acknowledge findings of cdk-nag for ``scope`` and what is below it.
 
     This is CDK's own record and needs no cdk-nag; templates stay as they are. CDK's validation report lists each of
     them with its reason.
 
     Args:
-        scope: as little as possible.
-        reason: the fact that makes it no fault.
-        ids: as reported, pack first: ``AwsSolutions-SQS3``.
+        scope: as little as possible; and before it has children, for CDK goes through all of them for each id.
+        reasons: the fact that makes it no fault, for each finding as reported, pack first: ``AwsSolutions-SQS3``.
     """
     cdk.Validations.of(scope).acknowledge(
-        *(cdk.Acknowledgment(id=f"{id.split('-')[0]}::{id}", reason=reason) for id in ids)
+        *(
+            cdk.Acknowledgment(id=f"{id.split('-')[0]}::{id}", reason=reason)
+            for id, reason in reasons.items()
+        )
     )
 
 
-def acknowledge_wildcards(scope: IConstruct, reason: str, *resources: str) -> None:
-    """Acknowledge ARNs with a wildcard in the policies below ``scope``, and no other wildcards.
+def wildcard(scope: IConstruct, arn: str) -> str:
+    """The finding about an ARN with a wildcard in a policy, which is about no other wildcard.
 
     cdk-nag names such a finding after the ARN as it stands in the template. That of a resource in another stack is not
     known before the synth: it stays reported.
     """
-    stack = Place.of(scope).stack
-    acknowledge(
-        scope,
-        reason,
-        *(f"AwsSolutions-IAM5[Resource::{_flat(stack.resolve(arn))}]" for arn in resources),
-    )
+    return f"AwsSolutions-IAM5[Resource::{_flat(Place.of(scope).stack.resolve(arn))}]"
 
 
 def acknowledge_in_template(

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
-from constructs import IConstruct
+from constructs import IConstruct, Node
 
 
 class Place:
@@ -21,6 +21,8 @@ class Place:
         self.stack = stack
         self.shared_key: kms.Key | None = None
         """What `_encryption` made for all constructs of the stack."""
+        self.auto_delete_confined = False
+        """Whether `_auto_delete` has seen to the function that all buckets of the stack share."""
 
     @cached_property
     def account(self) -> str:
@@ -38,9 +40,14 @@ class Place:
         return self.stack.partition
 
     @cached_property
+    def node(self) -> Node:
+        """The stack's place in the tree."""
+        return self.stack.node
+
+    @cached_property
     def root(self) -> IConstruct:
         """The app."""
-        return self.stack.node.root
+        return self.node.root
 
     @classmethod
     def of(cls, scope: IConstruct) -> Place:
@@ -51,8 +58,14 @@ class Place:
         """
         found = _PLACES.get(scope)
         if found is None:
-            stack = cdk.Stack.of(scope)
+            stack = scope if isinstance(scope, cdk.Stack) else cdk.Stack.of(scope)
             found = _PLACES[scope] = _PLACES.setdefault(stack, cls(stack))
+        return found
+
+    @classmethod
+    def of_construct_in(cls, scope: IConstruct, construct: IConstruct) -> Place:
+        """The stack of ``construct``, which is no stack and was made in ``scope``."""
+        found = _PLACES[construct] = cls.of(scope)
         return found
 
 

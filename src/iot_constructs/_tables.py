@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import aws_cdk as cdk
-import jsii
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from iot_constructs import _asked_once as asked
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._encryption import key_for
-from iot_constructs._place import Place
+from iot_constructs._grants import grant_key
+from iot_constructs._pipeline_construct import PipelineConstruct
 from iot_constructs._table_metrics import metric_read_throttles, metric_write_throttles
 from iot_constructs._validate import check_not_switched_off, check_whole_number, is_token
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 
 
-class DeviceTable(Construct):
+class DeviceTable(PipelineConstruct):
     """A TableV2 keyed by device: on-demand, under a customer managed key, restorable, protected where it is retained.
 
     Raises:
@@ -44,7 +46,7 @@ class DeviceTable(Construct):
         point_in_time_recovery: bool | None,
         recovery_period_in_days: int | None,
     ) -> None:
-        super().__init__(scope, id)
+        super().__init__(scope, id, environment_suffix)
         check_not_switched_off(
             "point_in_time_recovery",
             point_in_time_recovery,
@@ -66,18 +68,17 @@ class DeviceTable(Construct):
             if deletion_protection is not None
             else policy != cdk.RemovalPolicy.DESTROY
         )
-        suffix = EnvironmentSuffix.of(self, environment_suffix)
         table_key = key_for(self, key, policy)
-        self.table = dynamodb.TableV2(
+        self.table = _Table(
             self,
             "Table",
-            table_name=naming.physical_name(self, naming.TABLE, name, suffix),
+            table_name=naming.physical_name(self, naming.TABLE, name, self._suffix),
             partition_key=dynamodb.Attribute(
                 name=defaults.PARTITION_KEY, type=dynamodb.AttributeType.STRING
             ),
             sort_key=sort_key,
-            billing=dynamodb.Billing.on_demand(),
-            encryption=dynamodb.TableEncryptionV2.customer_managed_key(table_key),
+            billing=_on_demand(),
+            encryption=_under(table_key),
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True, recovery_period_in_days=days
             ),
@@ -89,13 +90,25 @@ class DeviceTable(Construct):
             removal_policy=policy,
         )
         """The table."""
-        if is_token(Place.of(self).region):
-            _render_replica_without_region(self.table, table_key, protected, days)
+        asked.key_of.know(self.table, table_key)
+        if is_token(self._place.region):
+            self.table.render_replica_without_region(
+                {
+                    "region": self._place.region,
+                    "contributorInsightsSpecification": {"enabled": True, "mode": "THROTTLED_KEYS"},
+                    "deletionProtectionEnabled": protected,
+                    "pointInTimeRecoverySpecification": {
+                        "pointInTimeRecoveryEnabled": True,
+                        "recoveryPeriodInDays": days,
+                    },
+                    "sseSpecification": {"kmsMasterKeyId": asked.key_arn(table_key)},
+                }
+            )
 
     @property
     def table_name(self) -> str:
         """The physical name."""
-        return self.table.table_name
+        return asked.table_name(self.table)
 
     @property
     def table_arn(self) -> str:
@@ -103,7 +116,11 @@ class DeviceTable(Construct):
         return self.table.table_arn
 
     def grant(self, identity: iam.IGrantable, *actions: str) -> iam.Grant:
-        """As ``TableV2.grant``: just these actions, the key not included."""
+        """As ``TableV2.grant``: just these actions, and to open the table's key, without which none of them works.
+
+        DynamoDB opens the table's own key with this one, on behalf of whoever calls it (FACTS 9).
+        """
+        grant_key(asked.key_of(self.table), identity, "kms:Decrypt")
         return self.table.grant(identity, *actions)
 
     def grant_read_data(self, identity: iam.IGrantable) -> iam.Grant:
@@ -123,50 +140,44 @@ class DeviceTable(Construct):
         return metric_read_throttles(self.table)
 
 
-def _render_replica_without_region(
-    table: dynamodb.TableV2, key: kms.IKey, protected: bool, recovery_period_in_days: int
-) -> None:
-    """Write the table's one replica ourselves, with the region left to CloudFormation.
+class _Table(dynamodb.TableV2):
+    """A TableV2 that also works under a customer managed key in a stack without a region.
 
-    TableV2 refuses a customer managed key in a stack without a region ("cannot be rendered in a region agnostic
-    stack"), since it could not tell the replicas' keys apart. With a single replica there is nothing to tell apart,
-    and a stack without a region is what ``cdk init`` gives everybody.
+    TableV2 refuses that ("cannot be rendered in a region agnostic stack"), since it could not tell the replicas' keys
+    apart. With a single replica there is nothing to tell apart, and a stack without a region is what ``cdk init``
+    gives everybody. So its one replica is written here, with the region left to CloudFormation.
     """
-    resource = table.node.default_child
-    if not isinstance(resource, dynamodb.CfnGlobalTable):
-        raise TypeError("TableV2 of this aws-cdk-lib is not an AWS::DynamoDB::GlobalTable")
-    resource.replicas = [
-        cdk.Lazy.any(
-            _Replica(
-                table,
-                {
-                    "region": cdk.Aws.REGION,
-                    "contributorInsightsSpecification": {"enabled": True, "mode": "THROTTLED_KEYS"},
-                    "deletionProtectionEnabled": protected,
-                    "pointInTimeRecoverySpecification": {
-                        "pointInTimeRecoveryEnabled": True,
-                        "recoveryPeriodInDays": recovery_period_in_days,
-                    },
-                    "sseSpecification": {"kmsMasterKeyId": key.key_arn},
-                },
-            )
-        )
-    ]
+
+    _replica: dict[str, Any] | None = None
+
+    def render_replica_without_region(self, settings: dict[str, Any]) -> None:
+        """Write the replica; its tags are those at synth."""
+        tags = cdk.TagManager.of(self)
+        self._replica = {**settings, "tags": tags.rendered_tags if tags is not None else None}
+        self._set_replica()
+
+    def add_to_resource_policy(
+        self, statement: iam.PolicyStatement
+    ) -> iam.AddToResourcePolicyResult:
+        """As ``TableV2.add_to_resource_policy``, which grants to other accounts call."""
+        result = super().add_to_resource_policy(statement)
+        if self._replica is not None:
+            self._replica["resourcePolicy"] = {"policyDocument": self.resource_policy}
+            self._set_replica()
+        return result
+
+    def _set_replica(self) -> None:
+        resource = self.node.default_child
+        if not isinstance(resource, dynamodb.CfnGlobalTable):
+            raise TypeError("TableV2 of this aws-cdk-lib is not an AWS::DynamoDB::GlobalTable")
+        resource.replicas = [cdk.Token.as_any(self._replica)]
 
 
-@jsii.implements(cdk.IStableAnyProducer)
-class _Replica:
-    """The replica as it is at synth, when tags and grants to other accounts are complete."""
+@cache
+def _on_demand() -> dynamodb.Billing:
+    return dynamodb.Billing.on_demand()
 
-    def __init__(self, table: dynamodb.TableV2, settings: dict[str, Any]) -> None:
-        self._table = table
-        self._settings = settings
 
-    def produce(self) -> dict[str, Any]:
-        tags = cdk.TagManager.of(self._table)
-        policy = self._table.resource_policy
-        return {
-            **self._settings,
-            "tags": tags.rendered_tags if tags is not None else None,
-            "resourcePolicy": {"policyDocument": policy} if policy is not None else None,
-        }
+@asked.Question
+def _under(key: kms.IKey) -> dynamodb.TableEncryptionV2:
+    return dynamodb.TableEncryptionV2.customer_managed_key(key)

@@ -12,6 +12,7 @@ from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
+from iot_constructs._pipeline_construct import PipelineConstruct
 from iot_constructs._place import Place
 from iot_constructs._validate import is_token
 from iot_constructs.environment import EnvironmentSuffix
@@ -23,7 +24,7 @@ _ATTACHED = "iot:Connection.Thing.IsAttached"
 _NOT_IN_A_LEVEL = ("*", "?", "#", "+", "${")
 
 
-class DevicePolicy(Construct):
+class DevicePolicy(PipelineConstruct):
     """An IoT policy for all devices, which lets each one use the topics with its own thing name in them.
 
     The device id that a TelemetryRule takes from the topic is as good as this policy: without one like it, any device
@@ -70,12 +71,12 @@ class DevicePolicy(Construct):
         subscribe_topics: Sequence[str] = (),
         environment_suffix: str | EnvironmentSuffix | None = None,
     ) -> None:
-        super().__init__(scope, id)
+        super().__init__(scope, id, environment_suffix)
         _check_topics("publish_topics", publish_topics)
         _check_topics("subscribe_topics", subscribe_topics)
         _check_that_each_topic_has_one_thing([*publish_topics, *subscribe_topics])
-        _check_length(Place.of(self), publish_topics, subscribe_topics)
-        suffix = EnvironmentSuffix.of(self, environment_suffix)
+        _check_length(self._place, publish_topics, subscribe_topics)
+        suffix = self._suffix
         self.policy_name = naming.physical_name(self, naming.DEVICE_POLICY, policy_name, suffix)
         """The physical name."""
 
@@ -85,7 +86,7 @@ class DevicePolicy(Construct):
     def _create_policy(
         self, publish_topics: Sequence[str], subscribe_topics: Sequence[str]
     ) -> iot.CfnPolicy:
-        place = Place.of(self)
+        place = self._place
         return iot.CfnPolicy(
             self,
             "Policy",

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import aws_cdk as cdk
 from constructs import Construct, IConstruct
 
 from iot_constructs import _defaults as defaults
+from iot_constructs._asked_once import Question
 from iot_constructs._place import Place
 from iot_constructs._taken_names import take_name
 
@@ -166,6 +168,7 @@ class SuffixedStack(cdk.Stack):
         id = id if id is not None else "Pipeline"
         suffix = EnvironmentSuffix.of(scope, environment_suffix)
         is_ephemeral = ephemeral if ephemeral is not None else suffix.ephemeral
+        name = stack_name if stack_name is not None else _stack_name(scope, id, suffix)
         own_tags = {
             "Project": project if project is not None else id,
             "Environment": suffix.value,
@@ -177,7 +180,7 @@ class SuffixedStack(cdk.Stack):
             termination_protection=termination_protection
             if termination_protection is not None
             else not is_ephemeral,
-            stack_name=stack_name if stack_name is not None else _stack_name(scope, id, suffix),
+            stack_name=name,
             env=env,
             description=description,
             # With the feature flag explicitStackTags the stack itself gets no others than these.
@@ -193,7 +196,7 @@ class SuffixedStack(cdk.Stack):
         self._environment_suffix = suffix
         self._ephemeral = is_ephemeral
         suffix.attach_to(self)
-        take_name(self, "stack", self.stack_name)
+        take_name(self, "stack", name)
         all_below = cdk.Tags.of(self)
         for key, value in own_tags.items():
             all_below.add(key, value)
@@ -212,6 +215,22 @@ class SuffixedStack(cdk.Stack):
     def removal_policy(self) -> cdk.RemovalPolicy:
         """DESTROY in an ephemeral stack, RETAIN in any other: give it to the resources of your own."""
         return cdk.RemovalPolicy.DESTROY if self._ephemeral else cdk.RemovalPolicy.RETAIN
+
+
+def suffix_below(scope: IConstruct, explicit: str | EnvironmentSuffix | None) -> EnvironmentSuffix:
+    """``EnvironmentSuffix.of`` a construct that was made in ``scope``, which is asked once for all of them.
+
+    With the first construct below it a scope's context is settled, by CDK's own rule, and so is that of all above.
+    """
+    if explicit is not None:
+        return EnvironmentSuffix.of(scope, explicit)
+    found = _BELOW.get(scope)
+    if found is None:
+        found = _BELOW[scope] = EnvironmentSuffix.of(scope)
+    return found
+
+
+_BELOW: WeakKeyDictionary[IConstruct, EnvironmentSuffix] = WeakKeyDictionary()
 
 
 def data_removal_policy(scope: Construct, requested: cdk.RemovalPolicy | None) -> cdk.RemovalPolicy:
@@ -245,11 +264,14 @@ def _in_ephemeral_stack(scope: Construct) -> bool:
     return False
 
 
+_name_of: Question[cdk.Stage, str] = Question(lambda stage: stage.stage_name)
+
+
 def _stack_name(scope: Construct, id: str, suffix: EnvironmentSuffix) -> str:
     """``stage-id-suffix``; CDK's own default has no suffix, so two environments of one app would be one stack."""
     # Stage.of() a stage is the stage above it.
     stage = scope if isinstance(scope, cdk.Stage) else cdk.Stage.of(scope)
-    stage_name = stage.stage_name if stage is not None else ""
+    stage_name = _name_of(stage) if stage is not None else ""
     words = [word for word in (stage_name, id) if word]
     if not id.lower().endswith(f"-{suffix.value}"):
         words.append(suffix.value)

@@ -9,19 +9,26 @@ from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from iot_constructs import _asked_once as asked
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._alarms import HOURS_OF_MILLISECONDS, MAXIMUM, SUM, create_alarm, period
 from iot_constructs._durations import of_seconds, seconds_of
 from iot_constructs._encryption import key_for
 from iot_constructs._findings import acknowledge
+from iot_constructs._pipeline_construct import PipelineConstruct
 from iot_constructs._validate import check_alone, check_duration, check_whole_number
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 
 SHORTEST_RETENTION_SECONDS = defaults.STREAM_MINIMUM_RETENTION_HOURS * 3600  # what any stream has
 
+_KEY_OF_OUR_OWN = {
+    "AwsSolutions-KDS3": "encrypted with a customer managed key, whose policy says who reads the records; that of "
+    "aws/kinesis cannot be changed (FACTS 17)"
+}
 
-class MonitoredStream(Construct):
+
+class MonitoredStream(PipelineConstruct):
     """An encrypted on-demand stream that keeps records for 7 days and says when a consumer falls behind.
 
     * On-demand: CDK's default of one shard throttles at 1 MB/s (FACTS 8).
@@ -75,7 +82,7 @@ class MonitoredStream(Construct):
         environment_suffix: str | EnvironmentSuffix | None = None,
         encryption: kinesis.StreamEncryption | None = None,
     ) -> None:
-        super().__init__(scope, id)
+        super().__init__(scope, id, environment_suffix)
         if stream is not None:
             check_alone(
                 "stream",
@@ -92,7 +99,6 @@ class MonitoredStream(Construct):
         _check_encryption(encryption, encryption_key)
         _check_numbers(retention_period, shard_count, throttles_threshold, iterator_age_threshold)
         self._alarm_prefix = alarm_name_prefix
-        self._suffix = EnvironmentSuffix.of(self, environment_suffix)
         self.retention_period: cdk.Duration | None = _retention(stream, retention_period)
         """How long records are kept; None for an existing stream, whose retention is not known here."""
 
@@ -122,6 +128,7 @@ class MonitoredStream(Construct):
         on_demand = shard_count is None
         policy = data_removal_policy(self, removal_policy)
         aws_managed = encryption == kinesis.StreamEncryption.MANAGED
+        stream_key = None if aws_managed else key_for(self, key, policy)
         stream = kinesis.Stream(
             self,
             "Stream",
@@ -137,16 +144,12 @@ class MonitoredStream(Construct):
             shard_count=shard_count,
             retention_period=self.retention_period,
             encryption=encryption if aws_managed else kinesis.StreamEncryption.KMS,
-            encryption_key=None if aws_managed else key_for(self, key, policy),
+            encryption_key=stream_key,
             removal_policy=policy,
         )
         if not aws_managed:
-            acknowledge(
-                stream,
-                "encrypted with a customer managed key, whose policy says who reads the records; that of aws/kinesis "
-                "cannot be changed (FACTS 17)",
-                "AwsSolutions-KDS3",
-            )
+            asked.key_of.know(stream, stream_key)
+            acknowledge(stream, _KEY_OF_OUR_OWN)
         return stream
 
     def _create_iterator_age_alarm(self, threshold: cdk.Duration | None) -> cloudwatch.Alarm:
@@ -207,12 +210,12 @@ class MonitoredStream(Construct):
     @property
     def stream_name(self) -> str:
         """The physical name."""
-        return self.stream.stream_name
+        return asked.stream_name(self.stream)
 
     @property
     def stream_arn(self) -> str:
         """The ARN."""
-        return self.stream.stream_arn
+        return asked.stream_arn(self.stream)
 
     def grant_read(self, identity: iam.IGrantable) -> iam.Grant:
         """As ``Stream.grant_read``, the key included."""

@@ -15,6 +15,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk.aws_cloudwatch_actions import SnsAction
 from constructs import Construct
 
+from iot_constructs import _asked_once as asked
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._alarms import (
@@ -29,7 +30,8 @@ from iot_constructs._alarms import (
 from iot_constructs._dead_letters import check_standard_topic, create_topic
 from iot_constructs._durations import seconds_of
 from iot_constructs._encryption import allow_service, key_for
-from iot_constructs._place import Place
+from iot_constructs._pipeline_construct import PipelineConstruct
+from iot_constructs._principals import service_of_account
 from iot_constructs._table_metrics import metric_read_throttles, metric_write_throttles
 from iot_constructs._validate import check_alone, is_token
 from iot_constructs._warnings import TOPIC_POLICY_NOT_CHANGED, warn
@@ -98,7 +100,7 @@ class AlarmThresholds:
             )
 
 
-class PipelineAlarms(Construct):
+class PipelineAlarms(PipelineConstruct):
     """Every alarm that fits the constructs you have, one alarm over all of them, an alert topic and a dashboard.
 
     * Each alarm is on a metric and dimensions that AWS emits (a test holds them to AWS's tables): ``UserErrors`` of
@@ -160,8 +162,7 @@ class PipelineAlarms(Construct):
         encryption_key: kms.IKey | None = None,
         environment_suffix: str | EnvironmentSuffix | None = None,
     ) -> None:
-        super().__init__(scope, id)
-        self._suffix = EnvironmentSuffix.of(self, environment_suffix)
+        super().__init__(scope, id, environment_suffix)
         self._prefix = alarm_name_prefix
         self.thresholds = thresholds if thresholds is not None else AlarmThresholds()
         """When the alarms fire."""
@@ -202,7 +203,7 @@ class PipelineAlarms(Construct):
             )
             check_standard_topic("alert_topic", topic)
             self._allow_cloudwatch(topic)
-            master_key = topic.master_key
+            master_key = asked.key_of_topic(topic)
             if master_key is not None:
                 allow_service(self, master_key, _CLOUDWATCH)
             return topic
@@ -222,10 +223,9 @@ class PipelineAlarms(Construct):
         added = topic.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="AllowAlarmsToPublish",
-                principals=[iam.ServicePrincipal(_CLOUDWATCH)],
+                principals=[service_of_account(_CLOUDWATCH, self._place.account)],
                 actions=["sns:Publish"],
-                resources=[topic.topic_arn],
-                conditions={"StringEquals": {"aws:SourceAccount": Place.of(self).account}},
+                resources=[asked.topic_arn(topic)],
             )
         )
         if not added.statement_added:

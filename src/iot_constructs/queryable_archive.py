@@ -18,7 +18,7 @@ from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._durations import seconds_of
 from iot_constructs._encryption import key_for
-from iot_constructs._place import Place
+from iot_constructs._pipeline_construct import PipelineConstruct
 from iot_constructs._validate import check_alone, check_duration, check_whole_number
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 from iot_constructs.secure_data_bucket import SecureDataBucket
@@ -61,7 +61,7 @@ _RESULTS_OBJECT_ACTIONS = (
 )
 
 
-class QueryableArchive(Construct):
+class QueryableArchive(PipelineConstruct):
     """A table over the archive that Athena can query from the first record on, and a workgroup to query it in.
 
     * Partition projection: year, month, day and hour are worked out from the archive's prefix, so there is no crawler
@@ -141,8 +141,7 @@ class QueryableArchive(Construct):
         removal_policy: cdk.RemovalPolicy | None = None,
         environment_suffix: str | EnvironmentSuffix | None = None,
     ) -> None:
-        super().__init__(scope, id)
-        self._suffix = EnvironmentSuffix.of(self, environment_suffix)
+        super().__init__(scope, id, environment_suffix)
         policy = data_removal_policy(self, removal_policy)
         _check_columns(columns)
         year = first_year if first_year is not None else defaults.ARCHIVE_FIRST_YEAR
@@ -228,7 +227,7 @@ class QueryableArchive(Construct):
         return glue.CfnDatabase(
             self,
             "Database",
-            catalog_id=Place.of(self).account,
+            catalog_id=self._place.account,
             database_input=glue.CfnDatabase.DatabaseInputProperty(
                 name=self.database_name, description="Archived telemetry"
             ),
@@ -241,7 +240,7 @@ class QueryableArchive(Construct):
         return glue.CfnTable(
             self,
             "Table",
-            catalog_id=Place.of(self).account,
+            catalog_id=self._place.account,
             database_name=self.database.ref,
             table_input=glue.CfnTable.TableInputProperty(
                 name=self.table_name,
@@ -376,7 +375,7 @@ class QueryableArchive(Construct):
         Args:
             identity: a role, a user, or what has one, for example a function.
         """
-        place = Place.of(self)
+        place = self._place
         here = f"{place.region}:{place.account}"
         glue_arn, results = f"arn:{place.partition}:glue:{here}:", self.results_bucket
         statements: list[tuple[tuple[str, ...], list[str]]] = [

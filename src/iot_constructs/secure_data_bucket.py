@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -11,23 +12,33 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from iot_constructs import _asked_once as asked
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._auto_delete import confine_auto_delete
 from iot_constructs._dead_letters import check_standard_topic
+from iot_constructs._durations import of_days
 from iot_constructs._encryption import allow_service, key_for
 from iot_constructs._findings import acknowledge, acknowledge_in_template
-from iot_constructs._place import Place
+from iot_constructs._pipeline_construct import PipelineConstruct
 from iot_constructs._validate import check_not_switched_off
 from iot_constructs._warnings import TOPIC_POLICY_NOT_CHANGED, warn
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 
 _S3 = "s3.amazonaws.com"
 _UNDER_A_KEY = (s3.BucketEncryption.KMS, s3.BucketEncryption.DSSE)
+_LOGS_UNDER_SSE_S3 = dict.fromkeys(
+    (
+        "HIPAA.Security-S3DefaultEncryptionKMS",
+        "NIST.800.53.R5-S3DefaultEncryptionKMS",
+        "PCI.DSS.321-S3DefaultEncryptionKMS",
+    ),
+    "S3 delivers access logs to a bucket under SSE-S3 only (FACTS 7)",
+)
 _LOGS_BY_POLICY = "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy"
 
 
-class SecureDataBucket(Construct):
+class SecureDataBucket(PipelineConstruct):
     """A private, encrypted, versioned, TLS-only bucket whose reads and writes are logged (correction 4).
 
     * All public access is blocked, plain HTTP and TLS below 1.2 are denied: neither can be turned off.
@@ -75,13 +86,13 @@ class SecureDataBucket(Construct):
         block_public_access: s3.BlockPublicAccess | None = None,
         enforce_ssl: bool | None = None,
     ) -> None:
-        super().__init__(scope, id)
+        super().__init__(scope, id, environment_suffix)
         _check_public_access(block_public_access)
         check_not_switched_off(
             "enforce_ssl", enforce_ssl, "a data bucket answers over TLS only (correction 4)"
         )
         _check_encryption(encryption, encryption_key)
-        suffix = EnvironmentSuffix.of(self, environment_suffix)
+        suffix = self._suffix
         policy = data_removal_policy(self, removal_policy)
         self._name = naming.bucket_name(self, bucket_name, suffix)
         encryption = encryption if encryption is not None else s3.BucketEncryption.KMS
@@ -120,19 +131,13 @@ class SecureDataBucket(Construct):
             versioned=defaults.BUCKET_VERSIONED,  # who reads the data must not be able to wipe out the traces
             lifecycle_rules=[
                 s3.LifecycleRule(
-                    id="Expire", expiration=cdk.Duration.days(defaults.ACCESS_LOG_EXPIRATION_DAYS)
+                    id="Expire", expiration=of_days(defaults.ACCESS_LOG_EXPIRATION_DAYS)
                 ),
                 _expire_old_versions(),
                 _abort_multipart_uploads(),
             ],
         )
-        acknowledge(
-            bucket,
-            "S3 delivers access logs to a bucket under SSE-S3 only (FACTS 7)",
-            "HIPAA.Security-S3DefaultEncryptionKMS",
-            "NIST.800.53.R5-S3DefaultEncryptionKMS",
-            "PCI.DSS.321-S3DefaultEncryptionKMS",
-        )
+        acknowledge(bucket, _LOGS_UNDER_SSE_S3)
         acknowledge_in_template(
             _resource_of(bucket),
             checkov={"CKV_AWS_18": "this is the log bucket: it would log into itself (FACTS 7)"},
@@ -180,7 +185,7 @@ class SecureDataBucket(Construct):
             self,
             id,
             bucket_name=bucket_name,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            block_public_access=_block_all(),
             enforce_ssl=True,
             minimum_tls_version=defaults.BUCKET_MINIMUM_TLS_VERSION,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
@@ -193,6 +198,7 @@ class SecureDataBucket(Construct):
             removal_policy=policy,
             auto_delete_objects=True if destroyed else None,
         )
+        asked.key_of.know(bucket, encryption_key)
         if destroyed:
             confine_auto_delete(self, self._key)
         return bucket
@@ -222,8 +228,8 @@ class SecureDataBucket(Construct):
             ValueError: the topic is FIFO.
         """
         check_standard_topic("topic", topic)
-        place = Place.of(self)
-        key = topic.master_key
+        place = self._place
+        key = asked.key_of_topic(topic)
         if key is not None:
             # S3 grant-destinations-permissions-to-s3.html
             allow_service(self, key, _S3, ("kms:Decrypt", "kms:GenerateDataKey"))
@@ -231,7 +237,7 @@ class SecureDataBucket(Construct):
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal(_S3)],
                 actions=["sns:Publish"],
-                resources=[topic.topic_arn],
+                resources=[asked.topic_arn(topic)],
                 # The ARN is composed: the bucket waits for this policy, so the policy cannot wait for the bucket.
                 conditions={
                     "StringEquals": {"aws:SourceAccount": place.account},
@@ -254,7 +260,7 @@ class SecureDataBucket(Construct):
         # which may change the notifications of every bucket in the account.
         announcement = s3.CfnBucket.TopicConfigurationProperty(
             event="s3:ObjectCreated:*",
-            topic=topic.topic_arn,
+            topic=asked.topic_arn(topic),
             filter=s3.CfnBucket.NotificationFilterProperty(
                 s3_key=s3.CfnBucket.S3KeyFilterProperty(
                     rules=[s3.CfnBucket.FilterRuleProperty(name="prefix", value=prefix)]
@@ -280,6 +286,11 @@ class SecureDataBucket(Construct):
         return self.bucket.grant_write(identity)
 
 
+@cache
+def _block_all() -> s3.BlockPublicAccess:
+    return s3.BlockPublicAccess.BLOCK_ALL
+
+
 def _resource_of(bucket: s3.Bucket) -> s3.CfnBucket:
     resource = bucket.node.default_child
     if not isinstance(resource, s3.CfnBucket):
@@ -290,16 +301,14 @@ def _resource_of(bucket: s3.Bucket) -> s3.CfnBucket:
 def _expire_old_versions() -> s3.LifecycleRule:
     return s3.LifecycleRule(
         id="ExpireOldVersions",
-        noncurrent_version_expiration=cdk.Duration.days(defaults.BUCKET_NONCURRENT_VERSION_DAYS),
+        noncurrent_version_expiration=of_days(defaults.BUCKET_NONCURRENT_VERSION_DAYS),
     )
 
 
 def _abort_multipart_uploads() -> s3.LifecycleRule:
     return s3.LifecycleRule(
         id="AbortIncompleteUploads",
-        abort_incomplete_multipart_upload_after=cdk.Duration.days(
-            defaults.BUCKET_ABORT_MULTIPART_DAYS
-        ),
+        abort_incomplete_multipart_upload_after=of_days(defaults.BUCKET_ABORT_MULTIPART_DAYS),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
@@ -12,14 +14,17 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from iot_constructs import _asked_once as asked
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._alarms import MAXIMUM, SECONDS, create_alarm, period
 from iot_constructs._durations import of_seconds, seconds_of
 from iot_constructs._encryption import allow_logs, key_for
-from iot_constructs._findings import acknowledge, acknowledge_wildcards
-from iot_constructs._grants import grant_read_stream, wait_for_permissions
-from iot_constructs._place import Place
+from iot_constructs._findings import acknowledge, wildcard
+from iot_constructs._grants import grant_key, grant_read_stream
+from iot_constructs._pipeline_construct import PipelineConstruct
+from iot_constructs._principals import service_where
+from iot_constructs._sizes import mebibytes_of, of_mebibytes
 from iot_constructs._validate import check_duration, check_whole_number
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
 from iot_constructs.monitored_stream import MonitoredStream
@@ -30,8 +35,16 @@ _UNUSED_MAPPING = "@aws-cdk--aws-kinesisfirehose.CidrBlocks"
 _S3_BUCKET_ACTIONS = ("s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads")
 _S3_OBJECT_ACTIONS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject")
 
+_SOURCE_IS_ENCRYPTED = {
+    "AwsSolutions-KDF1": "Firehose stores nothing of a stream that it reads from Kinesis and refuses encryption of its "
+    "own for it; the source is encrypted (FACTS 17)"
+}
+_OBJECTS_OF_ONE_BUCKET = (
+    "the objects of one bucket: their names hold the time at which they are made (FACTS 14)"
+)
 
-class StreamArchive(Construct):
+
+class StreamArchive(PipelineConstruct):
     """A Firehose stream that keeps what came, as it came: gzip, one record a line, a prefix per hour.
 
     * Compression is none by default and records run together without newlines: both are set (FACTS 14).
@@ -85,8 +98,11 @@ class StreamArchive(Construct):
         removal_policy: cdk.RemovalPolicy | None = None,
         environment_suffix: str | EnvironmentSuffix | None = None,
     ) -> None:
-        super().__init__(scope, id)
-        self._suffix = EnvironmentSuffix.of(self, environment_suffix)
+        super().__init__(scope, id, environment_suffix)
+        source = stream.stream if isinstance(stream, MonitoredStream) else stream
+        target = bucket.bucket if isinstance(bucket, SecureDataBucket) else bucket
+        objects = target.arn_for_objects("*")
+        acknowledge(self, {**_SOURCE_IS_ENCRYPTED, wildcard(self, objects): _OBJECTS_OF_ONE_BUCKET})
         interval = (
             buffering_interval
             if buffering_interval is not None
@@ -102,11 +118,11 @@ class StreamArchive(Construct):
         size = (
             buffering_size
             if buffering_size is not None
-            else cdk.Size.mebibytes(defaults.BUFFERING_SIZE_MIB)
+            else of_mebibytes(defaults.BUFFERING_SIZE_MIB)
         )
         check_whole_number(
             "buffering_size in MiB",
-            size.to_mebibytes(),
+            mebibytes_of(size),
             1,
             defaults.LARGEST_BUFFERING_MIB,
             "FACTS 14",
@@ -119,12 +135,13 @@ class StreamArchive(Construct):
             name, key_for(self, encryption_key, policy), log_retention, policy
         )
         """What Firehose says of deliveries that fail."""
-        source = stream.stream if isinstance(stream, MonitoredStream) else stream
-        target = bucket.bucket if isinstance(bucket, SecureDataBucket) else bucket
-        self.role = self._create_role(source, target)
+        self.role = self._create_role()
         """What Firehose works with; grant to it, not to ``delivery_stream``, what a key of yours asks for."""
+        may_read = self._grant(source, target, objects)
         self.delivery_stream = self._create_delivery_stream(name, source, target, interval, size)
         """The Firehose stream."""
+        # Firehose tries at creation whether it may read the stream.
+        may_read.apply_before(self.delivery_stream)
         self._apply_to_log_streams(policy)
         self.freshness_alarm = self._create_freshness_alarm(
             alarm_name_prefix, name, freshness, derived=freshness_threshold is None
@@ -151,35 +168,30 @@ class StreamArchive(Construct):
             removal_policy=policy,
         )
 
-    def _create_role(self, source: kinesis.IStream, target: s3.IBucket) -> iam.Role:
-        """One role with what Firehose documents (F controlling-access.html#using-iam-s3)."""
-        role = iam.Role(
+    def _create_role(self) -> iam.Role:
+        return iam.Role(
             self,
             "Role",
             description="Stream archive",
             # Firehose sends the account as external id (AmazonCloudWatch/latest/logs/CreateFirehoseStream.html); of
             # aws:SourceArn and aws:SourceAccount its guide says nothing.
-            assumed_by=iam.ServicePrincipal(
-                "firehose.amazonaws.com",
-                conditions={"StringEquals": {"sts:ExternalId": Place.of(self).account}},
+            assumed_by=service_where(
+                "firehose.amazonaws.com", "sts:ExternalId", self._place.account
             ),
         )
-        grant_read_stream(source, role)
+
+    def _grant(self, source: kinesis.IStream, target: s3.IBucket, objects: str) -> iam.Grant:
+        """What Firehose documents (F controlling-access.html#using-iam-s3); returns the last of the grants."""
+        grant_key(asked.key_of(target), self.role, "kms:Decrypt", "kms:GenerateDataKey")
         for actions, resource in (
             (_S3_BUCKET_ACTIONS, target.bucket_arn),
-            (_S3_OBJECT_ACTIONS, target.arn_for_objects("*")),
+            (_S3_OBJECT_ACTIONS, objects),
             (("logs:PutLogEvents",), self.log_group.log_group_arn),
         ):
-            role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[resource]))
-        key = target.encryption_key
-        if key is not None:
-            key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
-        acknowledge_wildcards(
-            role,
-            "the objects of one bucket: their names hold the time at which they are made (FACTS 14)",
-            target.arn_for_objects("*"),
-        )
-        return role
+            iam.Grant.add_to_principal(
+                grantee=self.role, actions=list(actions), resource_arns=[resource]
+            )
+        return grant_read_stream(source, self.role)
 
     def _create_delivery_stream(
         self,
@@ -191,7 +203,7 @@ class StreamArchive(Construct):
     ) -> firehose.DeliveryStream:
         # CDK would let its own roles delete and list everything in the bucket, and more.
         role = self.role.without_policy_updates()
-        stack_node = Place.of(self).stack.node
+        stack_node = self._place.node
         had_mapping = stack_node.try_find_child(_UNUSED_MAPPING) is not None
         delivery_stream = firehose.DeliveryStream(
             self,
@@ -204,21 +216,13 @@ class StreamArchive(Construct):
                 role=role,
                 buffering_interval=interval,
                 buffering_size=size,
-                compression=firehose.Compression.GZIP,
+                compression=_gzip(),
                 data_output_prefix=defaults.DATA_PREFIX,
                 error_output_prefix=defaults.ERROR_PREFIX,
-                processors=[firehose.AppendDelimiterToRecordProcessor()],
-                encryption_key=target.encryption_key,
+                processors=[_lines()],
+                encryption_key=asked.key_of(target),
                 logging_config=firehose.EnableLogging(self.log_group),
             ),
-        )
-        # Firehose tries at creation whether it may read the stream.
-        wait_for_permissions(delivery_stream, self.role)
-        acknowledge(
-            delivery_stream,
-            "Firehose stores nothing of a stream that it reads from Kinesis and refuses encryption of its own for it; "
-            "the source is encrypted (FACTS 17)",
-            "AwsSolutions-KDF1",
         )
         if not had_mapping:
             # Addresses of Firehose in every region, for destinations in a VPC: CDK adds them to any stack with a
@@ -275,6 +279,16 @@ class StreamArchive(Construct):
         return self.delivery_stream.metric(
             "DeliveryToS3.DataFreshness", statistic=MAXIMUM, period=period()
         )
+
+
+@cache
+def _gzip() -> firehose.Compression:
+    return firehose.Compression.GZIP
+
+
+@cache
+def _lines() -> firehose.IDataProcessor:
+    return firehose.AppendDelimiterToRecordProcessor()
 
 
 def _freshness_seconds(interval: cdk.Duration, requested: cdk.Duration | None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import aws_cdk as cdk
 import jsii
@@ -17,15 +18,21 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from iot_constructs import _asked_once as asked
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._alarms import MAXIMUM, SUM, period
-from iot_constructs._dead_letters import check_standard_topic, create_dead_letters
+from iot_constructs._dead_letters import (
+    DEAD_LETTERS_END_HERE,
+    check_standard_topic,
+    create_dead_letters,
+)
 from iot_constructs._durations import of_seconds, seconds_of
 from iot_constructs._encryption import allow_logs, key_for
-from iot_constructs._findings import acknowledge, acknowledge_in_template, acknowledge_wildcards
-from iot_constructs._grants import grant_publish, grant_read_stream
-from iot_constructs._place import Place
+from iot_constructs._findings import acknowledge, acknowledge_in_template, wildcard
+from iot_constructs._grants import grant_key, grant_publish, grant_read_stream
+from iot_constructs._pipeline_construct import PipelineConstruct
+from iot_constructs._principals import service_of_account
 from iot_constructs._validate import check_alone, check_duration, check_whole_number
 from iot_constructs._warnings import FAILED_BATCHES_NOT_ANNOUNCED, warn
 from iot_constructs.environment import EnvironmentSuffix, data_removal_policy
@@ -38,8 +45,24 @@ from iot_constructs.secure_data_bucket import SecureDataBucket
 
 _FAILED_BATCHES_PREFIX = "aws/lambda/"  # where Lambda puts them (FACTS 2)
 
+_HAS_DLQ_REASON = (
+    "failures go to the DLQ topic: those of the stream by the mapping's failure destination, those of asynchronous "
+    "invocations by the function's; a DeadLetterConfig sees only the latter (FACTS 1)"
+)
+_HAS_DLQ = dict.fromkeys(
+    ("HIPAA.Security-LambdaDLQ", "NIST.800.53.R5-LambdaDLQ", "Serverless-LambdaDLQ"),
+    _HAS_DLQ_REASON,
+)
+_BOUNDED_REASON = (
+    "a stream calls its function at the most once at a time for each shard and parallelization factor; a limit "
+    "below that makes the stream wait (FACTS 3)"
+)
+_BOUNDED = dict.fromkeys(
+    ("HIPAA.Security-LambdaConcurrency", "NIST.800.53.R5-LambdaConcurrency"), _BOUNDED_REASON
+)
 
-class StreamProcessor(Construct):
+
+class StreamProcessor(PipelineConstruct):
     """A Lambda function on a Kinesis stream that loses no record it cannot process (corrections 3 and 6).
 
     * A batch that keeps failing goes to the DLQ topic through the **event source mapping's** own failure
@@ -133,8 +156,10 @@ class StreamProcessor(Construct):
         removal_policy: cdk.RemovalPolicy | None = None,
         environment_suffix: str | EnvironmentSuffix | None = None,
     ) -> None:
-        super().__init__(scope, id)
-        self._suffix = EnvironmentSuffix.of(self, environment_suffix)
+        super().__init__(scope, id, environment_suffix)
+        self._answer_scanners(
+            limited=reserved_concurrent_executions is not None, own_dlq=dlq_topic is not None
+        )
         self._policy = data_removal_policy(self, removal_policy)
         self._key = key_for(self, encryption_key, self._policy)
 
@@ -171,6 +196,16 @@ class StreamProcessor(Construct):
             max_record_age=max_record_age,
         )
         """What polls the stream and invokes the function."""
+
+    def _answer_scanners(self, *, limited: bool, own_dlq: bool) -> None:
+        acknowledge(
+            self,
+            {
+                **_HAS_DLQ,
+                **({} if own_dlq else DEAD_LETTERS_END_HERE),
+                **({} if limited else _BOUNDED),
+            },
+        )
 
     def _resolve_dead_letters(
         self, topic: sns.ITopic | None, name: str | None
@@ -214,14 +249,11 @@ class StreamProcessor(Construct):
             description="Stream processor",
             # Not aws:SourceArn: what it holds while a mapping reads the stream is not documented
             # (lambda/latest/dg/permissions-managed-policies.html).
-            assumed_by=iam.ServicePrincipal(
-                "lambda.amazonaws.com",
-                conditions={"StringEquals": {"aws:SourceAccount": Place.of(self).account}},
-            ),
+            assumed_by=service_of_account("lambda.amazonaws.com", self._place.account),
         )
         self.log_group.grant_write(role)
         grant_publish(self.dlq_topic, role)
-        self._key.grant(role, "kms:Decrypt")  # the environment variables
+        grant_key(self._key, role, "kms:Decrypt")  # the environment variables
         self._allow_tracing(role)
         return role
 
@@ -239,8 +271,9 @@ class StreamProcessor(Construct):
         )
         acknowledge(
             policy,
-            "AWS X-Ray knows no resources for these two actions (FACTS 17)",
-            "AwsSolutions-IAM5[Resource::*]",
+            {
+                "AwsSolutions-IAM5[Resource::*]": "AWS X-Ray knows no resources for these two actions (FACTS 17)"
+            },
         )
 
     def _create_function(
@@ -284,11 +317,11 @@ class StreamProcessor(Construct):
             description="Stores telemetry; sends what can never be stored to the DLQ topic",
             code=code,
             handler=handler,
-            runtime=runtime if runtime is not None else lambda_.Runtime.PYTHON_3_14,
-            architecture=lambda_.Architecture.ARM_64,
+            runtime=runtime if runtime is not None else _python(),
+            architecture=_arm(),
             memory_size=memory,
             timeout=self.timeout,
-            environment={"DLQ_TOPIC_ARN": self.dlq_topic.topic_arn, **(environment or {})},
+            environment={"DLQ_TOPIC_ARN": asked.topic_arn(self.dlq_topic), **(environment or {})},
             environment_encryption=self._key,
             layers=list(layers) if layers is not None else None,
             reserved_concurrent_executions=reserved_concurrent_executions,
@@ -297,14 +330,18 @@ class StreamProcessor(Construct):
             logging_format=lambda_.LoggingFormat.JSON,
             max_event_age=event_age,
             retry_attempts=retries,
-            on_failure=_AsyncFailureDestination(self.dlq_topic.topic_arn),
+            on_failure=_AsyncFailureDestination(asked.topic_arn(self.dlq_topic)),
         )
         resource = function.node.default_child
         if not isinstance(resource, lambda_.CfnFunction):
             raise TypeError("Function of this aws-cdk-lib is not an AWS::Lambda::Function")
         # Function(tracing=...) would add its permission to the role's other ones: see _allow_tracing.
         resource.tracing_config = lambda_.CfnFunction.TracingConfigProperty(mode="Active")
-        _answer_scanners(resource, limited=reserved_concurrent_executions is not None)
+        checkov = {"CKV_AWS_116": _HAS_DLQ_REASON}
+        if reserved_concurrent_executions is None:
+            checkov["CKV_AWS_115"] = _BOUNDED_REASON
+        # W3005: CDK has every function wait for its role, and name the role as well.
+        acknowledge_in_template(resource, checkov=checkov, cfn_lint=("W3005",))
         return function
 
     def _map_stream(
@@ -354,7 +391,7 @@ class StreamProcessor(Construct):
             self,
             "Mapping",
             target=self.function,
-            event_source_arn=source.stream_arn,
+            event_source_arn=asked.stream_arn(source),
             starting_position=lambda_.StartingPosition.TRIM_HORIZON,
             batch_size=size,
             max_batching_window=window,
@@ -380,26 +417,23 @@ class StreamProcessor(Construct):
 
     def _failure_destination_arn(self, failed_batches: SecureDataBucket | s3.IBucket | None) -> str:
         if failed_batches is None:
-            return self.dlq_topic.topic_arn  # the role may publish to it already
+            return asked.topic_arn(self.dlq_topic)  # the role may publish to it already
         bucket = self._announce(failed_batches)
         # Just what Lambda needs; CDK's S3OnFailureDestination grants read, write and delete on everything (FACTS 2).
-        self.role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["s3:PutObject"],
-                resources=[bucket.arn_for_objects(f"{_FAILED_BATCHES_PREFIX}*")],
-            )
-        )
+        objects = bucket.arn_for_objects(f"{_FAILED_BATCHES_PREFIX}*")
+        self.role.add_to_policy(iam.PolicyStatement(actions=["s3:PutObject"], resources=[objects]))
         self.role.add_to_policy(
             iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket.bucket_arn])
         )
-        acknowledge_wildcards(
+        acknowledge(
             self.role,
-            "Lambda makes the names of the objects under this prefix (FACTS 2)",
-            bucket.arn_for_objects(f"{_FAILED_BATCHES_PREFIX}*"),
+            {
+                wildcard(
+                    self, objects
+                ): "Lambda makes the names of the objects under this prefix (FACTS 2)"
+            },
         )
-        key = bucket.encryption_key
-        if key is not None:
-            key.grant(self.role, "kms:GenerateDataKey")
+        grant_key(asked.key_of(bucket), self.role, "kms:GenerateDataKey")
         return bucket.bucket_arn
 
     def _announce(self, failed_batches: SecureDataBucket | s3.IBucket) -> s3.IBucket:
@@ -418,7 +452,7 @@ class StreamProcessor(Construct):
     @property
     def function_name(self) -> str:
         """The physical name."""
-        return self.function.function_name
+        return asked.function_name(self.function)
 
     @property
     def function_arn(self) -> str:
@@ -469,41 +503,20 @@ class StreamProcessor(Construct):
         return cloudwatch.Metric(
             namespace="AWS/Lambda",
             metric_name=name,
-            dimensions_map={
-                "EventSourceMappingUUID": self.event_source_mapping.event_source_mapping_id
-            },
+            dimensions_map={"EventSourceMappingUUID": asked.mapping_id(self.event_source_mapping)},
             statistic=SUM,
             period=period(),
         )
 
 
-def _answer_scanners(function: lambda_.CfnFunction, *, limited: bool) -> None:
-    has_dlq = (
-        "failures go to the DLQ topic: those of the stream by the mapping's failure destination, those of asynchronous "
-        "invocations by the function's; a DeadLetterConfig sees only the latter (FACTS 1)"
-    )
-    bounded = (
-        "a stream calls its function at the most once at a time for each shard and parallelization factor; a limit "
-        "below that makes the stream wait (FACTS 3)"
-    )
-    acknowledge(
-        function,
-        has_dlq,
-        "HIPAA.Security-LambdaDLQ",
-        "NIST.800.53.R5-LambdaDLQ",
-        "Serverless-LambdaDLQ",
-    )
-    checkov = {"CKV_AWS_116": has_dlq}
-    if not limited:
-        acknowledge(
-            function,
-            bounded,
-            "HIPAA.Security-LambdaConcurrency",
-            "NIST.800.53.R5-LambdaConcurrency",
-        )
-        checkov["CKV_AWS_115"] = bounded
-    # W3005: CDK has every function wait for its role, and name the role as well.
-    acknowledge_in_template(function, checkov=checkov, cfn_lint=("W3005",))
+@cache
+def _python() -> lambda_.Runtime:
+    return lambda_.Runtime.PYTHON_3_14
+
+
+@cache
+def _arm() -> lambda_.Architecture:
+    return lambda_.Architecture.ARM_64
 
 
 @jsii.implements(lambda_.IEventSourceDlq)

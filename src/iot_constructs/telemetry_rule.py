@@ -9,18 +9,19 @@ from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from iot_constructs import _asked_once as asked
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._alarms import SUM, period
 from iot_constructs._dead_letters import check_standard_topic
-from iot_constructs._grants import grant_publish, wait_for_permissions
-from iot_constructs._place import Place
+from iot_constructs._grants import grant_key, grant_publish
+from iot_constructs._pipeline_construct import PipelineConstruct
 from iot_constructs._validate import is_token
 from iot_constructs.environment import EnvironmentSuffix
 from iot_constructs.monitored_stream import MonitoredStream
 
 
-class TelemetryRule(Construct):
+class TelemetryRule(PipelineConstruct):
     """An IoT rule that puts every telemetry message on the stream, or on the DLQ topic when that fails.
 
     * SQL version 2016-03-23: unset means 2015-10-08, which parses nested arrays differently (FACTS 12).
@@ -62,23 +63,24 @@ class TelemetryRule(Construct):
         partition_key: str = defaults.PARTITION_KEY_TEMPLATE,
         environment_suffix: str | EnvironmentSuffix | None = None,
     ) -> None:
-        super().__init__(scope, id)
+        super().__init__(scope, id, environment_suffix)
         check_standard_topic("dlq_topic", dlq_topic)
         _check_partition_key(partition_key)
         _check_topic_filter(topic_filter)
-        suffix = EnvironmentSuffix.of(self, environment_suffix)
-        self.rule_name = naming.physical_name(self, naming.RULE, rule_name, suffix)
+        self.rule_name = naming.physical_name(self, naming.RULE, rule_name, self._suffix)
         """The physical name."""
         target = stream.stream if isinstance(stream, MonitoredStream) else stream
 
         self.role = self._create_role()
         """What the rule puts records and publishes with."""
-        self._grant(target, dlq_topic)
+        may_put = self._grant(target, dlq_topic)
         self.rule = self._create_rule(target, dlq_topic, topic_filter, partition_key)
         """The IoT rule."""
+        # The rule works from its first second: not before its role may put a record.
+        may_put.apply_before(self.rule)
 
     def _create_role(self) -> iam.Role:
-        place = Place.of(self)
+        place = self._place
         arn = f"arn:{place.partition}:iot:{place.region}:{place.account}:rule/{self.rule_name}"
         return iam.Role(
             self,
@@ -93,17 +95,16 @@ class TelemetryRule(Construct):
             ),
         )
 
-    def _grant(self, stream: kinesis.IStream, topic: sns.ITopic) -> None:
-        stream.grant(self.role, "kinesis:PutRecord")
-        key = stream.encryption_key
-        if key is not None:
-            key.grant(self.role, "kms:GenerateDataKey")
+    def _grant(self, stream: kinesis.IStream, topic: sns.ITopic) -> iam.Grant:
         grant_publish(topic, self.role)
+        grant_key(asked.key_of(stream), self.role, "kms:GenerateDataKey")
+        return stream.grant(self.role, "kinesis:PutRecord")
 
     def _create_rule(
         self, stream: kinesis.IStream, topic: sns.ITopic, topic_filter: str, partition_key: str
     ) -> iot.CfnTopicRule:
-        rule = iot.CfnTopicRule(
+        role_arn = self.role.role_arn
+        return iot.CfnTopicRule(
             self,
             "Rule",
             rule_name=self.rule_name,
@@ -115,24 +116,21 @@ class TelemetryRule(Construct):
                 actions=[
                     iot.CfnTopicRule.ActionProperty(
                         kinesis=iot.CfnTopicRule.KinesisActionProperty(
-                            stream_name=stream.stream_name,
+                            stream_name=asked.stream_name(stream),
                             partition_key=partition_key,
-                            role_arn=self.role.role_arn,
+                            role_arn=role_arn,
                         )
                     )
                 ],
                 error_action=iot.CfnTopicRule.ActionProperty(
                     sns=iot.CfnTopicRule.SnsActionProperty(
-                        target_arn=topic.topic_arn,
-                        role_arn=self.role.role_arn,
+                        target_arn=asked.topic_arn(topic),
+                        role_arn=role_arn,
                         message_format="RAW",
                     )
                 ),
             ),
         )
-        # The rule works from its first second: not before its role may put a record.
-        wait_for_permissions(rule, self.role)
-        return rule
 
     @property
     def rule_arn(self) -> str:

@@ -8,6 +8,7 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from iot_constructs import _defaults as defaults
+from iot_constructs._durations import of_days
 from iot_constructs._tables import DeviceTable
 from iot_constructs._validate import check_duration
 from iot_constructs.environment import EnvironmentSuffix
@@ -63,9 +64,7 @@ class TimeSeriesTable(DeviceTable):
         point_in_time_recovery: bool | None = None,
     ) -> None:
         self.retention = (
-            retention
-            if retention is not None
-            else cdk.Duration.days(defaults.TIME_SERIES_RETENTION_DAYS)
+            retention if retention is not None else of_days(defaults.TIME_SERIES_RETENTION_DAYS)
         )
         """How long a reading is kept: what the writer adds to a reading's time to get its ``ttl``."""
         check_duration(
