@@ -9,10 +9,12 @@ from functools import partial
 from bench.figure import Figure
 from bench.synth import apps
 from bench.synth.import_time import import_milliseconds
+from bench.synth.node_profile import profile
 from bench.synth.runs import Run, interleaved, median_ratio, round_trips, run
 
 ROUNDS = 5
 GROWTH = (1, 10, 50, 100)
+GROWTH_ROUNDS = 3
 SHARE_OF_BY_HAND = 1.03
 SHARE_OF_SOLUTIONS = 0.85
 ONE_MORE = 1.05
@@ -21,7 +23,9 @@ LINEAR = 1.1
 """The last pipelines cost no more than this, each, in terms of the first ones."""
 
 
-def measure(rounds: int = ROUNDS, growth: Sequence[int] = GROWTH) -> Iterator[Figure]:
+def measure(
+    rounds: int = ROUNDS, growth: Sequence[int] = GROWTH, growth_rounds: int = GROWTH_ROUNDS
+) -> Iterator[Figure]:
     """Every figure as soon as it is known."""
     yield from _one_app(rounds)
     yield Figure(
@@ -30,7 +34,8 @@ def measure(rounds: int = ROUNDS, growth: Sequence[int] = GROWTH) -> Iterator[Fi
         MOST_IMPORT_MILLISECONDS,
         unit="ms",
     )
-    yield from _growth(growth)
+    yield from _growth(growth, growth_rounds)
+    yield from _profiles()
 
 
 def _one_app(rounds: int) -> Iterator[Figure]:
@@ -83,37 +88,50 @@ def _medians(name: str, found: Sequence[Run]) -> Iterator[Figure]:
         yield Figure(f"synth.{name}.{measured}", round(value, 3), unit=unit)
 
 
-def _growth(counts: Sequence[int]) -> Iterator[Figure]:
-    """A line through the first and the last count of each kind, and where the others lie."""
-    found: dict[str, dict[int, Run]] = {"ours": {}, "by_hand": {}}
-    for count in counts:
-        for kind, runs in found.items():
-            runs[count] = run(apps.many(kind, count))
-    first, last = counts[0], counts[-1]
-    each: dict[tuple[str, str], float] = {}
-    for kind, runs in found.items():
-        for measured in ("wall", "cpu"):
-            points = {count: round(getattr(it, measured), 3) for count, it in runs.items()}
-            each[kind, measured] = (points[last] - points[first]) / (last - first)
+def _growth(counts: Sequence[int], rounds: int) -> Iterator[Figure]:
+    """What one pipeline more costs: the slope between the first and the last count, in each round, and the medians."""
+    kinds = ("ours", "by_hand")
+    found: dict[tuple[str, int], list[Run]] = {(kind, at): [] for kind in kinds for at in counts}
+    for number in range(rounds):
+        for at in counts:
+            # The other one first in the next round: whatever the first run leaves behind is not always for the same.
+            for kind in kinds[:: 1 if number % 2 else -1]:
+                found[kind, at].append(run(apps.many(kind, at)))
+    for measured in ("wall", "cpu"):
+        slopes: dict[str, list[float]] = {}
+        for kind in kinds:
+            values = {at: [getattr(it, measured) for it in found[kind, at]] for at in counts}
+            slopes[kind] = _slopes(values, counts[0], counts[-1])
+            points = {at: round(statistics.median(those), 3) for at, those in values.items()}
             yield Figure(
                 f"synth.one_more_{kind}.{measured}",
-                round(each[kind, measured] * 1000, 1),
+                round(statistics.median(slopes[kind]) * 1000, 1),
                 unit="ms",
                 detail={"pipelines": points},
             )
-    for measured in ("wall", "cpu"):
-        ratio = each["ours", measured] / each["by_hand", measured]
+            if kind == "ours":
+                late = statistics.median(_slopes(values, counts[-2], counts[-1]))
+                early = statistics.median(_slopes(values, counts[0], counts[-2]))
+                yield Figure(
+                    f"synth.growth_late_by_early.{measured}",
+                    round(late / early, 3),
+                    LINEAR,
+                    unit="ratio",
+                )
+        ratio = median_ratio(slopes["ours"], slopes["by_hand"])
         yield Figure(
             f"synth.one_more_ours_by_by_hand.{measured}", round(ratio, 3), ONE_MORE, unit="ratio"
         )
-        yield _linearity(found["ours"], counts, measured)
 
 
-def _linearity(runs: dict[int, Run], counts: Sequence[int], measured: str) -> Figure:
-    def share(start: int, end: int) -> float:
-        return float(getattr(runs[end], measured) - getattr(runs[start], measured)) / (end - start)
+def _slopes(values: dict[int, list[float]], start: int, end: int) -> list[float]:
+    """What each pipeline between two counts took, by round."""
+    pairs = zip(values[start], values[end], strict=True)
+    return [(last - first) / (end - start) for first, last in pairs]
 
-    late, early = share(counts[-2], counts[-1]), share(counts[0], counts[-2])
-    return Figure(
-        f"synth.growth_late_by_early.{measured}", round(late / early, 3), LINEAR, unit="ratio"
-    )
+
+def _profiles() -> Iterator[Figure]:
+    """Where the time of a synth goes, by Node's own profile: what is left to a library is what CDK itself leaves."""
+    for app in (apps.one_bucket(), apps.example(), apps.peer("solutions_constructs")):
+        for part, milliseconds in profile(app).items():
+            yield Figure(f"synth.{app.name}.profile.{part}", round(milliseconds), unit="ms")
