@@ -118,7 +118,7 @@ class DeviceTable(PipelineConstruct):
     def grant(self, identity: iam.IGrantable, *actions: str) -> iam.Grant:
         """As ``TableV2.grant``: just these actions, and to open the table's key, without which none of them works.
 
-        DynamoDB opens the table's own key with this one, on behalf of whoever calls it (FACTS 9).
+        DynamoDB opens the table's own key with this one, on behalf of whoever calls it.
         """
         grant_key(asked.key_of(self.table), identity, "kms:Decrypt")
         return self.table.grant(identity, *actions)
