@@ -216,6 +216,25 @@ def test_a_grant_to_another_account_is_in_the_resource_policy(env: cdk.Environme
     assert "210987654321" in str(statements)
 
 
+@BOTH_ENVS
+def test_an_assigned_resource_policy_is_rendered(env: cdk.Environment | None) -> None:
+    stack = fresh_stack("prod", env=env)
+    table = DeviceStateTable(stack, "T").table
+    principal = iam.AccountPrincipal("210987654321")
+    statement = iam.PolicyStatement(
+        principals=[principal], actions=["dynamodb:GetItem"], resources=["*"]
+    )
+    table.resource_policy = iam.PolicyDocument(statements=[statement])
+    taken_back = DeviceStateTable(stack, "Other", table_name="other").table
+    taken_back.resource_policy = table.resource_policy
+    taken_back.resource_policy = None
+    tables = resources(template_of(stack), "AWS::DynamoDB::GlobalTable").values()
+    one, other = (it["Properties"]["Replicas"][0] for it in tables)
+    (said,) = one["ResourcePolicy"]["PolicyDocument"]["Statement"]
+    assert said["Action"] == "dynamodb:GetItem"
+    assert "ResourcePolicy" not in other
+
+
 # --- custom values win -------------------------------------------------------------------------------------------
 
 

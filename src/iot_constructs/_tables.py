@@ -161,10 +161,21 @@ class _Table(dynamodb.TableV2):
     ) -> iam.AddToResourcePolicyResult:
         """As ``TableV2.add_to_resource_policy``, which grants to other accounts call."""
         result = super().add_to_resource_policy(statement)
-        if self._replica is not None:
-            self._replica["resourcePolicy"] = {"policyDocument": self.resource_policy}
-            self._set_replica()
+        self._take_resource_policy()
         return result
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A resource policy may also be assigned as a whole."""
+        super().__setattr__(name, value)
+        if name == "resource_policy":
+            self._take_resource_policy()
+
+    def _take_resource_policy(self) -> None:
+        if self._replica is None:
+            return
+        policy = self.resource_policy
+        self._replica["resourcePolicy"] = {"policyDocument": policy} if policy is not None else None
+        self._set_replica()
 
     def _set_replica(self) -> None:
         resource = self.node.default_child
