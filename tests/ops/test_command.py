@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 import iot_constructs.ops
-from iot_constructs.ops.cli import main
+from iot_constructs.ops.cli import READER_LEFT, main
 from iot_constructs.ops.dead_letter_messages import Kind
 from iot_constructs.ops.progress import Progress
 
@@ -248,3 +248,17 @@ def test_a_terminal_gets_a_bar_and_a_file_gets_a_few_lines() -> None:
     quiet = Terminal(False)
     Progress(quiet, 0).update(0, 0)
     assert quiet.text == ""
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    plan = ["plan", "--devices", "1000", "--every", "60s", "--bytes", "400"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "iot_constructs.ops", *plan],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (READER_LEFT, b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,13 +16,21 @@ A module must be importable without boto3, so that ``--help`` always works."""
 
 _AWS_PACKAGES = ("boto3", "botocore")
 WRONG_USAGE = 2
+READER_LEFT = 141
+"""What a shell says of a command that was ended by SIGPIPE."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; the answer is the exit code."""
     arguments = _parser().parse_args(argv)
     try:
-        return int(_COMMANDS[arguments.command].run(arguments))
+        code = int(_COMMANDS[arguments.command].run(arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read, like `head`, has enough. Python would complain once more when it closes its output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_LEFT
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _AWS_PACKAGES:
             raise
