@@ -6,6 +6,7 @@ PITR and the rest are read off AWS::DynamoDB::GlobalTable directly, since cdk-na
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import aws_cdk as cdk
 import pytest
@@ -235,6 +236,101 @@ def test_an_assigned_resource_policy_is_rendered(env: cdk.Environment | None) ->
     assert "ResourcePolicy" not in other
 
 
+def allow(account: str, action: str) -> iam.PolicyStatement:
+    return iam.PolicyStatement(
+        principals=[iam.AccountPrincipal(account)], actions=[action], resources=["*"]
+    )
+
+
+def actions_of_accounts(template: Json) -> dict[str, str]:
+    """Account -> what the table's resource policy lets it do."""
+    found = {}
+    for statement in replica(template)["ResourcePolicy"]["PolicyDocument"]["Statement"]:
+        arn = statement["Principal"]["AWS"]["Fn::Join"][1]
+        found[arn[-1].removeprefix(":iam::").removesuffix(":root")] = statement["Action"]
+    return found
+
+
+@BOTH
+@BOTH_ENVS
+def test_the_resource_policy_has_every_statement_however_it_got_there(
+    table: Table, env: cdk.Environment | None
+) -> None:
+    stack = fresh_stack("prod", env=env)
+    made = table(stack, "T")
+    made.grant_write_data(iam.AccountPrincipal("111111111111"))
+    made.table.add_to_resource_policy(allow("222222222222", "dynamodb:Query"))
+    made.table.add_to_resource_policy(allow("333333333333", "dynamodb:Scan"))
+    made.table.grants.actions(iam.AccountPrincipal("444444444444"), "dynamodb:GetItem")
+    actions = actions_of_accounts(template_of(stack))
+    assert "dynamodb:PutItem" in actions.pop("111111111111")
+    assert actions == {
+        "222222222222": "dynamodb:Query",
+        "333333333333": "dynamodb:Scan",
+        "444444444444": "dynamodb:GetItem",
+    }
+
+
+@BOTH_ENVS
+def test_what_adds_to_the_resource_policy_hears_that_it_was_added(
+    env: cdk.Environment | None,
+) -> None:
+    made = DeviceStateTable(fresh_stack("prod", env=env), "T")
+    added = made.table.add_to_resource_policy(allow("222222222222", "dynamodb:Query"))
+    assert added.statement_added is True
+
+
+@BOTH_ENVS
+@pytest.mark.parametrize("then_added", [False, True])
+def test_a_resource_policy_that_is_set_as_a_whole_is_that_of_the_table(
+    env: cdk.Environment | None, then_added: bool
+) -> None:
+    stack = fresh_stack("prod", env=env)
+    made = DeviceStateTable(stack, "T")
+    made.table.add_to_resource_policy(allow("111111111111", "dynamodb:Query"))
+    whole = iam.PolicyDocument(statements=[allow("222222222222", "dynamodb:Query")])
+    made.table.resource_policy = whole
+    if then_added:
+        made.table.add_to_resource_policy(allow("333333333333", "dynamodb:Scan"))
+    whole.add_statements(allow("444444444444", "dynamodb:GetItem"))
+    assert actions_of_accounts(template_of(stack)) == {
+        "222222222222": "dynamodb:Query",
+        **({"333333333333": "dynamodb:Scan"} if then_added else {}),
+        "444444444444": "dynamodb:GetItem",
+    }
+
+
+@BOTH_ENVS
+def test_a_table_without_grants_to_others_has_no_resource_policy(
+    env: cdk.Environment | None,
+) -> None:
+    stack = fresh_stack("prod", env=env)
+    made = DeviceStateTable(stack, "T")
+    made.grant_read_data(
+        iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    )
+    assert "ResourcePolicy" not in replica(template_of(stack))
+
+
+@BOTH_ENVS
+def test_tags_that_come_late_are_on_the_replica_also_beside_a_resource_policy(
+    env: cdk.Environment | None,
+) -> None:
+    stack = fresh_stack("prod", env=env)
+    made = DeviceStateTable(stack, "T")
+    cdk.Tags.of(stack).add("Before", "the grant")
+    made.table.add_to_resource_policy(allow("222222222222", "dynamodb:Query"))
+    cdk.Tags.of(made.table).add("After", "the grant")
+    template = template_of(stack)
+    tags = {tag["Key"]: tag["Value"] for tag in replica(template)["Tags"]}
+    assert {key: tags[key] for key in ("Before", "After", "Environment")} == {
+        "Before": "the grant",
+        "After": "the grant",
+        "Environment": "prod",
+    }
+    assert actions_of_accounts(template) == {"222222222222": "dynamodb:Query"}
+
+
 # --- custom values win -------------------------------------------------------------------------------------------
 
 
@@ -376,11 +472,39 @@ def test_names_arns_and_grants_are_those_of_the_l2(env: cdk.Environment | None) 
     state.grant_read_data(iam.Role(stack, "Reader", assumed_by=service))
     state.grant_write_data(iam.Role(stack, "Writer", assumed_by=service))
     actions = actions_by_role(template_of(stack))
-    assert actions["Single"] == {"dynamodb:PutItem", "dynamodb:GetItem"}
+    assert actions["Single"] == {"dynamodb:PutItem", "dynamodb:GetItem", "kms:Decrypt"}
     assert {"dynamodb:Query", "dynamodb:GetItem", "kms:Decrypt"} <= actions["Reader"]
     assert "dynamodb:PutItem" not in actions["Reader"]
     assert {"dynamodb:PutItem", "kms:GenerateDataKey*"} <= actions["Writer"]
     assert "dynamodb:Query" not in actions["Writer"]
+
+
+@BOTH_ENVS
+@pytest.mark.parametrize("own_keys", [False, True], ids=["shared-key", "own-keys"])
+def test_a_grant_opens_the_key_of_each_table_once(
+    env: cdk.Environment | None, own_keys: bool
+) -> None:
+    stack = fresh_stack("prod", env=env)
+    keys = [kms.Key(stack, id) if own_keys else None for id in ("One", "Other")]
+    role = iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    tables = [
+        DeviceStateTable(stack, "State", encryption_key=keys[0]),
+        TimeSeriesTable(stack, "Readings", encryption_key=keys[1]),
+    ]
+    # Counted here: a statement that is granted twice is in the template once.
+    with mock.patch.object(kms.Key, "grant", autospec=True, side_effect=kms.Key.grant) as grant:
+        for table in tables:
+            table.grant(role, "dynamodb:PutItem")
+            table.grant(role, "dynamodb:GetItem")
+
+    template = template_of(stack)
+    made = resources(template, "AWS::KMS::Key")
+    assert len(made) == grant.call_count == (2 if own_keys else 1)
+    statements = one(template, "AWS::IAM::Policy")["PolicyDocument"]["Statement"]
+    assert [it["Resource"] for it in statements if it["Action"] == "kms:Decrypt"] == [
+        {"Fn::GetAtt": [key, "Arn"]} for key in made
+    ]
+    assert {str(it["Action"]) for it in statements if "kms" in str(it["Action"])} == {"kms:Decrypt"}
 
 
 @BOTH

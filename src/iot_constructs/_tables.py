@@ -69,7 +69,7 @@ class DeviceTable(PipelineConstruct):
             else policy != cdk.RemovalPolicy.DESTROY
         )
         table_key = key_for(self, key, policy)
-        self.table = _Table(
+        table = _Table(
             self,
             "Table",
             table_name=naming.physical_name(self, naming.TABLE, name, self._suffix),
@@ -89,10 +89,9 @@ class DeviceTable(PipelineConstruct):
             ),
             removal_policy=policy,
         )
-        """The table."""
-        asked.key_of.know(self.table, table_key)
+        asked.key_of.know(table, table_key)
         if is_token(self._place.region):
-            self.table.render_replica_without_region(
+            table.render_replica_without_region(
                 {
                     "region": self._place.region,
                     "contributorInsightsSpecification": {"enabled": True, "mode": "THROTTLED_KEYS"},
@@ -104,6 +103,8 @@ class DeviceTable(PipelineConstruct):
                     "sseSpecification": {"kmsMasterKeyId": asked.key_arn(table_key)},
                 }
             )
+        self.table: dynamodb.TableV2 = table
+        """The table."""
 
     @property
     def table_name(self) -> str:
