@@ -7,14 +7,21 @@ from examples.iot_pipeline.stack import IotPipelineStack
 from tests.round_trips import counted
 from tests.synth_support import fresh_app
 
-SHARE_OF_BY_HAND = 1.6
-"""Of the round trips. Ours also answers scanners, finds its suffix, and hands out grants that stay open."""
+SHARE_OF_BY_HAND = 1.12
+"""Of the round trips of a process's first pipeline: 312 against 287, and 3 % of room.
+
+Ours also answers scanners and finds its suffix, and it asks 21 answers that never change, to have them from then on.
+"""
+SHARE_ONCE_ASKED = 1.045
+"""Of those of any later pipeline: 291 against 287, and 3 % of room."""
 
 
 def test_the_pipeline_asks_little_more_than_by_hand() -> None:
     """A figure that no other load on the machine can change, unlike the times that `make bench` takes."""
-    with counted() as ours:
-        IotPipelineStack(fresh_app(), "IotPipeline", environment_suffix="dev")
-    with counted() as by_hand:
-        ByHandStack(fresh_app(), "IotPipeline")
-    assert ours() <= SHARE_OF_BY_HAND * by_hand(), (ours(), by_hand())
+    # In a run of many tests not even the first is the process's first: it has the same bound.
+    for most in (SHARE_OF_BY_HAND, SHARE_ONCE_ASKED):
+        with counted() as ours:
+            IotPipelineStack(fresh_app(), "IotPipeline", environment_suffix="dev")
+        with counted() as by_hand:
+            ByHandStack(fresh_app(), "IotPipeline")
+        assert ours() <= most * by_hand(), (ours(), by_hand())
