@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
@@ -192,6 +193,90 @@ def test_the_log_service_of_an_unknown_region_is_left_to_cloudformation() -> Non
     assert statement_for(one(template_of(stack), "AWS::KMS::Key"), principal)
 
 
+def in_this_stack(stack: cdk.Stack) -> kms.IKey:
+    return kms.Key(stack, "Own")
+
+
+def in_another_stack(stack: cdk.Stack) -> kms.IKey:
+    app = cdk.App.of(stack)
+    assert app is not None
+    return kms.Key(cdk.Stack(app, "Other", env=ENV), "Own")
+
+
+def in_another_region(stack: cdk.Stack) -> kms.IKey:
+    app = cdk.App.of(stack)
+    assert app is not None
+    env = cdk.Environment(account="210987654321", region="us-east-1")
+    return kms.Key(cdk.Stack(app, "Other", env=env), "Own")
+
+
+def by_its_alias(stack: cdk.Stack) -> kms.IKey:
+    return kms.Alias(stack, "Alias", alias_name="own", target_key=kms.Key(stack, "Own"))
+
+
+def by_its_resource(stack: cdk.Stack) -> kms.IKey:
+    resource = kms.CfnKey(stack, "Own", key_policy={"Version": "2012-10-17", "Statement": []})
+    return kms.Key.from_cfn_key(resource)
+
+
+def key_policy(stack: cdk.Stack) -> list[Json]:
+    """The statements of the one key of the app, but for the account's own; ``stack`` refers to it."""
+    app = cdk.App.of(stack)
+    assert isinstance(app, cdk.App)
+    stacks = [it for it in app.node.find_all() if isinstance(it, cdk.Stack)]
+    (key,) = [key for it in stacks for key in resources(template_of(it), "AWS::KMS::Key").values()]
+    return [
+        it for it in key["Properties"]["KeyPolicy"]["Statement"] if "AWS" not in it["Principal"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [in_this_stack, in_another_stack, in_another_region, by_its_alias, by_its_resource],
+)
+def test_a_key_of_the_app_gets_the_same_statements_wherever_it_is(
+    made: Callable[[cdk.Stack], kms.IKey],
+) -> None:
+    stack = fresh_stack("prod", env=ENV)
+    key = made(stack)
+    allow_service(stack, key, "sns.amazonaws.com")
+    allow_service(stack, key, "iot.amazonaws.com", ["kms:GenerateDataKey"])
+    allow_logs(stack, key, "/aws/lambda/f-prod")
+    cdk.CfnOutput(stack, "Out", value="a stack with nothing in it has no template")
+    condition = {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    assert warnings_of(stack) == []
+    sns, iot, logs = key_policy(stack)
+    assert sns == {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+        "Resource": "*",
+        "Condition": condition,
+    }
+    assert iot == {
+        "Effect": "Allow",
+        "Principal": {"Service": "iot.amazonaws.com"},
+        "Action": "kms:GenerateDataKey",
+        "Resource": "*",
+        "Condition": condition,
+    }
+    assert logs["Effect"] == "Allow"
+    assert logs["Principal"] == {"Service": "logs.eu-central-1.amazonaws.com"}
+    assert logs["Resource"] == "*"
+    assert list(logs["Condition"]["ArnEquals"]) == ["kms:EncryptionContext:aws:logs:arn"]
+
+
+def test_the_principal_that_two_stacks_share_is_right_in_both() -> None:
+    accounts = {}
+    for id, env in (("A", None), ("B", None), ("C", ENV)):
+        stack = fresh_stack("prod", id=id, env=env)
+        allow_service(stack, key_for(stack, None), "sns.amazonaws.com")
+        (statement,) = key_policy(stack)
+        accounts[id] = statement["Condition"]["StringEquals"]["aws:SourceAccount"]
+    anybody = {"Ref": "AWS::AccountId"}
+    assert accounts == {"A": anybody, "B": anybody, "C": ACCOUNT}
+
+
 # --- a key whose policy is out of reach --------------------------------------------------------------------------
 
 
@@ -209,6 +294,20 @@ def test_an_imported_key_warns_and_says_what_its_policy_must_allow() -> None:
     assert "the policy of the imported key cannot be changed here" in warning
     assert "allows cloudwatch.amazonaws.com kms:Decrypt, kms:GenerateDataKey*" in warning
     assert "[ack: iot-constructs:keyPolicyNotChanged]" in warning
+
+
+def test_the_log_service_of_an_imported_key_is_named_so_that_a_person_can_read_it() -> None:
+    stack = fresh_stack("prod")
+    allow_logs(stack, kms.Key.from_key_arn(stack, "Imported", KEY_ARN), "/aws/lambda/f-prod")
+    (warning,) = warnings_of(stack)
+    assert (
+        "allows logs.<region>.amazonaws.com kms:Encrypt, kms:Decrypt, kms:ReEncrypt*, "
+        "kms:GenerateDataKey*, kms:DescribeKey" in warning
+    )
+    known = fresh_stack("prod", env=ENV)
+    allow_logs(known, kms.Key.from_key_arn(known, "Imported", KEY_ARN), "/aws/lambda/f-prod")
+    (warning,) = warnings_of(known)
+    assert "allows logs.eu-central-1.amazonaws.com kms:Encrypt" in warning
 
 
 def test_the_warning_can_be_acknowledged_by_its_id() -> None:

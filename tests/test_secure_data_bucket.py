@@ -420,6 +420,46 @@ def test_the_function_that_empties_buckets_may_write_to_that_log_group_only(qa7:
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
+def users_own(stack: cdk.Stack) -> s3.Bucket:
+    """A bucket that CDK's function empties, made by the user."""
+    return s3.Bucket(
+        stack, "Mine", removal_policy=cdk.RemovalPolicy.DESTROY, auto_delete_objects=True
+    )
+
+
+@pytest.mark.parametrize("mine_first", [True, False])
+def test_the_function_is_confined_also_beside_a_bucket_of_the_users(mine_first: bool) -> None:
+    stack = fresh_stack("qa7")
+    if mine_first:
+        users_own(stack)
+    SecureDataBucket(stack, "Archive")
+    if not mine_first:
+        users_own(stack)
+    template = template_of(stack)
+    assert len(resources(template, "Custom::S3AutoDeleteObjects")) == 3
+    (group,) = resources(template, "AWS::Logs::LogGroup")
+    assert one(template, "AWS::Lambda::Function")["LoggingConfig"] == {"LogGroup": {"Ref": group}}
+    assert "ManagedPolicyArns" not in one(template, "AWS::IAM::Role")
+
+
+def test_the_function_is_confined_once_by_the_first_bucket_of_a_stack() -> None:
+    app = fresh_app()
+    stacks = [fresh_stack("qa7", app=app, id=id) for id in ("A", "B")]
+    for stack, stem in zip(stacks, ("a", "b"), strict=True):
+        without_key = s3.BucketEncryption.S3_MANAGED
+        SecureDataBucket(stack, "First", bucket_name=stem, encryption=without_key)
+        SecureDataBucket(stack, "Second", bucket_name=f"{stem}-second")
+    for stack in stacks:
+        template = template_of(stack)
+        # The second one's key would have come with a log group of its own.
+        assert "KmsKeyId" not in one(template, "AWS::Logs::LogGroup")
+        assert len(resources(template, "AWS::KMS::Key")) == 1
+        (policy,) = one(template, "AWS::KMS::Key")["KeyPolicy"]["Statement"]
+        assert (
+            "AWS" in policy["Principal"]
+        )  # no log service: the key is for the second bucket alone
+
+
 def test_a_nested_stack_empties_its_own_buckets() -> None:
     nested = cdk.NestedStack(fresh_stack("qa7"), "Nested")
     SecureDataBucket(nested, "Archive")
