@@ -48,6 +48,9 @@ _OPPOSITE: Final = {
     ast.Is: ast.IsNot,
     ast.IsNot: ast.Is,
 }
+_FINDING: Final = re.compile(
+    r"CKV_AWS_\d+|(AwsSolutions|HIPAA\.Security|NIST\.800\.53\.R5|PCI\.DSS\.321|Serverless)-\w+"
+)
 _DISPLAYS = (ast.List, ast.Set, ast.Tuple)
 _NOT_OURS: Final = frozenset({"__all__", "_MODULES"})
 
@@ -321,9 +324,12 @@ def _answers_scanners(node: ast.AST) -> bool:
         return all(map(_answers_scanners, [*node.body, *node.orelse]))
     if isinstance(node, ast.FunctionDef):
         return node.name == "_answer_scanners"
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+        texts = [it.value for it in ast.walk(node) if isinstance(it, ast.Constant)]
+        return any(isinstance(it, str) and _FINDING.fullmatch(it) for it in texts)
     if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
         return False
-    return ast.unparse(node.value.func).startswith(("acknowledge", "_answer_scanners"))
+    return ast.unparse(node.value.func).startswith(("acknowledge", "self._answer_scanners"))
 
 
 def _keys_or_items(

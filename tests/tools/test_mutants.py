@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tools import mutant_runner
+from tools.call_targets import CallTargets
 from tools.mutant import Job, Mutant
 from tools.mutant_dependencies import Dependencies
 from tools.mutant_results import KeptResults, Result
+from tools.mutate_python import mutate_python
 from tools.working_copy import ROOT
 
 TEST = "tests/test_toy.py"
@@ -153,3 +156,26 @@ def test_a_name_that_a_package_loads_when_asked_leads_to_its_module(repository: 
         (package / f"{name}.py").write_text(f"# {len(keys)}\n")
         keys.append(Dependencies(repository).key("x.py", "", (TEST,)))
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_answers_to_scanners_are_not_mutated() -> None:
+    source = """
+REASON = "why"
+ANSWERS = {"AwsSolutions-SQS3": REASON, "Serverless-SQSRedrivePolicy": REASON}
+MORE = dict.fromkeys(("HIPAA.Security-LambdaDLQ", "NIST.800.53.R5-LambdaDLQ"), REASON)
+OTHERS = {"Project": REASON}
+
+class Construct:
+    def __init__(self, limit):
+        self._answer_scanners(limited=limit is not None)
+        self.check(limit)
+        skipped = {"CKV_AWS_116": REASON}
+        if limit is None:
+            skipped["CKV_AWS_115"] = REASON
+        acknowledge(self, ANSWERS)
+"""
+    mutants = mutate_python("src/iot_constructs/toy.py", source, CallTargets(ModuleType("toy")))
+    assert [it.change for it in mutants] == [
+        "OTHERS = {'Project': REASON}: without 'Project'",
+        "left out: self.check(limit)",
+    ]
