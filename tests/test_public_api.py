@@ -84,6 +84,13 @@ def test_one_construct_loads_what_it_uses() -> None:
     assert "aws_cdk.aws_kinesis" not in loaded
 
 
+@pytest.mark.parametrize("module", ["_asked_once", "_grants"])
+def test_what_all_constructs_need_loads_nothing_of_what_it_is_about(module: str) -> None:
+    about = ("dynamodb", "kinesis", "lambda", "s3", "sns")
+    loaded = _modules_after(f"import iot_constructs.{module}")
+    assert loaded & {f"aws_cdk.aws_{it}" for it in about} == set()
+
+
 def test_all_of_it_needs_no_boto3_and_no_module_of_cdk_that_it_does_not_use() -> None:
     used = ", ".join(f"aws_cdk.{module}" for module in _USED)
     assert _modules_after("from iot_constructs import *") == _modules_after(f"import {used}")

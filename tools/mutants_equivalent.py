@@ -12,7 +12,7 @@ EQUIVALENT: Final[dict[str, str]] = {
     r"_dead_letters\.py \| create_dead_letters \| sqs\.Queue\(encryption=\.\.\.\) left out": (
         "CDK takes KMS when it is given a key"
     ),
-    r"_tables\.py \| DeviceTable\.__init__ \| dynamodb\.TableV2\(billing=\.\.\.\) left out": (
+    r"_tables\.py \| DeviceTable\.__init__ \| _Table\(billing=\.\.\.\) left out": (
         "on-demand is TableV2's own default"
     ),
     r"_validate\.py \| (module|is_token) \| (-1e\+100.*|.*_NUMBER_TOKEN_CEILING|.*without int)": (
