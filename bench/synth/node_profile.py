@@ -45,20 +45,12 @@ def by_part(taken: dict[str, Any]) -> dict[str, float]:
     """Milliseconds by part, of a profile in V8's format."""
     nodes = {node["id"]: node for node in taken["nodes"]}
     parents = {child: node["id"] for node in nodes.values() for child in node.get("children", ())}
-    part_of: dict[int, str] = {}
-
-    def part(id: int) -> str:
-        found = part_of.get(id)
-        if found is None:
-            found = part_of[id] = _part(_stack(id, nodes, parents))
-        return found
-
     found = dict.fromkeys((*_PARTS, REST), 0.0)
     spent: Counter[int] = Counter()
     for id, microseconds in zip(taken["samples"], taken["timeDeltas"], strict=True):
         spent[id] += microseconds
     for id, microseconds in spent.items():
-        found[part(id)] += microseconds / 1000
+        found[_part(_stack(id, nodes, parents))] += microseconds / 1000
     return found
 
 
