@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import aws_cdk as cdk
 from constructs import Construct, IConstruct
@@ -222,15 +221,10 @@ def suffix_below(scope: IConstruct, explicit: str | EnvironmentSuffix | None) ->
 
     With the first construct below it a scope's context is settled, by CDK's own rule, and so is that of all above.
     """
-    if explicit is not None:
-        return EnvironmentSuffix.of(scope, explicit)
-    found = _BELOW.get(scope)
-    if found is None:
-        found = _BELOW[scope] = EnvironmentSuffix.of(scope)
-    return found
+    return _of(scope) if explicit is None else EnvironmentSuffix.of(scope, explicit)
 
 
-_BELOW: WeakKeyDictionary[IConstruct, EnvironmentSuffix] = WeakKeyDictionary()
+_of: Question[IConstruct, EnvironmentSuffix] = Question(EnvironmentSuffix.of)
 
 
 def data_removal_policy(scope: Construct, requested: cdk.RemovalPolicy | None) -> cdk.RemovalPolicy:

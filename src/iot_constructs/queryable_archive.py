@@ -405,8 +405,9 @@ class QueryableArchive(PipelineConstruct):
             ),
         ]
         grant = self._results_key.grant(identity, "kms:Decrypt", "kms:GenerateDataKey")
-        if self._data.encryption_key is not None:
-            grant = grant.combine(self._data.encryption_key.grant(identity, "kms:Decrypt"))
+        data_key = self._data.encryption_key
+        if data_key is not None:
+            grant = grant.combine(data_key.grant(identity, "kms:Decrypt"))
         for actions, arns in statements:
             grant = grant.combine(
                 iam.Grant.add_to_principal(
