@@ -115,6 +115,8 @@ _USED = (
     "aws_kinesisfirehose",
     "aws_kms",
     "aws_lambda",
+    "aws_lambda_destinations",
+    "aws_lambda_event_sources",
     "aws_s3",
     "aws_sns",
     "aws_sqs",

@@ -387,6 +387,7 @@ def test_ids_below_it_are_kept() -> None:
         "Role",
         "Tracing",
         "Function",
+        "FailureTopic",
         "Mapping",
     }
 

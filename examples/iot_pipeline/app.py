@@ -7,8 +7,10 @@ import os
 import aws_cdk as cdk
 
 if __package__:
+    from . import decisions
     from .stack import IotPipelineStack
 else:  # run as a script, which is what cdk.json does
+    import decisions  # type: ignore[import-not-found,no-redef]
     from stack import IotPipelineStack  # type: ignore[import-not-found,no-redef]
 
 
@@ -17,8 +19,22 @@ def create_app() -> cdk.App:
     app = cdk.App()
     account, region = os.environ.get("CDK_DEFAULT_ACCOUNT"), os.environ.get("CDK_DEFAULT_REGION")
     env = cdk.Environment(account=account, region=region) if account and region else None
-    IotPipelineStack(app, "IotPipeline", env=env)
+    add_pipeline(app, env=env)
     return app
+
+
+def add_pipeline(
+    app: cdk.App,
+    *,
+    environment_suffix: str | None = None,
+    env: cdk.Environment | None = None,
+) -> IotPipelineStack:
+    """One environment of the pipeline, with what this app decides about it."""
+    stack = IotPipelineStack(app, "IotPipeline", environment_suffix=environment_suffix, env=env)
+    decisions.decide_on_inline_policies(stack)
+    decisions.decide_on_vpc(stack.processor.function)
+    decisions.decide_on_buckets(stack.data)
+    return stack
 
 
 if __name__ == "__main__":

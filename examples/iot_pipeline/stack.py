@@ -20,10 +20,8 @@ from iot_constructs import (
 )
 
 if __package__:
-    from . import decisions
     from .processor_code import processor_code
 else:  # copied to a folder of its own, which is then on the path
-    import decisions  # type: ignore[import-not-found,no-redef]
     from processor_code import processor_code  # type: ignore[import-not-found,no-redef]
 
 
@@ -46,7 +44,6 @@ class IotPipelineStack(SuffixedStack):
             project="iot-pipeline",
             description="IoT telemetry pipeline built from iot-constructs",
         )
-        decisions.decide_on_inline_policies(self)
         self.stream = MonitoredStream(self, "Stream")
         self.time_series = TimeSeriesTable(self, "TimeSeries")
         self.device_state = DeviceStateTable(self, "DeviceState")
@@ -66,8 +63,6 @@ class IotPipelineStack(SuffixedStack):
             archive=self.archive,
             rule=self.rule,
         )
-        decisions.decide_on_vpc(self.processor.function)
-        decisions.decide_on_buckets(self.data)
         self._say_what_was_made()
 
     def _create_processor(self) -> StreamProcessor:

@@ -101,7 +101,9 @@ class EnvironmentSuffix:
         Raises:
             RuntimeError: ``scope`` already has children (CDK's own rule for context).
         """
-        scope.node.set_context(defaults.ENVIRONMENT_SUFFIX_CONTEXT_KEY, self.value)
+        node = Place.of(scope).node if isinstance(scope, cdk.Stack) else scope.node
+        node.set_context(defaults.ENVIRONMENT_SUFFIX_CONTEXT_KEY, self.value)
+        _of.know(scope, self)
 
 
 class SuffixedStack(cdk.Stack):

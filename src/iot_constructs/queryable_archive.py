@@ -14,6 +14,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from iot_constructs import _asked_once as asked
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._durations import seconds_of
@@ -217,7 +218,7 @@ class QueryableArchive(PipelineConstruct):
         ).bucket
 
     def _resolve_results_key(self, given: kms.IKey | None, policy: cdk.RemovalPolicy) -> kms.IKey:
-        of_bucket = self.results_bucket.encryption_key
+        of_bucket = asked.key_of(self.results_bucket)
         if given is None and of_bucket is not None:
             return of_bucket
         return key_for(self, given, policy)
@@ -322,12 +323,12 @@ class QueryableArchive(PipelineConstruct):
         check_duration(
             "duration", duration, 60, defaults.LONGEST_QUERIED_DAYS * _DAY_SECONDS, "see above"
         )
-        asked = seconds_of(duration)
-        if asked is None:
+        length = seconds_of(duration)
+        if length is None:
             raise ValueError(
                 "duration is a token, but the condition is text; pass for example Duration.hours(6)"
             )
-        seconds = math.ceil(asked) + defaults.LONGEST_BUFFERING_INTERVAL_SECONDS
+        seconds = math.ceil(length) + defaults.LONGEST_BUFFERING_INTERVAL_SECONDS
         days = range(seconds // _DAY_SECONDS + 2)
         first, now = _ago(seconds), _ago(0)
         return (
@@ -405,7 +406,7 @@ class QueryableArchive(PipelineConstruct):
             ),
         ]
         grant = self._results_key.grant(identity, "kms:Decrypt", "kms:GenerateDataKey")
-        data_key = self._data.encryption_key
+        data_key = asked.key_of(self._data)
         if data_key is not None:
             grant = grant.combine(data_key.grant(identity, "kms:Decrypt"))
         for actions, arns in statements:

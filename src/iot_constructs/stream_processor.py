@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 
 import aws_cdk as cdk
 import jsii
@@ -12,6 +12,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
@@ -330,7 +332,7 @@ class StreamProcessor(PipelineConstruct):
             logging_format=lambda_.LoggingFormat.JSON,
             max_event_age=event_age,
             retry_attempts=retries,
-            on_failure=_AsyncFailureDestination(asked.topic_arn(self.dlq_topic)),
+            on_failure=destinations.SnsDestination(self._failure_topic),
         )
         resource = function.node.default_child
         if not isinstance(resource, lambda_.CfnFunction):
@@ -343,6 +345,14 @@ class StreamProcessor(PipelineConstruct):
         # W3005: CDK has every function wait for its role, and name the role as well.
         acknowledge_in_template(resource, checkov=checkov, cfn_lint=("W3005",))
         return function
+
+    @cached_property
+    def _failure_topic(self) -> sns.ITopic:
+        """The DLQ topic without its key, for CDK's destinations would grant ``kms:GenerateDataKey*`` on that.
+
+        What they grant on the topic is what the role has already, so it changes nothing.
+        """
+        return sns.Topic.from_topic_arn(self, "FailureTopic", asked.topic_arn(self.dlq_topic))
 
     def _map_stream(
         self,
@@ -409,15 +419,17 @@ class StreamProcessor(PipelineConstruct):
             retry_attempts=retries,
             max_record_age=self.max_record_age,
             metrics_config=lambda_.MetricsConfig(metrics=[lambda_.MetricType.EVENT_COUNT]),
-            on_failure=_FailureDestination(self._failure_destination_arn(failed_batches)),
+            on_failure=self._failure_destination(failed_batches),
         )
         # Lambda checks at creation that the role may read the stream and reach the destination.
         mapping.node.add_dependency(self.role)
         return mapping
 
-    def _failure_destination_arn(self, failed_batches: SecureDataBucket | s3.IBucket | None) -> str:
+    def _failure_destination(
+        self, failed_batches: SecureDataBucket | s3.IBucket | None
+    ) -> lambda_.IEventSourceDlq:
         if failed_batches is None:
-            return asked.topic_arn(self.dlq_topic)  # the role may publish to it already
+            return sources.SnsDlq(self._failure_topic)
         bucket = self._announce(failed_batches)
         # Just what Lambda needs; CDK's S3OnFailureDestination grants read, write and delete on everything (FACTS 2).
         objects = bucket.arn_for_objects(f"{_FAILED_BATCHES_PREFIX}*")
@@ -434,7 +446,7 @@ class StreamProcessor(PipelineConstruct):
             },
         )
         grant_key(asked.key_of(bucket), self.role, "kms:GenerateDataKey")
-        return bucket.bucket_arn
+        return _BucketDestination(bucket.bucket_arn)
 
     def _announce(self, failed_batches: SecureDataBucket | s3.IBucket) -> s3.IBucket:
         """Have the bucket say on the DLQ topic that it got a batch: an object in a bucket alarms nobody."""
@@ -520,8 +532,8 @@ def _arm() -> lambda_.Architecture:
 
 
 @jsii.implements(lambda_.IEventSourceDlq)
-class _FailureDestination:
-    """An ARN as the mapping's failure destination; the permissions are granted by the construct."""
+class _BucketDestination:
+    """A bucket's ARN as the mapping's failure destination; the permissions are granted by the construct."""
 
     def __init__(self, arn: str) -> None:
         self._arn = arn
@@ -530,19 +542,6 @@ class _FailureDestination:
         self, target: lambda_.IEventSourceMapping, target_handler: lambda_.IFunction
     ) -> lambda_.DlqDestinationConfig:
         return lambda_.DlqDestinationConfig(destination=self._arn)
-
-
-@jsii.implements(lambda_.IDestination)
-class _AsyncFailureDestination:
-    """The same for asynchronous invocations: CDK's SnsDestination would grant once more what the role has."""
-
-    def __init__(self, arn: str) -> None:
-        self._arn = arn
-
-    def bind(
-        self, scope: Construct, fn: lambda_.IFunction, *, type: lambda_.DestinationType
-    ) -> lambda_.DestinationConfig:
-        return lambda_.DestinationConfig(destination=self._arn)
 
 
 def _record_age(

@@ -13,7 +13,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk.aws_cloudwatch_actions import SnsAction
 
 from examples.iot_pipeline import decisions
-from examples.iot_pipeline.stack import IotPipelineStack
+from examples.iot_pipeline.app import add_pipeline
 from iot_constructs import (
     DevicePolicy,
     DeviceStateTable,
@@ -130,7 +130,7 @@ def _do_as_a_user_does(stack: cdk.Stack) -> None:
 
 def _example(suffix: str) -> Callable[[cdk.App], None]:
     def build(app: cdk.App) -> None:
-        IotPipelineStack(app, "IotPipeline", environment_suffix=suffix)
+        add_pipeline(app, environment_suffix=suffix)
 
     return build
 

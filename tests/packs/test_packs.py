@@ -11,7 +11,7 @@ from constructs import Construct
 
 import iot_constructs
 from docs.generate_compliance import COMPLIANCE_MD, compliance_md
-from examples.iot_pipeline.stack import IotPipelineStack
+from examples.iot_pipeline.app import add_pipeline
 from tests.packs.apps import ALONE
 from tests.packs.finding import Finding
 from tests.packs.nag import NAG_PACKS, synthesize
@@ -71,7 +71,7 @@ def test_every_construct_is_looked_at_alone() -> None:
 def test_an_answer_hides_no_wildcard_of_the_user() -> None:
     """The processor's role may be granted anything; what it is granted is reported."""
     app = fresh_app()
-    stack = IotPipelineStack(app, "IotPipeline", environment_suffix="dev")
+    stack = add_pipeline(app, environment_suffix="dev")
     stack.processor.role.add_to_policy(
         iam.PolicyStatement(actions=["iot:Publish"], resources=["*"])
     )
