@@ -51,9 +51,9 @@ what to look at. `make bench` measures again and prints one line of JSON a figur
 
 The apps run in turn, each as a process of its own, and what is shown is the median; a ratio is the median of the ratios
 of neighbouring runs. "Quick start" is `python3 -m iot_constructs.quick_start`, which the example's cdk.json has and
-which starts any other app as well. One more pipeline is one more stack: `stack.py` of the example beside the one by hand.
-What the example's `app.py` acknowledges for compliance packs is in the example's figures and not in that one, for the
-stack by hand answers for nothing; what the constructs themselves acknowledge counts in both figures.
+which starts any other app as well. One more pipeline is one more stack: `stack.py` of the example beside the one by
+hand. What the example's `app.py` acknowledges for compliance packs is in the example's figures and not in that one, for
+the stack by hand answers for nothing; what the constructs themselves acknowledge counts in both figures.
 
 ![Synth times and what one more pipeline costs]({chart})
 
