@@ -122,6 +122,22 @@ def test_the_suffix_is_asked_for_once_in_each_scope() -> None:
     assert found == [EnvironmentSuffix("qa7")] * 2
 
 
+def test_who_was_given_a_suffix_is_not_asked_for_it() -> None:
+    stack = fresh_stack("qa7")
+    plain = cdk.Stack(fresh_app(), "Plain")
+    EnvironmentSuffix("qa8").attach_to(plain)
+    with counted() as sent:
+        found = [suffix_below(scope, None).value for scope in (stack, plain)]
+    assert sent() == 0
+    assert found == ["qa7", "qa8"]
+
+
+def test_the_suffix_attached_last_holds() -> None:
+    stack = fresh_stack("qa7")
+    EnvironmentSuffix("qa8").attach_to(stack)
+    assert suffix_below(stack, None) == EnvironmentSuffix.of(stack) == EnvironmentSuffix("qa8")
+
+
 def test_two_scopes_with_two_suffixes_stay_apart() -> None:
     stack = fresh_stack("prod")
     parts = [Construct(stack, id) for id in ("Blue", "Green", "Plain")]

@@ -37,7 +37,7 @@ CORRECTIONS: Final[dict[int, tuple[str, ...]]] = {
     6: (
         r"_defaults\.py \| (DLQ|MAX_EVENT_AGE|ASYNC_RETRY)",
         r"_dead_letters\.py \|",
-        r"stream_processor\.py \| .*(on_failure|max_event_age|async_retry|dead_letters|_failure_destination_arn)",
+        r"stream_processor\.py \| .*(on_failure|max_event_age|async_retry|dead_letters|_failure_[dt])",
         r"stream_processor\.py \| StreamProcessor\._create_role \| left out: grant_publish",
     ),
     # 7: the complete alarm set, on metrics that AWS emits.
