@@ -35,7 +35,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     monkeypatch.setattr(measure, "round_trips", lambda app: 300 if app.name == "by_hand" else 400)
     monkeypatch.setattr(measure, "import_milliseconds", lambda _: 61.0)
     monkeypatch.setattr(measure, "profile", lambda app: dict.fromkeys(report._PARTS, len(app.name)))
-    return list(measure.measure(rounds=2, growth=(1, 10, 50), growth_rounds=3))
+    return list(measure.measure(rounds=2, growth=(1, 10, 50), growth_rounds=3, end_rounds=2))
 
 
 # --- real runs ----------------------------------------------------------------------------------------------------
@@ -125,13 +125,30 @@ def test_one_disturbed_round_does_not_count(monkeypatch: pytest.MonkeyPatch) -> 
         return replace(found, wall=found.wall + slower)
 
     monkeypatch.setattr(measure, "run", disturbed)
-    by_name = {figure.figure: figure.value for figure in measure._growth((1, 10, 50), 3)}
+    by_name = {figure.figure: figure.value for figure in measure._growth((1, 10, 50), 3, 2)}
     assert by_name["synth.one_more_ours.wall"] == 30
     assert by_name["synth.one_more_ours_by_by_hand.wall"] == 1.5
     assert by_name["synth.growth_late_by_early.wall"] == 1.0
     # In turn, and not always the same one first.
     assert taken[:2] == ["by_hand_1", "ours_1"]
     assert taken[6:8] == ["ours_1", "by_hand_1"]
+    assert taken[18:22] == ["ours_1", "by_hand_1", "ours_50", "by_hand_50"]
+    assert taken[22:] == ["by_hand_1", "ours_1", "by_hand_50", "ours_50"]
+
+
+def test_the_rounds_of_the_ends_count_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one whole round and two of the ends, the whole one is disturbed: the other two outvote it."""
+    taken: list[str] = []
+
+    def disturbed(app: apps.App, *before: str) -> Run:
+        taken.append(app.name)
+        found = fake_run(app, *before)
+        slower = 5.0 if taken.count("ours_50") == 1 and app.name == "ours_50" else 0.0
+        return replace(found, wall=found.wall + slower)
+
+    monkeypatch.setattr(measure, "run", disturbed)
+    by_name = {figure.figure: figure.value for figure in measure._growth((1, 10, 50), 1, 2)}
+    assert by_name["synth.one_more_ours_by_by_hand.wall"] == 1.5
 
 
 def test_a_profile_is_told_by_what_called_what() -> None:
