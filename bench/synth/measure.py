@@ -116,8 +116,9 @@ def _growth(counts: Sequence[int], rounds: int, end_rounds: int) -> Iterator[Fig
                 detail={"pipelines": points},
             )
             if kind == "ours":
-                late = statistics.median(_slopes(values, counts[-2], counts[-1]))
-                early = statistics.median(_slopes(values, counts[0], counts[-2]))
+                whole = {at: those[:rounds] for at, those in values.items()}
+                late = statistics.median(_slopes(whole, counts[-2], counts[-1]))
+                early = statistics.median(_slopes(whole, counts[0], counts[-2]))
                 yield Figure(
                     f"synth.growth_late_by_early.{measured}",
                     round(late / early, 3),
@@ -131,8 +132,8 @@ def _growth(counts: Sequence[int], rounds: int, end_rounds: int) -> Iterator[Fig
 
 
 def _slopes(values: dict[int, list[float]], start: int, end: int) -> list[float]:
-    """What each pipeline between two counts took, by round, as far as the round had both."""
-    pairs = zip(values[start], values[end], strict=False)
+    """What each pipeline between two counts took, by round."""
+    pairs = zip(values[start], values[end], strict=True)
     return [(last - first) / (end - start) for first, last in pairs]
 
 

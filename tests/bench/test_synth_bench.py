@@ -115,7 +115,8 @@ def test_one_more_is_the_slope_between_the_first_and_the_last(figures: list[Figu
     assert (linear.value, linear.met) == (1.0, True)
 
 
-def test_one_disturbed_round_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def disturb_one_round(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The first run of our fifty takes 5 s more; the names of the apps as they are run."""
     taken: list[str] = []
 
     def disturbed(app: apps.App, *before: str) -> Run:
@@ -125,6 +126,11 @@ def test_one_disturbed_round_does_not_count(monkeypatch: pytest.MonkeyPatch) -> 
         return replace(found, wall=found.wall + slower)
 
     monkeypatch.setattr(measure, "run", disturbed)
+    return taken
+
+
+def test_one_disturbed_round_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = disturb_one_round(monkeypatch)
     by_name = {figure.figure: figure.value for figure in measure._growth((1, 10, 50), 3, 2)}
     assert by_name["synth.one_more_ours.wall"] == 30
     assert by_name["synth.one_more_ours_by_by_hand.wall"] == 1.5
@@ -138,15 +144,7 @@ def test_one_disturbed_round_does_not_count(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_rounds_of_the_ends_count_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one whole round and two of the ends, the whole one is disturbed: the other two outvote it."""
-    taken: list[str] = []
-
-    def disturbed(app: apps.App, *before: str) -> Run:
-        taken.append(app.name)
-        found = fake_run(app, *before)
-        slower = 5.0 if taken.count("ours_50") == 1 and app.name == "ours_50" else 0.0
-        return replace(found, wall=found.wall + slower)
-
-    monkeypatch.setattr(measure, "run", disturbed)
+    disturb_one_round(monkeypatch)
     by_name = {figure.figure: figure.value for figure in measure._growth((1, 10, 50), 1, 2)}
     assert by_name["synth.one_more_ours_by_by_hand.wall"] == 1.5
 
