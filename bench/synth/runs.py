@@ -66,12 +66,14 @@ def interleaved(
 ) -> dict[str, list[Run]]:
     """Each in turn, ``rounds`` times, so that what else the machine does meets all of them.
 
+    Every second round is the other way round: whatever a run leaves behind is not always for the same one.
+
     ``warm``: one run of each goes before, which fills caches and does not count.
     """
     results: dict[str, list[Run]] = {name: [] for name in contenders}
     for number in range(-1 if warm else 0, rounds):
-        for name, contender in contenders.items():
-            result = contender()
+        for name in list(contenders)[:: -1 if number % 2 else 1]:
+            result = contenders[name]()
             if number >= 0:
                 results[name].append(result)
     return results

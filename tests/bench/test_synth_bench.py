@@ -35,7 +35,9 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     monkeypatch.setattr(measure, "round_trips", lambda app: 300 if app.name == "by_hand" else 400)
     monkeypatch.setattr(measure, "import_milliseconds", lambda _: 61.0)
     monkeypatch.setattr(measure, "profile", lambda app: dict.fromkeys(report._PARTS, len(app.name)))
-    return list(measure.measure(rounds=2, growth=(1, 10, 50), growth_rounds=3, end_rounds=2))
+    return list(
+        measure.measure(rounds=2, pair_rounds=2, growth=(1, 10, 50), growth_rounds=3, end_rounds=2)
+    )
 
 
 # --- real runs ----------------------------------------------------------------------------------------------------
@@ -85,8 +87,9 @@ def test_the_first_round_warms_up_and_the_others_take_turns() -> None:
         return Run(len(order), 1, 1)
 
     found = interleaved({it: lambda it=it: contender(it) for it in "ab"}, 2)  # type: ignore[misc]
-    assert "".join(order) == "ababab"
-    assert [it.wall for it in found["a"]] == [3, 5]
+    # The other way round in every second round.
+    assert "".join(order) == "baabba"
+    assert [it.wall for it in found["a"]] == [3, 6]
 
 
 def test_a_ratio_is_of_neighbours() -> None:
@@ -103,6 +106,31 @@ def test_the_targets_are_those_of_the_walls(figures: list[Figure]) -> None:
     assert (solutions.value, solutions.target, solutions.met) == (0.9, 0.85, False)
     assert by_name["synth.example_by_solutions_constructs.cpu"].target is None
     assert by_name["synth.import_beyond_aws_cdk"].met is False
+
+
+def test_the_rounds_of_the_pairs_count_for_what_stands_beside_by_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the one whole round ours is disturbed; the two rounds of the pairs outvote it, and nothing else sees them."""
+    taken: list[tuple[str, bool]] = []
+
+    def disturbed(app: apps.App, *before: str) -> Run:
+        taken.append((app.name, bool(before)))
+        found = fake_run(app, *before)
+        # The first run of each start warms up, the second one is the whole round's.
+        second = app.name == "example" and taken.count(taken[-1]) == 2
+        return replace(found, wall=found.wall + second)
+
+    monkeypatch.setattr(measure, "run", disturbed)
+    monkeypatch.setattr(measure, "round_trips", lambda _: 300)
+    by_name = {figure.figure: figure.value for figure in measure._one_app(1, 2)}
+    assert by_name["synth.example_plain_start_by_by_hand.wall"] == 1.0
+    assert by_name["synth.example_by_by_hand_quick_start.wall"] == 1.0
+    assert by_name["synth.example_plain_start_by_solutions_constructs.wall"] == 2.0
+    assert by_name["synth.example_plain_start.wall"] == 2.0
+    plain, quick = False, True
+    pair = [("example", plain), ("by_hand", plain), ("by_hand", quick), ("example", quick)]
+    assert taken[-8:] == [*pair, *reversed(pair)]
 
 
 def test_one_more_is_the_slope_between_the_first_and_the_last(figures: list[Figure]) -> None:
