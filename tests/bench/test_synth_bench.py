@@ -129,7 +129,7 @@ def test_the_rounds_of_the_pairs_count_for_what_stands_beside_by_hand(
     assert by_name["synth.example_plain_start_by_solutions_constructs.wall"] == 2.0
     assert by_name["synth.example_plain_start.wall"] == 2.0
     plain, quick = False, True
-    pair = [("example", plain), ("by_hand", plain), ("by_hand", quick), ("example", quick)]
+    pair = [("example", plain), ("by_hand", plain), ("example", quick), ("by_hand", quick)]
     assert taken[-8:] == [*pair, *reversed(pair)]
 
 
