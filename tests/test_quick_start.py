@@ -70,23 +70,31 @@ def files(folder: Path) -> dict[str, bytes]:
     return {it.name: it.read_bytes() for it in folder.iterdir() if it.is_file()}
 
 
+def names_below(folder: Path) -> set[str]:
+    return {str(it) for it in folder.rglob("*") if it.is_file()}
+
+
 # --- what it does to an app -------------------------------------------------------------------------------------
 
 
 def test_the_assembly_is_the_same_to_the_byte_and_was_validated(tmp_path: Path) -> None:
     app = tmp_path / "app.py"
     app.write_text(APP)
-    plain, fast = tmp_path / "plain", tmp_path / "fast"
+    plain, first, second = (tmp_path / name for name in ("plain", "first", "second"))
+    caches = {"XDG_CACHE_HOME": str(tmp_path / "caches")}
 
-    for completed in (
-        run(sys.executable, app, CDK_OUTDIR=str(plain)),
-        quick(app, CDK_OUTDIR=str(fast), NODE_COMPILE_CACHE=str(tmp_path / "cache")),
-    ):
+    assert run(sys.executable, app, CDK_OUTDIR=str(plain)).returncode == 0
+    kept = []
+    for assembly in (first, second):
+        completed = quick(app, CDK_OUTDIR=str(assembly), **caches)
         assert completed.returncode == 0, completed.stderr
+        kept.append(names_below(tmp_path / "caches" / "iot-constructs"))
 
-    assert files(fast) == files(plain)
-    assert "validation-report.json" in files(fast)
-    assert list((tmp_path / "cache").iterdir()), "Node kept nothing"
+    assert files(first) == files(second) == files(plain)
+    assert "validation-report.json" in files(plain)
+    # Hundreds of modules, and all of them found again: a second start keeps nothing more.
+    assert len(kept[0]) > 100
+    assert kept[1] == kept[0]
 
 
 def test_the_program_runs_as_it_would_without(tmp_path: Path) -> None:
@@ -181,10 +189,8 @@ def test_no_validator_is_made_where_none_is_wanted(node_program: NodeProgram) ->
 
 
 def test_what_the_user_set_for_node_stays() -> None:
-    current = {"NODE_OPTIONS": "--trace-warnings", "NODE_COMPILE_CACHE": "mine"}
-    made = quick_start.quick_environment(current)
+    made = quick_start.quick_environment({"NODE_OPTIONS": "--trace-warnings"})
     assert made["NODE_OPTIONS"].startswith("--trace-warnings --require ")
-    assert made["NODE_COMPILE_CACHE"] == "mine"
 
 
 def test_twice_is_once() -> None:
@@ -192,8 +198,92 @@ def test_twice_is_once() -> None:
     assert quick_start.quick_environment(once) == once
 
 
-def test_the_cache_is_where_the_users_caches_are(tmp_path: Path) -> None:
-    made = quick_start.quick_environment({"XDG_CACHE_HOME": str(tmp_path)})
-    assert made["NODE_COMPILE_CACHE"] == str(tmp_path / "iot-constructs" / "node")
-    without = quick_start.quick_environment({"XDG_CACHE_HOME": ""})
-    assert without["NODE_COMPILE_CACHE"] == str(Path.home() / ".cache" / "iot-constructs" / "node")
+def require_a_package(kernel: Path) -> str:
+    """A program that, like jsii's, requires a package of its own folder, which requires another one."""
+    return f"console.log(require({json.dumps(str(kernel / 'node_modules' / 'one'))}))"
+
+
+def link_packages(kernel: Path, packages: Path) -> None:
+    """Links to both: only by them do the packages stand beside each other, as jsii's do."""
+    for name in ("one", "@scope/two"):
+        link = kernel / "node_modules" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(packages / name)
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """Two packages: the one says where it is and whom it found beside it."""
+    for name, text in (
+        ("one", "module.exports = `${__filename} ${require('@scope/two')}`"),
+        ("@scope/two", "module.exports = __filename"),
+    ):
+        (tmp_path / "packages" / name).mkdir(parents=True)
+        (tmp_path / "packages" / name / "index.js").write_text(text)
+    return tmp_path / "packages"
+
+
+def test_a_package_is_compiled_under_a_name_that_stays(
+    node_program: NodeProgram, packages: Path, tmp_path: Path
+) -> None:
+    known = []
+    for kernel in (tmp_path / "jsii-kernel-a1B2c3", tmp_path / "jsii-kernel-d4E5f6"):
+        link_packages(kernel, packages)
+        said = node_program(
+            "lib/program.js",
+            require_a_package(kernel),
+            NODE_PRESERVE_SYMLINKS="1",
+            XDG_CACHE_HOME=str(tmp_path / "caches"),
+        )
+        one, two = (Path(it) for it in said.split())
+        assert one.resolve() == packages / "one" / "index.js"
+        assert two.resolve() == packages / "@scope" / "two" / "index.js"
+        # By this CDK tells its own frames from the user's.
+        assert "/node_modules/one/" in str(one)
+        assert "/node_modules/@scope/two/" in str(two)
+        known.append(names_below(tmp_path / "caches" / "iot-constructs" / "node"))
+    # The two packages, and not once more for the other folder.
+    assert len(known[0]) == 2
+    assert known[1] == known[0]
+
+
+def test_nothing_is_kept_of_packages_that_are_no_links(
+    node_program: NodeProgram, packages: Path, tmp_path: Path
+) -> None:
+    """jsii without its package cache unpacks them into a new folder each time."""
+    kernel = tmp_path / "jsii-kernel-a1B2c3"
+    kernel.mkdir()
+    packages.rename(kernel / "node_modules")
+    said = node_program(
+        "lib/program.js", require_a_package(kernel), XDG_CACHE_HOME=str(tmp_path / "caches")
+    )
+    assert said.startswith(str(kernel / "node_modules" / "one"))
+    assert not (tmp_path / "caches").exists()
+
+
+def test_without_a_folder_to_write_to_the_app_runs_as_well(
+    node_program: NodeProgram, packages: Path, tmp_path: Path
+) -> None:
+    kernel = tmp_path / "jsii-kernel-a1B2c3"
+    link_packages(kernel, packages)
+    (tmp_path / "file").write_text("")
+    said = node_program(
+        "lib/program.js",
+        require_a_package(kernel),
+        NODE_PRESERVE_SYMLINKS="1",
+        XDG_CACHE_HOME=str(tmp_path / "file"),
+    )
+    assert said.startswith(str(kernel / "node_modules" / "one"))
+
+
+def test_the_cache_is_the_users(node_program: NodeProgram, packages: Path, tmp_path: Path) -> None:
+    kernel = tmp_path / "jsii-kernel-a1B2c3"
+    link_packages(kernel, packages)
+    node_program(
+        "lib/program.js",
+        require_a_package(kernel),
+        NODE_PRESERVE_SYMLINKS="1",
+        XDG_CACHE_HOME="",
+        HOME=str(tmp_path / "home"),
+    )
+    assert names_below(tmp_path / "home" / ".cache" / "iot-constructs" / "node")
