@@ -261,17 +261,20 @@ def test_nothing_is_kept_of_packages_that_are_no_links(
     assert not (tmp_path / "caches").exists()
 
 
+@pytest.mark.parametrize("no_cache", ["a file", "no home"])
 def test_without_a_folder_to_write_to_the_app_runs_as_well(
-    node_program: NodeProgram, packages: Path, tmp_path: Path
+    node_program: NodeProgram, packages: Path, tmp_path: Path, no_cache: str
 ) -> None:
     kernel = tmp_path / "jsii-kernel-a1B2c3"
     link_packages(kernel, packages)
-    (tmp_path / "file").write_text("")
+    (tmp_path / "a file").write_text("")
+    # As for a user id that the container knows no home of.
+    homeless = 'require("os").homedir = () => { throw new Error("no home"); };'
     said = node_program(
         "lib/program.js",
-        require_a_package(kernel),
+        homeless + require_a_package(kernel),
         NODE_PRESERVE_SYMLINKS="1",
-        XDG_CACHE_HOME=str(tmp_path / "file"),
+        XDG_CACHE_HOME=str(tmp_path / no_cache) if no_cache == "a file" else "",
     )
     assert said.startswith(str(kernel / "node_modules" / "one"))
 

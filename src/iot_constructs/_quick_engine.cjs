@@ -32,20 +32,21 @@ function keepWhatIsCompiled() {
 
 function lastingName(kernel, name, { enableCompileCache }) {
   const { lstatSync, mkdirSync, realpathSync, symlinkSync } = require("node:fs");
-  const { dirname, join } = require("node:path");
+  const { dirname, join, resolve } = require("node:path");
   const given = join(kernel, name);
   if (!lstatSync(given).isSymbolicLink()) return given;
   const target = realpathSync(given);
   const hash = require("node:crypto").createHash("sha256").update(target).digest("hex");
-  const cache = process.env.XDG_CACHE_HOME || join(require("node:os").homedir(), ".cache");
-  const link = join(cache, "iot-constructs", "packages", hash.slice(0, 16), name);
+  let cache, link;
   try {
+    cache = resolve(process.env.XDG_CACHE_HOME || join(require("node:os").homedir(), ".cache"), "iot-constructs");
+    link = join(cache, "packages", hash.slice(0, 16), name);
     mkdirSync(dirname(link), { recursive: true });
     symlinkSync(target, link, "junction");
   } catch (error) {
-    if (error.code !== "EEXIST") return given;
+    if (error.code !== "EEXIST") return given; // no home, or one that is not to be written to
   }
-  enableCompileCache(join(cache, "iot-constructs", "node"));
+  enableCompileCache(join(cache, "node"));
   return link;
 }
 
