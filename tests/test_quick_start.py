@@ -203,12 +203,16 @@ def require_a_package(kernel: Path) -> str:
     return f"console.log(require({json.dumps(str(kernel / 'node_modules' / 'one'))}))"
 
 
-def link_packages(kernel: Path, packages: Path) -> None:
-    """Links to both: only by them do the packages stand beside each other, as jsii's do."""
+def start_linked(
+    node_program: NodeProgram, kernel: Path, packages: Path, before: str = "", **variables: str
+) -> str:
+    """What the program says with links to both: only by them do they stand beside each other, as jsii's do."""
     for name in ("one", "@scope/two"):
         link = kernel / "node_modules" / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(packages / name)
+    program = before + require_a_package(kernel)
+    return node_program("lib/program.js", program, NODE_PRESERVE_SYMLINKS="1", **variables)
 
 
 @pytest.fixture
@@ -228,13 +232,8 @@ def test_a_package_is_compiled_under_a_name_that_stays(
 ) -> None:
     known = []
     for kernel in (tmp_path / "jsii-kernel-a1B2c3", tmp_path / "jsii-kernel-d4E5f6"):
-        link_packages(kernel, packages)
-        said = node_program(
-            "lib/program.js",
-            require_a_package(kernel),
-            NODE_PRESERVE_SYMLINKS="1",
-            XDG_CACHE_HOME=str(tmp_path / "caches"),
-        )
+        caches = str(tmp_path / "caches")
+        said = start_linked(node_program, kernel, packages, XDG_CACHE_HOME=caches)
         one, two = (Path(it) for it in said.split())
         assert one.resolve() == packages / "one" / "index.js"
         assert two.resolve() == packages / "@scope" / "two" / "index.js"
@@ -266,27 +265,15 @@ def test_without_a_folder_to_write_to_the_app_runs_as_well(
     node_program: NodeProgram, packages: Path, tmp_path: Path, no_cache: str
 ) -> None:
     kernel = tmp_path / "jsii-kernel-a1B2c3"
-    link_packages(kernel, packages)
     (tmp_path / "a file").write_text("")
     # As for a user id that the container knows no home of.
     homeless = 'require("os").homedir = () => { throw new Error("no home"); };'
-    said = node_program(
-        "lib/program.js",
-        homeless + require_a_package(kernel),
-        NODE_PRESERVE_SYMLINKS="1",
-        XDG_CACHE_HOME=str(tmp_path / no_cache) if no_cache == "a file" else "",
-    )
+    cache = str(tmp_path / no_cache) if no_cache == "a file" else ""
+    said = start_linked(node_program, kernel, packages, homeless, XDG_CACHE_HOME=cache)
     assert said.startswith(str(kernel / "node_modules" / "one"))
 
 
 def test_the_cache_is_the_users(node_program: NodeProgram, packages: Path, tmp_path: Path) -> None:
-    kernel = tmp_path / "jsii-kernel-a1B2c3"
-    link_packages(kernel, packages)
-    node_program(
-        "lib/program.js",
-        require_a_package(kernel),
-        NODE_PRESERVE_SYMLINKS="1",
-        XDG_CACHE_HOME="",
-        HOME=str(tmp_path / "home"),
-    )
+    kernel, home = tmp_path / "jsii-kernel-a1B2c3", str(tmp_path / "home")
+    start_linked(node_program, kernel, packages, XDG_CACHE_HOME="", HOME=home)
     assert names_below(tmp_path / "home" / ".cache" / "iot-constructs" / "node")
