@@ -122,16 +122,12 @@ release-dry-run: $(READY) ## a release of what is committed, in a clone and shor
 publish: $(READY) ## upload what make build made: the release workflow runs it
 	$(PY) -m tools.release publish
 
-.PHONY: mutants
-mutants: $(READY) ## break every default, correction and rule, one at a time, and count what no test notices
-	$(PY) -m tools.mutants $(ARGS)
-
 .PHONY: matrix
 matrix: $(READY) ## the library's tests with the lowest and the newest aws-cdk-lib, on every Python (ARGS=--strict)
 	$(PY) -m tools.matrix $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## time a synth and the processor beside their peers; writes docs/benchmarks.md (10 minutes)
+bench: $(READY) ## time a synth and the processor beside their peers; writes docs/benchmarks.md (several minutes)
 	$(PY) -m bench $(ARGS)
 
 .PHONY: synth

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as pytest has it
 
-from docs.compliance_mutants import mutants_section
 from examples.iot_pipeline import decisions
 from tests.packs.apps import ALONE, EXAMPLES
 from tests.packs.finding import Finding
@@ -166,7 +165,7 @@ example.
 | Finding | Packs | Where | Answer | Why |
 |---|---|---|---|---|
 {rows}
-{mutants}"""
+"""
 
 
 def compliance_md(found: Results) -> str:
@@ -192,7 +191,6 @@ def compliance_md(found: Results) -> str:
         runs=len(found.ours),
         counts="\n".join(_count_rows(found)),
         rows="\n".join(rows),
-        mutants=mutants_section(),
     )
 
 

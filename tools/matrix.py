@@ -19,8 +19,7 @@ from typing import Final
 from tools.matrix_environment import Environment, NotInstalledError
 from tools.matrix_pythons import Found, Missing, find, running, supported
 from tools.matrix_report import Outcome, json_lines, problem_of, read_counts, table
-from tools.matrix_versions import LEVELS, Level, differences, environment_name, minor, wanted
-from tools.working_copy import ROOT
+from tools.matrix_versions import LEVELS, ROOT, Level, differences, environment_name, minor, wanted
 
 FOLDER: Final = ROOT / "build" / "matrix"
 

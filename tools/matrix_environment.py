@@ -14,8 +14,7 @@ from typing import Final
 from packaging.utils import canonicalize_name
 
 from tools.matrix_pythons import UV, Found
-from tools.matrix_versions import Wanted
-from tools.working_copy import ROOT
+from tools.matrix_versions import ROOT, Wanted
 
 
 class NotInstalledError(Exception):

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools.working_copy import ROOT
+ROOT: Final = Path(__file__).resolve().parent.parent
 
 Level = Literal["lowest", "newest"]
 LEVELS: Final[tuple[Level, ...]] = ("lowest", "newest")
