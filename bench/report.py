@@ -22,16 +22,9 @@ CHART: Final = "pictures/bench.png"
 _APPS: Final = {
     "one_bucket": "one bucket (the floor)",
     "example": "our example",
-    "by_hand": "the same by hand",
     "solutions_constructs": "AWS Solutions Constructs",
     "monitoring_constructs": "cdk-monitoring-constructs",
     "plain_l2": "plain L2s",
-}
-_STARTS: Final = {
-    "one_bucket": ("one_bucket", "one_bucket_quick_start"),
-    "example": ("example_plain_start", "example"),
-    "by_hand": ("by_hand", "by_hand_quick_start"),
-    "solutions_constructs": ("solutions_constructs", "solutions_constructs_quick_start"),
 }
 _PROFILED: Final = ("one_bucket", "example", "solutions_constructs")
 _PARTS: Final = {
@@ -50,27 +43,24 @@ versions in `bench/peers/requirements-*.txt`. Times are those of that machine an
 what to look at. `make bench` measures again and prints one line of JSON a figure.
 
 The apps run in turn, each as a process of its own, and what is shown is the median; a ratio is the median of the ratios
-of neighbouring runs. "Quick start" is `python3 -m iot_constructs.quick_start`, which the example's cdk.json has and
-which starts any other app as well. One more pipeline is one more stack: `stack.py` of the example beside the one by
-hand. What the example's `app.py` acknowledges for compliance packs is in the example's figures and not in that one, for
-the stack by hand answers for nothing; what the constructs themselves acknowledge counts in both figures.
+of neighboring runs.
 
-![Synth times and what one more pipeline costs]({chart})
+![CPU seconds of one synth]({chart})
 
-| app | wall, s | CPU, s | with quick start: wall, s | CPU, s | round trips | largest process, MB |
-|---|---|---|---|---|---|---|
+| app | wall, s | CPU, s | round trips | largest process, MB |
+|---|---|---|---|---|
 {apps}
 
 | figure | value | target | met |
 |---|---|---|---|
 {figures}
 
-## What is not met, and why
+## Unmet targets
 
-* **Solutions Constructs, when both start alike.** One bucket takes {floor:.0%} of the time of their pipeline: Node,
+* **Synth time beside Solutions Constructs.** One bucket takes {floor:.0%} of the time of their pipeline: Node,
   aws-cdk-lib and its validator, which nobody can leave out. Of what is left ours takes {rest:.0%}, for a template
-  with nearly twice as many resources, each of which is validated. As shipped, with the quick start in its cdk.json,
-  the example is ahead. Where the time goes, by Node's own profile of one run each, in milliseconds:
+  with nearly twice as many resources, each of which is validated. Where the time goes, by Node's own profile of
+  one run each, in milliseconds:
 
   | part | {profiled} |
   |---|---|---|---|
@@ -95,26 +85,21 @@ def write_report(figures: Sequence[Figure], folder: Path) -> None:
             apps="\n".join(_app_row(app, values) for app in _APPS),
             figures="\n".join(_figure_row(figure) for figure in figures if _is_worth_a_row(figure)),
             floor=values["synth.one_bucket.wall"] / values["synth.solutions_constructs.wall"],
-            rest=(values["synth.example_plain_start.wall"] - values["synth.one_bucket.wall"])
+            rest=(values["synth.example.wall"] - values["synth.one_bucket.wall"])
             / (values["synth.solutions_constructs.wall"] - values["synth.one_bucket.wall"]),
             profiled=" | ".join(_APPS[app] for app in _PROFILED),
             profiles="\n".join(_profile_row(part, values) for part in _PARTS),
         ),
         encoding="utf-8",
     )
-    _draw(figures, values, folder / CHART)
+    _draw(values, folder / CHART)
 
 
 def _app_row(app: str, values: dict[str, float]) -> str:
-    plain, quick = _STARTS.get(app, (app, ""))
-    cells = [
-        values.get(f"synth.{start}.{measured}")
-        for start in (plain, quick)
-        for measured in ("wall", "cpu")
-    ]
-    texts = ["" if it is None else f"{it:.2f}" for it in cells]
-    trips, memory = values[f"synth.{app}.round_trips"], values[f"synth.{plain}.memory"]
-    return f"| {_APPS[app]} | {' | '.join(texts)} | {trips:.0f} | {memory:.0f} |"
+    wall, cpu, trips, memory = (
+        values[f"synth.{app}.{measured}"] for measured in ("wall", "cpu", "round_trips", "memory")
+    )
+    return f"| {_APPS[app]} | {wall:.2f} | {cpu:.2f} | {trips:.0f} | {memory:.0f} |"
 
 
 def _profile_row(part: str, values: dict[str, float]) -> str:
@@ -133,29 +118,11 @@ def _figure_row(figure: Figure) -> str:
     return f"| `{figure.figure}` | {figure.value:g} {figure.unit} | {target} | {met} |"
 
 
-def _draw(figures: Sequence[Figure], values: dict[str, float], path: Path) -> None:
-    chart, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
-    names = list(_APPS)
-    for offset, start, label in ((-0.2, 0, "as usual"), (0.2, 1, "quick start")):
-        shown = [name for name in names if start < len(_STARTS.get(name, (name,)))]
-        left.barh(
-            [names.index(name) + offset for name in shown],
-            [values[f"synth.{_STARTS.get(name, (name,))[start]}.cpu"] for name in shown],
-            height=0.38,
-            label=label,
-        )
-    left.set_yticks(range(len(names)), [_APPS[name] for name in names])
-    left.invert_yaxis()
-    left.set_xlabel("CPU seconds of one synth")
-    left.legend()
-    for figure in figures:
-        if figure.figure in ("synth.one_more_ours.cpu", "synth.one_more_by_hand.cpu"):
-            points = figure.detail["pipelines"]
-            label = "ours" if "ours" in figure.figure else "by hand"
-            right.plot(list(points), list(points.values()), marker="o", label=label)
-    right.set_xlabel("pipelines in one app")
-    right.set_ylabel("CPU seconds")
-    right.legend()
+def _draw(values: dict[str, float], path: Path) -> None:
+    chart, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
+    axes.barh(list(_APPS.values()), [values[f"synth.{app}.cpu"] for app in _APPS])
+    axes.invert_yaxis()
+    axes.set_xlabel("CPU seconds of one synth")
     path.parent.mkdir(parents=True, exist_ok=True)
     chart.savefig(path, dpi=110)
     plt.close(chart)

@@ -1,1 +1,1 @@
-"""What synthesizing the example costs, and what the same template costs when it is written by hand."""
+"""What synthesizing the example costs, beside its peers."""

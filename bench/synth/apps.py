@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,6 @@ from bench.peers.environments import process_environment, python_of
 ROOT = Path(__file__).resolve().parents[2]
 _HERE = Path(__file__).resolve().parent
 _PEERS = ROOT / "bench" / "peers"
-QUICK = ("-m", "iot_constructs.quick_start")
-"""What the example's cdk.json says before ``app.py``."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +21,14 @@ class App:
     python: Path
     program: tuple[str, ...]
 
-    def command(self, *before: str) -> list[str]:
-        """The command line; ``before`` stands between Python and the program."""
-        return [str(self.python), *before, *self.program]
+    def command(self) -> list[str]:
+        """The command line."""
+        return [str(self.python), *self.program]
 
     def environment(self, folder: Path) -> dict[str, str]:
         """The variables of a process that writes to ``folder``."""
         # Not PYTHONDONTWRITEBYTECODE, with which every process compiles aws-cdk-lib's modules again, for two seconds.
-        found = process_environment(CDK_OUTDIR=str(folder))
-        # Peers find quick_start here, and nothing of it is imported after it.
-        return {**found, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+        return process_environment(CDK_OUTDIR=str(folder))
 
 
 def example() -> App:
@@ -41,11 +36,6 @@ def example() -> App:
     return App(
         "example", Path(sys.executable), (str(ROOT / "examples" / "iot_pipeline" / "app.py"),)
     )
-
-
-def by_hand() -> App:
-    """The same template by hand, in the same environment as ours, with the function's code put together alike."""
-    return App("by_hand", Path(sys.executable), (str(_HERE / "by_hand.py"),))
 
 
 def one_bucket() -> App:
@@ -58,7 +48,7 @@ def peer(name: str) -> App:
     return App(name, python_of(name), (str(_PEERS / f"{name}.py"),))
 
 
-def many(kind: str, count: int) -> App:
-    """``count`` pipelines in one app, a stack each: ``ours`` or ``by_hand``."""
-    program = (str(_HERE / "many_pipelines.py"), kind, str(count))
-    return App(f"{kind}_{count}", Path(sys.executable), program)
+def many(count: int) -> App:
+    """``count`` pipelines in one app, a stack each."""
+    program = (str(_HERE / "many_pipelines.py"), str(count))
+    return App(f"pipelines_{count}", Path(sys.executable), program)

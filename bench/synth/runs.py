@@ -34,7 +34,7 @@ class AppFailedError(Exception):
     """The app did not end well."""
 
 
-def run(app: App, *before: str) -> Run:
+def run(app: App) -> Run:
     """Run an app once, in a folder of its own.
 
     Raises:
@@ -45,7 +45,7 @@ def run(app: App, *before: str) -> Run:
         with said.open("wb") as output:
             began = time.perf_counter()
             process = subprocess.Popen(
-                app.command(*before),
+                app.command(),
                 env=app.environment(folder),
                 cwd=name,
                 stdout=output,
@@ -61,17 +61,14 @@ def run(app: App, *before: str) -> Run:
     return Run(wall, usage.ru_utime + usage.ru_stime, largest)
 
 
-def interleaved(
-    contenders: dict[str, Callable[[], Run]], rounds: int, *, warm: bool = True
-) -> dict[str, list[Run]]:
+def interleaved(contenders: dict[str, Callable[[], Run]], rounds: int) -> dict[str, list[Run]]:
     """Each in turn, ``rounds`` times, so that what else the machine does meets all of them.
 
     Every second round is the other way round: whatever a run leaves behind is not always for the same one.
-
-    ``warm``: one run of each goes before, which fills caches and does not count.
+    One run of each goes before, which fills caches and does not count.
     """
     results: dict[str, list[Run]] = {name: [] for name in contenders}
-    for number in range(-1 if warm else 0, rounds):
+    for number in range(-1, rounds):
         for name in list(contenders)[:: -1 if number % 2 else 1]:
             result = contenders[name]()
             if number >= 0:

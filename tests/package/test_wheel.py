@@ -99,7 +99,6 @@ def test_the_wheel_is_small_and_has_the_package_only(dist: Path) -> None:
         text = archive.read(metadata).decode()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"iot_constructs"}
     assert {
-        "iot_constructs/_quick_engine.cjs",
         "iot_constructs/py.typed",
         "iot_constructs/corrected_defaults/corrected_defaults.guard",
     } <= set(names)
