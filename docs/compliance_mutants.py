@@ -13,7 +13,7 @@ _FAMILIES = {
     "defaults": "rows of `_defaults.py`, each with another value",
     "constructs": "decisions in the constructs",
     "rules": "decisions in the rules that are written in Python",
-    "guard": "rules and clauses of `corrected_defaults.guard`",
+    "guard": "rules and clauses of `iot_pipeline.guard`",
     "injectors": "decisions in the property injectors",
 }
 _TEXT = """

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from iot_constructs.corrected_defaults.rule_table import RULES, Rule
+from iot_constructs.rules.rule_table import RULES, Rule
 
 RULES_MD = Path(__file__).parent.parent / "RULES.md"
 
 _INTRODUCTION = """\
-<!-- Written by docs/generate_rules.py from src/iot_constructs/corrected_defaults/rule_table.py: edit that. -->
+<!-- Written by docs/generate_rules.py from src/iot_constructs/rules/rule_table.py: edit that. -->
 # The rules of the corrected defaults
 
 What this library's constructs do by themselves, as rules for any app. In a CDK app, at every synth:
 
 ```python
-CorrectedDefaults.add_to(app, suffix="dev")  # from iot_constructs.corrected_defaults
+CorrectedDefaults.add_to(app, suffix="dev")  # from iot_constructs.rules
 ```
 
 A finding fails the synth; with `strict=False` it is a warning. One that is meant to be is acknowledged with the id that
@@ -30,7 +30,7 @@ Validations.of(source).acknowledge(
 
 Templates that are there already, of whatever origin: `iot-constructs check cdk.out --suffix dev`. The rules marked
 *Guard* are in one file that `cfn-guard` runs alone,
-[corrected_defaults.guard](src/iot_constructs/corrected_defaults/corrected_defaults.guard); those marked *Python* look
+[iot_pipeline.guard](src/iot_constructs/rules/iot_pipeline.guard); those marked *Python* look
 at more than one resource. A value that only the deployment knows is never reported.
 """
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from docs import api_defaults, api_text
-from iot_constructs.ops import planning
-from iot_constructs.ops.planning import assumptions, prices, quotas
-from iot_constructs.ops.planning.costs import (
+from iot_constructs.cli import planning
+from iot_constructs.cli.planning import assumptions, prices, quotas
+from iot_constructs.cli.planning.costs import (
     ADVANTAGE_LEAST_MB,
     DYNAMODB,
     FULL_SHARE,
@@ -20,18 +20,18 @@ from iot_constructs.ops.planning.costs import (
     stream_modes_of,
     total,
 )
-from iot_constructs.ops.planning.limits import limits_of
-from iot_constructs.ops.planning.plan_report import (
+from iot_constructs.cli.planning.limits import limits_of
+from iot_constructs.cli.planning.plan_report import (
     NOT_KNOWN,
     by_service,
     dollars,
     number,
     percent,
 )
-from iot_constructs.ops.planning.prices import Price
-from iot_constructs.ops.planning.quotas import Quota
-from iot_constructs.ops.planning.usage import Usage, usage_of
-from iot_constructs.ops.planning.workload import Workload
+from iot_constructs.cli.planning.prices import Price
+from iot_constructs.cli.planning.quotas import Quota
+from iot_constructs.cli.planning.usage import Usage, usage_of
+from iot_constructs.cli.planning.workload import Workload
 
 SCALE_MD = Path(__file__).parent / "scale.md"
 EVERY_SECONDS, READING_BYTES = 60, 400
@@ -41,7 +41,7 @@ PACKS = (1, 5, 10, 20)
 RETENTIONS = (7, 30, 90, 365)
 
 _INTRODUCTION = """\
-<!-- Written by docs/generate_scale.py from src/iot_constructs/ops/planning: change that, then run `make docs`. -->
+<!-- Written by docs/generate_scale.py from src/iot_constructs/cli/planning: change that, then run `make docs`. -->
 # From a thousand devices to a hundred million
 
 ```
@@ -55,7 +55,7 @@ credentials, no Node and no network; `--json` prints everything with its source.
 [the guide](guide/cost-and-scale.md).
 
 The calls and write units of a batch are held to the processor's own code within 5 % by
-`tests/ops/test_plan_processor.py`, which runs it and counts. Dollars are held to bills worked out by hand, not to a
+`tests/cli/test_plan_processor.py`, which runs it and counts. Dollars are held to bills worked out by hand, not to a
 bill of AWS: nobody has run this pipeline there."""
 _COSTS = """\
 ## Dollars a month

@@ -66,7 +66,7 @@ RULES: Final[Mapping[str, tuple[str, ...]]] = {
     "check_names.py": ("test_check_names",),
     "check_retention.py": ("test_check_retention",),
     "check_termination_protection.py": ("test_check_termination_protection",),
-    "corrected_defaults.guard": ("test_guard_rules",),
+    "iot_pipeline.guard": ("test_guard_rules",),
     "guard_rules.py": ("test_guard_rules",),
     "injectors.py": ("test_injectors", "test_injectors_storage", "test_injectors_streaming"),
     "injectors_messaging.py": ("test_injectors",),
@@ -92,7 +92,7 @@ def tests_of_construct(module: str) -> tuple[str, ...]:
 
 def tests_of_rules(module: str) -> tuple[str, ...]:
     """The test files of one module of the rules."""
-    return _paths("tests/corrected_defaults", RULES[module])
+    return _paths("tests/rules", RULES[module])
 
 
 def tests_of_defaults(sources: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

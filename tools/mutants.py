@@ -37,7 +37,7 @@ REPORT: Final = ROOT / "docs" / "mutants.json"
 KEPT: Final = ROOT / "build" / "mutants"
 ENOUGH: Final = 0.95
 _PACKAGE: Final = "src/iot_constructs"
-_RULES: Final = f"{_PACKAGE}/corrected_defaults"
+_RULES: Final = f"{_PACKAGE}/rules"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

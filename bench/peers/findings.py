@@ -54,7 +54,7 @@ def check(folder: Path) -> Found:
     """The findings of ``iot-constructs check`` in a cloud assembly."""
     done = subprocess.run(
         [
-            *[sys.executable, "-m", "iot_constructs.ops", "check", str(folder)],
+            *[sys.executable, "-m", "iot_constructs.cli", "check", str(folder)],
             *["--suffix", SUFFIX, "--json"],
         ],
         capture_output=True,

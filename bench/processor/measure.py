@@ -18,7 +18,7 @@ from bench.figure import Figure
 from bench.processor import cold_start, emulator
 from bench.processor.tables import Found, compare, made_tables
 from bench.processor.workload import Reading, Shape, readings
-from iot_constructs.ops.planning.batches import calls_of_batch, states_of_batch, write_units_of
+from iot_constructs.cli.planning.batches import calls_of_batch, states_of_batch, write_units_of
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = Shape(records=100, devices=50)

@@ -10,8 +10,8 @@ import pytest
 
 import iot_constructs
 from docs.generate_api import API_MD, SOURCES, api_md
-from iot_constructs import corrected_defaults
-from iot_constructs.ops.cli import _parser
+from iot_constructs import rules
+from iot_constructs.cli.main import _parser
 
 _API = API_MD.read_text(encoding="utf-8")
 
@@ -71,7 +71,7 @@ def test_what_no_docstring_describes_is_an_error(
         api_md(sources)
 
 
-@pytest.mark.parametrize("name", [*iot_constructs.__all__, *corrected_defaults.__all__])
+@pytest.mark.parametrize("name", [*iot_constructs.__all__, *rules.__all__])
 def test_every_public_name_has_its_section(name: str) -> None:
     assert f"\n## {name}\n" in _API
     assert f"[{name}](#{name.lower()})" in _API

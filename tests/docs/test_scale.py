@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from docs.generate_scale import FLEETS, SCALE_MD, scale_md
-from iot_constructs.ops.planning import prices
+from iot_constructs.cli.planning import prices
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SCALE = SCALE_MD.read_text(encoding="utf-8")

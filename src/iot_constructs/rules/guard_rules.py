@@ -1,0 +1,78 @@
+"""The Guard rules as CDK's validation engine takes them, and its answers as findings of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import aws_cdk as cdk
+
+from iot_constructs.rules.finding import Finding
+from iot_constructs.rules.references import UNKNOWN, App
+from iot_constructs.rules.rule_table import RULES
+from iot_constructs.rules.template import Template
+
+GUARD_FILE = Path(__file__).with_name("iot_pipeline.guard")
+_COMPLIANT = {rule.id: rule.compliant for rule in RULES if rule.engine == "guard"}
+# Before 2.274 CDK reports whatever one rule found under the message of what it found first.
+_ONE_MESSAGE_A_RULE = tuple(map(int, version("aws-cdk-lib").split(".")[:2])) < (2, 274)
+_MAPPING = "AWS::Lambda::EventSourceMapping"
+
+
+def guard_rules() -> cdk.ValidationRuleSource:
+    """The Guard file, for ``CloudFormationValidatePlugin(guard_rules=[...])``."""
+    return cdk.ValidationRuleSource(
+        name=GUARD_FILE.name, content=GUARD_FILE.read_text(encoding="utf-8")
+    )
+
+
+def is_ours(violation: cdk.PolicyViolation) -> bool:
+    """Whether this is from the Guard file."""
+    return violation.rule_name in _COMPLIANT
+
+
+def guard_findings(
+    violations: Iterable[cdk.PolicyViolation], templates: Iterable[Template]
+) -> list[Finding]:
+    """What the Guard file found, less what the rest of the app shows to be none of its business."""
+    app = App(list(templates))
+    by_path = {template.path: template for template in app.templates}
+    return [
+        finding
+        for violation in violations
+        if is_ours(violation)
+        for finding in _findings(violation)
+        if not _about_another_source(finding, by_path[finding.template], app)
+    ]
+
+
+def _findings(violation: cdk.PolicyViolation) -> Iterator[Finding]:
+    resources = violation.violating_resources
+    # The engine writes "Replicas.0: message", of the first of them.
+    where = next((location for it in resources[:1] for location in it.locations), "")
+    detail = violation.description.removeprefix(f"{where.removeprefix('Properties.')}: ")
+    if _ONE_MESSAGE_A_RULE and len(resources) > 1:
+        detail += f" (or another gap in this: {_COMPLIANT[violation.rule_name]})"
+    for resource in resources:
+        if resource.resource_logical_id is None or resource.template_path is None:
+            continue  # the template as such, when a filter of Guard finds nothing to look at
+        yield Finding(
+            rule_id=violation.rule_name,
+            template=Path(resource.template_path),
+            logical_id=resource.resource_logical_id,
+            detail=detail,
+            property_path=next(iter(resource.locations), "").replace(".", "/"),
+        )
+
+
+def _about_another_source(finding: Finding, template: Template, app: App) -> bool:
+    """Whether this is a mapping of something else than a Kinesis stream.
+
+    Guard goes by the name of a parameter or export where the source is in another template; here it can be followed.
+    """
+    resource = template.resources.get(finding.logical_id or "")
+    if resource is None or resource.type != _MAPPING:
+        return False
+    source = app.target(resource.properties.get("EventSourceArn"), template)
+    return source is not None and source is not UNKNOWN and "::Kinesis::" not in source.type

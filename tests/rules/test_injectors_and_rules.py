@@ -1,0 +1,64 @@
+"""What the injectors alone make of a plain app: the findings before and after, as docs/injectors.md shows them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from iot_constructs.rules import (
+    RULES,
+    CorrectedDefaults,
+    corrected_property_injectors,
+)
+from tests.plain_pipeline import PlainPipelineStack
+from tests.rules.test_add_to import OURS, synth, violations
+from tests.synth_support import fresh_app
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "injectors.md"
+ANSWERED = {
+    "IOT_02_POINT_IN_TIME_RECOVERY",
+    "IOT_03_BATCHING_WINDOW",
+    "IOT_04_PRIVATE_TLS_BUCKET",
+    "IOT_16_BISECT",
+    "IOT_22_DELETION_PROTECTION",
+    "IOT_24_BUCKET_VERSIONING",
+}
+
+
+def findings(*, injected: bool) -> Counter[str]:
+    app = fresh_app()
+    stack_injectors = corrected_property_injectors() if injected else []
+    CorrectedDefaults.add_to(app, suffix="dev", strict=False)
+    PlainPipelineStack(app, "Plain", property_injectors=stack_injectors)
+    assert synth(app) is None
+    return Counter(found.rule for found in violations(app) if found.plugin == OURS)
+
+
+@pytest.fixture(scope="module")
+def before() -> Counter[str]:
+    return findings(injected=False)
+
+
+@pytest.fixture(scope="module")
+def after() -> Counter[str]:
+    return findings(injected=True)
+
+
+def test_what_has_one_right_answer_is_answered_and_nothing_is_added(
+    before: Counter[str], after: Counter[str]
+) -> None:
+    assert set(before) - set(after) == ANSWERED
+    assert set(after) <= set(before)
+    assert all(after[rule] == before[rule] for rule in after)
+
+
+def test_the_page_shows_both_lists(before: Counter[str], after: Counter[str]) -> None:
+    rows = [
+        f"| `{rule.id}` | {before[rule.id]} | {after[rule.id]} |"
+        for rule in RULES
+        if before[rule.id]
+    ]
+    rows.append(f"| places in all | {before.total()} | {after.total()} |")
+    assert "\n".join(rows) in PAGE.read_text(encoding="utf-8"), "\n".join(rows)

@@ -1,0 +1,57 @@
+"""The table of rules is whole, and its evidence exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from iot_constructs import rules
+from iot_constructs.rules.rule_table import PLUGIN_NAME, RULES, Rule
+
+FACTS_MD = Path(__file__).parent.parent.parent / "docs" / "FACTS.md"
+
+
+def test_there_are_25_rules_numbered_in_order() -> None:
+    assert [rule.id[:7] for rule in RULES] == [f"IOT_{number:02}_" for number in range(1, 26)]
+
+
+def test_the_acknowledgement_is_what_cdk_makes_of_the_names() -> None:
+    assert PLUGIN_NAME == "Corrected Defaults"
+    assert RULES[12].acknowledgement == "Corrected-Defaults::IOT_13_TRIM_HORIZON"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_text_is_one_sentence(rule: Rule) -> None:
+    for sentence in (rule.compliant, rule.why):
+        assert re.fullmatch(r"[A-Z].*[^.]\.", sentence)
+        assert ". " not in sentence
+    assert rule.fix
+    assert not rule.fix.endswith(".")
+    assert rule.fix.count("`") % 2 == 0
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_rule_names_facts_that_exist(rule: Rule) -> None:
+    known = set(re.findall(r"^(\d+)\. ", FACTS_MD.read_text(encoding="utf-8"), re.MULTILINE))
+    assert re.fullmatch(r"FACTS \d+(, \d+)*", rule.facts)
+    assert set(re.findall(r"\d+", rule.facts)) <= known
+
+
+def test_the_table_needs_no_cdk() -> None:
+    program = (
+        "import sys; from iot_constructs.rules import RULES; "
+        "assert len(RULES) == 25; assert 'aws_cdk' not in sys.modules, 'CDK was started'"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_package_offers_what_it_says() -> None:
+    assert rules.RULES is RULES
+    assert set(rules.__all__) <= set(dir(rules))
+    assert all(getattr(rules, name) for name in rules.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        rules.no_such_name  # noqa: B018 - the access is the test
