@@ -16,7 +16,7 @@ from typing import Any
 import aws_cdk as cdk
 
 from iot_constructs import SuffixedStack
-from iot_constructs.rules.injectors import corrected_property_injectors
+from iot_constructs.rules.injectors import property_injectors
 from tests.synth_support import ENV, Json, fresh_app
 
 ABSENT = "absent"
@@ -82,7 +82,7 @@ def differences_of_deprecated(module: str, cases: str) -> dict[str, Difference]:
 
 
 def with_injectors(app: cdk.App) -> cdk.App:
-    cdk.PropertyInjectors.of(app).add(*corrected_property_injectors())
+    cdk.PropertyInjectors.of(app).add(*property_injectors())
     return app
 
 

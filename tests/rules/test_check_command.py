@@ -96,7 +96,7 @@ class TestAnswers:
         assert found["template"] == "wrong.json"
         assert found["resource"] == "Mapping"
         assert found["property"] == "Properties/StartingPosition"
-        assert found["acknowledge"] == "Corrected-Defaults::IOT_13_TRIM_HORIZON"
+        assert found["acknowledge"] == "IotPipelineChecks::IOT_13_TRIM_HORIZON"
         assert json.loads(run(write("ok.json", COMPLIANT), "--json")[1]) == []
 
     def test_control_characters_of_a_template_do_not_reach_the_terminal(self, run: Run) -> None:

@@ -25,8 +25,8 @@ from iot_constructs import (
     SuffixedStack,
     TimeSeriesTable,
 )
-from iot_constructs.rules import CorrectedDefaults
-from tests.rules.test_add_to import synth, violations
+from iot_constructs.rules import IotPipelineChecks
+from tests.rules.test_plugin import synth, violations
 from tests.synth_support import fresh_app, fresh_stack, one, resources, template_of
 
 KEY = dynamodb.Attribute(name="deviceId", type=dynamodb.AttributeType.STRING)
@@ -172,7 +172,7 @@ FORMS: dict[str, tuple[Callable[[cdk.Stack], None], Callable[[cdk.Stack], None]]
 def found() -> dict[str, set[str]]:
     """By rule, the names of the stacks in which it found something."""
     app = fresh_app()
-    CorrectedDefaults.add_to(app, suffix="prod")
+    cdk.Validations.of(app).add_plugins(IotPipelineChecks(suffix="prod"))
     for number, (rule, (wrong, right)) in enumerate(FORMS.items(), start=1):
         unsaid = None if rule == "IOT_05_TERMINATION_PROTECTION" else True
         wrong(cdk.Stack(app, f"wrong-{number}-prod", termination_protection=unsaid))

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import PolicyValidationStack, PolicyViolatingResource, PolicyViolation
+from aws_cdk import PolicyViolatingResource, PolicyViolation
 from packaging.specifiers import SpecifierSet
 
-from iot_constructs.rules.engine_plugin import shared_engine
+from iot_constructs.rules import guard_rules
 from iot_constructs.rules.finding import Finding
 from iot_constructs.rules.guard_rules import GUARD_FILE, guard_findings
 from iot_constructs.rules.rule_table import RULES
 from iot_constructs.rules.template import load_templates
-from iot_constructs.rules.validation_context import TemplatesContext
 
 Json = dict[str, Any]
 
@@ -422,14 +421,7 @@ def run_guard(folder: Path, templates: dict[str, Json]) -> list[Finding]:
     for name, template in templates.items():
         (folder / f"{name}.json").write_text(json.dumps(template))
     paths = [folder / f"{name}.json" for name in templates]
-    stacks = [
-        PolicyValidationStack(
-            stack_construct_path=path.stem, template_path=str(path), account_id=None, region=None
-        )
-        for path in paths
-    ]
-    violations = shared_engine().evaluate(TemplatesContext(stacks)).violations
-    return guard_findings(violations, load_templates(paths))
+    return guard_rules.run(load_templates(paths))
 
 
 @pytest.fixture(scope="module")

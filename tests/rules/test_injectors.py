@@ -20,7 +20,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from examples.iot_pipeline.stack import IotPipelineStack
-from iot_constructs.rules.injectors import corrected_property_injectors
+from iot_constructs.rules.injectors import property_injectors
 from tests.plain_pipeline import PlainPipelineStack
 from tests.rules.injected import (
     Cases,
@@ -218,7 +218,7 @@ def _retention(stack: cdk.Stack) -> list[int]:
 
 
 def test_an_app_takes_them_as_an_argument_and_they_reach_stages_and_nested_stacks() -> None:
-    app = cdk.App(property_injectors=corrected_property_injectors(), analytics_reporting=False)
+    app = cdk.App(property_injectors=property_injectors(), analytics_reporting=False)
     parent = cdk.Stack(cdk.Stage(app, "Stage"), "Stack")
     nested = cdk.NestedStack(parent, "Nested")
     kinesis.Stream(nested, "Stream")
@@ -227,7 +227,7 @@ def test_an_app_takes_them_as_an_argument_and_they_reach_stages_and_nested_stack
 
 def test_a_stack_can_have_them_alone() -> None:
     app = fresh_app()
-    with_them = cdk.Stack(app, "With", property_injectors=corrected_property_injectors())
+    with_them = cdk.Stack(app, "With", property_injectors=property_injectors())
     without = cdk.Stack(app, "Without")
     for stack in (with_them, without):
         kinesis.Stream(stack, "Stream")
@@ -237,7 +237,7 @@ def test_a_stack_can_have_them_alone() -> None:
 def test_a_construct_made_without_properties_is_reached() -> None:
     """TypeScript libraries can make one; what arrives is then None, not an empty dict."""
     stack = cdk.Stack(fresh_app(), "Stack")
-    by_id = {it.construct_unique_id: it for it in corrected_property_injectors()}
+    by_id = {it.construct_unique_id: it for it in property_injectors()}
     injector = by_id[kinesis.Stream.PROPERTY_INJECTION_ID]
     found = injector.inject(None, scope=stack, id="Stream")
     assert found.keys() == {"retentionPeriod", "streamMode"}
@@ -245,7 +245,7 @@ def test_a_construct_made_without_properties_is_reached() -> None:
 
 def test_a_property_that_is_none_was_not_said() -> None:
     stack = cdk.Stack(fresh_app(), "Stack")
-    by_id = {it.construct_unique_id: it for it in corrected_property_injectors()}
+    by_id = {it.construct_unique_id: it for it in property_injectors()}
     injector = by_id[kinesis.Stream.PROPERTY_INJECTION_ID]
     found = injector.inject({"streamName": "it", "shardCount": None}, scope=stack, id="Stream")
     assert found.keys() == {"retentionPeriod", "streamMode", "streamName"}

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import aws_cdk as cdk
 import pytest
 
 from iot_constructs.rules import (
     RULES,
-    CorrectedDefaults,
-    corrected_property_injectors,
+    IotPipelineChecks,
+    property_injectors,
 )
 from tests.plain_pipeline import PlainPipelineStack
-from tests.rules.test_add_to import OURS, synth, violations
+from tests.rules.test_plugin import OURS, synth, violations
 from tests.synth_support import fresh_app
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "injectors.md"
@@ -29,8 +30,8 @@ ANSWERED = {
 
 def findings(*, injected: bool) -> Counter[str]:
     app = fresh_app()
-    stack_injectors = corrected_property_injectors() if injected else []
-    CorrectedDefaults.add_to(app, suffix="dev", strict=False)
+    stack_injectors = property_injectors() if injected else []
+    cdk.Validations.of(app).add_plugins(IotPipelineChecks(suffix="dev", strict=False))
     PlainPipelineStack(app, "Plain", property_injectors=stack_injectors)
     assert synth(app) is None
     return Counter(found.rule for found in violations(app) if found.plugin == OURS)

@@ -33,7 +33,8 @@ stacks' names and whether they are protected."""
 EPILOG = """\
 exit code: 0 nothing was found; 1 there are findings; 2 wrong usage, or something could not be read
 
-With CDK, CorrectedDefaults.add_to(app) does the same at every synth, and findings can be acknowledged there.
+In a CDK app, the validation plugin iot_constructs.rules.IotPipelineChecks runs the same rules at every synth, and
+findings can be acknowledged there.
 Needs Node, as every CDK app does: some of the rules run in CDK's own validation engine."""
 
 FOUND = 1
@@ -120,31 +121,11 @@ def _refuse_yaml(path: Path) -> None:
 
 
 def _findings(templates: Sequence[Template], suffix: str | None) -> list[Finding]:
-    """What all rules find, by rule, then by template."""
-    import aws_cdk as cdk  # noqa: PLC0415
+    """Return the findings of all rules, sorted by rule, then by template."""
+    from iot_constructs.rules import guard_rules, python_checks  # noqa: PLC0415
 
-    from iot_constructs.rules import python_checks  # noqa: PLC0415
-    from iot_constructs.rules.engine_plugin import shared_engine  # noqa: PLC0415
-    from iot_constructs.rules.guard_rules import guard_findings  # noqa: PLC0415
-    from iot_constructs.rules.validation_context import (  # noqa: PLC0415
-        TemplatesContext,
-    )
-
-    paths = {each.path: template for template in templates for each in template.walk()}
-    stacks = [
-        cdk.PolicyValidationStack(
-            stack_construct_path=path.name,
-            template_path=str(path),
-            account_id=template.stack.account if template.stack is not None else None,
-            region=template.stack.region if template.stack is not None else None,
-        )
-        for path, template in paths.items()
-    ]
-    report = shared_engine().evaluate(TemplatesContext(stacks))
-    found = [
-        *guard_findings(report.violations, templates),
-        *python_checks.run(templates, suffix),
-    ]
+    found = [*guard_rules.run(templates), *python_checks.run(templates, suffix)]
+    paths = [each.path for template in templates for each in template.walk()]
     order = {path: index for index, path in enumerate(paths)}
     return sorted(found, key=lambda finding: (finding.rule_id, order[finding.template]))
 

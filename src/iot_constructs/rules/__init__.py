@@ -1,4 +1,4 @@
-"""The corrections for any CDK app: rules that find the mistakes, and property injectors that fix them."""
+"""Rules that check any CDK app or template for mistakes, and property injectors that set safe defaults."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iot_constructs.rules.add_to import CorrectedDefaults
-    from iot_constructs.rules.injectors import corrected_property_injectors
+    from iot_constructs.rules.injectors import property_injectors
+    from iot_constructs.rules.plugin import IotPipelineChecks
     from iot_constructs.rules.rule_table import RULES
 
-__all__ = ["RULES", "CorrectedDefaults", "corrected_property_injectors"]
+__all__ = ["RULES", "IotPipelineChecks", "property_injectors"]
 
 _MODULES = {
     "RULES": "rule_table",
-    "CorrectedDefaults": "add_to",
-    "corrected_property_injectors": "injectors",
+    "IotPipelineChecks": "plugin",
+    "property_injectors": "injectors",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name when it is asked for: the table of rules needs neither aws_cdk nor Node."""
+    """Load a name on first use: the table of rules needs neither aws_cdk nor Node."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,8 +1,9 @@
-"""The Guard rules as CDK's validation engine takes them, and its answers as findings of ours."""
+"""The rules in iot_pipeline.guard, evaluated by CDK's validation engine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from iot_constructs.rules.finding import Finding
 from iot_constructs.rules.references import UNKNOWN, App
 from iot_constructs.rules.rule_table import RULES
 from iot_constructs.rules.template import Template
+from iot_constructs.rules.validation_context import TemplatesContext
 
 GUARD_FILE = Path(__file__).with_name("iot_pipeline.guard")
 _COMPLIANT = {rule.id: rule.compliant for rule in RULES if rule.engine == "guard"}
@@ -20,16 +22,32 @@ _ONE_MESSAGE_A_RULE = tuple(map(int, version("aws-cdk-lib").split(".")[:2])) < (
 _MAPPING = "AWS::Lambda::EventSourceMapping"
 
 
-def guard_rules() -> cdk.ValidationRuleSource:
-    """The Guard file, for ``CloudFormationValidatePlugin(guard_rules=[...])``."""
-    return cdk.ValidationRuleSource(
+def run(templates: Sequence[Template]) -> list[Finding]:
+    """Return the findings of the Guard rules in ``templates`` and their nested stacks."""
+    stacks = [
+        cdk.PolicyValidationStack(
+            stack_construct_path=each.path.name,
+            template_path=str(each.path),
+            account_id=template.stack.account if template.stack is not None else None,
+            region=template.stack.region if template.stack is not None else None,
+        )
+        for template in templates
+        for each in template.walk()
+    ]
+    return guard_findings(_engine().validate(TemplatesContext(stacks)).violations, templates)
+
+
+@cache
+def _engine() -> cdk.CloudFormationValidatePlugin:
+    """Return the engine of this process: loading it takes a second, and a test suite synthesizes many apps.
+
+    It is used directly, not registered with the app: CDK allows an app one such plugin, and its default one, or that of
+    the user, stays in place.
+    """
+    rules = cdk.ValidationRuleSource(
         name=GUARD_FILE.name, content=GUARD_FILE.read_text(encoding="utf-8")
     )
-
-
-def is_ours(violation: cdk.PolicyViolation) -> bool:
-    """Whether this is from the Guard file."""
-    return violation.rule_name in _COMPLIANT
+    return cdk.CloudFormationValidatePlugin(guard_rules=[rules], include_default_rules=False)
 
 
 def guard_findings(
@@ -41,7 +59,7 @@ def guard_findings(
     return [
         finding
         for violation in violations
-        if is_ours(violation)
+        if violation.rule_name in _COMPLIANT  # and not one of the engine itself
         for finding in _findings(violation)
         if not _about_another_source(finding, by_path[finding.template], app)
     ]

@@ -29,12 +29,12 @@ from iot_constructs.rules.injectors_streaming import (
     stream_defaults,
 )
 
-__all__ = ["corrected_property_injectors"]
+__all__ = ["property_injectors"]
 
 _Defaults = Callable[[dict[str, Any], Construct, str], dict[str, Any]]
 
 
-def corrected_property_injectors() -> list[cdk.IPropertyInjector]:
+def property_injectors() -> list[cdk.IPropertyInjector]:
     """Injectors that give plain L2 constructs the corrected defaults where their author said nothing.
 
     For ``App``, ``Stage`` or ``Stack(property_injectors=...)``, or ``PropertyInjectors.of(scope).add(...)``. What an
@@ -77,9 +77,9 @@ def corrected_property_injectors() -> list[cdk.IPropertyInjector]:
     Example::
 
         import aws_cdk as cdk
-        from iot_constructs.rules import corrected_property_injectors
+        from iot_constructs.rules import property_injectors
 
-        app = cdk.App(property_injectors=corrected_property_injectors())
+        app = cdk.App(property_injectors=property_injectors())
     """
     tls = TlsPolicies()
     corrected: tuple[tuple[str, _Defaults], ...] = (

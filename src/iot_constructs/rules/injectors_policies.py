@@ -10,7 +10,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct, IConstruct
 
-_KEEPER_ID = "CorrectedDefaultsTopicPolicies"
+_KEEPER_ID = "TlsTopicPolicies"
 _POLICY_ID = "Policy"  # what CDK calls the policy that a bucket, queue or topic makes for itself
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-PLUGIN_NAME = "Corrected Defaults"
+PLUGIN_NAME = "IotPipelineChecks"
 """As CDK prints it after each finding."""
 
 
@@ -28,7 +28,7 @@ class Rule:
     @property
     def acknowledgement(self) -> str:
         """The id to acknowledge a finding with, in CDK's ``Validations.of(scope).acknowledge()``."""
-        return f"{PLUGIN_NAME.replace(' ', '-')}::{self.id}"
+        return f"{PLUGIN_NAME}::{self.id}"
 
 
 RULES: tuple[Rule, ...] = (

@@ -1,4 +1,4 @@
-"""What CDK hands to a validation plugin, made here: with nested stacks, or for templates without any app."""
+"""The context in which CDK's validation engine evaluates templates without an app."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from constructs import IConstruct
 
 @jsii.implements(cdk.IPolicyValidationContext)
 class TemplatesContext:
-    """A context of these templates."""
+    """A validation context that consists of templates only."""
 
-    def __init__(
-        self, stacks: Sequence[cdk.PolicyValidationStack], app: IConstruct | None = None
-    ) -> None:
+    def __init__(self, stacks: Sequence[cdk.PolicyValidationStack]) -> None:
         self._stacks = list(stacks)
-        self._app = app
 
     @property
     def template_paths(self) -> list[str]:
@@ -26,22 +23,20 @@ class TemplatesContext:
 
     @property
     def stack_templates(self) -> list[cdk.PolicyValidationStack]:
-        """The same with what is known of each stack."""
+        """The templates with the account and region of each, if known."""
         return self._stacks
 
     @property
     def app_construct(self) -> IConstruct:
-        """The app; CDK's own engine never asks."""
-        if self._app is None:
-            raise RuntimeError("these templates come without an app")
-        return self._app
+        """Not available; the engine does not use it."""
+        raise RuntimeError("these templates are validated without an app")
 
     @property
     def account_id(self) -> str | None:
-        """Deprecated by CDK: in stack_templates."""
+        """Deprecated by CDK in favor of ``stack_templates``."""
         return None
 
     @property
     def region(self) -> str | None:
-        """Deprecated by CDK: in stack_templates."""
+        """Deprecated by CDK in favor of ``stack_templates``."""
         return None

@@ -1,4 +1,4 @@
-"""The validation plugin that reports what all rules of this library found."""
+"""The validation plugin that runs all rules of this library on the templates of a CDK app."""
 
 from __future__ import annotations
 
@@ -13,36 +13,62 @@ from constructs import IConstruct
 
 from iot_constructs._defaults import MANAGED_BY
 from iot_constructs.environment import EnvironmentSuffix, SuffixedStack
-from iot_constructs.rules import python_checks
-from iot_constructs.rules.engine_plugin import EnginePlugin
+from iot_constructs.rules import guard_rules, python_checks
 from iot_constructs.rules.finding import Finding
 from iot_constructs.rules.rule_table import PLUGIN_NAME, RULE_BY_ID, RULES
 from iot_constructs.rules.template import Template, load_templates
 
 
 @jsii.implements(cdk.IPolicyValidationPlugin)
-class FindingsPlugin:
-    """Reports under the name ``Corrected Defaults``.
+class IotPipelineChecks:
+    """A CDK validation plugin that checks the templates of any app for mistakes in IoT telemetry pipelines.
+
+    Add it to the app, or to a stage to check only its stacks. It runs at every synth and checks nested stacks as well.
+    RULES.md describes every rule with its reason and its remediation; ``RULES`` has the same as data.
+
+    To accept a finding, acknowledge it for one construct or for everything below it, as with any validation of CDK::
+
+        Validations.of(event_source).acknowledge(
+            Acknowledgment(
+                id="IotPipelineChecks::IOT_13_TRIM_HORIZON", reason="starts with the next record"
+            )
+        )
 
     Args:
-        engine: the plugin that ran before this one, and its Guard rules; None runs the Python rules only.
-        suffix: the environment of all stacks; None asks each stack for its own.
-        strict: whether a finding fails the synth, or is a warning.
+        suffix: the environment suffix that physical names must contain. None uses the suffix of each stack
+            (``EnvironmentSuffix.of``). A SuffixedStack is always checked against its own suffix.
+        strict: True reports findings as errors, which fail the synth. False reports them as warnings.
+
+    Raises:
+        ValueError: the suffix is not legal.
+
+    Example::
+
+        import aws_cdk as cdk
+        from iot_constructs.rules import IotPipelineChecks
+
+        app = cdk.App()
+        cdk.Validations.of(app).add_plugins(IotPipelineChecks(suffix="dev"))
+        cdk.Stack(app, "Telemetry-dev", termination_protection=True)
+        app.synth()
     """
 
-    def __init__(self, engine: EnginePlugin | None, suffix: str | None, strict: bool) -> None:
-        self._engine = engine
+    def __init__(
+        self, *, suffix: str | EnvironmentSuffix | None = None, strict: bool = True
+    ) -> None:
+        if suffix is not None and not isinstance(suffix, EnvironmentSuffix):
+            suffix = EnvironmentSuffix(suffix)
         self._suffix = suffix
         self._strict = strict
 
     @property
     def name(self) -> str:
-        """What acknowledgements begin with, blanks as hyphens."""
+        """The name in CDK's report and the first part of acknowledgement ids."""
         return PLUGIN_NAME
 
     @property
     def version(self) -> str | None:
-        """That of this library."""
+        """The version of this library."""
         try:
             return version("iot-constructs")
         except PackageNotFoundError:  # run from a copy of the sources
@@ -50,26 +76,22 @@ class FindingsPlugin:
 
     @property
     def rule_ids(self) -> list[str]:
-        """Those that are run."""
-        return [rule.id for rule in RULES if self._engine is not None or rule.engine == "python"]
+        """The ids of all rules."""
+        return [rule.id for rule in RULES]
 
     def validate(self, context: cdk.IPolicyValidationContext) -> cdk.PolicyValidationPluginReport:
-        """Everything that was found, an entry for each rule and detail."""
+        """Run all rules; CDK calls this at synth."""
         stacks = context.stack_templates
-        if self._engine is not None:
-            templates, findings = self._engine.templates, list(self._engine.findings)
-        else:
-            templates = load_templates(Path(stack.template_path) for stack in stacks)
-            findings = []
         construct_paths = {
             Path(stack.template_path): stack.stack_construct_path for stack in stacks
         }
+        templates = load_templates(construct_paths)
         app = context.app_construct
         for template in templates:
-            _tell_what_the_app_knows(template, app, construct_paths[template.path], self._suffix)
-        suffix = self._suffix if self._suffix is not None else str(EnvironmentSuffix.of(app))
-        findings += python_checks.run(templates, suffix)
-        return self._report(findings, _stacks_above(templates, construct_paths))
+            _add_construct_data(template, app, construct_paths[template.path], self._suffix)
+        suffix = self._suffix if self._suffix is not None else EnvironmentSuffix.of(app)
+        findings = [*guard_rules.run(templates), *python_checks.run(templates, str(suffix))]
+        return self._report(findings, _stack_paths(templates, construct_paths))
 
     def _report(
         self, findings: Sequence[Finding], construct_paths: dict[Path, str]
@@ -104,10 +126,10 @@ def _violating_resource(finding: Finding, stack_path: str) -> cdk.PolicyViolatin
     )
 
 
-def _stacks_above(
+def _stack_paths(
     templates: Sequence[Template], construct_paths: dict[Path, str]
 ) -> dict[Path, str]:
-    """The construct path of the stack that each template, nested or not, is deployed with."""
+    """Map each template, nested or not, to the construct path of the stack that deploys it."""
     return {
         each.path: construct_paths[template.path]
         for template in templates
@@ -115,15 +137,18 @@ def _stacks_above(
     }
 
 
-def _tell_what_the_app_knows(
-    template: Template, app: IConstruct, construct_path: str, explicit: str | None
+def _add_construct_data(
+    template: Template,
+    app: IConstruct,
+    construct_path: str,
+    explicit: EnvironmentSuffix | None,
 ) -> None:
-    """Give ``template`` what is in the construct tree, and not always in the manifest."""
+    """Add what the construct tree knows about the stack and the manifest does not always contain."""
     stack = _construct_at(app, construct_path)
     if stack is None:
         return
     if isinstance(stack, SuffixedStack) and template.stack is not None:
-        # With the feature flag explicitStackTags, which new apps have, the manifest shows none of its tags.
+        # With the feature flag explicitStackTags, which new apps have, the manifest has none of its tags.
         template.suffix = str(stack.environment_suffix)
         tags = {"ManagedBy": MANAGED_BY, "Environment": template.suffix}
         template.stack = replace(template.stack, tags={**template.stack.tags, **tags})

@@ -1,4 +1,4 @@
-"""CorrectedDefaults.add_to in real synths: what fails, what is left to CDK, and what can be acknowledged."""
+"""IotPipelineChecks in real synths: what fails, what CDK still reports, and what can be acknowledged."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from constructs import Construct
 
 from examples.iot_pipeline.stack import IotPipelineStack
 from iot_constructs import EnvironmentSuffix, SuffixedStack
-from iot_constructs.rules import CorrectedDefaults
+from iot_constructs.rules import IotPipelineChecks
 from iot_constructs.rules.rule_table import RULE_BY_ID
 from tests.synth_support import ENV, fresh_app, recommended_flags
 
-OURS = "Corrected Defaults"
+OURS = "IotPipelineChecks"
 CDKS = "CloudFormation Validate"
 LATEST = "IOT_13_TRIM_HORIZON"
 RECOVERY = "IOT_02_POINT_IN_TIME_RECOVERY"
@@ -109,10 +109,15 @@ def wrong_app(app: cdk.App) -> cdk.App:
     return app
 
 
+def validated_app() -> cdk.App:
+    """An app in which CDK's own validation runs as well."""
+    return cdk.App(outdir=fresh_app().outdir, analytics_reporting=False)
+
+
 @pytest.fixture(scope="module")
 def strict() -> Synthesized:
-    app = fresh_app()
-    CorrectedDefaults.add_to(app, suffix="dev")
+    app = validated_app()
+    cdk.Validations.of(app).add_plugins(IotPipelineChecks(suffix="dev"))
     return Synthesized(app, synth(wrong_app(app)))
 
 
@@ -135,7 +140,7 @@ def test_stacks_nested_stacks_and_stages_are_looked_at(strict: Synthesized) -> N
 def test_a_message_says_what_is_wrong_the_fix_and_what_to_acknowledge(strict: Synthesized) -> None:
     found = of(strict.app, LATEST)[0]
     assert found.message.startswith("StartingPosition is LATEST")
-    assert found.message.endswith("[Corrected-Defaults::IOT_13_TRIM_HORIZON]")
+    assert found.message.endswith("[IotPipelineChecks::IOT_13_TRIM_HORIZON]")
     assert found.fix == ("`starting_position=lambda_.StartingPosition.TRIM_HORIZON` (FACTS 3)")
 
 
@@ -151,7 +156,7 @@ def test_a_finding_about_a_stack_is_at_the_stack(strict: Synthesized) -> None:
 
 
 def test_cdks_own_findings_are_those_that_it_has_without_us(strict: Synthesized) -> None:
-    app = cdk.App(outdir=fresh_app().outdir, analytics_reporting=False)
+    app = validated_app()
     assert synth(wrong_app(app)) is None
     alone = violations(app)
     assert alone
@@ -161,7 +166,7 @@ def test_cdks_own_findings_are_those_that_it_has_without_us(strict: Synthesized)
 
 def test_not_strict_they_are_warnings() -> None:
     app = fresh_app()
-    CorrectedDefaults.add_to(app, suffix="dev", strict=False)
+    cdk.Validations.of(app).add_plugins(IotPipelineChecks(suffix="dev", strict=False))
     assert synth(wrong_app(app)) is None
     ours = [found for found in violations(app) if found.plugin == OURS]
     assert {found.severity for found in ours} == {"warning"}
@@ -174,7 +179,7 @@ def test_a_finding_is_acknowledged_at_its_construct_or_above(
     # As a person would turn it off, and none of CDK's findings come back.
     monkeypatch.setenv("CDK_VALIDATION", "false")
     app = fresh_app()
-    CorrectedDefaults.add_to(app, suffix="dev", strict=False)
+    cdk.Validations.of(app).add_plugins(IotPipelineChecks(suffix="dev", strict=False))
     stack = cdk.Stack(app, "Plain")
     stream = kinesis.Stream(stack, "Stream")
     mapping(stack, stream, "Meant")
@@ -183,7 +188,7 @@ def test_a_finding_is_acknowledged_at_its_construct_or_above(
     mapping(nested, stream, "Below")
     for meant in (stack.node.find_child("Meant"), nested):
         cdk.Validations.of(meant).acknowledge(
-            cdk.Acknowledgment(id=f"Corrected-Defaults::{LATEST}", reason="starts with the next")
+            cdk.Acknowledgment(id=f"IotPipelineChecks::{LATEST}", reason="starts with the next")
         )
     assert synth(app) is None
     assert [found.construct for found in of(app, LATEST)] == ["Plain/Mistaken"]
@@ -200,7 +205,9 @@ class TestSuffix:
 
     def test_one_that_is_given_holds_for_plain_stacks_a_carried_one_for_its_own(self) -> None:
         app = fresh_app()
-        CorrectedDefaults.add_to(app, suffix=EnvironmentSuffix("PROD"), engine=False, strict=False)
+        cdk.Validations.of(app).add_plugins(
+            IotPipelineChecks(suffix=EnvironmentSuffix("PROD"), strict=False)
+        )
         self.streams(cdk.Stack(app, "Plain-prod"), "readings-dev", "readings-prod")
         self.streams(SuffixedStack(app, "Own", environment_suffix="dev"), "a-dev", "a-prod")
         app.synth()
@@ -208,7 +215,7 @@ class TestSuffix:
 
     def test_without_one_each_stack_is_asked(self) -> None:
         app = fresh_app()
-        CorrectedDefaults.add_to(app, engine=False, strict=False)
+        cdk.Validations.of(app).add_plugins(IotPipelineChecks(strict=False))
         for environment in ("dev", "prod"):
             stage = cdk.Stage(app, environment.title())
             EnvironmentSuffix(environment).attach_to(stage)
@@ -218,40 +225,39 @@ class TestSuffix:
 
     def test_an_illegal_one_is_refused(self) -> None:
         with pytest.raises(ValueError, match="environment suffix 'a b'"):
-            CorrectedDefaults.add_to(fresh_app(), suffix="a b")
+            IotPipelineChecks(suffix="a b")
 
 
-class TestOwnEngine:
-    def test_the_guard_rules_run_in_a_plugin_of_the_users(self) -> None:
-        app = fresh_app()
-        cdk.Validations.of(app).add_plugins(
-            cdk.CloudFormationValidatePlugin(guard_rules=[CorrectedDefaults.guard_rules()])
-        )
-        CorrectedDefaults.add_to(app, suffix="dev", engine=False, strict=False)
-        stack = cdk.Stack(app, "Plain")
-        mapping(stack, kinesis.Stream(stack, "Stream"))
-        assert synth(app) is None
-        assert {found.plugin for found in of(app, LATEST)} == {CDKS}
-        assert {found.plugin for found in of(app, "IOT_05_TERMINATION_PROTECTION")} == {OURS}
+def test_a_validate_plugin_of_the_users_stays() -> None:
+    app = fresh_app()
+    theirs = cdk.ValidationRuleSource(
+        name="theirs.guard",
+        content="rule NAMED { Resources.*[ Type == 'AWS::Kinesis::Stream' ].Properties.Name exists }",
+    )
+    cdk.Validations.of(app).add_plugins(
+        cdk.CloudFormationValidatePlugin(guard_rules=[theirs]), IotPipelineChecks(strict=False)
+    )
+    stack = cdk.Stack(app, "Plain")
+    mapping(stack, kinesis.Stream(stack, "Stream"))
+    assert synth(app) is None
+    assert {found.plugin for found in of(app, "NAMED")} == {CDKS}
+    assert {found.plugin for found in of(app, LATEST)} == {OURS}
 
 
-class TestMisuse:
-    def test_a_stage_is_refused(self) -> None:
-        stage = cdk.Stage(fresh_app(), "Stage")
-        with pytest.raises(ValueError, match="'Stage' is not the app"):
-            CorrectedDefaults.add_to(stage)  # type: ignore[arg-type]
-
-    def test_twice_is_refused(self) -> None:
-        app = fresh_app()
-        CorrectedDefaults.add_to(app)
-        with pytest.raises(ValueError, match="already"):
-            CorrectedDefaults.add_to(app)
+def test_added_to_a_stage_it_checks_its_stacks_only() -> None:
+    app = fresh_app()
+    stage = cdk.Stage(app, "Stage")
+    cdk.Validations.of(stage).add_plugins(IotPipelineChecks(strict=False))
+    for scope in (app, stage):
+        table(cdk.Stack(scope, "Plain"))
+    assert synth(app) is None
+    assert [found.construct for found in of(app, RECOVERY)] == ["Stage/Plain/Table/Resource"]
 
 
 @pytest.mark.parametrize("suffix", ["dev", "prod"])
 def test_the_example_has_no_finding_with_the_flags_of_a_new_app(suffix: str) -> None:
     app = fresh_app(recommended_flags())
-    CorrectedDefaults.add_to(app)
+    cdk.Validations.of(app).add_plugins(IotPipelineChecks())
     IotPipelineStack(app, "IotPipeline", environment_suffix=suffix, env=ENV)
     assert synth(app) is None
     assert [found for found in violations(app) if found.plugin == OURS] == []
