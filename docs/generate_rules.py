@@ -1,4 +1,4 @@
-"""Writes RULES.md from the table of rules: ``python docs/generate_rules.py``."""
+"""Generates RULES.md from the table of rules: ``python docs/generate_rules.py``."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ marked *Python* compare several resources. A value that is known only at deploym
 
 def rules_md() -> str:
     """The whole file."""
-    lines = [_INTRODUCTION, "| Rule | Compliant | |", "|---|---|---|"]
+    lines = [_INTRODUCTION, "| Rule | Requirement | Engine |", "|---|---|---|"]
     lines += [
-        f"| [{rule.id}](#{rule.id.lower()}) | {rule.compliant} | {rule.engine.title()} |"
+        f"| [{rule.id}](#{rule.id.lower()}) | {rule.info} | {rule.engine.title()} |"
         for rule in RULES
     ]
     for rule in RULES:
@@ -53,12 +53,12 @@ def _section(rule: Rule) -> Iterator[str]:
     yield ""
     yield f"## {rule.id}"
     yield ""
-    yield rule.compliant
+    yield rule.info
     yield ""
-    yield f"* **Why:** {rule.why}"
-    yield f"* **Fix:** {rule.fix}."
-    yield f"* **Evidence:** {rule.facts} in [docs/FACTS.md](docs/FACTS.md)"
-    yield f"* **Acknowledge:** `{rule.acknowledgement}`"
+    yield f"* **Explanation:** {rule.explanation}"
+    yield f"* **Remediation:** {rule.remediation}."
+    yield f"* **Source:** <{rule.source_url}>"
+    yield f"* **Acknowledgement:** `{rule.acknowledgement}`"
 
 
 if __name__ == "__main__":

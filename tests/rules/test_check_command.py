@@ -83,7 +83,7 @@ class TestAnswers:
         code, out, _ = run(write("app/wrong.json", LATEST), "--suffix", "dev")
         assert code == 1
         rule = RULE_BY_ID["IOT_13_TRIM_HORIZON"]
-        for text in (rule.id, rule.facts, rule.compliant, rule.why, rule.fix):
+        for text in (rule.id, rule.info, rule.explanation, rule.remediation, rule.source_url):
             assert text in out
         assert "  - app/wrong.json Mapping Properties/StartingPosition\n" in out
         assert "    StartingPosition is LATEST" in out

@@ -479,8 +479,8 @@ def test_a_detail_is_the_message_alone_and_the_property_where_it_is(
     else:  # CDK kept one message a rule, so what is said holds for every clause of it
         [rule] = [rule for rule in RULES if rule.id == "IOT_03_BATCHING_WINDOW"]
         message = (
-            "no batching window: MaximumBatchingWindowInSeconds is not said, so it is 0 "
-            f"(or another gap in this: {rule.compliant})"
+            "no batching window: MaximumBatchingWindowInSeconds is not set and defaults to 0 "
+            f"(or another violation of: {rule.info})"
         )
     assert by_id["WindowOfZero"].detail == message
     assert by_id["WindowOfZero"].property_path == "Properties/MaximumBatchingWindowInSeconds"
@@ -492,7 +492,7 @@ def test_a_detail_is_the_message_alone_and_the_property_where_it_is(
 def test_a_message_says_that_the_async_path_is_no_way_out(findings: list[Finding]) -> None:
     [detail] = [it.detail for it in findings if it.logical_id == "NoDestinations"]
     assert "EventInvokeConfig" in detail
-    assert "FACTS 1" in detail
+    assert "lambda/latest/dg/with-kinesis.html" in detail
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,10 @@ def test_a_message_says_what_is_wrong_the_fix_and_what_to_acknowledge(strict: Sy
     found = of(strict.app, LATEST)[0]
     assert found.message.startswith("StartingPosition is LATEST")
     assert found.message.endswith("[IotPipelineChecks::IOT_13_TRIM_HORIZON]")
-    assert found.fix == ("`starting_position=lambda_.StartingPosition.TRIM_HORIZON` (FACTS 3)")
+    assert found.fix == (
+        "`starting_position=lambda_.StartingPosition.TRIM_HORIZON` "
+        "(https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html)"
+    )
 
 
 def test_rules_of_both_kinds_are_reported_and_no_others(strict: Synthesized) -> None:

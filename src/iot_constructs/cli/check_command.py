@@ -152,10 +152,10 @@ def _show(findings: Sequence[Finding], templates: int, suffix: str | None, as_js
 def _as_text(findings: Sequence[Finding]) -> Iterator[str]:
     for rule_id, found in groupby(findings, key=lambda finding: finding.rule_id):
         rule = RULE_BY_ID[rule_id]
-        yield f"{rule.id} ({rule.facts})"
-        yield f"  {rule.compliant}"
-        yield f"  why: {rule.why}"
-        yield f"  fix: {rule.fix}"
+        yield f"{rule.id}: {rule.info}"
+        yield f"  explanation: {rule.explanation}"
+        yield f"  remediation: {rule.remediation}"
+        yield f"  source: {rule.source_url}"
         for finding in found:
             yield f"  - {_where(finding)}"
             yield f"    {_printable(finding.detail)}"
@@ -175,10 +175,11 @@ def _as_json(finding: Finding) -> dict[str, str | None]:
         "resource": finding.logical_id,
         "property": finding.property_path,
         "detail": finding.detail,
-        "compliant": rule.compliant,
-        "why": rule.why,
-        "fix": rule.fix,
-        "facts": rule.facts,
+        "level": rule.level,
+        "info": rule.info,
+        "explanation": rule.explanation,
+        "remediation": rule.remediation,
+        "source_url": rule.source_url,
         "acknowledge": rule.acknowledgement,
     }
 

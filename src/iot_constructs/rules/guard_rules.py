@@ -16,7 +16,7 @@ from iot_constructs.rules.template import Template
 from iot_constructs.rules.validation_context import TemplatesContext
 
 GUARD_FILE = Path(__file__).with_name("iot_pipeline.guard")
-_COMPLIANT = {rule.id: rule.compliant for rule in RULES if rule.engine == "guard"}
+_INFO = {rule.id: rule.info for rule in RULES if rule.engine == "guard"}
 # Before 2.274 CDK reports whatever one rule found under the message of what it found first.
 _ONE_MESSAGE_A_RULE = tuple(map(int, version("aws-cdk-lib").split(".")[:2])) < (2, 274)
 _MAPPING = "AWS::Lambda::EventSourceMapping"
@@ -59,7 +59,7 @@ def guard_findings(
     return [
         finding
         for violation in violations
-        if violation.rule_name in _COMPLIANT  # and not one of the engine itself
+        if violation.rule_name in _INFO  # and not one of the engine itself
         for finding in _findings(violation)
         if not _about_another_source(finding, by_path[finding.template], app)
     ]
@@ -71,7 +71,7 @@ def _findings(violation: cdk.PolicyViolation) -> Iterator[Finding]:
     where = next((location for it in resources[:1] for location in it.locations), "")
     detail = violation.description.removeprefix(f"{where.removeprefix('Properties.')}: ")
     if _ONE_MESSAGE_A_RULE and len(resources) > 1:
-        detail += f" (or another gap in this: {_COMPLIANT[violation.rule_name]})"
+        detail += f" (or another violation of: {_INFO[violation.rule_name]})"
     for resource in resources:
         if resource.resource_logical_id is None or resource.template_path is None:
             continue  # the template as such, when a filter of Guard finds nothing to look at

@@ -37,7 +37,8 @@ class IotPipelineChecks:
     Args:
         suffix: the environment suffix that physical names must contain. None uses the suffix of each stack
             (``EnvironmentSuffix.of``). A SuffixedStack is always checked against its own suffix.
-        strict: True reports findings as errors, which fail the synth. False reports them as warnings.
+        strict: True reports each finding at the level of its rule, and an error fails the synth. False reports all
+            findings as warnings.
 
     Raises:
         ValueError: the suffix is not legal.
@@ -100,13 +101,13 @@ class IotPipelineChecks:
         for finding in sorted(findings, key=lambda it: it.rule_id):
             grouped.setdefault((finding.rule_id, finding.detail), []).append(finding)
         return cdk.PolicyValidationPluginReport(
-            success=not (findings and self._strict),
+            success=all(self._severity(finding.rule_id) != "error" for finding in findings),
             violations=[
                 cdk.PolicyViolation(
                     rule_name=rule_id,
                     description=f"{detail} [{RULE_BY_ID[rule_id].acknowledgement}]",
-                    fix=f"{RULE_BY_ID[rule_id].fix} ({RULE_BY_ID[rule_id].facts})",
-                    severity="error" if self._strict else "warning",
+                    fix=f"{RULE_BY_ID[rule_id].remediation} ({RULE_BY_ID[rule_id].source_url})",
+                    severity=self._severity(rule_id),
                     violating_resources=[
                         _violating_resource(finding, construct_paths[finding.template])
                         for finding in found
@@ -115,6 +116,9 @@ class IotPipelineChecks:
                 for (rule_id, detail), found in grouped.items()
             ],
         )
+
+    def _severity(self, rule_id: str) -> str:
+        return RULE_BY_ID[rule_id].level if self._strict else "warning"
 
 
 def _violating_resource(finding: Finding, stack_path: str) -> cdk.PolicyViolatingResource:
