@@ -297,7 +297,7 @@ def test_every_kind_comes_back_through_the_function(pipeline: Pipeline, redrive:
     ]
     reasons = " ".join(kept["reason"] for kept in said["kept"])
     assert "told to" in reasons
-    assert "the function reported 1 failed" in reasons
+    assert "the function reported 1 batch item failures" in reasons
     assert said["messages_deleted"] == messages + 1
     assert pipeline.waiting() == 3
     expected = Counter(data for _, data in pipeline.behind)

@@ -16,7 +16,7 @@ import pytest
 
 import iot_constructs.cli
 from iot_constructs.cli.dead_letter_messages import Kind
-from iot_constructs.cli.main import READER_LEFT, main
+from iot_constructs.cli.main import EX_SIGPIPE, main
 from iot_constructs.cli.progress import Progress
 
 from .aws_fakes import QUEUE_URL, STREAM, aws_error
@@ -161,11 +161,11 @@ def test_the_region_is_that_of_the_queue_unless_it_is_said(world: World) -> None
         (["redrive"], "--queue-url"),
         (["redrive", "--queue-url", "my-queue"], "'my-queue' is not a URL"),
         ([*DRY_RUN, "--function", "f"], "not allowed with"),
-        ([*DRY_RUN, "--rate", "0"], "'0' is not a whole number of 1 or more"),
-        ([*DRY_RUN, "--limit", "-1"], "'-1' is not a whole number"),
-        ([*DRY_RUN, "--rate", "1.5"], "'1.5' is not a whole number"),
+        ([*DRY_RUN, "--rate", "0"], "'0' is not a positive integer"),
+        ([*DRY_RUN, "--limit", "-1"], "'-1' is not a positive integer"),
+        ([*DRY_RUN, "--rate", "1.5"], "'1.5' is not a positive integer"),
         ([*DRY_RUN, "--kind", "other"], "rejected-record"),
-        ([*DRY_RUN, "--topic-level", "x"], "'x' is not a whole number"),
+        ([*DRY_RUN, "--topic-level", "x"], "'x' is not a positive integer"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(
@@ -261,4 +261,4 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
         check=False,
     )
     os.close(writer)
-    assert (ended.returncode, ended.stderr) == (READER_LEFT, b"")
+    assert (ended.returncode, ended.stderr) == (EX_SIGPIPE, b"")

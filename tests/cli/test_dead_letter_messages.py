@@ -19,18 +19,23 @@ from stream_records import StreamRecord
 
 from iot_constructs.cli.dead_letter_messages import (
     DeadLetter,
-    InBucket,
-    InMessage,
+    InlineRecords,
     Kind,
-    Nothing,
-    OnlyEvent,
-    OnStream,
+    NoRecords,
+    OpaqueEvent,
+    S3Location,
     StoredObject,
+    StreamRange,
     Unreadable,
-    dead_letter_of,
-    records_of_stored_batch,
+    parse_dead_letter,
+    parse_stored_batch,
 )
-from iot_constructs.cli.kinesis_records import Malformed, Record, event_of, records_of_event
+from iot_constructs.cli.kinesis_records import (
+    MalformedMessageError,
+    Record,
+    build_event,
+    parse_event,
+)
 
 from .aws_fakes import (
     NOW,
@@ -59,7 +64,7 @@ WRAPPERS: list[Callable[[Any], str]] = [json.dumps, lambda body: json.dumps(in_e
 
 
 def records_in(letter: DeadLetter) -> tuple[Record, ...]:
-    assert isinstance(letter.source, InMessage), letter
+    assert isinstance(letter.source, InlineRecords), letter
     return letter.source.records
 
 
@@ -72,12 +77,12 @@ def as_record(record: OnShard) -> Record:
 @FAST
 @given(RECORDS, st.sampled_from(WRAPPERS))
 def test_a_rejected_record(record: OnShard, wrap: Callable[[Any], str]) -> None:
-    letter = dead_letter_of(wrap(rejected(record)))
+    letter = parse_dead_letter(wrap(rejected(record)))
     assert (letter.kind, records_in(letter)) == (Kind.REJECTED_RECORD, (as_record(record),))
     assert letter.reason == "not-json: expecting value at 0"
-    left_out = dead_letter_of(wrap(rejected(record, "none")))
+    left_out = parse_dead_letter(wrap(rejected(record, "none")))
     number = record.sequence_number
-    assert left_out.source == OnStream(STREAM_ARN, SHARD, number, number, 1)
+    assert left_out.source == StreamRange(STREAM_ARN, SHARD, number, number, 1)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +93,9 @@ def test_a_rejected_record(record: OnShard, wrap: Callable[[Any], str]) -> None:
 def test_a_rejected_record_as_the_processor_writes_it(data: bytes) -> None:
     record = StreamRecord.from_event(event_record(OnShard("123", "d1", data, NOW)))
     message = message_of(ProcessorsDeadLetter(record, Rejected(Reason.NOT_UTF8, "byte 0")))
-    letter = dead_letter_of(message)
+    letter = parse_dead_letter(message)
     if len(data) == 1_000_000:
-        assert letter.source == OnStream(STREAM_ARN, SHARD, "123", "123", 1)
+        assert letter.source == StreamRange(STREAM_ARN, SHARD, "123", "123", 1)
     else:
         assert records_in(letter) == (as_record(OnShard("123", "d1", data, NOW)),)
 
@@ -101,64 +106,64 @@ def test_events_in_messages_and_in_stored_batches(
     records: list[OnShard], wrap: Callable[[Any], str]
 ) -> None:
     expected = tuple(map(as_record, records))
-    letter = dead_letter_of(wrap(async_failure(kinesis_event(*records))))
+    letter = parse_dead_letter(wrap(async_failure(kinesis_event(*records))))
     assert (letter.kind, records_in(letter)) == (Kind.ASYNC_FAILURE, expected)
     assert letter.reason == "RetriesExhausted: Unhandled"
-    assert records_of_stored_batch(json.dumps(stored_batch(*records))) == expected
-    assert records_of_event(event_of(expected)) == expected
+    assert parse_stored_batch(json.dumps(stored_batch(*records))) == expected
+    assert parse_event(build_event(expected)) == expected
     with_payload = {**failed_batch("1", "2", 2), "payload": json.dumps(kinesis_event(*records))}
-    assert records_in(dead_letter_of(wrap(with_payload))) == expected
+    assert records_in(parse_dead_letter(wrap(with_payload))) == expected
 
 
 @FAST
 @given(st.binary(max_size=300), st.sampled_from(WRAPPERS))
 def test_a_rule_error(data: bytes, wrap: Callable[[Any], str]) -> None:
-    letter = dead_letter_of(wrap(rule_error("device/d7/telemetry", data)))
+    letter = parse_dead_letter(wrap(rule_error("device/d7/telemetry", data)))
     assert (letter.kind, records_in(letter)) == (Kind.RULE_ERROR, (Record("d7", data),))
     assert letter.reason.startswith("KinesisAction: Failed to put the record")
 
 
 def test_the_topic_level_of_a_rule_error_can_be_said() -> None:
     body = json.dumps(rule_error("site/a/device/d7", b"x"))
-    assert records_in(dead_letter_of(body, 4))[0].partition_key == "d7"
+    assert records_in(parse_dead_letter(body, 4))[0].partition_key == "d7"
     for level, topic in ((5, "site/a/device/d7"), (2, "device//telemetry"), (2, "device")):
-        source = dead_letter_of(json.dumps(rule_error(topic, b"x")), level).source
+        source = parse_dead_letter(json.dumps(rule_error(topic, b"x")), level).source
         assert isinstance(source, Unreadable)
         assert f"has no level {level}" in source.problem
         assert "--topic-level" in source.problem
 
 
 def test_a_failed_batch_says_where_its_records_are() -> None:
-    letter = dead_letter_of(json.dumps(in_envelope(failed_batch("100", "200", 7))))
+    letter = parse_dead_letter(json.dumps(in_envelope(failed_batch("100", "200", 7))))
     assert letter.kind is Kind.FAILED_BATCH
     assert letter.reason == "RetryAttemptsExhausted: Unhandled"
-    assert letter.source == OnStream(STREAM_ARN, SHARD, "100", "200", 7)
+    assert letter.source == StreamRange(STREAM_ARN, SHARD, "100", "200", 7)
 
 
 def test_a_consumers_arn_names_its_stream() -> None:
     body = failed_batch("100", "200", 7)
     body["KinesisBatchInfo"]["streamArn"] = f"{STREAM_ARN}/consumer/fast:1700000000"
-    source = dead_letter_of(json.dumps(body)).source
-    assert source == OnStream(STREAM_ARN, SHARD, "100", "200", 7)
+    source = parse_dead_letter(json.dumps(body)).source
+    assert source == StreamRange(STREAM_ARN, SHARD, "100", "200", 7)
 
 
 def test_a_notification_of_s3_names_the_object_with_its_version() -> None:
     body = object_created("aws/lambda/a%2Bb/2027/01-15T08.00.00+x%C3%BC", "bucket-1")
     body["Records"][0]["s3"]["object"]["versionId"] = "v1"
-    letter = dead_letter_of(json.dumps(in_envelope(body)))
+    letter = parse_dead_letter(json.dumps(in_envelope(body)))
     assert letter.kind is Kind.STORED_BATCH
     expected = StoredObject("bucket-1", "aws/lambda/a+b/2027/01-15T08.00.00 xü", "v1")
-    assert letter.source == InBucket((expected,))
+    assert letter.source == S3Location((expected,))
 
 
 def test_the_test_event_of_s3_has_nothing_behind_it() -> None:
-    letter = dead_letter_of(json.dumps(in_envelope(TEST_EVENT)))
-    assert (letter.kind, letter.source) == (Kind.TEST_EVENT, Nothing())
+    letter = parse_dead_letter(json.dumps(in_envelope(TEST_EVENT)))
+    assert (letter.kind, letter.source) == (Kind.TEST_EVENT, NoRecords())
 
 
 def test_an_asynchronous_event_that_is_not_from_a_stream_stays_as_it_is() -> None:
-    letter = dead_letter_of(json.dumps(async_failure({"Records": [], "x": 1})))
-    assert letter.source == OnlyEvent({"Records": [], "x": 1})
+    letter = parse_dead_letter(json.dumps(async_failure({"Records": [], "x": 1})))
+    assert letter.source == OpaqueEvent({"Records": [], "x": 1})
 
 
 @pytest.mark.parametrize(
@@ -167,7 +172,7 @@ def test_an_asynchronous_event_that_is_not_from_a_stream_stays_as_it_is() -> Non
     ids=lambda body: repr(body[:12]),
 )
 def test_what_is_not_understood_is_unknown(body: str) -> None:
-    letter = dead_letter_of(body)
+    letter = parse_dead_letter(body)
     assert letter.kind is Kind.UNKNOWN
     assert isinstance(letter.source, Unreadable)
 
@@ -223,13 +228,13 @@ CHANGED = st.sampled_from(VALID).flatmap(
 def test_the_parser_never_raises_and_never_makes_a_record_that_kinesis_would_refuse(
     body: Any, wrap: Callable[[Any], str]
 ) -> None:
-    letter = dead_letter_of(wrap(body))
-    if isinstance(letter.source, InMessage):
+    letter = parse_dead_letter(wrap(body))
+    if isinstance(letter.source, InlineRecords):
         for record in letter.source.records:
             assert 1 <= len(record.partition_key) <= 256
             record.partition_key.encode()
             assert record.sequence_number is None or int(record.sequence_number) >= 0
-    if isinstance(letter.source, OnStream):
+    if isinstance(letter.source, StreamRange):
         assert int(letter.source.first) <= int(letter.source.last)
         assert letter.source.batch_size >= 1
     if letter.kind is Kind.UNKNOWN:
@@ -239,8 +244,8 @@ def test_the_parser_never_raises_and_never_makes_a_record_that_kinesis_would_ref
 @settings(FAST, max_examples=300)
 @given(st.text() | CHANGED.map(json.dumps) | JSON.map(json.dumps))
 def test_an_object_that_is_not_a_failed_batch_says_so(body: str) -> None:
-    with suppress(Malformed):
-        assert records_of_stored_batch(body)
+    with suppress(MalformedMessageError):
+        assert parse_stored_batch(body)
 
 
 def zipped(to: int | None = None, broken: bool = False) -> str:
@@ -252,7 +257,7 @@ def zipped(to: int | None = None, broken: bool = False) -> str:
     ("change", "problem"),
     [
         ({"payload": "not base64!"}, "payload is not base64"),
-        ({"payload": None}, "payload is not a string of base64"),
+        ({"payload": None}, "payload is not a base64 string"),
         ({"payloadEncoding": "zip"}, "payloadEncoding is 'zip'"),
         ({"payloadEncoding": "gzip+base64"}, "payload is not gzip"),
         ({"payloadEncoding": "gzip+base64", "payload": zipped(to=-10)}, "payload is not gzip"),
@@ -265,7 +270,7 @@ def zipped(to: int | None = None, broken: bool = False) -> str:
     ],
 )
 def test_a_broken_message_says_what_is_wrong_with_it(change: Any, problem: str) -> None:
-    letter = dead_letter_of(json.dumps({**VALID[0], **change}))
+    letter = parse_dead_letter(json.dumps({**VALID[0], **change}))
     assert letter.kind is Kind.REJECTED_RECORD
     assert isinstance(letter.source, Unreadable)
     assert problem in letter.source.problem
@@ -274,6 +279,6 @@ def test_a_broken_message_says_what_is_wrong_with_it(change: Any, problem: str) 
 def test_an_object_that_was_removed_is_no_batch() -> None:
     body = object_created("key")
     body["Records"][0]["eventName"] = "ObjectRemoved:Delete"
-    source = dead_letter_of(json.dumps(body)).source
+    source = parse_dead_letter(json.dumps(body)).source
     assert isinstance(source, Unreadable)
     assert "ObjectRemoved:Delete" in source.problem

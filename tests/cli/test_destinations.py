@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from iot_constructs.cli.aws_errors import ATTEMPTS, Attempts
+from iot_constructs.cli.aws_errors import MAX_ATTEMPTS, RetryPolicy
 from iot_constructs.cli.destinations import (
     FunctionDestination,
     Outcome,
@@ -45,7 +45,7 @@ class Bench:
         self.kept_alive = 0
         settings: dict[str, Any] = {
             "rate": RateLimit(rate, clock=self.clock, sleep=self.clock.sleep),
-            "attempts": Attempts(self.clock.sleep, lambda: 1.0),
+            "retry_policy": RetryPolicy(self.clock.sleep, lambda: 1.0),
             "keep_alive": self.keep_alive,
         }
         self.to_stream = StreamDestination(self.kinesis, stream, **settings)
@@ -101,10 +101,10 @@ def test_without_a_stream_each_record_goes_back_to_its_own() -> None:
     elsewhere = Record("d1", b"x", other, SHARD, "1")
     bench.to_stream.deliver([found(record(1)), found(elsewhere)])
     assert bench.kinesis.targets == [STREAM_ARN, other]
-    objection = bench.to_stream.objection(Recovered((Record("d1", b"rule"),)))
+    objection = bench.to_stream.validate(Recovered((Record("d1", b"rule"),)))
     assert objection is not None
     assert "--stream" in objection
-    assert bench.to_stream.objection(found(record(1))) is None
+    assert bench.to_stream.validate(found(record(1))) is None
 
 
 def test_what_was_refused_is_tried_again_in_order_before_anything_else_goes() -> None:
@@ -132,8 +132,8 @@ def test_a_record_that_is_refused_every_time_is_not_accepted_and_the_others_are(
     assert two.accepted == 1
     assert two.problem is not None
     assert "InternalFailure" in two.problem
-    assert bench.calls.count("put_records") == ATTEMPTS
-    assert bench.kept_alive == ATTEMPTS
+    assert bench.calls.count("put_records") == MAX_ATTEMPTS
+    assert bench.kept_alive == MAX_ATTEMPTS
 
 
 def test_a_call_that_fails_for_a_while_is_tried_again() -> None:
@@ -217,7 +217,7 @@ def test_an_event_stays_below_6_mb() -> None:
     records = [record(n, data=bytes(2**20)) for n in range(10)]
     assert bench.to_function.deliver([found(*records)]) == [Outcome(10)]
     assert [len(event["Records"]) for event in bench.function.events] == [4, 4, 2]
-    too_large = bench.to_function.objection(found(record(1, data=bytes(5 * 2**20))))
+    too_large = bench.to_function.validate(found(record(1, data=bytes(5 * 2**20))))
     assert too_large is not None
     assert "--stream" in too_large
 
@@ -233,7 +233,7 @@ def test_only_what_comes_before_the_lowest_failure_counts() -> None:
     [outcome] = bench.to_function.deliver([found(*(record(n) for n in range(10)))])
     assert outcome.accepted == 3
     assert outcome.problem is not None
-    assert "reported 2 failed" in outcome.problem
+    assert "reported 2 batch item failures" in outcome.problem
 
 
 def test_records_behind_a_failed_one_are_not_sent() -> None:
@@ -298,11 +298,11 @@ def test_an_event_that_is_not_from_the_stream_goes_to_the_function_only() -> Non
     bench = Bench()
     event = Recovered(event=Event({"hello": 1}))
     bench.function.answer = lambda event: (None, b"null")
-    assert bench.to_function.objection(event) is None
+    assert bench.to_function.validate(event) is None
     assert bench.to_function.deliver([event]) == [Outcome(1)]
     assert bench.function.events == [{"hello": 1}]
     bench.function.answer = lambda event: ("Unhandled", b"{}")
     assert bench.to_function.deliver([event])[0].accepted == 0
-    objection = bench.to_stream.objection(event)
+    objection = bench.to_stream.validate(event)
     assert objection is not None
     assert "--function" in objection

@@ -14,7 +14,7 @@ import iot_constructs.cli
 from iot_constructs import _defaults as defaults
 from iot_constructs.cli.main import main
 from iot_constructs.cli.planning.plan_report import dollars, number, percent
-from iot_constructs.cli.planning.usage import usage_of
+from iot_constructs.cli.planning.usage import estimate_usage
 from iot_constructs.cli.planning.workload import Workload
 
 MILLION = ["plan", "--devices", "1e6", "--every", "60s", "--bytes", "400"]
@@ -26,23 +26,23 @@ def as_json(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]
     return said
 
 
-def test_the_text_has_stream_calls_writes_dollars_limits_and_answers(
+def test_the_text_has_stream_calls_writes_cost_limits_and_remediations(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(MILLION) == 0
     text = capsys.readouterr().out
     for said in (
         "1,000,000, 16,667 messages/s",
-        "on-demand, about 34 shards; 6.61 MB/s at the peak",
-        "167 invocations/s of 100 records, 105 ms each; 17.5 at a time of the 34",
-        "179 objects an hour",
-        "239 requests an hour",
-        "messages                     43,800  million messages                 31,360",
-        "8 a batch: 4 to the time series, 4 for the state of 100 devices",
+        "on-demand, about 34 shards; 6.61 MB/s at peak",
+        "167 invocations/s of 100 records, 105 ms each; 17.5 concurrent of at most 34",
+        "179 objects per hour",
+        "239 requests per hour",
+        "messages                    43,800  million messages                      31,360",
+        "8 per batch: 4 to the time-series table, 4 for the state of 100 devices",
         "16,667 units/s time series, 16,667 units/s device state",
-        "us-east-1, list, without free tiers, read 2026-11",
-        "provisioned, 21 shards: $1,150 a month (less)",
-        "without its retention (price not known)",
+        "us-east-1, list prices without free tiers, as of 2026-11",
+        "provisioned, 21 shards: $1,150 per month (cheaper)",
+        "without retention (price unknown)",
         "IoT Core: connections",
         "MonitoredStream(shard_count=21)",
     ):
@@ -55,9 +55,9 @@ def test_the_text_has_stream_calls_writes_dollars_limits_and_answers(
 def test_the_text_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
     main(MILLION)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    [in_all] = [row[-1] for row in rows if row[:2] == ["in", "all"]]
+    [printed] = [row[-1] for row in rows if row[:1] == ["total"]]
     said = as_json(capsys)
-    assert float(in_all.replace(",", "")) == pytest.approx(said["dollars"], abs=1)
+    assert float(printed.replace(",", "")) == pytest.approx(said["dollars"], abs=1)
     assert sum(said["dollars_by_service"].values()) == pytest.approx(said["dollars"])
     assert sum(cost["dollars"] for cost in said["costs"]) == pytest.approx(said["dollars"])
 
@@ -113,7 +113,7 @@ def test_left_out_options_are_the_defaults_of_the_constructs(
     assert said["stream_retention_seconds"] == defaults.STREAM_RETENTION_HOURS * 3600
     assert said["retention_seconds"] == defaults.TIME_SERIES_RETENTION_DAYS * 86_400
     assert (said["shard_count"], said["readings_per_message"], said["peak"]) == (None, 1, 1)
-    assert usage_of(Workload(devices=10**6, every_seconds=60, reading_bytes=400)).shards == 34
+    assert estimate_usage(Workload(devices=10**6, every_seconds=60, reading_bytes=400)).shards == 34
 
 
 def test_stored_bytes_in_place_of_the_estimate(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,33 +125,33 @@ def test_stored_bytes_in_place_of_the_estimate(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--devices", "many"], "'many' is not a number; type for example 1.5"),
-        (["--devices", "1.5"], "'1.5' is not a whole number; type for example 1000 or 1e6"),
-        (["--devices", "0"], "--devices 0 is out of range; give 1 to 1,000,000,000,000"),
+        (["--devices", "many"], "'many' is not a number; specify for example 1.5"),
+        (["--devices", "1.5"], "'1.5' is not a whole number; specify for example 1000 or 1e6"),
+        (["--devices", "0"], "--devices 0 is out of range; specify 1 to 1,000,000,000,000"),
         (["--devices", "nan"], "'nan' is not a number"),
         (["--devices", "inf"], "'inf' is not a number"),
-        (["--every", "60"], "'60' is not a duration; type a number and a unit, for example 60s"),
+        (["--every", "60"], "'60' is not a duration; specify a number and a unit, for example 60s"),
         (["--every", "1 h"], "'1 h' is not a duration"),
-        (["--every", "0s"], "--every 0 is out of range; give 0.001 to 31,622,400"),
+        (["--every", "0s"], "--every 0 is out of range; specify 0.001 to 31,622,400"),
         (["--bytes", "0"], "--bytes 0 is out of range"),
-        (["--bytes", "200000"], "--bytes 200000 is out of range; give 1 to 131,072"),
+        (["--bytes", "200000"], "--bytes 200000 is out of range; specify 1 to 131,072"),
         (
             ["--bytes", "1000", "--readings-per-message", "132"],
-            "make a message of 132000 bytes, and AWS IoT takes 131072; give --readings-per-message 131",
+            "make a message of 132000 bytes, and AWS IoT accepts 131072; specify --readings-per-message 131",
         ),
-        (["--batch-size", "10001"], "--batch-size 10001 is out of range; give 1 to 10,000"),
-        (["--batching-window", "301s"], "--batching-window 301 is out of range; give 0 to 300"),
-        (["--parallelization-factor", "11"], "give 1 to 10"),
-        (["--memory-size", "64"], "give 128 to 10,240"),
+        (["--batch-size", "10001"], "--batch-size 10001 is out of range; specify 1 to 10,000"),
+        (["--batching-window", "301s"], "--batching-window 301 is out of range; specify 0 to 300"),
+        (["--parallelization-factor", "11"], "specify 1 to 10"),
+        (["--memory-size", "64"], "specify 128 to 10,240"),
         (["--shard-count", "0"], "--shard-count 0 is out of range"),
-        (["--stream-retention", "23h"], "give 86,400 to 31,536,000"),
+        (["--stream-retention", "23h"], "specify 86,400 to 31,536,000"),
         (["--retention", "1h"], "--retention 3600 is out of range"),
-        (["--peak", "0.5"], "--peak 0.5 is out of range; give 1 to 1,000"),
+        (["--peak", "0.5"], "--peak 0.5 is out of range; specify 1 to 1,000"),
         (["--invocation-ms", "0"], "--invocation-ms 0 is out of range"),
-        (["--stored-bytes", "500000"], "give 1 to 409,600"),
+        (["--stored-bytes", "500000"], "specify 1 to 409,600"),
     ],
 )
-def test_a_bad_value_is_answered_with_what_to_type(
+def test_an_invalid_value_is_a_usage_error_with_the_valid_ones(
     options: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -173,7 +173,7 @@ def test_a_bad_value_is_answered_with_what_to_type(
         (percent(0.0099), "under 1%"),
         (percent(0.01), "1%"),
         (percent(12.5), "1,250%"),
-        (dollars(None), "price not known"),
+        (dollars(None), "price unknown"),
         (dollars(99.994), "99.99"),
         (dollars(150.4), "150"),
         (dollars(1500), "1,500"),

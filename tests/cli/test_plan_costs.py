@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 from iot_constructs import _defaults as defaults
 from iot_constructs.cli.planning import prices
 from iot_constructs.cli.planning.batches import STATES_PER_CALL
-from iot_constructs.cli.planning.costs import Cost, costs_of, stream_modes_of, total
+from iot_constructs.cli.planning.costs import Cost, list_costs, list_stream_modes, total
 from iot_constructs.cli.planning.prices import Price
-from iot_constructs.cli.planning.usage import usage_of
+from iot_constructs.cli.planning.usage import estimate_usage
 from iot_constructs.cli.planning.workload import Workload
 
 
 def bill(**workload: Any) -> dict[tuple[str, str], Cost]:
     settings = {"devices": 1000, "every_seconds": 60, "reading_bytes": 400, **workload}
-    return {(cost.service, cost.what): cost for cost in costs_of(usage_of(Workload(**settings)))}
+    return {
+        (cost.service, cost.what): cost for cost in list_costs(estimate_usage(Workload(**settings)))
+    }
 
 
 def dollars(**workload: Any) -> float:
@@ -43,8 +45,8 @@ BY_HAND = {
     ("Kinesis", "data out"): 3.3417,
     # 7 days, 6 of them beyond the first: 16.6667 * 1024 * 518,400 s / 2^30 = 8.2398 GB * $0.10
     ("Kinesis", "retention"): 0.82398,
-    # 4 shards are 4 lanes of 4.16667 records/s: 20.8333 in a window of 5 s, so 0.8 invocations/s or 2,102,400 a month,
-    # at $0.20 for a million
+    # 4 shards are 4 concurrent batches of 4.16667 records/s: 20.8333 in a window of 5 s, so 0.8 invocations/s or
+    # 2,102,400 a month, at $0.20 for a million
     ("Lambda", "requests"): 0.42048,
     # 5 + 0.5 * 20.8333 + 10 * (1 + 1) = 35.4167 ms; * 2,102,400 * 0.5 GB = 37,230 GB-s * $0.0000133334
     ("Lambda", "duration"): 0.49640,
@@ -54,7 +56,7 @@ BY_HAND = {
     ("DynamoDB", "device-state writes"): 27.375,
     # 16.6667 * 31,536,000 s * (381 + 100) + 1000 * (372 + 100) = 252.814e9 bytes = 235.451 GB * $0.25, * $0.20
     ("DynamoDB", "storage"): 58.863,
-    ("DynamoDB", "recovery"): 47.090,
+    ("DynamoDB", "point-in-time recovery"): 47.090,
     # 43.8e6 * 5 KB = 208.855 GB * $0.029
     ("Firehose", "data in"): 6.0568,
     # one each 300 s: 8760 * $0.005 / 1000
@@ -70,11 +72,11 @@ BY_HAND = {
     ("CloudWatch, X-Ray", "alarms"): 2.00,
     ("CloudWatch, X-Ray", "composite alarms"): 0.50,
     ("CloudWatch, X-Ray", "dashboards"): 3.00,
-    ("CloudWatch, X-Ray", "metrics of the function"): 1.50,
+    ("CloudWatch, X-Ray", "custom metrics"): 1.50,
     # 2,102,400 * 2048 bytes = 4.0100 GB * $0.50
     ("CloudWatch, X-Ray", "logs"): 2.0050,
     # 0.8 * 2048 * 7,776,000 s (90 days) = 11.866 GB * $0.03
-    ("CloudWatch, X-Ray", "logs kept"): 0.35597,
+    ("CloudWatch, X-Ray", "log storage"): 0.35597,
     # fewer than one a second: all 2,102,400 are traced, $5 a million
     ("CloudWatch, X-Ray", "traces"): 10.512,
 }
@@ -119,10 +121,10 @@ def test_put_units_of_25_kb() -> None:
 
 
 def test_a_device_that_is_often_in_a_batch_writes_its_state_once() -> None:
-    """10 devices a lane, each every second: 50 records in a window of 5 s, of 10 devices."""
-    usage = usage_of(Workload(devices=40, every_seconds=1, reading_bytes=400))
+    """10 devices in each concurrent batch, each every second: 50 records in a window of 5 s, of 10 devices."""
+    usage = estimate_usage(Workload(devices=40, every_seconds=1, reading_bytes=400))
     assert (usage.average.records, usage.average.devices) == (50, 10)
-    # 4 lanes each 5 s, 10 states each
+    # 4 batches each 5 s, 10 states each
     assert usage.device_state_units == pytest.approx(8)
     assert usage.time_series_units == pytest.approx(40)
 
@@ -141,10 +143,10 @@ def test_provisioned_shards_by_hand() -> None:
 
 
 def test_the_stream_in_its_other_modes() -> None:
-    usage = usage_of(Workload(devices=1_000_000, every_seconds=60, reading_bytes=400))
-    on_demand, provisioned, advantage = stream_modes_of(usage)
+    usage = estimate_usage(Workload(devices=1_000_000, every_seconds=60, reading_bytes=400))
+    on_demand, provisioned, advantage = list_stream_modes(usage)
     assert on_demand.dollars == pytest.approx(
-        total(c for c in costs_of(usage) if c.service == "Kinesis")
+        total(c for c in list_costs(usage) if c.service == "Kinesis")
     )
     # 16,667 records/s, 0.8 of 1000 in a shard: 20.8, so 21; 21 * 730 * ($0.015 + $0.02) + 43,800 * $0.014
     assert provisioned.name == "provisioned, 21 shards"
@@ -159,15 +161,17 @@ def test_the_stream_in_its_other_modes() -> None:
     ten_days = Workload(
         devices=1000, every_seconds=60, reading_bytes=400, stream_retention_seconds=10 * 86_400
     )
-    kept = stream_modes_of(usage_of(ten_days))[2].costs[-1].quantity
+    kept = list_stream_modes(estimate_usage(ten_days))[2].costs[-1].quantity
     assert kept == pytest.approx(1000 / 60 * 1024 * 9 * 86_400 / 2**30)
-    small = stream_modes_of(usage_of(Workload(devices=1000, every_seconds=60, reading_bytes=400)))
+    small = list_stream_modes(
+        estimate_usage(Workload(devices=1000, every_seconds=60, reading_bytes=400))
+    )
     # 730 * ($0.015 + $0.02) + 43.8 * $0.014
     assert (small[1].name, round(small[1].dollars, 4)) == ("provisioned, 1 shard", 26.1632)
-    planned = usage_of(
+    planned = estimate_usage(
         Workload(devices=1_000_000, every_seconds=60, reading_bytes=400, shard_count=30)
     )
-    assert [mode.name for mode in stream_modes_of(planned)] == [
+    assert [mode.name for mode in list_stream_modes(planned)] == [
         "provisioned, 30 shards",
         "on-demand",
         "On-demand Advantage",
@@ -204,23 +208,23 @@ def test_every_price_has_a_unit_a_source_of_aws_and_steps_in_order() -> None:
         assert price.source.startswith("https://aws.amazon.com/"), name
         assert price.unit, name
         assert price.seen, name
-        ends = [end for end, _ in price.steps]
+        ends = [end for end, _ in price.tiers]
         assert ends == sorted(ends), name
         assert not ends or ends[-1] == inf, name
 
 
 def test_the_smallest_and_the_largest_fleet() -> None:
     one = bill(devices=1, every_seconds=3600)
-    # 730 messages; one lane only has a device, and each message is a batch
+    # 730 messages; only one concurrent batch has a device, and each message is a batch
     assert one["Lambda", "requests"].quantity == pytest.approx(730)
     assert one["S3", "objects"].quantity == pytest.approx(730)
     assert one["DynamoDB", "device-state writes"].quantity == pytest.approx(730)
     # 5 + 0.5 + 10 * (1 + 1) ms, at half a GB
     assert one["Lambda", "duration"].quantity == pytest.approx(730 * 0.0255 / 2)
-    usage = usage_of(Workload(devices=10**8, every_seconds=60, reading_bytes=400))
+    usage = estimate_usage(Workload(devices=10**8, every_seconds=60, reading_bytes=400))
     # 1,666,667 records/s, twice 1000 a shard
     assert usage.shards == 3334
-    # 100 a batch, full: 499.9 records/s a lane
+    # 100 a batch, full: 499.9 records/s in each concurrent batch
     assert usage.average.records == 100
     assert usage.average.per_second == pytest.approx(16_666.67)
     # of 1,666,667 * 400 bytes in buffers of 128 MiB
@@ -231,7 +235,9 @@ def test_the_smallest_and_the_largest_fleet() -> None:
 
 def test_calls_of_an_average_batch() -> None:
     """20.8 records of as many devices: one call for the readings, 21 states."""
-    calls = usage_of(Workload(devices=1000, every_seconds=60, reading_bytes=400)).average.calls
+    calls = estimate_usage(
+        Workload(devices=1000, every_seconds=60, reading_bytes=400)
+    ).average.calls
     assert calls.time_series == 1
     assert calls.device_state == ceil(21 / STATES_PER_CALL)
 
@@ -239,11 +245,11 @@ def test_calls_of_an_average_batch() -> None:
 def test_what_limits_a_batch() -> None:
     def records(**workload: Any) -> float:
         settings = {"devices": 10**6, "every_seconds": 60, "reading_bytes": 400, **workload}
-        return usage_of(Workload(**settings)).average.records
+        return estimate_usage(Workload(**settings)).average.records
 
     assert records() == defaults.BATCH_SIZE
     assert records(batch_size=7) == 7
-    # 34 lanes of 490.2 records/s; without a window, a second of them
+    # 34 concurrent batches of 490.2 records/s; without a window, a second of them
     assert records(batch_size=10_000, batching_window_seconds=0) == pytest.approx(490.2, rel=1e-3)
     assert records(batch_size=10_000, batching_window_seconds=2) == pytest.approx(980.4, rel=1e-3)
     # ten batches of a shard at a time
@@ -308,8 +314,8 @@ def test_more_of_anything_is_never_cheaper(
 def test_every_figure_is_finite_and_no_bill_negative(
     workload: dict[str, Any], devices: int
 ) -> None:
-    usage = usage_of(Workload(devices=devices, **workload))
-    for cost in costs_of(usage):
+    usage = estimate_usage(Workload(devices=devices, **workload))
+    for cost in list_costs(usage):
         assert 0 <= cost.quantity < inf, cost
         assert cost.dollars is None or cost.dollars >= 0, cost
     assert usage.average.devices <= usage.average.records <= usage.workload.batch_size

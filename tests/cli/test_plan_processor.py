@@ -14,13 +14,13 @@ import pytest
 
 from iot_constructs.cli.planning import batches
 from iot_constructs.cli.planning.batches import (
-    calls_of_batch,
-    item_bytes_of,
-    state_bytes_of,
-    states_of_batch,
-    write_units_of,
+    calls_per_batch,
+    estimate_item_bytes,
+    estimate_state_bytes,
+    states_per_batch,
+    write_units,
 )
-from iot_constructs.cli.planning.usage import usage_of
+from iot_constructs.cli.planning.usage import estimate_usage
 from iot_constructs.cli.planning.workload import Workload
 from tests.processor.aws_fakes import (
     NOW,
@@ -81,14 +81,14 @@ def written(request: dict[str, Any]) -> tuple[str, list[int]]:
 
 
 def size_of(item: dict[str, Any]) -> int:
-    return sum(len(name) + bytes_of(value) for name, value in item.items())
+    return sum(len(name) + require_base64(value) for name, value in item.items())
 
 
-def bytes_of(value: dict[str, Any]) -> int:
+def require_base64(value: dict[str, Any]) -> int:
     """As amazondynamodb/latest/developerguide/CapacityUnitCalculations.html has it."""
     [(kind, content)] = value.items()
     if kind == "M":
-        return 3 + sum(len(name) + bytes_of(member) + 1 for name, member in content.items())
+        return 3 + sum(len(name) + require_base64(member) + 1 for name, member in content.items())
     if kind == "N":
         digits = Decimal(content).normalize().as_tuple().digits
         return ceil(len(digits) / 2) + 1 + str(content).startswith("-")
@@ -151,15 +151,15 @@ def test_calls_and_write_units_of_a_batch(records: int, devices: int, size: int)
     know(devices, counted)
     processed(batch, counted)
 
-    item = item_bytes_of(size)
-    calls = calls_of_batch(records, devices, item)
+    item = estimate_item_bytes(size)
+    calls = calls_per_batch(records, devices, item)
     assert calls.time_series == pytest.approx(counted.made[SERIES], rel=WITHIN)
     assert calls.device_state == pytest.approx(counted.made[STATE], rel=WITHIN)
-    assert records * write_units_of(item) == pytest.approx(counted.units[SERIES], rel=WITHIN)
-    states = states_of_batch(records, devices) * write_units_of(state_bytes_of(item))
+    assert records * write_units(item) == pytest.approx(counted.units[SERIES], rel=WITHIN)
+    states = states_per_batch(records, devices) * write_units(estimate_state_bytes(item))
     assert states == pytest.approx(counted.units[STATE], rel=WITHIN)
     assert item == pytest.approx(counted.largest[SERIES], rel=0.1)
-    assert state_bytes_of(item) == pytest.approx(counted.largest[STATE], rel=0.1)
+    assert estimate_state_bytes(item) == pytest.approx(counted.largest[STATE], rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -167,18 +167,18 @@ def test_calls_and_write_units_of_a_batch(records: int, devices: int, size: int)
     [(1000, 60, 400), (40_000, 60, 400), (40, 1, 400), (8, 0.5, 1500)],
 )
 def test_writes_of_a_stream_of_devices(devices: int, every: float, size: int) -> None:
-    """Devices that start at any time and then send regularly, as one lane sees them in some windows."""
-    usage = usage_of(Workload(devices=devices, every_seconds=every, reading_bytes=size))
+    """Devices that start at any time and then send regularly, as one concurrent batch receives them in some windows."""
+    usage = estimate_usage(Workload(devices=devices, every_seconds=every, reading_bytes=size))
     rng = random.Random(devices)
-    in_lane = devices // usage.busy_lanes
+    in_batch = devices // usage.active_batches
     seconds = 60 if usage.average.records < 100 else 10
     arrivals = sorted(
         (at, device)
-        for device in range(in_lane)
+        for device in range(in_batch)
         for at in _sending_times(rng.uniform(0, every), every, seconds)
     )
     counted = Counting()
-    know(in_lane, counted)
+    know(in_batch, counted)
     sent = batch_count = 0
     for batch in _batches(arrivals, limit=100, window=5):
         batch_count += 1
@@ -190,17 +190,17 @@ def test_writes_of_a_stream_of_devices(devices: int, every: float, size: int) ->
             ],
             counted,
         )
-    lanes, average = usage.busy_lanes, usage.average
-    assert average.per_second / lanes * seconds == pytest.approx(batch_count, rel=WITHIN)
+    active, average = usage.active_batches, usage.average
+    assert average.per_second / active * seconds == pytest.approx(batch_count, rel=WITHIN)
     if average.records == 100:  # batches that vary about 25 records make one call or two
         assert average.calls.total * batch_count == pytest.approx(
             sum(counted.made.values()), rel=WITHIN
         )
     assert average.states * batch_count == pytest.approx(counted.items[STATE], rel=WITHIN)
-    assert usage.time_series_units / lanes * seconds == pytest.approx(
+    assert usage.time_series_units / active * seconds == pytest.approx(
         counted.units[SERIES], rel=WITHIN
     )
-    assert usage.device_state_units / lanes * seconds == pytest.approx(
+    assert usage.device_state_units / active * seconds == pytest.approx(
         counted.units[STATE], rel=WITHIN
     )
     assert sent > 50

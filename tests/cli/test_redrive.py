@@ -148,7 +148,7 @@ def test_records_that_fail_again_at_once_do_not_go_round_in_circles() -> None:
     assert report.newer == 25
     assert report.exit_code == 0
     assert len(world.sqs.visible()) == 25  # for the next run, at once
-    assert "25 messages came during the run" in "\n".join(report.as_table())
+    assert "25 messages arrived during the run" in "\n".join(report.as_table())
 
 
 @pytest.mark.parametrize("skew", [-600.0, 600.0])
@@ -281,7 +281,7 @@ def test_a_message_that_cannot_be_deleted_says_that_its_records_were_put() -> No
     report = world.redrive()
     [(row, reason)] = report.kept
     assert (row.message_id, row.accepted) == (id, 1)
-    assert "could not be deleted (InternalError)" in reason
+    assert "cannot be deleted (InternalError)" in reason
     world.sqs.refuses_delete = lambda id: None
     assert world.redrive().exit_code == 0
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from iot_constructs.cli.aws_errors import Attempts
-from iot_constructs.cli.dead_letter_messages import OnStream
+from iot_constructs.cli.aws_errors import RetryPolicy
+from iot_constructs.cli.dead_letter_messages import StreamRange
 from iot_constructs.cli.stream_records import RangeRead, StreamReader
 
 from .aws_fakes import SHARD, STREAM_ARN, Calls, Clock, FakeKinesis, OnShard, aws_error
@@ -21,8 +21,10 @@ class Shard:
 
     def read(self, size: int = 10, shard: str = SHARD, arn: str = STREAM_ARN) -> RangeRead:
         first, last = self.records[0].sequence_number, self.records[-1].sequence_number
-        reader = StreamReader(self.kinesis, Attempts(self.clock.sleep, lambda: 1.0), lambda: None)
-        return reader.read(OnStream(arn, shard, first, last, size))
+        reader = StreamReader(
+            self.kinesis, RetryPolicy(self.clock.sleep, lambda: 1.0), lambda: None
+        )
+        return reader.read(StreamRange(arn, shard, first, last, size))
 
 
 def numbers(records: list[OnShard]) -> list[str]:
@@ -68,7 +70,7 @@ def test_what_retention_has_trimmed_is_counted_and_the_rest_is_read() -> None:
     assert [record.sequence_number for record in read.records] == numbers(shard.records[3:])
     assert read.missing == 3
     assert read.problem is not None
-    assert "out of retention: the stream has 7 of 10 records" in read.problem
+    assert "expired: the stream has 7 of 10 records" in read.problem
 
 
 def test_a_trimmed_first_record_is_missed_even_where_enough_others_are_left() -> None:
@@ -88,7 +90,7 @@ def test_a_whole_batch_out_of_retention() -> None:
         read = shard.read()
         assert (read.records, read.missing) == ((), 10)
         assert read.problem is not None
-        assert "out of retention" in read.problem
+        assert "expired" in read.problem
 
 
 def test_a_shard_that_is_gone_is_out_of_retention() -> None:

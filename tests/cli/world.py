@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from iot_constructs.cli.aws_errors import Attempts
+from iot_constructs.cli.aws_errors import RetryPolicy
 from iot_constructs.cli.dead_letter_messages import TOPIC_LEVEL, Kind
 from iot_constructs.cli.dead_letter_queue import DeadLetterQueue
 from iot_constructs.cli.destinations import (
@@ -144,11 +144,11 @@ class World:
         topic_level: int = TOPIC_LEVEL,
         report: Report | None = None,
     ) -> Report:
-        attempts = Attempts(self.clock.sleep, lambda: 1.0)
-        queue = DeadLetterQueue(self.sqs, QUEUE_URL, attempts=attempts, clock=self.clock)
+        retry_policy = RetryPolicy(self.clock.sleep, lambda: 1.0)
+        queue = DeadLetterQueue(self.sqs, QUEUE_URL, retry_policy=retry_policy, clock=self.clock)
         settings: dict[str, Any] = {
             "rate": RateLimit(rate, clock=self.clock, sleep=self.clock.sleep),
-            "attempts": attempts,
+            "retry_policy": retry_policy,
             "keep_alive": queue.keep_alive,
         }
         destination: Destination
@@ -159,7 +159,7 @@ class World:
         report = report if report is not None else Report(execute, destination.name)
         Redrive(
             queue,
-            Recovery(StreamReader(self.kinesis, attempts, queue.keep_alive), self.s3),
+            Recovery(StreamReader(self.kinesis, retry_policy, queue.keep_alive), self.s3),
             destination,
             report,
             kinds=kinds,

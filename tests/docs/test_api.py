@@ -94,7 +94,10 @@ def test_every_option_of_the_command_line_is_in_it(
         options = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.M))
         assert {"--json"} <= options == set(re.findall(r"^\| `(--[a-z-]+)", section, re.M))
         assert "exit code: 0" in section
-    assert "| `--queue-url URL` | the dead-letter queue (DlqQueueUrl) (required) |" in _API
+    assert (
+        "| `--queue-url URL` | URL of the dead-letter queue (output DlqQueueUrl) (required) |"
+        in _API
+    )
 
 
 def test_facts_and_corrections_are_links() -> None:

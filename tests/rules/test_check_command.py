@@ -77,7 +77,7 @@ def rules(out: str) -> set[str]:
 class TestAnswers:
     def test_nothing_found_is_0(self, run: Run) -> None:
         code, out, err = run(write("ok.json", COMPLIANT), "--suffix", "dev")
-        assert (code, out, err) == (0, "nothing found in 1 stack\n", "")
+        assert (code, out, err) == (0, "no findings in 1 stack\n", "")
 
     def test_findings_are_1_and_say_all_there_is_to_say(self, run: Run) -> None:
         code, out, _ = run(write("app/wrong.json", LATEST), "--suffix", "dev")
@@ -197,7 +197,7 @@ class TestWhatCannotBeRead:
     @pytest.mark.parametrize(
         ("name", "body", "said"),
         [
-            ("template.yaml", "Resources: {}", "is YAML"),
+            ("template.yaml", "Resources: {}", "YAML is not supported"),
             ("template.YML", "Resources: {}", "convert it"),
             ("template.json", "Resources: {}", "not JSON"),
             ("template.json", "[]", "not a JSON object"),
@@ -241,4 +241,4 @@ def test_help_starts_no_cdk() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
-    assert "exit code: 0 nothing was found" in done.stdout
+    assert "exit code: 0 no findings" in done.stdout

@@ -1,1 +1,1 @@
-"""The operators' command line. It needs boto3, which the rest of the package does not: the extra `ops`."""
+"""The command line ``iot-constructs``. The ``redrive`` command needs boto3, from the extra ``ops``."""

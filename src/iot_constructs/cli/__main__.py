@@ -1,4 +1,4 @@
-"""The same as the console command, for where that is not on the path: ``python -m iot_constructs.cli``."""
+"""Runs the console command as a module: ``python -m iot_constructs.cli``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What an AWS call can raise, in words, and whether another attempt may help."""
+"""Formatting, classification and retries of the errors of AWS calls."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 AWS_ERRORS = (ClientError, BotoCoreError)
-"""Everything that a call raises because of AWS, the network or the credentials."""
+"""The errors that a call raises because of AWS, the network or the credentials."""
 
 _SERVER_ERROR = 500
-_PASSING = {
+_RETRYABLE = {
     "InternalFailure",
     "InternalFailureException",
     "KMSThrottlingException",
@@ -27,38 +27,38 @@ _PASSING = {
     "TooManyRequestsException",
 }
 
-# GetRecords can be refused for 5 s after a large answer (kinesis APIReference API_GetRecords): the
-# pauses of all attempts add up to more.
-ATTEMPTS = 8
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 5.0
+# GetRecords can be throttled for 5 s after a large response (kinesis APIReference API_GetRecords): all backoff times
+# together are longer.
+MAX_ATTEMPTS = 8
+_INITIAL_BACKOFF_SECONDS = 0.2
+_MAX_BACKOFF_SECONDS = 5.0
 
 
-def code_of(error: BaseException) -> str:
-    """The error code of AWS, or the name of the exception."""
+def error_code(error: BaseException) -> str:
+    """Return the AWS error code, or the name of the exception."""
     response = getattr(error, "response", None)
     found = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
     return str(found) if found else type(error).__name__
 
 
-def described(error: BaseException) -> str:
-    """Code and message, as AWS puts them."""
+def format_error(error: BaseException) -> str:
+    """Return the error code and message of AWS."""
     response = getattr(error, "response", None)
     found = response.get("Error", {}).get("Message") if isinstance(response, dict) else str(error)
-    return f"{code_of(error)}: {found}" if found else code_of(error)
+    return f"{error_code(error)}: {found}" if found else error_code(error)
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether the same call may work a little later: throttled, timed out, not reached."""
+def is_retryable(error: BaseException) -> bool:
+    """Return whether the same call can succeed later: after throttling, a timeout or a connection error."""
     if isinstance(error, HTTPClientError):
         return True
     response = getattr(error, "response", None)
     metadata = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
-    return code_of(error) in _PASSING or metadata.get("HTTPStatusCode", 0) >= _SERVER_ERROR
+    return error_code(error) in _RETRYABLE or metadata.get("HTTPStatusCode", 0) >= _SERVER_ERROR
 
 
-class Attempts:
-    """A bounded number of attempts with exponential pauses and jitter between them."""
+class RetryPolicy:
+    """A limited number of attempts with exponential backoff and jitter."""
 
     def __init__(
         self,
@@ -69,20 +69,20 @@ class Attempts:
         self._jitter = jitter
 
     def __iter__(self) -> Iterator[int]:
-        for attempt in range(ATTEMPTS):
+        for attempt in range(MAX_ATTEMPTS):
             if attempt:
-                longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)
-                self._sleep(longest * (0.5 + self._jitter() / 2))
+                backoff = min(_MAX_BACKOFF_SECONDS, _INITIAL_BACKOFF_SECONDS * 2**attempt)
+                self._sleep(backoff * (0.5 + self._jitter() / 2))
             yield attempt
 
     def call(
         self, function: Callable[..., dict[str, object]], **request: object
     ) -> dict[str, object]:
-        """The answer of one call, repeated while what it raises may pass."""
+        """Return the response of a call, and repeat it while its error is retryable."""
         for attempt in self:
             try:
                 return function(**request)
             except AWS_ERRORS as error:
-                if attempt == ATTEMPTS - 1 or not is_passing(error):
+                if attempt == MAX_ATTEMPTS - 1 or not is_retryable(error):
                     raise
         raise AssertionError("the last attempt returns or raises")

@@ -1,4 +1,4 @@
-"""``iot-constructs check``: the rules of the corrected defaults over templates that exist already."""
+"""``iot-constructs check``: runs the rules on existing CloudFormation templates."""
 
 from __future__ import annotations
 
@@ -23,54 +23,52 @@ from iot_constructs.rules.template import (
 if TYPE_CHECKING:
     from iot_constructs.rules.finding import Finding
 
-HELP = "check CloudFormation templates for the mistakes that this library corrects"
+HELP = "check CloudFormation templates of an IoT telemetry pipeline"
 DESCRIPTION = """\
-Runs every rule of RULES.md over templates in JSON, whoever wrote them. All that are named are taken for one app:
-references are followed from one to the other, so name the stack with the alarms together with the one they watch.
+Runs every rule of RULES.md on CloudFormation templates in JSON. All templates are treated as one app and references
+between them are resolved, so include the stack with the alarms and the stack that they monitor.
 
-A directory stands for the templates in it. That of a CDK app (cdk.out) is read by its manifest, which also knows the
-stacks' names and whether they are protected."""
+A directory includes all its templates (*.template.json). For the output of a CDK app (cdk.out), the command also reads
+the stack names and the termination protection from the manifest."""
 EPILOG = """\
-exit code: 0 nothing was found; 1 there are findings; 2 wrong usage, or something could not be read
+exit code: 0 no findings; 1 findings; 2 usage error, or a template cannot be read
 
 In a CDK app, the validation plugin iot_constructs.rules.IotPipelineChecks runs the same rules at every synth, and
 findings can be acknowledged there.
-Needs Node, as every CDK app does: some of the rules run in CDK's own validation engine."""
+Requires Node.js, as every CDK app does: some rules run in the validation engine of CDK."""
 
 FOUND = 1
-UNREADABLE = 2
-_WITHOUT_SUFFIX = (
-    "without --suffix only names that are literal all through were checked for an environment"
-)
+ERROR = 2
+_NO_SUFFIX_NOTE = "without --suffix, only literal names were checked for an environment suffix"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say which options there are."""
+    """Add the options of the command."""
     parser.add_argument(
         "templates",
         nargs="+",
         type=Path,
         metavar="TEMPLATE.JSON",
-        help="templates, or a directory of them",
+        help="template files or directories",
     )
     parser.add_argument(
-        "--suffix", metavar="NAME", help="the environment that physical names have to carry"
+        "--suffix", metavar="NAME", help="the environment suffix that physical names must contain"
     )
-    parser.add_argument("--json", action="store_true", help="print a JSON array, no text")
+    parser.add_argument("--json", action="store_true", help="print the findings as a JSON array")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; the answer is the exit code."""
+    """Run the command and return the exit code."""
     try:
         templates = _load(arguments.templates)
     except (OSError, ValueError) as error:
-        return _failed(_described(error))
+        return _fail(_format_error(error))
     if shutil.which(os.environ.get("JSII_NODE", "node")) is None:
-        return _failed(
-            "Node was not found, and CDK's validation engine runs in it; "
-            "install Node 22 or newer, or say where it is in JSII_NODE"
+        return _fail(
+            "Node.js not found, which the validation engine of CDK requires; "
+            "install Node.js 22 or later, or set JSII_NODE to its path"
         )
-    # Here and not at the top: --help must not start CDK.
+    # Imported here so that --help does not start CDK.
     from iot_constructs.environment import EnvironmentSuffix  # noqa: PLC0415
 
     try:
@@ -80,14 +78,14 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         findings = _findings(templates, suffix)
     except (RuntimeError, ValueError) as error:
-        # A ValueError is what jsii makes of an engine that throws a text.
-        return _failed(f"CDK's validation engine could not evaluate these templates: {error}")
-    _show(findings, len(templates), suffix, arguments.json)
+        # jsii raises a ValueError if the engine throws a string.
+        return _fail(f"the validation engine of CDK cannot evaluate these templates: {error}")
+    _print_findings(findings, len(templates), suffix, arguments.json)
     return FOUND if findings else 0
 
 
 def _load(paths: Sequence[Path]) -> list[Template]:
-    """Every template that ``paths`` name, once."""
+    """Load every template in ``paths`` once."""
     files: list[Path] = []
     templates: list[Template] = []
     for path in paths:
@@ -97,25 +95,25 @@ def _load(paths: Sequence[Path]) -> list[Template]:
         elif absolute.is_dir():
             found = sorted(absolute.glob("*.template.json"))
             if not found:
-                raise ValueError(f"{path}: has neither a {MANIFEST} nor any *.template.json")
+                raise ValueError(f"{path}: no {MANIFEST} and no *.template.json found")
             files += found
         else:
-            _refuse_yaml(path)
+            _reject_yaml(path)
             files.append(absolute)
     known = {each.path for template in templates for each in template.walk()}
     templates += load_templates(file for file in dict.fromkeys(files) if file not in known)
     for template in templates:
         if "Resources" not in template.body:
             raise ValueError(
-                f"{_shown(template.path)}: no Resources: not a CloudFormation template"
+                f"{_display_path(template.path)}: not a CloudFormation template: no Resources"
             )
     return list({template.path: template for template in templates}.values())
 
 
-def _refuse_yaml(path: Path) -> None:
+def _reject_yaml(path: Path) -> None:
     if path.suffix.lower() in (".yaml", ".yml"):
         raise ValueError(
-            f"{path}: is YAML, and this command reads JSON; convert it, for example with "
+            f"{path}: YAML is not supported; convert it to JSON, for example with "
             f"`cfn-flip {path.name} > {path.stem}.json`"
         )
 
@@ -130,23 +128,25 @@ def _findings(templates: Sequence[Template], suffix: str | None) -> list[Finding
     return sorted(found, key=lambda finding: (finding.rule_id, order[finding.template]))
 
 
-def _show(findings: Sequence[Finding], templates: int, suffix: str | None, as_json: bool) -> None:
+def _print_findings(
+    findings: Sequence[Finding], templates: int, suffix: str | None, as_json: bool
+) -> None:
     if as_json:
         print(json.dumps([_as_json(finding) for finding in findings], indent=2))
         if suffix is None:
-            print(_WITHOUT_SUFFIX, file=sys.stderr)
+            print(_NO_SUFFIX_NOTE, file=sys.stderr)
         return
     for line in _as_text(findings):
         print(line)
     rules = len({finding.rule_id for finding in findings})
     print(
-        f"{_counted(len(findings), 'finding')} of {_counted(rules, 'rule')} "
-        f"in {_counted(templates, 'stack')}"
+        f"{_pluralize(len(findings), 'finding')} of {_pluralize(rules, 'rule')} "
+        f"in {_pluralize(templates, 'stack')}"
         if findings
-        else f"nothing found in {_counted(templates, 'stack')}"
+        else f"no findings in {_pluralize(templates, 'stack')}"
     )
     if suffix is None:
-        print(_WITHOUT_SUFFIX)
+        print(_NO_SUFFIX_NOTE)
 
 
 def _as_text(findings: Sequence[Finding]) -> Iterator[str]:
@@ -163,7 +163,11 @@ def _as_text(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def _where(finding: Finding) -> str:
-    words = [_shown(finding.template), finding.logical_id or "(the stack)", finding.property_path]
+    words = [
+        _display_path(finding.template),
+        finding.logical_id or "(the stack)",
+        finding.property_path,
+    ]
     return _printable(" ".join(filter(None, words)))
 
 
@@ -171,7 +175,7 @@ def _as_json(finding: Finding) -> dict[str, str | None]:
     rule = RULE_BY_ID[finding.rule_id]
     return {
         "rule": rule.id,
-        "template": _shown(finding.template),
+        "template": _display_path(finding.template),
         "resource": finding.logical_id,
         "property": finding.property_path,
         "detail": finding.detail,
@@ -184,27 +188,27 @@ def _as_json(finding: Finding) -> dict[str, str | None]:
     }
 
 
-def _shown(path: Path) -> str:
-    """As short as it can be typed from here."""
+def _display_path(path: Path) -> str:
+    """Return the path relative to the current directory, if it is below."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _printable(text: str) -> str:
-    # Values of a foreign template are in it: a control character must not get to a terminal.
+    # The text has values of a template from elsewhere: control characters must not reach the terminal.
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _counted(number: int, noun: str) -> str:
+def _pluralize(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _described(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{_shown(Path(error.filename))}: {error.strerror}"
+        return f"{_display_path(Path(error.filename))}: {error.strerror}"
     return str(error)
 
 
-def _failed(message: str) -> int:
+def _fail(message: str) -> int:
     print(f"error: {message}", file=sys.stderr)
-    return UNREADABLE
+    return ERROR

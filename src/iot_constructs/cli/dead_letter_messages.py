@@ -1,7 +1,7 @@
-"""What a message on the dead-letter queue says: which kind it is, why it is there, where its records are.
+"""Parses messages on the dead-letter queue: their kind, their reason and the location of their records.
 
-Pure: a body goes in, a description comes out. It never raises: what is not understood is of the kind
-`unknown`, and what is understood but broken says so, and both are left on the queue.
+Parsing does no I/O and never raises. A message that is not recognized has the kind `unknown`, and a malformed one is
+`Unreadable`; both stay on the queue.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from iot_constructs.cli.kinesis_records import (
-    Malformed,
+    MalformedMessageError,
     Record,
-    arrival_of,
-    bytes_of,
     is_kinesis_event,
-    partition_key_of,
-    records_of_event,
-    sequence_number_of,
-    shard_id_of,
-    stream_arn_of,
-    text,
+    parse_arrival_time,
+    parse_event,
+    parse_partition_key,
+    parse_sequence_number,
+    parse_shard_id,
+    parse_stream_arn,
+    require_base64,
+    require_string,
 )
 
 TOPIC_LEVEL = 2
-"""Of ``device/<device id>/telemetry``: where TelemetryRule takes its partition key from."""
+"""The level of the device id in ``device/<device id>/telemetry``, as in TelemetryRule."""
 
 
 class Kind(str, Enum):
-    """The kinds of messages on the dead-letter queue, by their names on the command line."""
+    """The kinds of messages on the dead-letter queue, with their names on the command line."""
 
     REJECTED_RECORD = "rejected-record"
     FAILED_BATCH = "failed-batch"
@@ -47,15 +47,15 @@ class Kind(str, Enum):
 
 
 @dataclass(frozen=True)
-class InMessage:
-    """The message itself holds the records."""
+class InlineRecords:
+    """The message contains the records."""
 
     records: tuple[Record, ...]
 
 
 @dataclass(frozen=True)
-class OnStream:
-    """The stream holds the records, from one sequence number to another, both included."""
+class StreamRange:
+    """The records are on the stream, in an inclusive range of sequence numbers."""
 
     stream_arn: str
     shard_id: str
@@ -66,7 +66,7 @@ class OnStream:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """Where S3 holds a failed batch."""
+    """The S3 object of a failed batch."""
 
     bucket: str
     key: str
@@ -74,71 +74,73 @@ class StoredObject:
 
 
 @dataclass(frozen=True)
-class InBucket:
-    """S3 holds the records."""
+class S3Location:
+    """The records are in S3 objects."""
 
     objects: tuple[StoredObject, ...]
 
 
 @dataclass(frozen=True)
-class OnlyEvent:
-    """What the function was given is no Kinesis event: nothing but the function can take it."""
+class OpaqueEvent:
+    """The function's event is not a Kinesis event, so only the function can process it."""
 
     event: Any
 
 
 @dataclass(frozen=True)
-class Nothing:
-    """There is no record behind this message."""
+class NoRecords:
+    """The message refers to no records."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """The message is kept, and this is why."""
+    """The message stays on the queue because of ``problem``."""
 
     problem: str
 
 
-Source = InMessage | OnStream | InBucket | OnlyEvent | Nothing | Unreadable
+Source = InlineRecords | StreamRange | S3Location | OpaqueEvent | NoRecords | Unreadable
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One message of the dead-letter queue."""
+    """A message of the dead-letter queue."""
 
     kind: Kind
     reason: str
-    """Why it is on the queue, in the words of the message."""
+    """The reason for the failure, as in the message."""
     source: Source
 
 
-def dead_letter_of(body: str, topic_level: int = TOPIC_LEVEL) -> DeadLetter:
-    """What a message says, delivered raw or in the envelope that SNS puts around it."""
-    document = _without_envelope(_json(body))
+def parse_dead_letter(body: str, topic_level: int = TOPIC_LEVEL) -> DeadLetter:
+    """Parse a message that was delivered raw or in an SNS envelope."""
+    document = _unwrap_sns_envelope(_json(body))
     if not isinstance(document, dict):
         return DeadLetter(Kind.UNKNOWN, "", Unreadable("the message is not a JSON object"))
-    kind = _kind_of(document)
+    kind = _detect_kind(document)
     try:
-        return DeadLetter(kind, _reason_of(kind, document), _READERS[kind](document, topic_level))
-    except Malformed as error:
-        return DeadLetter(kind, _reason_of(kind, document), Unreadable(str(error)))
+        return DeadLetter(
+            kind, _format_reason(kind, document), _PARSERS[kind](document, topic_level)
+        )
+    except MalformedMessageError as error:
+        return DeadLetter(kind, _format_reason(kind, document), Unreadable(str(error)))
 
 
-def records_of_stored_batch(body: str) -> tuple[Record, ...]:
-    """The records of an object that Lambda wrote to its failure destination.
+def parse_stored_batch(body: str) -> tuple[Record, ...]:
+    """Return the records of an S3 object that Lambda wrote to an on-failure destination.
 
-    Its `payload` is the whole event, as a string of JSON within the JSON
-    (lambda/latest/dg/kinesis-on-failure-destination.html).
+    Its ``payload`` is the whole event as a JSON string
+    (https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html).
     """
     document = _json(body)
     if not isinstance(document, dict) or "payload" not in document:
-        raise Malformed("it is not a failed batch: it has no 'payload'")
+        raise MalformedMessageError("not a failed batch: no 'payload'")
     payload = document["payload"]
-    return records_of_event(_json(payload) if isinstance(payload, str) else payload)
+    return parse_event(_json(payload) if isinstance(payload, str) else payload)
 
 
 class _NotJson:
-    """Stands for what is not JSON; `None` is JSON."""
+    """The result for a body that is not JSON; ``None`` is valid JSON."""
 
 
 def _json(body: str) -> Any:
@@ -148,8 +150,8 @@ def _json(body: str) -> Any:
         return _NotJson()
 
 
-def _without_envelope(document: Any) -> Any:
-    """The message without the envelope of SNS (sns/latest/dg/sns-sqs-as-subscriber.html)."""
+def _unwrap_sns_envelope(document: Any) -> Any:
+    """Remove the SNS envelope (https://docs.aws.amazon.com/sns/latest/dg/sns-sqs-as-subscriber.html)."""
     if (
         isinstance(document, dict)
         and document.get("Type") == "Notification"
@@ -159,7 +161,7 @@ def _without_envelope(document: Any) -> Any:
     return document
 
 
-def _kind_of(document: Mapping[str, Any]) -> Kind:
+def _detect_kind(document: Mapping[str, Any]) -> Kind:
     if document.get("kind") == Kind.REJECTED_RECORD.value:
         return Kind.REJECTED_RECORD
     if "KinesisBatchInfo" in document:
@@ -180,8 +182,8 @@ def _kind_of(document: Mapping[str, Any]) -> Kind:
     return Kind.UNKNOWN
 
 
-def _reason_of(kind: Kind, document: Mapping[str, Any]) -> str:
-    """For the table; what is not there is left out."""
+def _format_reason(kind: Kind, document: Mapping[str, Any]) -> str:
+    """Return the reason for the report, from those fields that the message has."""
     if kind is Kind.REJECTED_RECORD:
         parts = [document.get("reason"), document.get("detail")]
     elif kind in (Kind.FAILED_BATCH, Kind.ASYNC_FAILURE):
@@ -204,111 +206,120 @@ def _field(document: Mapping[str, Any], outer: str, inner: str) -> Any:
 
 
 def _rejected_record(document: Mapping[str, Any], topic_level: int) -> Source:
-    stream_arn = stream_arn_of(document, "streamArn")
-    shard_id = shard_id_of(document, "shardId")
-    sequence_number = sequence_number_of(document, "sequenceNumber")
-    data = _payload_of(document)
+    stream_arn = parse_stream_arn(document, "streamArn")
+    shard_id = parse_shard_id(document, "shardId")
+    sequence_number = parse_sequence_number(document, "sequenceNumber")
+    data = _parse_payload(document)
     if data is None:
-        return OnStream(stream_arn, shard_id, sequence_number, sequence_number, 1)
-    return InMessage(
+        return StreamRange(stream_arn, shard_id, sequence_number, sequence_number, 1)
+    return InlineRecords(
         (
             Record(
-                partition_key=partition_key_of(document.get("deviceId")),
+                partition_key=parse_partition_key(document.get("deviceId")),
                 data=data,
                 stream_arn=stream_arn,
                 shard_id=shard_id,
                 sequence_number=sequence_number,
-                arrival=arrival_of(document.get("approximateArrivalTimestamp")),
+                arrival=parse_arrival_time(document.get("approximateArrivalTimestamp")),
             ),
         )
     )
 
 
-def _payload_of(document: Mapping[str, Any]) -> bytes | None:
-    """As the processor writes it: plain, compressed if it is large, left out if it still is."""
-    encoding = text(document, "payloadEncoding")
+def _parse_payload(document: Mapping[str, Any]) -> bytes | None:
+    """Decode the processor's payload: plain, compressed if large, or omitted if still too large."""
+    encoding = require_string(document, "payloadEncoding")
     if encoding == "none":
         return None
     if encoding == "base64":
-        return bytes_of(document, "payload")
+        return require_base64(document, "payload")
     if encoding == "gzip+base64":
         try:
-            return gzip.decompress(bytes_of(document, "payload"))
+            return gzip.decompress(require_base64(document, "payload"))
         except (OSError, EOFError, zlib.error) as error:
-            raise Malformed(f"payload is not gzip: {error}") from None
-    raise Malformed(f"payloadEncoding is {encoding[:40]!r}; known are base64, gzip+base64 and none")
+            raise MalformedMessageError(f"payload is not gzip: {error}") from None
+    raise MalformedMessageError(
+        f"payloadEncoding is {encoding[:40]!r}; expected base64, gzip+base64 or none"
+    )
 
 
 def _failed_batch(document: Mapping[str, Any], topic_level: int) -> Source:
     if "payload" in document:
         payload = document["payload"]
-        return InMessage(records_of_event(_json(payload) if isinstance(payload, str) else payload))
+        return InlineRecords(parse_event(_json(payload) if isinstance(payload, str) else payload))
     batch = document["KinesisBatchInfo"]
     if not isinstance(batch, dict):
-        raise Malformed("KinesisBatchInfo is not an object")
-    first = sequence_number_of(batch, "startSequenceNumber")
-    last = sequence_number_of(batch, "endSequenceNumber")
+        raise MalformedMessageError("KinesisBatchInfo is not an object")
+    first = parse_sequence_number(batch, "startSequenceNumber")
+    last = parse_sequence_number(batch, "endSequenceNumber")
     if int(first) > int(last):
-        raise Malformed(f"startSequenceNumber {first} comes after endSequenceNumber {last}")
+        raise MalformedMessageError(
+            f"startSequenceNumber {first} is greater than endSequenceNumber {last}"
+        )
     size = batch.get("batchSize")
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise Malformed(f"batchSize is {reprlib.repr(size)}, not a number of records")
-    return OnStream(
-        stream_arn_of(batch, "streamArn"), shard_id_of(batch, "shardId"), first, last, size
+        raise MalformedMessageError(f"batchSize is {reprlib.repr(size)}, not a positive integer")
+    return StreamRange(
+        parse_stream_arn(batch, "streamArn"), parse_shard_id(batch, "shardId"), first, last, size
     )
 
 
 def _stored_batch(document: Mapping[str, Any], topic_level: int) -> Source:
-    return InBucket(tuple(_stored_object(record) for record in document["Records"]))
+    return S3Location(tuple(_stored_object(record) for record in document["Records"]))
 
 
 def _stored_object(record: Mapping[str, Any]) -> StoredObject:
-    event = text(record, "eventName")
+    event = require_string(record, "eventName")
     if not event.startswith("ObjectCreated:"):
-        raise Malformed(f"eventName is {event[:40]!r}: nothing was stored; delete the message")
+        raise MalformedMessageError(
+            f"eventName is {event[:40]!r}, not ObjectCreated; delete the message"
+        )
     bucket, stored = _field(record, "s3", "bucket"), _field(record, "s3", "object")
     if not isinstance(bucket, dict) or not isinstance(stored, dict):
-        raise Malformed("s3 names no bucket or no object")
+        raise MalformedMessageError("s3 has no bucket or no object")
     version = stored.get("versionId")
     return StoredObject(
-        text(bucket, "name"),
-        # "The object key is URL encoded" (AmazonS3 userguide notification-content-structure.html).
-        unquote_plus(text(stored, "key")),
+        require_string(bucket, "name"),
+        # The object key is URL encoded (AmazonS3/latest/userguide/notification-content-structure.html).
+        unquote_plus(require_string(stored, "key")),
         version if isinstance(version, str) and version else None,
     )
 
 
 def _rule_error(document: Mapping[str, Any], topic_level: int) -> Source:
-    """The error document of an IoT rule (iot/latest/developerguide/rule-error-handling.html)."""
-    topic = text(document, "topic")
+    """Parse an IoT rule error (https://docs.aws.amazon.com/iot/latest/developerguide/rule-error-handling.html)."""
+    topic = require_string(document, "topic")
     levels = topic.split("/")
     if len(levels) < topic_level or not levels[topic_level - 1]:
-        raise Malformed(
-            f"topic {topic[:80]!r} has no level {topic_level} to take the partition key from; "
-            "see --topic-level"
+        raise MalformedMessageError(
+            f"topic {topic[:80]!r} has no level {topic_level} for the partition key; "
+            "set --topic-level"
         )
-    key = partition_key_of(levels[topic_level - 1])
-    return InMessage((Record(key, bytes_of(document, "base64OriginalPayload")),))
+    key = parse_partition_key(levels[topic_level - 1])
+    return InlineRecords((Record(key, require_base64(document, "base64OriginalPayload")),))
 
 
 def _async_failure(document: Mapping[str, Any], topic_level: int) -> Source:
-    """What an asynchronous invocation leaves (lambda/latest/dg/invocation-async-retain-records.html)."""
+    """Parse the invocation record of a failed asynchronous invocation.
+
+    See https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html.
+    """
     event = document["requestPayload"]
     if is_kinesis_event(event):
-        return InMessage(records_of_event(event))
-    return OnlyEvent(event)
+        return InlineRecords(parse_event(event))
+    return OpaqueEvent(event)
 
 
 def _test_event(document: Mapping[str, Any], topic_level: int) -> Source:
-    """S3 sends it once, when notifications are configured, to see whether they arrive."""
-    return Nothing()
+    """S3 sends one test event when notifications are configured."""
+    return NoRecords()
 
 
 def _unknown(document: Mapping[str, Any], topic_level: int) -> Source:
-    return Unreadable("the message is of no known kind; read it, then delete it by hand")
+    return Unreadable("unknown kind of message; inspect it and delete it manually")
 
 
-_READERS: dict[Kind, Callable[[Mapping[str, Any], int], Source]] = {
+_PARSERS: dict[Kind, Callable[[Mapping[str, Any], int], Source]] = {
     Kind.REJECTED_RECORD: _rejected_record,
     Kind.FAILED_BATCH: _failed_batch,
     Kind.STORED_BATCH: _stored_batch,

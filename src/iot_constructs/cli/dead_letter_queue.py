@@ -1,8 +1,9 @@
-"""The dead-letter queue: nobody else sees a message while it is in hand, and none is lost.
+"""Receives and deletes messages of the dead-letter queue.
 
-A message that was received is invisible to other readers for a while, and comes back by itself
-(AWSSimpleQueueService developer guide sqs-visibility-timeout.html). So two operators never work on one message,
-and a run that is killed leaves nothing behind. The time is extended while a message is worked on.
+A received message is invisible to other consumers until its visibility timeout expires
+(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html). So two
+concurrent runs never process the same message, and the messages of a killed run become visible again. The timeout is
+extended while a message is processed.
 """
 
 from __future__ import annotations
@@ -14,31 +15,31 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 
-from iot_constructs.cli.aws_errors import AWS_ERRORS, Attempts, code_of, described
+from iot_constructs.cli.aws_errors import AWS_ERRORS, RetryPolicy, error_code, format_error
 
 VISIBILITY_SECONDS = 300
 RENEW_AFTER_SECONDS = VISIBILITY_SECONDS / 3
-# Long polling asks every server of the queue: an empty answer means an empty queue
+# Long polling queries all servers of the queue: an empty response means an empty queue
 # (sqs-short-and-long-polling.html).
 WAIT_SECONDS = 1
 MAX_MESSAGES_PER_CALL = 10
-# 10,000 messages in a row that were sent after the run began: they are coming faster than they can be looked at.
+# After 10,000 consecutive messages that were sent after the run began, messages arrive faster than they are received.
 MAX_RECEIVES_WITHOUT_WORK = 1000
 
 _Item = TypeVar("_Item")
 
 
 class SQSClient(Protocol):
-    """The calls that are made."""
+    """The SQS calls that `DeadLetterQueue` uses."""
 
     def get_queue_attributes(self, **request: Any) -> dict[str, Any]:
-        """Roughly how many messages there are."""
+        """Get the approximate number of messages."""
 
     def receive_message(self, **request: Any) -> dict[str, Any]:
-        """Up to 10 messages."""
+        """Receive up to 10 messages."""
 
     def change_message_visibility_batch(self, **request: Any) -> dict[str, Any]:
-        """Extend or end the time for which messages are invisible."""
+        """Change the visibility timeout of messages."""
 
     def delete_message_batch(self, **request: Any) -> dict[str, Any]:
         """Delete messages."""
@@ -46,20 +47,20 @@ class SQSClient(Protocol):
 
 @dataclass(frozen=True)
 class Message:
-    """One message in hand."""
+    """A received message."""
 
     id: str
     body: str
     receipt_handle: str
     sent: float | None
-    """When it was sent to the queue, in epoch seconds."""
+    """The time at which it was sent to the queue, in epoch seconds."""
 
 
 class DeadLetterQueue:
-    """Gives out each message once, of those that were on the queue when the run began.
+    """Receives once each message that was on the queue when the run began.
 
-    A record that is put back and fails again comes back as a new message. Taking that up in the same run could go
-    on for ever, so messages that were sent after the run began are left for the next one.
+    A redriven record that fails again returns as a new message. To avoid an endless loop, messages that were sent after
+    the run began are left for the next run.
     """
 
     def __init__(
@@ -67,50 +68,50 @@ class DeadLetterQueue:
         client: SQSClient,
         url: str,
         *,
-        attempts: Attempts,
+        retry_policy: RetryPolicy,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._url = url
-        self._attempts = attempts
+        self._retry_policy = retry_policy
         self._clock = clock
         self._handles: dict[str, str] = {}
         self._seen: set[str] = set()
-        self._in_hand: list[Message] = []
+        self._current: list[Message] = []
         self._renewed = 0.0
         self.newer = 0
-        """Messages that were sent after the run began."""
+        """The number of messages that were sent after the run began."""
         self.read_to_end = True
-        """False when the run stopped before it had seen every message."""
+        """False if the run stopped before it received every message."""
         self.waiting = self.in_flight = 0
         self.began = self._begin()
-        """When the run began, by the clock of SQS, in epoch seconds."""
+        """The start time of the run by the clock of SQS, in epoch seconds."""
 
     def _begin(self) -> float:
-        answer = self._client.get_queue_attributes(
+        response = self._client.get_queue_attributes(
             QueueUrl=self._url,
             AttributeNames=[
                 "ApproximateNumberOfMessages",
                 "ApproximateNumberOfMessagesNotVisible",
             ],
         )
-        attributes = answer.get("Attributes", {})
+        attributes = response.get("Attributes", {})
         self.waiting = int(attributes.get("ApproximateNumberOfMessages", 0))
         self.in_flight = int(attributes.get("ApproximateNumberOfMessagesNotVisible", 0))
-        # SentTimestamp is SQS's time, and an operator's clock may be minutes off. The header has whole seconds: the
-        # rest of this one still belongs to what was there before.
-        date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+        # SentTimestamp is the time of SQS, from which the local clock can differ. The header has whole seconds:
+        # messages that were sent within this second count as sent before.
+        date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         try:
             return parsedate_to_datetime(date).timestamp() + 1.0
         except (TypeError, ValueError):
             return self._clock()
 
     def receive(self, at_most: int) -> list[Message]:
-        """Some messages to work on; none means that there are no more."""
+        """Receive messages to process; an empty list means that there are no more."""
         for _ in range(MAX_RECEIVES_WITHOUT_WORK):
             self._renewed = self._clock()
             try:
-                answer = self._client.receive_message(
+                response = self._client.receive_message(
                     QueueUrl=self._url,
                     MaxNumberOfMessages=min(at_most, MAX_MESSAGES_PER_CALL),
                     WaitTimeSeconds=WAIT_SECONDS,
@@ -118,23 +119,23 @@ class DeadLetterQueue:
                     MessageSystemAttributeNames=["SentTimestamp"],
                 )
             except AWS_ERRORS as error:
-                if not code_of(error).endswith("OverLimit"):
+                if not error_code(error).endswith("OverLimit"):
                     raise
-                # 120,000 messages can be in flight (APIReference API_ReceiveMessage).
+                # A queue can have 120,000 in-flight messages (AWSSimpleQueueService APIReference API_ReceiveMessage).
                 self.read_to_end = False
                 return []
-            received = [_message(raw) for raw in answer.get("Messages", [])]
+            received = [_message(raw) for raw in response.get("Messages", [])]
             if not received:
                 return []
-            self._in_hand = [message for message in received if self._is_due(message)]
+            self._current = [message for message in received if self._is_due(message)]
             self._handles.update((message.id, message.receipt_handle) for message in received)
-            if self._in_hand:
-                return self._in_hand
+            if self._current:
+                return self._current
         self.read_to_end = False
         return []
 
     def _is_due(self, message: Message) -> bool:
-        # It comes back within a run that holds it for longer than its visibility timeout.
+        # A message is received again if the run holds it for longer than its visibility timeout.
         if message.id in self._seen:
             return False
         self._seen.add(message.id)
@@ -144,25 +145,25 @@ class DeadLetterQueue:
         return True
 
     def keep_alive(self) -> None:
-        """Hold the messages in hand for longer, if it is time to; called between any two steps."""
+        """Extend the visibility timeout of the current messages if necessary; call it between any two steps."""
         if self._clock() - self._renewed < RENEW_AFTER_SECONDS:
             return
         self._renewed = self._clock()
-        held = [message.id for message in self._in_hand if message.id in self._handles]
-        # If it fails, another run may take the message up too: put twice, not lost.
+        held = [message.id for message in self._current if message.id in self._handles]
+        # If it fails, another run can process the message as well: its records are put twice, but not lost.
         with suppress(*AWS_ERRORS):
             self._change_visibility(held, VISIBILITY_SECONDS)
 
     def delete(self, messages: Iterable[Message]) -> dict[str, str]:
-        """Delete these messages; the answer has those that are still there, and why."""
+        """Delete messages; return the errors by the id of the messages that could not be deleted."""
         problems: dict[str, str] = {}
-        for group in _tens([message.id for message in messages]):
+        for group in _batches_of_10([message.id for message in messages]):
             pending = group
-            for _ in self._attempts:
-                answer = self._client.delete_message_batch(
+            for _ in self._retry_policy:
+                response = self._client.delete_message_batch(
                     QueueUrl=self._url, Entries=self._entries(pending)
                 )
-                failed = {pending[int(f["Id"])]: f for f in answer.get("Failed", [])}
+                failed = {pending[int(f["Id"])]: f for f in response.get("Failed", [])}
                 for id in pending:
                     if id not in failed:
                         problems.pop(id, None)
@@ -174,22 +175,22 @@ class DeadLetterQueue:
         return problems
 
     def release(self) -> str | None:
-        """Make every message visible that is still held; the answer is what went wrong, if anything did.
+        """Make all held messages visible again; return the error, if any.
 
-        What cannot be released comes back by itself when its time is over.
+        Messages that cannot be released become visible when their visibility timeout expires.
         """
         held = list(self._handles)
-        self._in_hand = []
+        self._current = []
         try:
             self._change_visibility(held, 0)
         except AWS_ERRORS as error:
-            return described(error)
+            return format_error(error)
         self._handles.clear()
         return None
 
     def _change_visibility(self, ids: Iterable[str], seconds: int) -> None:
-        for group in _tens(list(ids)):
-            # A failed entry is a message that somebody else has by now, or that is gone: neither is ours any more.
+        for group in _batches_of_10(list(ids)):
+            # A failed entry is a message that another consumer has received or deleted.
             self._client.change_message_visibility_batch(
                 QueueUrl=self._url,
                 Entries=[{**entry, "VisibilityTimeout": seconds} for entry in self._entries(group)],
@@ -212,6 +213,6 @@ def _message(raw: dict[str, Any]) -> Message:
     )
 
 
-def _tens(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+def _batches_of_10(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
     for start in range(0, len(items), MAX_MESSAGES_PER_CALL):
         yield items[start : start + MAX_MESSAGES_PER_CALL]

@@ -1,4 +1,4 @@
-"""Where the records go: back on the stream, or to the function directly. Each says what was accepted."""
+"""The destinations of redriven records: the stream, or the function directly."""
 
 from __future__ import annotations
 
@@ -9,49 +9,55 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from iot_constructs._defaults import BATCH_SIZE
-from iot_constructs.cli.aws_errors import AWS_ERRORS, Attempts, code_of, described, is_passing
+from iot_constructs.cli.aws_errors import (
+    AWS_ERRORS,
+    RetryPolicy,
+    error_code,
+    format_error,
+    is_retryable,
+)
 from iot_constructs.cli.kinesis_records import (
     Record,
-    event_bytes,
-    event_of,
-    identifier_in_event,
+    build_event,
+    event_record_size,
+    item_identifier,
 )
 from iot_constructs.cli.recovery import Event, Recovered
 
-# kinesis APIReference API_PutRecords.html: 500 records a call. A call takes 10 MiB, but 5 MiB until large records
-# came (streams/latest/dev/large-records.html); one record above that goes alone.
+# PutRecords accepts 500 records per request, and 10 MiB, or 5 MiB before large records were introduced
+# (kinesis APIReference API_PutRecords, streams/latest/dev/large-records.html). A larger record is sent alone.
 MAX_RECORDS_PER_PUT = 500
 MAX_BYTES_PER_PUT = 5 * 1024 * 1024
-# lambda/latest/dg/gettingstarted-limits.html: 6 MB for the request of a synchronous invocation.
+# The request of a synchronous invocation can have 6 MB (lambda/latest/dg/gettingstarted-limits.html).
 MAX_EVENT_BYTES = 6_000_000
 _EVENT_OVERHEAD_BYTES = 100
 
-_REFUSED_AS_A_WHOLE = ("InvalidArgumentException", "ValidationException")
+_INVALID_REQUEST = ("InvalidArgumentException", "ValidationException")
 
 
 @dataclass
 class Outcome:
-    """What became of one message's records."""
+    """The result of the delivery of one message's records."""
 
     accepted: int = 0
     problem: str | None = None
-    """Why not all of them were accepted."""
+    """Why some records were not accepted."""
 
 
 class Destination(Protocol):
-    """Takes records."""
+    """Accepts redriven records."""
 
     name: str
 
-    def objection(self, found: Recovered) -> str | None:
-        """Why it cannot take what was found, if it cannot."""
+    def validate(self, found: Recovered) -> str | None:
+        """Return why the destination cannot accept the records, or None if it can."""
 
     def deliver(self, found: Sequence[Recovered]) -> list[Outcome]:
-        """Deliver what was found for each of some messages."""
+        """Deliver the records of several messages."""
 
 
 class RateLimit:
-    """At most so many records in a second; without a number, no limit."""
+    """Limits the number of records per second; None is unlimited."""
 
     def __init__(
         self,
@@ -66,7 +72,7 @@ class RateLimit:
         self._free_at = 0.0
 
     def wait_for(self, records: int) -> None:
-        """Return when this many more records may go."""
+        """Wait until this number of records can be sent."""
         if self.per_second is None:
             return
         now = self._clock()
@@ -75,30 +81,31 @@ class RateLimit:
         self._free_at = max(now, self._free_at) + records / self.per_second
 
     def largest(self, limit: int) -> int:
-        """How many records may go at once: never more than those of one second."""
+        """Return the maximum number of records per request: not more than the limit per second."""
         return limit if self.per_second is None else min(limit, self.per_second)
 
 
 class KinesisWriter(Protocol):
-    """The call that is made."""
+    """The Kinesis call that `StreamDestination` uses."""
 
     def put_records(self, **request: Any) -> dict[str, Any]:
         """Put up to 500 records on a stream."""
 
 
 class LambdaClient(Protocol):
-    """The call that is made."""
+    """The Lambda call that `FunctionDestination` uses."""
 
     def invoke(self, **request: Any) -> dict[str, Any]:
-        """Run a function and wait for its answer."""
+        """Invoke a function and wait for its response."""
 
 
 class StreamDestination:
-    """Puts the records back on a stream, under the partition keys that they had.
+    """Puts the records back on a stream with their partition keys.
 
-    They go in the order in which the stream took them before, as far as that is possible: PutRecords keeps no order
-    within a call when some records of it fail (API_PutRecords.html), and nothing else is sent before those were
-    tried again. The processor does not depend on the order: late data never overwrites newer data.
+    Records are sent in their original order where possible: PutRecords does not preserve the order if some records of a
+    request fail, and these are retried before others are sent
+    (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html). The processor does not depend on the
+    order: late data never overwrites newer data.
     """
 
     def __init__(
@@ -107,32 +114,32 @@ class StreamDestination:
         stream: str | None,
         *,
         rate: RateLimit,
-        attempts: Attempts,
+        retry_policy: RetryPolicy,
         keep_alive: Callable[[], None],
     ) -> None:
         self._client = client
         self._stream = stream
         self._rate = rate
-        self._attempts = attempts
+        self._retry_policy = retry_policy
         self._keep_alive = keep_alive
-        self.name = f"stream {stream}" if stream is not None else "the stream they came from"
+        self.name = f"stream {stream}" if stream is not None else "their original stream"
 
-    def objection(self, found: Recovered) -> str | None:
-        """An event cannot go on a stream, nor can a record without one."""
+    def validate(self, found: Recovered) -> str | None:
+        """Reject events, and records without a stream."""
         if found.event is not None:
-            return "not a kinesis event: only the function can take it, see --function"
+            return "not a Kinesis event: only the function can process it; use --function"
         if self._stream is None and any(record.stream_arn is None for record in found.records):
-            return "an IoT rule's error does not say the stream: name it with --stream"
+            return "an IoT rule error does not contain the stream; specify it with --stream"
         return None
 
     def deliver(self, found: Sequence[Recovered]) -> list[Outcome]:
-        """Put the records of several messages together, so that small ones share a call."""
+        """Put the records of several messages with as few requests as possible."""
         outcomes = [Outcome() for _ in found]
         targets: dict[str, list[tuple[Outcome, Record]]] = {}
         for outcome, recovered in zip(outcomes, found, strict=True):
             for record in recovered.records:
                 target = self._stream if self._stream is not None else record.stream_arn
-                assert target is not None  # see objection()
+                assert target is not None  # see validate()
                 targets.setdefault(target, []).append((outcome, record))
         for target, entries in targets.items():
             entries.sort(key=lambda entry: entry[1].position)
@@ -157,14 +164,14 @@ class StreamDestination:
             yield group
 
     def _put(self, target: str, group: list[tuple[Outcome, Record]]) -> None:
-        """Put a group, and what of it was refused again, in the same order."""
+        """Put records, and retry those that failed in the same order."""
         named = {"StreamARN" if target.startswith("arn:") else "StreamName": target}
         pending, problem = group, ""
-        for _ in self._attempts:
+        for _ in self._retry_policy:
             self._keep_alive()
             self._rate.wait_for(len(pending))
             try:
-                answer = self._client.put_records(
+                response = self._client.put_records(
                     **named,
                     Records=[
                         {"Data": record.data, "PartitionKey": record.partition_key}
@@ -172,18 +179,18 @@ class StreamDestination:
                     ],
                 )
             except AWS_ERRORS as error:
-                problem = described(error)
-                if is_passing(error):
+                problem = format_error(error)
+                if is_retryable(error):
                     continue
-                if code_of(error) in _REFUSED_AS_A_WHOLE and len(pending) > 1:
-                    # One record that is too large for this stream must not hold up the others.
+                if error_code(error) in _INVALID_REQUEST and len(pending) > 1:
+                    # One record that is too large for this stream must not block the others.
                     half = len(pending) // 2
                     self._put(target, pending[:half])
                     self._put(target, pending[half:])
                     return
                 break
             refused = []
-            for (outcome, record), result in zip(pending, answer["Records"], strict=True):
+            for (outcome, record), result in zip(pending, response["Records"], strict=True):
                 if result.get("ErrorCode"):
                     problem = str(result["ErrorCode"])
                     refused.append((outcome, record))
@@ -193,15 +200,17 @@ class StreamDestination:
             if not pending:
                 return
         for outcome, _ in pending:
-            outcome.problem = f"the stream did not accept every record ({problem}); run it again"
+            outcome.problem = (
+                f"the stream did not accept every record ({problem}); run the command again"
+            )
 
 
 class FunctionDestination:
-    """Invokes the function with events made of the records, and waits for its answer.
+    """Invokes the function synchronously with events that contain the records.
 
-    Synchronously: of an asynchronous invocation nobody reads `batchItemFailures`, so records that failed would count
-    as done (lambda/latest/dg/invocation-async.html). One message at a time, so that what cannot be processed keeps
-    no other message on the queue; and the records of one shard at a time, in their order, as Lambda does it.
+    Lambda ignores ``batchItemFailures`` of an asynchronous invocation, so failed records would count as processed
+    (https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html). Messages are delivered one at a time, so that
+    a failing record keeps no other message on the queue, and the records of each shard in order, as Lambda does.
     """
 
     def __init__(
@@ -210,27 +219,27 @@ class FunctionDestination:
         function: str,
         *,
         rate: RateLimit,
-        attempts: Attempts,
+        retry_policy: RetryPolicy,
         keep_alive: Callable[[], None],
     ) -> None:
         self._client = client
         self._function = function
         self._rate = rate
-        self._attempts = attempts
+        self._retry_policy = retry_policy
         self._keep_alive = keep_alive
         self.name = f"function {function}"
 
-    def objection(self, found: Recovered) -> str | None:
-        """An invocation takes 6 MB."""
-        largest = max(map(event_bytes, found.records), default=0)
+    def validate(self, found: Recovered) -> str | None:
+        """Reject what exceeds the 6 MB of a synchronous invocation."""
+        largest = max(map(event_record_size, found.records), default=0)
         if found.event is not None:
             largest = len(json.dumps(found.event.value))
         if largest + _EVENT_OVERHEAD_BYTES > MAX_EVENT_BYTES:
-            return f"an invocation takes 6 MB and this is {largest} bytes; see --stream"
+            return f"{largest} bytes exceed the 6 MB of an invocation; use --stream"
         return None
 
     def deliver(self, found: Sequence[Recovered]) -> list[Outcome]:
-        """Deliver one message after the other."""
+        """Deliver the messages one at a time."""
         return [self._deliver(recovered) for recovered in found]
 
     def _deliver(self, found: Recovered) -> Outcome:
@@ -238,13 +247,13 @@ class FunctionDestination:
             return self._deliver_event(found.event)
         outcome = Outcome()
         for group in self._groups(found.records):
-            accepted, problem = self._invoke(event_of(group), len(group))
+            accepted, problem = self._invoke(build_event(group), len(group))
             if problem is None:
                 outcome.accepted += len(group)
                 continue
-            outcome.accepted += _before_failure(group, accepted)
+            outcome.accepted += _count_before_failure(group, accepted)
             outcome.problem = problem
-            break  # the records after a failed one wait for it, as on the stream
+            break  # records after a failed one wait, as on the stream
         return outcome
 
     def _deliver_event(self, event: Event) -> Outcome:
@@ -260,7 +269,7 @@ class FunctionDestination:
             group: list[Record] = []
             size = _EVENT_OVERHEAD_BYTES
             for record in sorted(shard, key=lambda record: record.position):
-                record_size = event_bytes(record)
+                record_size = event_record_size(record)
                 if group and (len(group) == most or size + record_size > MAX_EVENT_BYTES):
                     yield group
                     group, size = [], _EVENT_OVERHEAD_BYTES
@@ -269,56 +278,60 @@ class FunctionDestination:
             yield group
 
     def _invoke(self, event: Any, records: int) -> tuple[list[Any], str | None]:
-        """What the function says has failed, and the problem; no problem means that it took everything."""
+        """Invoke the function; return its batch item failures and the problem, which is None on success."""
         payload = json.dumps(event).encode()
         problem = ""
-        for _ in self._attempts:
+        for _ in self._retry_policy:
             self._keep_alive()
             self._rate.wait_for(records)
             try:
-                answer = self._client.invoke(
+                response = self._client.invoke(
                     FunctionName=self._function,
                     InvocationType="RequestResponse",
                     Payload=payload,
                 )
-                said = answer["Payload"].read()
+                returned = response["Payload"].read()
             except AWS_ERRORS as error:
-                problem = f"the function could not be invoked ({described(error)})"
-                if is_passing(error):
+                problem = f"the function could not be invoked ({format_error(error)})"
+                if is_retryable(error):
                     continue
                 break
-            return _failures(answer.get("FunctionError"), said)
+            return _failures(response.get("FunctionError"), returned)
         return [], problem
 
 
-def _failures(function_error: str | None, said: bytes) -> tuple[list[Any], str | None]:
-    """What counts as success: lambda/latest/dg/services-kinesis-batchfailurereporting.html."""
+def _failures(function_error: str | None, payload: bytes) -> tuple[list[Any], str | None]:
+    """Return the batch item failures in a response, and the problem, which is None on success.
+
+    See https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html.
+    """
     try:
-        answer = json.loads(said) if said.strip() else None
+        response = json.loads(payload) if payload.strip() else None
     except ValueError:
-        return [], "the function's answer is not JSON"
+        return [], "the function's response is not JSON"
     if function_error is not None:
-        details = answer if isinstance(answer, dict) else {}
+        details = response if isinstance(response, dict) else {}
         what = f"{details.get('errorType', 'no type')}: {details.get('errorMessage', 'no message')}"
         return [], f"the function failed ({function_error}: {what[:200]})"
-    if answer is None:
+    if response is None:
         return [], None
-    if not isinstance(answer, dict):
-        return [], "the function's answer is not an object"
-    failures = answer.get("batchItemFailures")
+    if not isinstance(response, dict):
+        return [], "the function's response is not an object"
+    failures = response.get("batchItemFailures")
     if failures is None or failures == []:
         return [], None
     if not isinstance(failures, list):
         return [], "the function's batchItemFailures is not a list"
-    return failures, f"the function reported {len(failures)} failed; read its log"
+    return failures, f"the function reported {len(failures)} batch item failures; see its log"
 
 
-def _before_failure(group: Sequence[Record], failures: Sequence[Any]) -> int:
-    """How many records come before the lowest sequence number that failed.
+def _count_before_failure(group: Sequence[Record], failures: Sequence[Any]) -> int:
+    """Return the number of records before the lowest sequence number that failed.
 
-    None of them do if a name is not one of this batch: Lambda then takes the whole batch for failed (FACTS 3).
+    It is 0 if an identifier is not in this batch: Lambda then treats the whole batch as failed
+    (https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html).
     """
-    positions = {identifier_in_event(n, record): n for n, record in enumerate(group, 1)}
+    positions = {item_identifier(n, record): n for n, record in enumerate(group, 1)}
     failed = [
         positions.get(str(failure.get("itemIdentifier")), 0) if isinstance(failure, dict) else 0
         for failure in failures

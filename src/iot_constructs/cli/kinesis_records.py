@@ -1,6 +1,6 @@
-"""A record of the stream, and the two shapes of JSON that hold one: Lambda's event and a base64 string.
+"""Kinesis records, and their representation in a Lambda event.
 
-Pure: no AWS call, and what cannot be understood is a `Malformed`, whatever it is.
+The functions make no AWS calls and raise only `MalformedMessageError`.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from typing import Any
 MAX_PARTITION_KEY_CHARACTERS = 256
 
 _SEQUENCE_NUMBER = re.compile(r"[0-9]{1,129}")
-# A mapping on an enhanced fan-out consumer names the consumer, whose ARN begins with the stream's.
+# An event source mapping of an enhanced fan-out consumer has the consumer's ARN, which begins with the stream's.
 _STREAM_ARN = re.compile(
     r"(arn:[a-z-]+:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128})(/consumer/.+)?"
 )
 _SHARD_ID = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 
 
-class Malformed(ValueError):
-    """The JSON at hand does not have the shape that it should."""
+class MalformedMessageError(ValueError):
+    """The JSON does not have the expected structure."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One record, and where it was on the stream if it ever got there."""
+    """A record, and its position on the stream if it reached the stream."""
 
     partition_key: str
     data: bytes
@@ -39,25 +39,26 @@ class Record:
     shard_id: str | None = None
     sequence_number: str | None = None
     arrival: float | None = None
-    """When the stream accepted it, in epoch seconds."""
+    """The arrival time on the stream, in epoch seconds."""
 
     @property
     def size(self) -> int:
-        """What counts against the limits of Kinesis: payload and partition key, in bytes."""
+        """The size of payload and partition key in bytes, which count towards the limits of Kinesis."""
         return len(self.data) + len(self.partition_key.encode())
 
     @property
     def position(self) -> float:
-        """Sorts the records of one partition key in the order in which the stream took them.
+        """A sort key for the order of arrival.
 
         Sequence numbers of a partition key generally increase over time
-        (streams/latest/dev/key-concepts.html). What never got to the stream comes last.
+        (https://docs.aws.amazon.com/streams/latest/dev/key-concepts.html). Records that did not reach the stream are
+        last.
         """
         return int(self.sequence_number) if self.sequence_number is not None else math.inf
 
 
 def is_kinesis_event(value: object) -> bool:
-    """Whether this is what Lambda hands to a function that reads a stream."""
+    """Return whether ``value`` is an event of a Kinesis event source mapping."""
     if not isinstance(value, dict):
         return False
     records = value.get("Records")
@@ -68,43 +69,45 @@ def is_kinesis_event(value: object) -> bool:
     )
 
 
-def records_of_event(event: object) -> tuple[Record, ...]:
-    """The records of a Kinesis event (lambda/latest/dg/with-kinesis.html)."""
+def parse_event(event: object) -> tuple[Record, ...]:
+    """Return the records of a Kinesis event (https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html)."""
     if not isinstance(event, dict) or not is_kinesis_event(event):
-        raise Malformed("it is not a kinesis event: 'Records' with 'kinesis' in each of them")
-    return tuple(_record_of_event(raw) for raw in event["Records"])
+        raise MalformedMessageError(
+            "not a Kinesis event: each of its 'Records' must have 'kinesis'"
+        )
+    return tuple(_parse_event_record(raw) for raw in event["Records"])
 
 
-def _record_of_event(raw: Mapping[str, Any]) -> Record:
+def _parse_event_record(raw: Mapping[str, Any]) -> Record:
     kinesis = raw["kinesis"]
     if not isinstance(kinesis, dict):
-        raise Malformed(f"'kinesis' is {reprlib.repr(kinesis)}, not an object")
-    shard_id = text(raw, "eventID").partition(":")[0]
+        raise MalformedMessageError(f"'kinesis' is {reprlib.repr(kinesis)}, not an object")
+    shard_id = require_string(raw, "eventID").partition(":")[0]
     return Record(
-        partition_key=partition_key_of(kinesis.get("partitionKey")),
-        data=bytes_of(kinesis, "data"),
-        stream_arn=stream_arn_of(raw, "eventSourceARN"),
-        shard_id=shard_id_of({"eventID": shard_id}, "eventID"),
-        sequence_number=sequence_number_of(kinesis, "sequenceNumber"),
-        arrival=arrival_of(kinesis.get("approximateArrivalTimestamp")),
+        partition_key=parse_partition_key(kinesis.get("partitionKey")),
+        data=require_base64(kinesis, "data"),
+        stream_arn=parse_stream_arn(raw, "eventSourceARN"),
+        shard_id=parse_shard_id({"eventID": shard_id}, "eventID"),
+        sequence_number=parse_sequence_number(kinesis, "sequenceNumber"),
+        arrival=parse_arrival_time(kinesis.get("approximateArrivalTimestamp")),
     )
 
 
-def event_of(records: Sequence[Record]) -> dict[str, Any]:
-    """The event with which Lambda would hand these records to a function."""
+def build_event(records: Sequence[Record]) -> dict[str, Any]:
+    """Return the event with which Lambda would invoke a function for these records."""
     return {"Records": [_event_record(number, record) for number, record in enumerate(records, 1)]}
 
 
-def event_bytes(record: Record) -> int:
-    """How many bytes of an event one record takes, at the most."""
+def event_record_size(record: Record) -> int:
+    """Return an upper bound of the size of one record in an event, in bytes."""
     return len(json.dumps(_event_record(1, record))) + len(", ") + MAX_PARTITION_KEY_CHARACTERS
 
 
-def identifier_in_event(number: int, record: Record) -> str:
-    """The sequence number, by which a function says what failed.
+def item_identifier(number: int, record: Record) -> str:
+    """Return the sequence number, which a function reports as ``itemIdentifier``.
 
-    A record that never got to the stream has none; its number in the event is far below the numbers
-    that Kinesis gives.
+    A record that did not reach the stream has none and uses its number in the event, which no sequence number of
+    Kinesis equals.
     """
     return record.sequence_number if record.sequence_number is not None else str(number)
 
@@ -112,7 +115,7 @@ def identifier_in_event(number: int, record: Record) -> str:
 def _event_record(number: int, record: Record) -> dict[str, Any]:
     shard_id = record.shard_id if record.shard_id is not None else "shardId-none"
     stream_arn = record.stream_arn if record.stream_arn is not None else "none"
-    sequence_number = identifier_in_event(number, record)
+    sequence_number = item_identifier(number, record)
     region = stream_arn.split(":")[3] if record.stream_arn is not None else "none"
     return {
         "kinesis": {
@@ -132,18 +135,18 @@ def _event_record(number: int, record: Record) -> dict[str, Any]:
     }
 
 
-def text(source: Mapping[str, Any], name: str) -> str:
-    """A field that must be a string."""
+def require_string(source: Mapping[str, Any], name: str) -> str:
+    """Return a field that must be a string."""
     value = source.get(name)
     if not isinstance(value, str):
-        raise Malformed(f"{name} is {reprlib.repr(value)}, not a string")
-    if not _can_be_sent(value):
-        raise Malformed(f"{name} is {reprlib.repr(value)}, which is not Unicode")
+        raise MalformedMessageError(f"{name} is {reprlib.repr(value)}, not a string")
+    if not _is_encodable(value):
+        raise MalformedMessageError(f"{name} is {reprlib.repr(value)}, which is not valid Unicode")
     return value
 
 
-def _can_be_sent(value: str) -> bool:
-    """JSON can hold half of a surrogate pair, which no AWS call can."""
+def _is_encodable(value: str) -> bool:
+    """Return whether an AWS call accepts the string: JSON can contain an unpaired surrogate."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -151,56 +154,56 @@ def _can_be_sent(value: str) -> bool:
     return True
 
 
-def bytes_of(source: Mapping[str, Any], name: str) -> bytes:
-    """A field that must be base64. The error does not show it: it is a device's payload."""
+def require_base64(source: Mapping[str, Any], name: str) -> bytes:
+    """Return a decoded base64 field. The error does not show the value, which is a device's payload."""
     try:
-        return base64.b64decode(text(source, name), validate=True)
-    except Malformed:
-        raise Malformed(f"{name} is not a string of base64") from None
+        return base64.b64decode(require_string(source, name), validate=True)
+    except MalformedMessageError:
+        raise MalformedMessageError(f"{name} is not a base64 string") from None
     except ValueError as error:
-        raise Malformed(f"{name} is not base64: {error}") from None
+        raise MalformedMessageError(f"{name} is not base64: {error}") from None
 
 
-def partition_key_of(value: object) -> str:
-    """A string that Kinesis takes as a partition key."""
+def parse_partition_key(value: object) -> str:
+    """Return a valid partition key."""
     if (
         isinstance(value, str)
         and 0 < len(value) <= MAX_PARTITION_KEY_CHARACTERS
-        and _can_be_sent(value)
+        and _is_encodable(value)
     ):
         return value
-    raise Malformed(
+    raise MalformedMessageError(
         f"the partition key is {reprlib.repr(value)}, not a string of 1 to "
         f"{MAX_PARTITION_KEY_CHARACTERS} characters"
     )
 
 
-def stream_arn_of(source: Mapping[str, Any], name: str) -> str:
-    """The ARN of a stream, also from that of one of its consumers."""
-    found = _STREAM_ARN.fullmatch(text(source, name))
+def parse_stream_arn(source: Mapping[str, Any], name: str) -> str:
+    """Return the ARN of a stream, also for the ARN of one of its consumers."""
+    found = _STREAM_ARN.fullmatch(require_string(source, name))
     if found is None:
-        raise Malformed(f"{name} is {reprlib.repr(source[name])}, not the ARN of a stream")
+        raise MalformedMessageError(f"{name} is {reprlib.repr(source[name])}, not a stream ARN")
     return found[1]
 
 
-def shard_id_of(source: Mapping[str, Any], name: str) -> str:
-    """The name of a shard."""
-    value = text(source, name)
+def parse_shard_id(source: Mapping[str, Any], name: str) -> str:
+    """Return a shard id."""
+    value = require_string(source, name)
     if not _SHARD_ID.fullmatch(value):
-        raise Malformed(f"{name} is {reprlib.repr(value)}, not a shard id")
+        raise MalformedMessageError(f"{name} is {reprlib.repr(value)}, not a shard id")
     return value
 
 
-def sequence_number_of(source: Mapping[str, Any], name: str) -> str:
-    """A sequence number, as it is written: the stream is asked for the same string."""
-    value = text(source, name)
+def parse_sequence_number(source: Mapping[str, Any], name: str) -> str:
+    """Return a sequence number as a string, as the Kinesis API takes it."""
+    value = require_string(source, name)
     if not _SEQUENCE_NUMBER.fullmatch(value):
-        raise Malformed(f"{name} is {reprlib.repr(value)}, not a sequence number")
+        raise MalformedMessageError(f"{name} is {reprlib.repr(value)}, not a sequence number")
     return value
 
 
-def arrival_of(value: object) -> float | None:
-    """Epoch seconds, if this is a number that can be; nothing depends on it."""
+def parse_arrival_time(value: object) -> float | None:
+    """Return a time in epoch seconds, or None if it is not valid; it is informational only."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

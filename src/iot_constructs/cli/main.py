@@ -1,4 +1,4 @@
-"""The console command ``iot-constructs``: hands over to one of its subcommands."""
+"""The console command ``iot-constructs``, which dispatches to its subcommands."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from collections.abc import Sequence
 from iot_constructs.cli import check_command, plan_command, redrive_command
 
 _COMMANDS = {"check": check_command, "plan": plan_command, "redrive": redrive_command}
-"""By name: a module with HELP, DESCRIPTION, ``add_arguments(parser)`` and ``run(arguments)``, the exit code.
+"""Subcommand -> module with HELP, DESCRIPTION, EPILOG, ``add_arguments(parser)`` and ``run(arguments)``.
 
-A module must be importable without boto3, so that ``--help`` always works."""
+The modules must not import boto3 at the top level, so that ``--help`` works without it."""
 
 _AWS_PACKAGES = ("boto3", "botocore")
-WRONG_USAGE = 2
-READER_LEFT = 141
-"""What a shell says of a command that was ended by SIGPIPE."""
+USAGE_ERROR = 2
+EX_SIGPIPE = 141
+"""The exit code of a command that SIGPIPE ended: 128 + 13."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; the answer is the exit code."""
+    """Run a subcommand and return the exit code."""
     arguments = _parser().parse_args(argv)
     try:
         code = int(_COMMANDS[arguments.command].run(arguments))
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # Whoever read, like `head`, has enough. Python would complain once more when it closes its output.
+        # The reader, such as `head`, closed the pipe. Without the redirect, Python fails again when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return READER_LEFT
+        return EX_SIGPIPE
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _AWS_PACKAGES:
             raise
         print(
             f"error: the package {error.name!r} is not installed; "
-            "type: pip install 'iot-constructs[ops]'",
+            "run: pip install 'iot-constructs[ops]'",
             file=sys.stderr,
         )
-        return WRONG_USAGE
+        return USAGE_ERROR
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="iot-constructs", description="For the operators of an IoT telemetry pipeline."
+        prog="iot-constructs", description="Check, plan and operate IoT telemetry pipelines."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in _COMMANDS.items():

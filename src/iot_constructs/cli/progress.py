@@ -1,4 +1,4 @@
-"""How far a run is: one line that is written over and over on a terminal, a few plain lines elsewhere."""
+"""Progress of a run: a progress bar on a terminal, a few lines otherwise."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Output(Protocol):
         """Write some text."""
 
     def flush(self) -> object:
-        """Show what was written."""
+        """Flush the stream."""
 
     def isatty(self) -> bool:
-        """Whether a person is looking."""
+        """Return whether it is a terminal."""
 
 
 class Progress:
-    """A bar over messages. The number to expect is SQS's estimate, so the bar can end early or late."""
+    """A progress bar. The expected number of messages is an estimate of SQS, so the bar can end early or late."""
 
     def __init__(self, output: Output, expected: int) -> None:
         self._output = output
@@ -32,7 +32,7 @@ class Progress:
         self._open = False
 
     def update(self, messages: int, records: int) -> None:
-        """Show how many messages and records are done."""
+        """Show the number of processed messages and records."""
         expected = max(self._expected, messages)
         text = f"{messages} of about {expected} messages, {records} records"
         if self._bar:
@@ -44,7 +44,7 @@ class Progress:
             self._write(f"{text}\n")
 
     def close(self) -> None:
-        """Leave the bar's line."""
+        """End the line of the bar."""
         if self._open:
             self._write("\n")
             self._open = False

@@ -1,8 +1,8 @@
-"""One run over the dead-letter queue.
+"""A redrive of the dead-letter queue.
 
-What makes it safe to interrupt anywhere and to run twice: a message is deleted only after all of its records were
-accepted, and everything else that was received becomes visible again, at the end of the run or, if that is cut
-off, by itself. So a record can be put twice, which the processor stores once, but never be lost.
+A run can be interrupted and repeated: a message is deleted only after all of its records are accepted, and all other
+received messages become visible again at the end of the run, or after their visibility timeout if the run is killed. A
+record can be put twice, which the processor stores once, but is never lost.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from iot_constructs.cli.dead_letter_messages import DeadLetter, Kind, dead_letter_of
+from iot_constructs.cli.dead_letter_messages import DeadLetter, Kind, parse_dead_letter
 from iot_constructs.cli.dead_letter_queue import (
     MAX_MESSAGES_PER_CALL,
     DeadLetterQueue,
@@ -30,7 +30,7 @@ class _Work:
 
 
 class Redrive:
-    """Takes each message of the queue once: recovers its records, delivers them, deletes it."""
+    """Processes each message of the queue once: fetches its records, delivers them and deletes the message."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Redrive:
         self._progress = progress
 
     def run(self) -> None:
-        """Work until the queue is empty or the limit is reached; the report tells what was done."""
+        """Run until the queue is empty or the limit is reached, and fill the report."""
         try:
             while (room := self._room()) > 0:
                 messages = self._queue.receive(room)
@@ -68,31 +68,31 @@ class Redrive:
             problem = self._queue.release()
             if problem is not None and self._report.error is None:
                 self._report.error = (
-                    f"messages could not be made visible again ({problem}); "
-                    "they come back by themselves within 5 minutes"
+                    f"messages cannot be made visible again ({problem}); "
+                    "they become visible within 5 minutes"
                 )
 
     def _room(self) -> int:
-        """How many more messages to take."""
+        """Return the number of messages that can still be received."""
         if self._limit is None:
             return MAX_MESSAGES_PER_CALL
         return self._limit - len(self._report.rows)
 
     def _handle(self, messages: Sequence[Message]) -> None:
-        letters = [(m, dead_letter_of(m.body, self._topic_level)) for m in messages]
+        letters = [(m, parse_dead_letter(m.body, self._topic_level)) for m in messages]
         wanted = [(m, letter) for m, letter in letters if letter.kind in self._kinds]
         self._report.skipped += len(letters) - len(wanted)
-        work = [self._look_at(message, letter) for message, letter in wanted]
+        work = [self._inspect(message, letter) for message, letter in wanted]
         if self._report.executed:
             self._deliver(work)
         rows = self._report.rows
         self._progress.update(len(rows) + self._report.skipped, sum(row.records for row in rows))
 
-    def _look_at(self, message: Message, letter: DeadLetter) -> _Work:
+    def _inspect(self, message: Message, letter: DeadLetter) -> _Work:
         self._queue.keep_alive()
         found = self._recovery.recover(letter.source)
-        objection = self._destination.objection(found)
-        deliverable = found if objection is None else Recovered(problem=objection)
+        error = self._destination.validate(found)
+        deliverable = found if error is None else Recovered(problem=error)
         row = Row(
             message_id=message.id,
             kind=letter.kind,
@@ -129,5 +129,5 @@ class Redrive:
                 each.row.deleted = True
             else:
                 each.row.problem = (
-                    f"its records were accepted, but it could not be deleted ({problem})"
+                    f"its records were accepted, but it cannot be deleted ({problem})"
                 )

@@ -1,4 +1,4 @@
-"""``iot-constructs redrive``: its options, its clients, and what it prints."""
+"""``iot-constructs redrive``: options, AWS clients and output."""
 
 from __future__ import annotations
 
@@ -16,115 +16,125 @@ from iot_constructs.cli.dead_letter_messages import TOPIC_LEVEL, Kind
 if TYPE_CHECKING:
     from iot_constructs.cli.report import Report
 
-HELP = "bring back what is on the dead-letter queue"
+HELP = "redrive the messages of the dead-letter queue"
 DESCRIPTION = """\
-Reads the dead-letter queue, recovers the records behind its messages (from the message, the stream or S3) and puts
-them back on the stream, or hands them to the function. Without --execute it only shows what it would do.
+Receives the messages of the dead-letter queue, fetches their records (from the message, the stream or S3) and puts
+them back on the stream, or invokes the function with them. Without --execute, it is a dry run.
 
-A message is deleted only after all of its records were accepted. A run can be interrupted and repeated: a record can
-be put twice, which the processor stores once, but none is lost."""
+A message is deleted only after all of its records are accepted. You can interrupt and repeat a run: a record can be put
+twice, which the processor stores once, but no record is lost."""
 EPILOG = """\
-exit code: 0 everything was redriven, or it was a dry run; 1 something was kept, or an error; 2 wrong usage;
-130 interrupted (143 by SIGTERM)
+exit code: 0 all messages redriven, or a dry run; 1 messages kept, or an error; 2 usage error; 130 interrupted (143 by
+SIGTERM)
 
-kinds: rejected-record   the processor refused the record; the message holds it
-       failed-batch      Lambda gave up; the message says where on the stream the records are
-       stored-batch      Lambda gave up; S3 holds the records, and told so
-       rule-error        the IoT rule could not put the message on the stream
-       async-failure     an asynchronous invocation was given up
-       test-event        S3 tried out its notifications; there is nothing behind it
-       unknown           anything else; it is always kept"""
+kinds: rejected-record   a record that the processor rejected; the message contains it
+       failed-batch      a batch that Lambda discarded; the message has its position on the stream
+       stored-batch      a batch that Lambda discarded and stored in S3
+       rule-error        a message that the IoT rule could not put on the stream
+       async-failure     an asynchronous invocation that failed
+       test-event        a test event of S3, without records
+       unknown           any other message; it is always kept"""
 
 INTERRUPTED = 130
 TERMINATED = 143
-# The longest that a function can run (lambda/latest/dg/gettingstarted-limits.html), and the way to it and back.
+# The maximum timeout of a function (lambda/latest/dg/gettingstarted-limits.html) plus the network latency.
 _INVOKE_TIMEOUT_SECONDS = 910
 _REGION_IN_URL = re.compile(r"https://(?:sqs\.)?([a-z]{2}(?:-[a-z]+)+-[0-9])\.")
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: the same end as Ctrl-C, with another exit code."""
+    """SIGTERM, which ends the run like Ctrl-C with another exit code."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say which options there are."""
+    """Add the options of the command."""
     parser.add_argument(
-        "--queue-url", required=True, metavar="URL", help="the dead-letter queue (DlqQueueUrl)"
+        "--queue-url",
+        required=True,
+        metavar="URL",
+        help="URL of the dead-letter queue (output DlqQueueUrl)",
     )
     to = parser.add_mutually_exclusive_group()
     to.add_argument(
         "--stream",
         metavar="NAME|ARN",
-        help="put the records on this stream; without it, on the one that they came from",
+        help="put the records on this stream; default: their original stream",
     )
     to.add_argument(
-        "--function", metavar="NAME|ARN", help="invoke this function with them instead, and wait"
+        "--function", metavar="NAME|ARN", help="invoke this function with the records instead"
     )
     parser.add_argument(
-        "--execute", action="store_true", help="do it; without this, only show what would happen"
+        "--execute",
+        action="store_true",
+        help="redrive the messages; without it, only show what would be done",
     )
     parser.add_argument(
-        "--rate", type=_positive, metavar="N", help="at most N records a second; default: no limit"
+        "--rate",
+        type=_positive,
+        metavar="N",
+        help="maximum number of records per second; default: no limit",
     )
     parser.add_argument(
-        "--limit", type=_positive, metavar="N", help="at most N messages; default: all"
+        "--limit", type=_positive, metavar="N", help="maximum number of messages; default: all"
     )
     parser.add_argument(
         "--kind",
         action="append",
         choices=[kind.value for kind in Kind],
         metavar="KIND",
-        help="only messages of this kind (see below); can be given several times",
+        help="redrive only messages of this kind (see below); can be repeated",
     )
     parser.add_argument(
         "--topic-level",
         type=_positive,
         default=TOPIC_LEVEL,
         metavar="N",
-        help=f"where the device id is in the topic of a rule error; default: {TOPIC_LEVEL}",
+        help=f"topic level of the device id in a rule error; default: {TOPIC_LEVEL}",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document, no table")
-    parser.add_argument("--region", metavar="NAME", help="default: that of the queue's URL")
-    parser.add_argument("--profile", metavar="NAME", help="of your AWS configuration")
+    parser.add_argument("--json", action="store_true", help="print a JSON document")
     parser.add_argument(
-        "--endpoint-url", metavar="URL", help="for all services; for an emulator of AWS"
+        "--region", metavar="NAME", help="AWS Region; default: the one in the queue URL"
+    )
+    parser.add_argument("--profile", metavar="NAME", help="profile of your AWS configuration")
+    parser.add_argument(
+        "--endpoint-url", metavar="URL", help="endpoint of all services, for an AWS emulator"
     )
 
 
 def _positive(value: str) -> int:
     number = int(value) if value.isascii() and value.isdigit() else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a whole number of 1 or more")
+        raise argparse.ArgumentTypeError(f"{value!r} is not a positive integer")
     return number
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; the answer is the exit code."""
+    """Run the command and return the exit code."""
     if not re.match(r"https?://", arguments.queue_url):
         arguments.usage_error(
-            f"--queue-url {arguments.queue_url!r} is not a URL; see: aws sqs get-queue-url"
+            f"--queue-url {arguments.queue_url!r} is not a URL; get it with: aws sqs get-queue-url"
         )
-    # Here and not at the top: --help must work without boto3.
-    from iot_constructs.cli.aws_errors import AWS_ERRORS, described  # noqa: PLC0415
+    # Imported here so that --help works without boto3.
+    from iot_constructs.cli.aws_errors import AWS_ERRORS, format_error  # noqa: PLC0415
     from iot_constructs.cli.report import Report  # noqa: PLC0415
 
     report = Report(executed=arguments.execute, destination="")
     code = None
     try:
-        with _terminated_like_interrupted():
+        with _sigterm_as_interrupt():
             _redrive(arguments, report)
     except KeyboardInterrupt as stop:
         report.interrupted = True
         code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
     except AWS_ERRORS as error:
-        report.error = described(error)
+        report.error = format_error(error)
     _show(report, arguments.json)
     return code if code is not None else report.exit_code
 
 
 def _redrive(arguments: argparse.Namespace, report: Report) -> None:
-    """Put a run together and let it run."""
-    from iot_constructs.cli.aws_errors import Attempts  # noqa: PLC0415
+    """Create the clients and the destination, and run the redrive."""
+    from iot_constructs.cli.aws_errors import RetryPolicy  # noqa: PLC0415
     from iot_constructs.cli.dead_letter_queue import DeadLetterQueue  # noqa: PLC0415
     from iot_constructs.cli.destinations import (  # noqa: PLC0415
         Destination,
@@ -138,23 +148,23 @@ def _redrive(arguments: argparse.Namespace, report: Report) -> None:
     from iot_constructs.cli.stream_records import StreamReader  # noqa: PLC0415
 
     clients = _Clients(arguments)
-    attempts = Attempts()
-    kinesis = clients.of("kinesis")
-    queue = DeadLetterQueue(clients.of("sqs"), arguments.queue_url, attempts=attempts)
+    retry_policy = RetryPolicy()
+    kinesis = clients.create("kinesis")
+    queue = DeadLetterQueue(clients.create("sqs"), arguments.queue_url, retry_policy=retry_policy)
     if not queue.waiting and queue.in_flight:
         print(
-            f"about {queue.in_flight} messages are in flight: another run or reader has them; "
-            "they come back within 5 minutes of its end",
+            f"about {queue.in_flight} messages are in flight in another run or consumer; "
+            "they become visible within 5 minutes after it ends",
             file=sys.stderr,
         )
     rate = RateLimit(arguments.rate)
     destination: Destination
     if arguments.function is not None:
         destination = FunctionDestination(
-            clients.of("lambda"),
+            clients.create("lambda"),
             arguments.function,
             rate=rate,
-            attempts=attempts,
+            retry_policy=retry_policy,
             keep_alive=queue.keep_alive,
         )
     else:
@@ -162,14 +172,14 @@ def _redrive(arguments: argparse.Namespace, report: Report) -> None:
             kinesis,
             arguments.stream,
             rate=rate,
-            attempts=attempts,
+            retry_policy=retry_policy,
             keep_alive=queue.keep_alive,
         )
     report.destination = destination.name
     expected = queue.waiting
     Redrive(
         queue,
-        Recovery(StreamReader(kinesis, attempts, queue.keep_alive), clients.of("s3")),
+        Recovery(StreamReader(kinesis, retry_policy, queue.keep_alive), clients.create("s3")),
         destination,
         report,
         kinds=[Kind(kind) for kind in arguments.kind] if arguments.kind else list(Kind),
@@ -190,10 +200,10 @@ class _Clients:
         self._session = boto3.Session(profile_name=arguments.profile, region_name=region)
         self._endpoint_url = arguments.endpoint_url
 
-    def of(self, service: str) -> Any:
+    def create(self, service: str) -> Any:
         from botocore.config import Config  # noqa: PLC0415
 
-        # A function that runs for long is waited for, and not started a second time meanwhile.
+        # The read timeout exceeds the longest invocation, so that no retry invokes the function a second time.
         waits = {"read_timeout": _INVOKE_TIMEOUT_SECONDS} if service == "lambda" else {}
         return self._session.client(
             service,
@@ -203,8 +213,8 @@ class _Clients:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does: what is held is made visible first."""
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Handle SIGTERM like Ctrl-C, so that held messages become visible again."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise Terminated

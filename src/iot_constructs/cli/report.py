@@ -1,4 +1,4 @@
-"""What a run did, or would do: a table for people, JSON for scripts, an exit code for both."""
+"""The report of a redrive as a table, as JSON and as an exit code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from iot_constructs.cli.dead_letter_messages import Kind
 
-_NOT_FINISHED = "the run ended before it was finished"
+_NOT_FINISHED = "the run ended before it was processed"
 _COLUMNS = ("message", "kind", "reason", "records", "from", "devices", "age", "")
 _NUMBERS = {"records", "devices", "age"}
 _WIDEST = {"message": 8, "reason": 44, "from": 40, "": 90}
@@ -18,7 +18,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 @dataclass
 class Row:
-    """One message and what became of it."""
+    """A message and its result."""
 
     message_id: str
     kind: Kind
@@ -26,35 +26,35 @@ class Row:
     origin: str
     records: int
     deliverable: int
-    """How many of the records the destination can take."""
+    """The number of records that the destination can accept."""
     missing: int
-    """How many more there were, which are out of retention."""
+    """The number of records that have expired."""
     devices: int
     age_seconds: int | None
     problem: str | None
-    """Why it is kept; None if nothing stands in the way."""
+    """Why the message stays on the queue, or None."""
     accepted: int = 0
     deleted: bool = False
 
 
 @dataclass
 class Report:
-    """What a run did so far."""
+    """The results of a run."""
 
     executed: bool
     destination: str
     rows: list[Row] = field(default_factory=list)
     skipped: int = 0
-    """Messages of a kind that was not asked for."""
+    """The number of messages of other kinds than the selected ones."""
     newer: int = 0
-    """Messages that came while the run was under way."""
+    """The number of messages that arrived during the run."""
     read_to_end: bool = True
     interrupted: bool = False
     error: str | None = None
 
     @property
     def kept(self) -> list[tuple[Row, str]]:
-        """Messages that stay on the queue, each with the reason; in a dry run those that would."""
+        """The messages that stay on the queue, or would in a dry run, each with the reason."""
         if not self.executed:
             return [(row, row.problem) for row in self.rows if row.problem is not None]
         return [
@@ -65,13 +65,13 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0: everything was redriven, or nothing was to be; 1: something is left, or an error."""
+        """0 if all messages were redriven or it was a dry run; 1 if messages were kept, or after an error."""
         if self.error is not None:
             return 1
         return int(self.executed and (bool(self.kept) or not self.read_to_end))
 
     def as_json(self) -> str:
-        """One JSON document."""
+        """Return a JSON document."""
         return json.dumps(
             {
                 "executed": self.executed,
@@ -110,7 +110,7 @@ class Report:
         }
 
     def as_table(self) -> Iterator[str]:
-        """The lines of a table, and the sums below it."""
+        """Return the lines of the table and the summary."""
         if self.rows:
             yield from _table([self._cells(row) for row in self.rows])
             yield ""
@@ -141,9 +141,9 @@ class Report:
         messages, found = len(self.rows), self._sum("records")
         if not self.executed:
             yield (
-                f"dry run: {messages} messages with {found} records; to {self.destination}; "
-                f"{len(self.kept)} messages would be kept. Nothing was put or deleted: "
-                "add --execute to do it."
+                f"dry run: {messages} messages with {found} records to {self.destination}; "
+                f"{len(self.kept)} messages would be kept. "
+                "Add --execute to redrive them."
             )
         else:
             deleted = sum(row.deleted for row in self.rows)
@@ -152,15 +152,15 @@ class Report:
                 f"to {self.destination}; {deleted} messages deleted, {len(self.kept)} kept."
             )
         if self._sum("missing"):
-            yield f"{self._sum('missing')} records are out of retention: see the archive."
+            yield f"{self._sum('missing')} records have expired; restore them from the archive."
         if self.skipped:
-            yield f"{self.skipped} messages are of kinds that were not asked for."
+            yield f"{self.skipped} messages of other kinds were skipped."
         if self.newer:
-            yield f"{self.newer} messages came during the run and are left for the next one."
+            yield f"{self.newer} messages arrived during the run and are left for the next run."
         if not self.read_to_end:
-            yield "the queue was not read to its end: run it again."
+            yield "the run did not receive all messages; run the command again."
         if self.interrupted:
-            yield "interrupted: what is not said to be deleted is still on the queue."
+            yield "interrupted: all messages that are not listed as deleted are still on the queue."
 
     def _sum(self, name: str) -> int:
         return sum(getattr(row, name) for row in self.rows)
@@ -180,7 +180,7 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _cut(cell: str, widest: int | None) -> str:
-    # What a device sent may be in a reason: a control character must not get to a terminal.
+    # A reason can contain device data: control characters must not reach the terminal.
     clean = "".join(character if character.isprintable() else "?" for character in cell)
     if widest is None or len(clean) <= widest:
         return clean

@@ -1,7 +1,7 @@
-"""Reads records back from the stream, by shard and sequence number.
+"""Reads records from the stream by shard and sequence number.
 
-A shard that was closed by resharding is read like any other until its last record is past the retention
-(streams/latest/dev/kinesis-using-sdk-java-after-resharding.html).
+A shard that was closed by resharding can be read until its records expire
+(https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html).
 """
 
 from __future__ import annotations
@@ -10,65 +10,65 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from iot_constructs.cli.aws_errors import AWS_ERRORS, Attempts, code_of, described
-from iot_constructs.cli.dead_letter_messages import OnStream
+from iot_constructs.cli.aws_errors import AWS_ERRORS, RetryPolicy, error_code, format_error
+from iot_constructs.cli.dead_letter_messages import StreamRange
 from iot_constructs.cli.kinesis_records import Record
 
 # kinesis APIReference API_GetRecords.html
 MAX_RECORDS_PER_CALL = 10_000
 
-# AWS does not say what happens at a sequence number that is no longer there. Any of these is taken for it:
-# ResourceNotFoundException (the whole shard is gone), InvalidArgumentException (the number is not one of this
-# stream, as when the stream was made anew under its name), and an iterator at the oldest record that is left.
-_GONE = ("ResourceNotFoundException", "InvalidArgumentException")
+# AWS does not document the response for an expired sequence number. The code handles ResourceNotFoundException (the
+# shard does not exist), InvalidArgumentException (the number is not from this stream, for example after the stream was
+# re-created), and an iterator at the oldest record.
+_EXPIRED = ("ResourceNotFoundException", "InvalidArgumentException")
 
 
 class KinesisReader(Protocol):
-    """The calls that are made."""
+    """The Kinesis calls that `StreamReader` uses."""
 
     def get_shard_iterator(self, **request: Any) -> dict[str, Any]:
-        """A place on the stream."""
+        """Get a shard iterator."""
 
     def get_records(self, **request: Any) -> dict[str, Any]:
-        """What is there."""
+        """Get records from a shard iterator."""
 
 
 @dataclass(frozen=True)
 class RangeRead:
-    """What came of reading one range."""
+    """The result of reading a range."""
 
     records: tuple[Record, ...]
     missing: int = 0
-    """How many the stream no longer has, at the least."""
+    """The minimum number of records that have expired."""
     problem: str | None = None
 
 
 class StreamReader:
-    """Reads ranges of one or more streams."""
+    """Reads ranges of records from streams."""
 
     def __init__(
-        self, client: KinesisReader, attempts: Attempts, keep_alive: Callable[[], None]
+        self, client: KinesisReader, retry_policy: RetryPolicy, keep_alive: Callable[[], None]
     ) -> None:
         self._client = client
-        self._attempts = attempts
+        self._retry_policy = retry_policy
         self._keep_alive = keep_alive
 
-    def read(self, wanted: OnStream) -> RangeRead:
-        """All records of the range that the stream still has."""
+    def read(self, wanted: StreamRange) -> RangeRead:
+        """Return all records of the range that have not expired."""
         try:
             records = self._records(wanted)
         except AWS_ERRORS as error:
-            if code_of(error) in _GONE:
+            if error_code(error) in _EXPIRED:
                 return RangeRead(
                     (),
                     wanted.batch_size,
-                    f"out of retention, or not of this stream ({described(error)})",
+                    f"expired, or not from this stream ({format_error(error)})",
                 )
-            return RangeRead((), 0, f"the stream could not be read ({described(error)})")
-        return _judged(wanted, records)
+            return RangeRead((), 0, f"the stream cannot be read ({format_error(error)})")
+        return _check_complete(wanted, records)
 
-    def _records(self, wanted: OnStream) -> tuple[Record, ...]:
-        iterator: Any = self._attempts.call(
+    def _records(self, wanted: StreamRange) -> tuple[Record, ...]:
+        iterator: Any = self._retry_policy.call(
             self._client.get_shard_iterator,
             StreamARN=wanted.stream_arn,
             ShardId=wanted.shard_id,
@@ -77,29 +77,29 @@ class StreamReader:
         )["ShardIterator"]
         first, last = int(wanted.first), int(wanted.last)
         records: list[Record] = []
-        # The iterator of a closed shard is null behind its last record.
+        # The iterator of a closed shard is null after its last record.
         while iterator is not None:
             self._keep_alive()
-            answer: Any = self._attempts.call(
+            response: Any = self._retry_policy.call(
                 self._client.get_records,
                 StreamARN=wanted.stream_arn,
                 ShardIterator=iterator,
                 Limit=min(max(wanted.batch_size, 1), MAX_RECORDS_PER_CALL),
             )
-            for raw in answer["Records"]:
+            for raw in response["Records"]:
                 number = int(raw["SequenceNumber"])
                 if first <= number <= last:
                     records.append(_record(wanted, raw))
                 if number >= last:
                     return tuple(records)
-            # An empty answer is not the end: it can take several calls to get to a record. At the tip it is.
-            if not answer["Records"] and not answer.get("MillisBehindLatest"):
+            # An empty response is the end only at the tip of the shard: it can take several calls to reach a record.
+            if not response["Records"] and not response.get("MillisBehindLatest"):
                 break
-            iterator = answer.get("NextShardIterator")
+            iterator = response.get("NextShardIterator")
         return tuple(records)
 
 
-def _record(wanted: OnStream, raw: dict[str, Any]) -> Record:
+def _record(wanted: StreamRange, raw: dict[str, Any]) -> Record:
     arrival = raw.get("ApproximateArrivalTimestamp")
     return Record(
         partition_key=raw["PartitionKey"],
@@ -111,11 +111,11 @@ def _record(wanted: OnStream, raw: dict[str, Any]) -> Record:
     )
 
 
-def _judged(wanted: OnStream, records: tuple[Record, ...]) -> RangeRead:
-    """Whether these are all of the batch.
+def _check_complete(wanted: StreamRange, records: tuple[Record, ...]) -> RangeRead:
+    """Return the records, and whether they are the whole batch.
 
-    There can be more than the batch had: with a parallelization factor above 1 a batch has only some of the shard's
-    records between its first and its last. Putting the others back as well does no harm. There can never be fewer.
+    There can be more records than in the batch: with a parallelization factor above 1, a batch has only some of the
+    records of its range. Putting the others as well is harmless.
     """
     numbers = {int(record.sequence_number or 0) for record in records}
     ends = {int(wanted.first), int(wanted.last)}
@@ -125,6 +125,6 @@ def _judged(wanted: OnStream, records: tuple[Record, ...]) -> RangeRead:
     return RangeRead(
         records,
         missing,
-        f"out of retention: the stream has {len(records)} of {wanted.batch_size} records; "
-        "take the others from the archive",
+        f"expired: the stream has {len(records)} of {wanted.batch_size} records; "
+        "restore the others from the archive",
     )

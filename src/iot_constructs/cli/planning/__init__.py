@@ -1,35 +1,37 @@
-"""A pipeline of these constructs on paper, in the order of the data.
+"""The model of the ``plan`` command, in the order of the data flow.
 
-Everything is an average over a month of 730 hours; limits are held against the average times the peak.
+All values are averages over a month of 730 hours. Quota usage is the average times ``peak``.
 
-* **Devices** each send one message every ``every`` seconds, spread evenly. With ``readings_per_message`` N a message is
-  N times as large and comes N times less often. The processor stores one message as one item: what reads the table has
-  to look into it.
-* **IoT Core** bills a message, a rule and an action for every 5 KB begun, and a minute of connection for every device,
-  all of which stay connected.
-* **The stream**, on demand, has as many shards as carry twice the peak, and four at least: AWS says that it takes
-  double its last peak, not how many shards that is. Two consumers (function and archive) read every record. What comes
-  in is billed in steps of 1 KB a record; the same bytes are taken for what goes out and what is kept.
-* **The function** works in lanes, shards times parallelization factor. A lane's batch is full, or its window is over:
-  ``min(batch size, records in a window)`` records, at least one. `batches` has what the processor does with a batch.
-* **The tables**: each message is one item of the time-series table; each device of a batch is one write of the
-  device-state table. A lane has its share of the devices, and a device that sends less than once a batch is in it once.
-* **Storage** is what lies there after one retention of the readings, from when on as much expires as comes in. The
-  archive's bucket keeps everything; the plan counts the same time.
-* **The archive**: Firehose bills every record in steps of 5 KB; an object is written when the buffer is full or its
-  interval is over, whichever is first, by one buffer.
-* **KMS**: a call every five minutes for each user of the stream and each table, and one for each object.
-* **SNS, SQS**: nothing is sent while nothing fails.
-* **CloudWatch, X-Ray**: alarms, dashboard and metrics of the example; two kilobytes of log an invocation; one trace a
-  second and 5 % of the rest, which Lambda does not let you change.
+* **Devices** send messages at a constant interval of ``every`` seconds, evenly distributed. With
+  ``readings_per_message`` N, a message is N times as large and N times less frequent. The processor stores a message as
+  one item, so queries must read the values within the item.
+* **IoT Core** meters messages, rules and actions in increments of 5 KB, and connection minutes for every device. All
+  devices stay connected.
+* **The stream** in on-demand mode has enough shards for twice the peak, and at least four: AWS documents that a stream
+  accommodates twice its last peak, but not the number of shards. Two consumers (function and archive) read every
+  record. Incoming data is metered in increments of 1 KB per record, which the model also uses for outgoing and retained
+  data.
+* **The function** has as many concurrent batches as shards times the parallelization factor. Lambda invokes it when the
+  batch is full or the batching window ends, with ``min(batch size, records in a window)`` records, at least one.
+  `batches` has the calls of the processor for a batch.
+* **The tables**: each message is one item of the time-series table, and each device in a batch is one write to the
+  device-state table. Devices are evenly distributed over the concurrent batches.
+* **Storage** is estimated for the time after one retention period, when as much data expires as arrives. The archive's
+  bucket keeps all data; the model uses the same period.
+* **The archive**: Firehose meters every record in increments of 5 KB. It writes an object when the buffer size or the
+  buffer interval is reached, with one buffer.
+* **KMS**: one request every five minutes for each user of the stream and of each table, and one for each object.
+* **SNS, SQS**: no messages, because no failures occur.
+* **CloudWatch, X-Ray**: alarms, dashboard and metrics of the example; two kilobytes of logs per invocation; one trace
+  per second and 5 % of the rest, which is fixed for Lambda.
 
-Not counted: free tiers, discounts, taxes, support, data leaving AWS, reads of the tables, queries, access logs, and
-whatever happens when something fails.
+Not included: free tiers, discounts, taxes, support, data transfer out of AWS, reads of the tables, queries, access logs
+and failures.
 
-`prices` and `quotas` have each figure with its source, `assumptions` what has none.
+`prices` and `quotas` have a source for each value. `assumptions` has the values without one.
 """
 
-# Nothing in this package imports boto3 or aws_cdk: the command runs where neither is.
+# Modules in this package import neither boto3 nor aws_cdk: the command works without them.
 
 MONTH_SECONDS = 730 * 3600
 KB = 1024

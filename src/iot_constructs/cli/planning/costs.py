@@ -1,4 +1,4 @@
-"""What a month costs, by service, and what the stream would cost in another mode."""
+"""The monthly cost by service, and the cost of the stream in other capacity modes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from iot_constructs.cli.planning.usage import (
     PUT_UNIT_BYTES,
     STREAM_STEP_BYTES,
     Usage,
-    shards_for,
+    required_shards,
 )
 from iot_constructs.cli.planning.workload import Workload
 
@@ -35,60 +35,56 @@ FIREHOSE, S3, KMS, QUEUES = "Firehose", "S3", "KMS", "SNS, SQS"
 CLOUDWATCH = "CloudWatch, X-Ray"
 SERVICES = (IOT, KINESIS, LAMBDA, DYNAMODB, FIREHOSE, S3, KMS, QUEUES, CLOUDWATCH)
 
-FULL_SHARE = (
-    0.8  # of a limit: from here on a plan warns, and so far it fills shards of its own choice
-)
+FULL_SHARE = 0.8  # of a quota, from which the plan warns, and to which it fills provisioned shards
 _EXTENDED_FROM, _EXTENDED_TO = DAY_SECONDS, 7 * DAY_SECONDS
 _HOURS = MONTH_SECONDS / 3600
-ADVANTAGE_LEAST_MB = (
-    25  # a second, both ways: the commitment (https://aws.amazon.com/kinesis/data-streams/pricing/)
-)
+ADVANTAGE_MINIMUM_MB = 25  # per second in each direction: the minimum (https://aws.amazon.com/kinesis/data-streams/pricing/)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """A line of the bill."""
+    """A line item of the cost."""
 
     service: str
     what: str
     quantity: float
-    """In what the price is counted in: messages, not millions of them."""
+    """In single units, such as messages, not millions of messages."""
     price: Price
 
     @property
     def dollars(self) -> float | None:
-        """A month; None if the price is not known."""
+        """The monthly cost; None if the price is unknown."""
         return self.price.dollars(self.quantity)
 
 
 @dataclass(frozen=True)
 class StreamMode:
-    """The stream's bill in one mode."""
+    """The cost of the stream in one capacity mode."""
 
     name: str
     costs: tuple[Cost, ...]
 
     @property
     def dollars(self) -> float:
-        """A month, as far as the prices are known."""
+        """The monthly cost, without items whose price is unknown."""
         return total(self.costs)
 
     @property
     def complete(self) -> bool:
-        """Whether all of its prices are known."""
+        """Whether all prices are known."""
         return all(cost.dollars is not None for cost in self.costs)
 
 
 def total(costs: Iterable[Cost]) -> float:
-    """The sum of what is known."""
+    """Return the sum of the known costs."""
     return sum(cost.dollars or 0 for cost in costs)
 
 
-def costs_of(usage: Usage) -> list[Cost]:
-    """Every line of the bill."""
+def list_costs(usage: Usage) -> list[Cost]:
+    """Return all line items."""
     workload = usage.workload
     lines = list(_iot(usage))
-    lines += stream_modes_of(usage)[0].costs
+    lines += list_stream_modes(usage)[0].costs
     lines += _function(usage)
     lines += _tables(usage)
     lines += _archive(usage, workload)
@@ -102,14 +98,18 @@ def costs_of(usage: Usage) -> list[Cost]:
     return lines
 
 
-def stream_modes_of(usage: Usage) -> list[StreamMode]:
-    """The mode that is planned, then the others."""
+def list_stream_modes(usage: Usage) -> list[StreamMode]:
+    """Return the planned mode, followed by the others."""
     count = usage.workload.shard_count
     on_demand = StreamMode("on-demand", tuple(_on_demand(usage)))
     advantage = StreamMode("On-demand Advantage", tuple(_advantage(usage)))
     if count is not None:
         return [_provisioned_mode(usage, count), on_demand, advantage]
-    return [on_demand, _provisioned_mode(usage, shards_for(usage.workload, FULL_SHARE)), advantage]
+    return [
+        on_demand,
+        _provisioned_mode(usage, required_shards(usage.workload, FULL_SHARE)),
+        advantage,
+    ]
 
 
 def _iot(usage: Usage) -> Iterator[Cost]:
@@ -122,13 +122,13 @@ def _iot(usage: Usage) -> Iterator[Cost]:
 
 
 def _stream_bytes(usage: Usage) -> float:
-    """Bytes a second, as an on-demand stream bills them."""
+    """Return the bytes per second that an on-demand stream meters."""
     steps = ceil(usage.workload.message_bytes / STREAM_STEP_BYTES)
     return usage.workload.messages_per_second * steps * STREAM_STEP_BYTES
 
 
-def _kept(workload: Workload) -> tuple[float, float]:
-    """For how long beyond 24 hours, and beyond 7 days, the stream keeps a record."""
+def _extended_retention(workload: Workload) -> tuple[float, float]:
+    """Return the retention between 24 hours and 7 days, and beyond 7 days."""
     kept = workload.stream_retention_seconds
     return min(kept, _EXTENDED_TO) - _EXTENDED_FROM, max(kept - _EXTENDED_TO, 0)
 
@@ -136,7 +136,7 @@ def _kept(workload: Workload) -> tuple[float, float]:
 def _on_demand(usage: Usage) -> Iterator[Cost]:
     rate = _stream_bytes(usage)
     month = rate * MONTH_SECONDS / GB
-    extended, long = _kept(usage.workload)
+    extended, long = _extended_retention(usage.workload)
     yield Cost(KINESIS, "stream", _HOURS, prices.STREAM_HOURS)
     yield Cost(KINESIS, "data in", month, prices.STREAM_GB_IN)
     yield Cost(KINESIS, "data out", month * CONSUMERS, prices.STREAM_GB_OUT)
@@ -146,15 +146,17 @@ def _on_demand(usage: Usage) -> Iterator[Cost]:
 
 
 def _provisioned_mode(usage: Usage, shards: int) -> StreamMode:
-    return StreamMode(f"provisioned, {_counted(shards)}", tuple(_provisioned(usage, shards)))
+    return StreamMode(
+        f"provisioned, {_pluralize_shards(shards)}", tuple(_provisioned(usage, shards))
+    )
 
 
-def _counted(shards: int) -> str:
+def _pluralize_shards(shards: int) -> str:
     return f"{shards:,} shards" if shards != 1 else "1 shard"
 
 
 def _provisioned(usage: Usage, shards: int) -> Iterator[Cost]:
-    extended, long = _kept(usage.workload)
+    extended, long = _extended_retention(usage.workload)
     hours = shards * _HOURS
     units = usage.messages * ceil(usage.workload.message_bytes / PUT_UNIT_BYTES)
     yield Cost(KINESIS, "shards", hours, prices.SHARD_HOURS)
@@ -168,8 +170,8 @@ def _provisioned(usage: Usage, shards: int) -> Iterator[Cost]:
 
 def _advantage(usage: Usage) -> Iterator[Cost]:
     rate = _stream_bytes(usage)
-    into, out = (max(each, ADVANTAGE_LEAST_MB * MB) for each in (rate, rate * CONSUMERS))
-    extended, long = _kept(usage.workload)
+    into, out = (max(each, ADVANTAGE_MINIMUM_MB * MB) for each in (rate, rate * CONSUMERS))
+    extended, long = _extended_retention(usage.workload)
     yield Cost(KINESIS, "data in", into * MONTH_SECONDS / GB, prices.ADVANTAGE_GB_IN)
     yield Cost(KINESIS, "data out", out * MONTH_SECONDS / GB, prices.ADVANTAGE_GB_OUT)
     if extended:
@@ -198,7 +200,7 @@ def _tables(usage: Usage) -> Iterator[Cost]:
     ):
         yield Cost(DYNAMODB, f"{table} writes", units * MONTH_SECONDS, prices.TABLE_WRITE_UNITS)
     yield Cost(DYNAMODB, "storage", stored, prices.TABLE_GB)
-    yield Cost(DYNAMODB, "recovery", stored, prices.TABLE_RECOVERY_GB)
+    yield Cost(DYNAMODB, "point-in-time recovery", stored, prices.TABLE_RECOVERY_GB)
 
 
 def _archive(usage: Usage, workload: Workload) -> Iterator[Cost]:
@@ -216,7 +218,7 @@ def _monitoring(usage: Usage) -> Iterator[Cost]:
     yield Cost(CLOUDWATCH, "alarms", ALARM_METRICS, prices.ALARMS)
     yield Cost(CLOUDWATCH, "composite alarms", COMPOSITE_ALARMS, prices.COMPOSITE_ALARMS)
     yield Cost(CLOUDWATCH, "dashboards", DASHBOARDS, prices.DASHBOARDS)
-    yield Cost(CLOUDWATCH, "metrics of the function", CUSTOM_METRICS, prices.CUSTOM_METRICS)
+    yield Cost(CLOUDWATCH, "custom metrics", CUSTOM_METRICS, prices.CUSTOM_METRICS)
     yield Cost(CLOUDWATCH, "logs", logged * MONTH_SECONDS, prices.LOG_GB)
-    yield Cost(CLOUDWATCH, "logs kept", logged * LOG_STORED_SECONDS, prices.LOG_STORED_GB)
+    yield Cost(CLOUDWATCH, "log storage", logged * LOG_STORED_SECONDS, prices.LOG_STORED_GB)
     yield Cost(CLOUDWATCH, "traces", usage.traces * MONTH_SECONDS, prices.TRACES)

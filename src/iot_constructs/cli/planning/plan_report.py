@@ -1,4 +1,4 @@
-"""A plan as text for people and as JSON for scripts."""
+"""The report of a plan, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -12,49 +12,52 @@ from iot_constructs.cli.planning.costs import (
     SERVICES,
     Cost,
     StreamMode,
-    costs_of,
-    stream_modes_of,
+    list_costs,
+    list_stream_modes,
     total,
 )
-from iot_constructs.cli.planning.limits import Limit, limits_of
+from iot_constructs.cli.planning.limits import Limit, list_limits
 from iot_constructs.cli.planning.usage import Usage
 
-NOT_KNOWN = "price not known"
+NOT_KNOWN = "price unknown"
 _ROUNDED_FROM = 100
 _THOUSANDTH = 0.001
 
 
 def as_text(usage: Usage) -> Iterator[str]:
-    """The lines of the table."""
-    costs, limits = costs_of(usage), limits_of(usage)
+    """Return the lines of the report."""
+    costs, limits = list_costs(usage), list_limits(usage)
     yield from _head(usage)
     yield ""
-    yield from _table([("dollars a month", "quantity", "of", "$"), *_cost_rows(costs)])
+    yield from _table([("monthly cost", "quantity", "unit", "USD"), *_cost_rows(costs)])
     yield ""
-    yield from _modes(stream_modes_of(usage))
+    yield from _modes(list_stream_modes(usage))
     yield ""
     yield from _table(
-        [("limit at the peak", "used", "of", "", "full"), *(_limit_row(each) for each in limits)]
+        [
+            ("quota at peak", "used", "limit", "unit", "usage"),
+            *(_limit_row(each) for each in limits),
+        ]
     )
     yield ""
-    yield from warnings_of(limits)
+    yield from format_warnings(limits)
 
 
-def warnings_of(limits: Sequence[Limit]) -> Iterator[str]:
-    """What breaks first and what answers it."""
+def format_warnings(limits: Sequence[Limit]) -> Iterator[str]:
+    """Return the limits that are reached first, and their remediation."""
     full = [limit for limit in limits if limit.is_full]
     if not full:
         first = limits[0]
-        yield f"nothing is {FULL_SHARE:.0%} full; first to break: {first.name} ({percent(first.share)})"
+        yield f"no limit is used by {FULL_SHARE:.0%} or more; the highest is {first.name} ({percent(first.share)})"
         return
-    yield f"{FULL_SHARE:.0%} full or more, what breaks first at the top:"
+    yield f"limits that are used by {FULL_SHARE:.0%} or more, highest first:"
     for limit in full:
-        yield f"- {limit.name} ({percent(limit.share)}): {limit.answer}"
+        yield f"- {limit.name} ({percent(limit.share)}): {limit.remediation}"
 
 
 def as_json(usage: Usage) -> dict[str, Any]:
-    """Everything that the text says, and the sources."""
-    costs, workload = costs_of(usage), usage.workload
+    """Return all values of the report, and their sources."""
+    costs, workload = list_costs(usage), usage.workload
     return {
         "region": prices.REGION,
         "prices_read": prices.READ,
@@ -67,7 +70,7 @@ def as_json(usage: Usage) -> dict[str, Any]:
             "peak_mb_per_second": usage.peak_mb_per_second,
         },
         "function": {
-            "lanes": usage.lanes,
+            "concurrent_batches": usage.concurrent_batches,
             "records_per_batch": usage.average.records,
             "devices_per_batch": usage.average.devices,
             "invocations_per_second": usage.average.per_second,
@@ -85,31 +88,31 @@ def as_json(usage: Usage) -> dict[str, Any]:
         "dollars": total(costs),
         "stream_modes": [
             {"mode": mode.name, "dollars": mode.dollars, "complete": mode.complete}
-            for mode in stream_modes_of(usage)
+            for mode in list_stream_modes(usage)
         ],
         "limits": [
             {**asdict(limit), "share": limit.share, "full": limit.is_full}
-            for limit in limits_of(usage)
+            for limit in list_limits(usage)
         ],
     }
 
 
 def by_service(costs: Sequence[Cost]) -> dict[str, float]:
-    """Dollars a month."""
+    """Return the monthly cost by service."""
     return {
         service: total(cost for cost in costs if cost.service == service) for service in SERVICES
     }
 
 
 def number(value: float) -> str:
-    """Three digits that count, and all of those before the point."""
+    """Format with three significant digits, and all digits before the decimal point."""
     if value == int(value) or abs(value) >= _ROUNDED_FROM:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) >= _THOUSANDTH else f"<{_THOUSANDTH}"
 
 
 def percent(share: float) -> str:
-    """How full something is."""
+    """Format a usage."""
     return f"{share:,.0%}" if share >= _ONE_PERCENT else "under 1%"
 
 
@@ -117,7 +120,7 @@ _ONE_PERCENT = 0.01
 
 
 def dollars(amount: float | None) -> str:
-    """Whole dollars where there are many."""
+    """Format an amount; without cents from 100 USD."""
     if amount is None:
         return NOT_KNOWN
     return f"{amount:,.0f}" if amount >= _ROUNDED_FROM else f"{amount:,.2f}"
@@ -128,36 +131,39 @@ def _head(usage: Usage) -> Iterator[str]:
     mode = "on-demand, about" if workload.shard_count is None else "provisioned,"
     rows = [
         ("devices", f"{workload.devices:,}, {number(workload.messages_per_second)} messages/s"),
-        ("message", f"{workload.message_bytes:,} bytes, an item of {workload.item_bytes:,} bytes"),
+        (
+            "message",
+            f"{workload.message_bytes:,} bytes, stored as an item of {workload.item_bytes:,} bytes",
+        ),
         (
             "stream",
-            f"{mode} {usage.shards:,} shards; {number(usage.peak_mb_per_second)} MB/s at the peak",
+            f"{mode} {usage.shards:,} shards; {number(usage.peak_mb_per_second)} MB/s at peak",
         ),
         (
             "function",
-            f"{number(batch.per_second)} invocations/s of {_counted(batch.records, 'record')}, "
-            f"{batch.milliseconds:.0f} ms each; {number(batch.per_second * batch.milliseconds / 1000)} at a time "
-            f"of the {usage.lanes:,} that there can be",
+            f"{number(batch.per_second)} invocations/s of {_pluralize(batch.records, 'record')}, "
+            f"{batch.milliseconds:.0f} ms each; {number(batch.per_second * batch.milliseconds / 1000)} concurrent "
+            f"of at most {usage.concurrent_batches:,}",
         ),
         (
             "calls",
-            f"{batch.calls.total} a batch: {batch.calls.time_series} to the time series, "
-            f"{batch.calls.device_state} for the state of {_counted(batch.devices, 'device')}",
+            f"{batch.calls.total} per batch: {batch.calls.time_series} to the time-series table, "
+            f"{batch.calls.device_state} for the state of {_pluralize(batch.devices, 'device')}",
         ),
         (
             "writes",
             f"{number(usage.time_series_units)} units/s time series, "
             f"{number(usage.device_state_units)} units/s device state",
         ),
-        ("archive", f"{_counted(usage.objects * 3600, 'object')} an hour"),
-        ("KMS", f"{number(usage.key_calls * 3600)} requests an hour"),
-        ("prices", f"{prices.REGION}, list, without free tiers, read {prices.READ}"),
+        ("archive", f"{_pluralize(usage.objects * 3600, 'object')} per hour"),
+        ("KMS", f"{number(usage.key_calls * 3600)} requests per hour"),
+        ("prices", f"{prices.REGION}, list prices without free tiers, as of {prices.READ}"),
     ]
     for name, text in rows:
         yield f"{name:<10} {text}"
 
 
-def _counted(value: float, noun: str) -> str:
+def _pluralize(value: float, noun: str) -> str:
     return f"{number(value)} {noun}" if number(value) == "1" else f"{number(value)} {noun}s"
 
 
@@ -173,18 +179,20 @@ def _cost_rows(costs: Sequence[Cost]) -> Iterator[tuple[str, ...]]:
                     cost.price.unit,
                     dollars(cost.dollars),
                 )
-    yield "in all", "", "", dollars(total(costs))
+    yield "total", "", "", dollars(total(costs))
 
 
 def _modes(modes: Sequence[StreamMode]) -> Iterator[str]:
-    yield "the stream in its other modes:"
+    yield "capacity modes of the stream:"
     planned = modes[0]
     for mode in modes:
-        note = "" if mode.complete else f", without its retention ({NOT_KNOWN})"
+        note = "" if mode.complete else f", without retention ({NOT_KNOWN})"
         word = (
-            "planned" if mode is planned else ("less" if mode.dollars < planned.dollars else "more")
+            "planned"
+            if mode is planned
+            else ("cheaper" if mode.dollars < planned.dollars else "more expensive")
         )
-        yield f"- {mode.name}: ${dollars(mode.dollars)} a month{note} ({word})"
+        yield f"- {mode.name}: ${dollars(mode.dollars)} per month{note} ({word})"
 
 
 def _limit_row(limit: Limit) -> tuple[str, ...]:
@@ -211,7 +219,7 @@ def _cost_as_json(cost: Cost) -> dict[str, Any]:
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Columns in line; a column of numbers to the right."""
+    """Align columns; numbers to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     right = [_is_number(row) for row in zip(*rows[1:], strict=True)]
     for row in rows:

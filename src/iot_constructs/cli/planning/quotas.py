@@ -1,7 +1,7 @@
-"""What AWS limits, each limit with its source: NAME = value, unit, source.
+"""AWS quotas: NAME = value, unit, source, name.
 
-Defaults of us-east-1; several are lower in other regions. Those that ``name`` a quota can be raised under that name in
-Service Quotas. A limit that FACTS.md has is cited from there.
+The values are the defaults in us-east-1; some are lower in other Regions. A quota with a ``name`` can be increased
+under this name in Service Quotas.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 from iot_constructs.cli.planning import KB, MB
 
 READ: Final = "2026-11"
-"""When the pages were read, in stored copies."""
+"""The month in which copies of the pages were read."""
 
 _DOCS = "https://docs.aws.amazon.com/"
 _IOT = f"{_DOCS}general/latest/gr/iot-core.html"
@@ -29,16 +29,16 @@ _S3 = f"{_DOCS}AmazonS3/latest/userguide/optimizing-performance.html"
 
 @dataclass(frozen=True)
 class Quota:
-    """A limit of AWS."""
+    """An AWS quota."""
 
     value: float
     unit: str
     source: str
     name: str | None = None
-    """As Service Quotas calls it; None if it cannot be raised there."""
+    """The name in Service Quotas; None if it cannot be increased there."""
 
 
-IOT_MESSAGE_BYTES: Final = Quota(128 * KB, "bytes a message", _IOT)
+IOT_MESSAGE_BYTES: Final = Quota(128 * KB, "bytes per message", _IOT)
 IOT_PUBLISHES: Final = Quota(
     20_000, "messages/s", _IOT, "Inbound publish requests per second per account"
 )
@@ -50,24 +50,24 @@ IOT_CONNECTIONS: Final = Quota(
 )
 IOT_CONNECTION_PUBLISHES: Final = Quota(100, "messages/s", _IOT)
 
-SHARD_MB: Final = Quota(1, "MB/s", _KINESIS)  # FACTS 8; of a partition key as well
-SHARD_RECORDS: Final = Quota(1000, "records/s", _KINESIS)  # FACTS 8; of a partition key as well
+SHARD_MB: Final = Quota(1, "MB/s", _KINESIS)  # also per partition key
+SHARD_RECORDS: Final = Quota(1000, "records/s", _KINESIS)  # also per partition key
 SHARDS: Final = Quota(20_000, "shards", _KINESIS, "shard quota")
-NEW_STREAM_MB: Final = Quota(4, "MB/s", _KINESIS)  # FACTS 8
+NEW_STREAM_MB: Final = Quota(4, "MB/s", _KINESIS)
 NEW_STREAM_RECORDS: Final = Quota(4000, "records/s", _KINESIS_MODES)
 STREAM_MB: Final = Quota(10 * 1024, "MB/s", _KINESIS)  # 200 MB/s in most regions
 
-LAMBDA_CONCURRENCY: Final = Quota(1000, "invocations at a time", _LAMBDA, "Concurrent executions")
-LAMBDA_EVENT_BYTES: Final = Quota(6 * MB, "bytes an event", _LAMBDA)  # FACTS 3
-LAMBDA_POLLS: Final = Quota(1, "poll/s of a shard", _LAMBDA_KINESIS)
+LAMBDA_CONCURRENCY: Final = Quota(1000, "concurrent invocations", _LAMBDA, "Concurrent executions")
+LAMBDA_EVENT_BYTES: Final = Quota(6 * MB, "bytes per event", _LAMBDA)
+LAMBDA_POLLS: Final = Quota(1, "poll/s per shard", _LAMBDA_KINESIS)
 
 NEW_TABLE_WRITE_UNITS: Final = Quota(4000, "write units/s", _DYNAMODB_ON_DEMAND)
 TABLE_WRITE_UNITS: Final = Quota(
     40_000, "write units/s", _DYNAMODB, "Table-level write throughput limit"
 )
-PARTITION_WRITE_UNITS: Final = Quota(1000, "write units/s", _DYNAMODB_PARTITIONS)  # FACTS 9
+PARTITION_WRITE_UNITS: Final = Quota(1000, "write units/s", _DYNAMODB_PARTITIONS)
 
 KMS_REQUESTS: Final = Quota(
     100_000, "requests/s", _KMS, "Cryptographic operations (symmetric) request rate"
 )
-S3_PUTS: Final = Quota(3500, "objects/s under a prefix", _S3)
+S3_PUTS: Final = Quota(3500, "objects/s per prefix", _S3)

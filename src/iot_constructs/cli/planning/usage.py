@@ -1,4 +1,4 @@
-"""How much of each service a workload uses."""
+"""The resource usage of a workload."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from iot_constructs.cli.planning.batches import (
     STATE_CALLS_AT_A_TIME,
     STATES_PER_CALL,
     Calls,
-    calls_of_batch,
-    state_bytes_of,
-    states_of_batch,
-    write_units_of,
+    calls_per_batch,
+    estimate_state_bytes,
+    states_per_batch,
+    write_units,
 )
 from iot_constructs.cli.planning.workload import Workload
 
-# What AWS documents. https://aws.amazon.com/iot-core/pricing/additional-details/
+# https://aws.amazon.com/iot-core/pricing/additional-details/
 IOT_STEP_BYTES: Final = 5 * KB
-# https://aws.amazon.com/firehose/pricing/: with a stream as the source, too
+# https://aws.amazon.com/firehose/pricing/: also with a Kinesis stream as the source
 FIREHOSE_STEP_BYTES: Final = 5 * KB
 # https://aws.amazon.com/kinesis/data-streams/pricing/
 STREAM_STEP_BYTES: Final = KB
 PUT_UNIT_BYTES: Final = 25 * KB
-# of what is stored: amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+# of stored items: amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 ITEM_OVERHEAD_BYTES: Final = 100
-# on demand, a stream and a table: streams/latest/dev/how-do-i-size-a-stream.html
+# on-demand streams and tables: streams/latest/dev/how-do-i-size-a-stream.html
 TIMES_LAST_PEAK: Final = 2
 # lambda/latest/dg/services-xray.html
 TRACED_PER_SECOND, TRACED_SHARE_OF_REST = 1, 0.05
-# how long a data key is used: streams/latest/dev/costs-performance.html
+# lifetime of a data key: streams/latest/dev/costs-performance.html
 KEY_CALL_SECONDS: Final = 300
 LOG_STORED_SECONDS: Final = {"THREE_MONTHS": 90 * 86_400}[defaults.LOG_RETENTION]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What an invocation gets at a certain rate, on average."""
+    """The average batch at a certain rate."""
 
     records: float
     devices: float
@@ -55,19 +55,19 @@ class Batch:
     calls: Calls
     milliseconds: float
     per_second: float
-    """How many there are of them, over all shards."""
+    """The number of batches per second over all shards."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Averages a second unless a name says otherwise."""
+    """Averages per second, unless the name has another unit."""
 
     workload: Workload
     shards: int
-    lanes: int
-    """Batches that can be under way at a time: shards times parallelization factor."""
-    busy_lanes: int
-    """Those that have a device."""
+    concurrent_batches: int
+    """The maximum number of concurrent batches: shards times parallelization factor."""
+    active_batches: int
+    """The concurrent batches that have at least one device."""
     average: Batch
     peak: Batch
     item_units: int
@@ -76,17 +76,17 @@ class Usage:
 
     @property
     def messages(self) -> float:
-        """Messages a month."""
+        """Messages per month."""
         return self.workload.messages_per_second * MONTH_SECONDS
 
     @property
     def peak_messages_per_second(self) -> float:
-        """Messages in the busiest seconds."""
+        """Messages per second at peak."""
         return self.workload.messages_per_second * self.workload.peak
 
     @property
     def peak_mb_per_second(self) -> float:
-        """What the stream takes then."""
+        """Data volume of the stream at peak."""
         return self.peak_messages_per_second * self.workload.record_bytes / MB
 
     @property
@@ -101,7 +101,7 @@ class Usage:
 
     @property
     def peak_units(self) -> dict[str, float]:
-        """The same at the peak, by table."""
+        """Write units at peak, by table."""
         return {
             "time-series": self.peak_messages_per_second * self.item_units,
             "device-state": self.peak.per_second * self.peak.states * self.state_units,
@@ -109,14 +109,14 @@ class Usage:
 
     @property
     def objects(self) -> float:
-        """Objects in the archive."""
+        """Objects that the archive writes."""
         rate = self.workload.messages_per_second
         in_time = min(rate, 1 / defaults.BUFFERING_INTERVAL_SECONDS)
         return max(in_time, rate * self.workload.message_bytes / (defaults.BUFFERING_SIZE_MIB * MB))
 
     @property
     def key_calls(self) -> float:
-        """Calls of KMS."""
+        """KMS requests."""
         return KEY_USERS / KEY_CALL_SECONDS + self.objects
 
     @property
@@ -127,26 +127,26 @@ class Usage:
         return first + TRACED_SHARE_OF_REST * (rate - first)
 
 
-def usage_of(workload: Workload) -> Usage:
-    """Work out what ``workload`` uses."""
+def estimate_usage(workload: Workload) -> Usage:
+    """Estimate the resource usage of ``workload``."""
     rate = workload.messages_per_second
     shards = (
         workload.shard_count
         if workload.shard_count is not None
-        else shards_for(workload, 1 / TIMES_LAST_PEAK, _NEW_STREAM_SHARDS)
+        else required_shards(workload, 1 / TIMES_LAST_PEAK, _NEW_STREAM_SHARDS)
     )
-    lanes = shards * workload.parallelization_factor
-    busy = min(lanes, workload.devices)
-    state_bytes = state_bytes_of(workload.item_bytes)
+    concurrent = shards * workload.parallelization_factor
+    active = min(concurrent, workload.devices)
+    state_bytes = estimate_state_bytes(workload.item_bytes)
     return Usage(
         workload=workload,
         shards=shards,
-        lanes=lanes,
-        busy_lanes=busy,
-        average=_batch(workload, rate, busy),
-        peak=_batch(workload, rate * workload.peak, busy),
-        item_units=write_units_of(workload.item_bytes),
-        state_units=write_units_of(state_bytes),
+        concurrent_batches=concurrent,
+        active_batches=active,
+        average=_batch(workload, rate, active),
+        peak=_batch(workload, rate * workload.peak, active),
+        item_units=write_units(workload.item_bytes),
+        state_units=write_units(state_bytes),
         state_bytes=state_bytes,
     )
 
@@ -154,8 +154,8 @@ def usage_of(workload: Workload) -> Usage:
 _NEW_STREAM_SHARDS = int(quotas.NEW_STREAM_MB.value / quotas.SHARD_MB.value)
 
 
-def shards_for(workload: Workload, share: float, least: int = 1) -> int:
-    """How many shards carry the peak while only ``share`` of each is used."""
+def required_shards(workload: Workload, share: float, least: int = 1) -> int:
+    """Return the number of shards for the peak if only ``share`` of each is used."""
     records = workload.messages_per_second * workload.peak
     needed = max(
         records / quotas.SHARD_RECORDS.value,
@@ -164,25 +164,25 @@ def shards_for(workload: Workload, share: float, least: int = 1) -> int:
     return max(least, ceil(needed / share))
 
 
-def _batch(workload: Workload, rate: float, lanes: int) -> Batch:
-    in_lane = rate / lanes
-    # Without a window a batch is what has come since the last poll.
+def _batch(workload: Workload, rate: float, concurrent: int) -> Batch:
+    rate_per_batch = rate / concurrent
+    # Without a window, a batch has the records since the last poll.
     wait = max(workload.batching_window_seconds, 1 / quotas.LAMBDA_POLLS.value)
-    records = min(max(in_lane * wait, 1), _largest_batch(workload))
-    devices = workload.devices / lanes
-    states = states_of_batch(records, devices)
+    records = min(max(rate_per_batch * wait, 1), _largest_batch(workload))
+    devices = workload.devices / concurrent
+    states = states_per_batch(records, devices)
     return Batch(
         records=records,
         devices=min(records, devices),
         states=states,
-        calls=calls_of_batch(ceil(records), ceil(min(records, devices)), workload.item_bytes),
+        calls=calls_per_batch(ceil(records), ceil(min(records, devices)), workload.item_bytes),
         milliseconds=_milliseconds(workload, records, states),
         per_second=rate / records,
     )
 
 
 def _largest_batch(workload: Workload) -> int:
-    """Lambda ends a batch at 6 MB of event as well."""
+    """Return the maximum number of records: Lambda also limits a batch to 6 MB."""
     record = ceil(workload.message_bytes / 3) * 4 + EVENT_RECORD_BYTES
     return min(workload.batch_size, max(int(quotas.LAMBDA_EVENT_BYTES.value // record), 1))
 
