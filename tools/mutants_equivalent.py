@@ -58,16 +58,16 @@ EQUIVALENT: Final[dict[str, str]] = {
     r".*policies\.py \| _statement \| dropped: if it is not None": (
         "a statement with an action that is not known is unknown as a whole; for the type checker"
     ),
-    r".*injectors_policies\.py \| _KeepPublishers\.visit \| dropped of and: isinstance\((policy|topic), .*": (
+    r".*injectors_policies\.py \| _RestoreOwnerPublish\.visit \| dropped of and: isinstance\((policy|topic), .*": (
         "a topic that is noted there has a policy, and without a topic there is none; for the type checker"
     ),
     r".*guard_rules\.py \| module \| dropped: if rule\.engine == 'guard'": (
         "the engine names no other rule of ours"
     ),
-    r".*guard_rules\.py \| _about_another_source \| dropped of or: resource\.type != _MAPPING": (
+    r".*guard_rules\.py \| _has_other_source \| dropped of or: resource\.type != _MAPPING": (
         "no other resource that a rule is about has an EventSourceArn"
     ),
-    r".*guard_rules\.py \| _about_another_source \| dropped of or: ''": (
+    r".*guard_rules\.py \| _has_other_source \| dropped of or: ''": (
         "every finding of Guard is about a resource; for the type checker"
     ),
     r".*read_text\(encoding=\.\.\.\) left out": (

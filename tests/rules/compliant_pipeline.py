@@ -7,7 +7,7 @@ from typing import Any
 
 from iot_constructs.rules import python_checks
 from iot_constructs.rules.finding import Finding
-from iot_constructs.rules.template import StackFacts, Template
+from iot_constructs.rules.template import StackInfo, Template
 
 Json = dict[str, Any]
 
@@ -188,14 +188,14 @@ def compliant() -> dict[str, Json]:
     }
 
 
-def facts(**changes: Any) -> StackFacts:
+def facts(**changes: Any) -> StackInfo:
     """What the manifest says of a stack as it should be."""
-    return StackFacts(**{"name": "Telemetry-dev", "termination_protection": True, **changes})
+    return StackInfo(**{"name": "Telemetry-dev", "termination_protection": True, **changes})
 
 
 def template(
     resources: dict[str, Json],
-    stack: StackFacts | None = None,
+    stack: StackInfo | None = None,
     path: Path = PATH,
     **sections: Any,
 ) -> Template:

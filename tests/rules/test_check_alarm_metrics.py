@@ -147,9 +147,9 @@ def test_each_metric_of_metric_math() -> None:
     ]
 
 
-def test_a_misspelt_name_is_answered_with_the_right_one() -> None:
+def test_a_misspelled_name_has_a_suggestion() -> None:
     findings = check(template(alone("AWS/Lambda", "Error", {"FunctionName": "x"})))
-    assert "Errors is probably meant" in findings[0].detail
+    assert "did you mean Errors?" in findings[0].detail
 
 
 def test_the_finding_says_what_is_emitted_and_where_that_is_written() -> None:
@@ -162,8 +162,10 @@ def test_the_finding_says_what_is_emitted_and_where_that_is_written() -> None:
 
 def test_a_metric_of_which_nothing_is_known_may_get_data() -> None:
     of = template(alone("Mine", "Orders")).resources["It"]
-    assert AlarmMetric(of, "Mine", "Orders", {}, "Properties").can_get_data()
-    assert not AlarmMetric(of, "AWS/SQS", "NumberOfMessagesSent", {}, "Properties").can_get_data()
+    assert AlarmMetric(of, "Mine", "Orders", {}, "Properties").can_receive_data()
+    assert not AlarmMetric(
+        of, "AWS/SQS", "NumberOfMessagesSent", {}, "Properties"
+    ).can_receive_data()
 
 
 def test_a_composite_alarm_has_no_metric() -> None:

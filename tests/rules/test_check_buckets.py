@@ -110,8 +110,8 @@ class TestPlainHttp:
     @pytest.mark.parametrize(
         ("denied", "said"),
         [
-            (att("Data"), "for the bucket, not its objects"),
-            ({"Fn::Join": ["", [att("Data"), "/*"]]}, "for the objects, not the bucket"),
+            (att("Data"), "for the bucket, but not its objects"),
+            ({"Fn::Join": ["", [att("Data"), "/*"]]}, "for the objects, but not the bucket"),
         ],
     )
     def test_a_policy_that_denies_half_of_it(self, denied: Json, said: str) -> None:

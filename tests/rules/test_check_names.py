@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from iot_constructs.rules.check_names import carries
+from iot_constructs.rules.check_names import contains_suffix
 from iot_constructs.rules.references import NAME_PROPERTIES
 from tests.rules.compliant_pipeline import (
     ACCOUNT,
@@ -137,10 +137,10 @@ class TestNameMadeOfTheStacksName:
 
 
 def test_a_suffix_of_two_words() -> None:
-    assert carries("iot_rule_pr_123", "pr-123")
-    assert carries("iot-state-pr-123", "pr-123")
-    assert not carries("iot-state-pr-12", "pr-123")
-    assert not carries("iot-state-pr-1234", "pr-123")
+    assert contains_suffix("iot_rule_pr_123", "pr-123")
+    assert contains_suffix("iot-state-pr-123", "pr-123")
+    assert not contains_suffix("iot-state-pr-12", "pr-123")
+    assert not contains_suffix("iot-state-pr-1234", "pr-123")
 
 
 def test_inline_policies_are_named_inside_their_role() -> None:

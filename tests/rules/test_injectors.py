@@ -55,7 +55,7 @@ def topic(stack: cdk.Stack) -> object:
 
 
 def test_a_topic_refuses_http_and_keeps_its_publishers(added: dict[str, Difference]) -> None:
-    """A Deny alone would replace the default policy, and no alarm could publish any more (FACTS 6)."""
+    """A Deny alone would replace the default policy, and no alarm could publish any more (FACTS.md 6)."""
     found = added[topic]
     deny, allow = policy_of(found, "Topic")
     assert (deny["Effect"], deny["Condition"]) == (
@@ -186,7 +186,7 @@ _OWN_POLICIES: dict[str, Callable[[cdk.Stack, bool | None], object]] = {
 def test_a_policy_of_the_author_is_never_written_over(kind: str) -> None:
     """Of two policies on one queue the last wins: the author's statements would be lost without a word."""
     stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
-    with pytest.raises(RuntimeError, match=r"'Stack/It' has a policy already.*enforce_ssl=False"):
+    with pytest.raises(RuntimeError, match=r"'Stack/It' already has a policy.*enforce_ssl=False"):
         _OWN_POLICIES[kind](stack, None)
 
 
@@ -198,7 +198,7 @@ class _BucketWithAPolicy(s3.Bucket):
 
 def test_nor_is_one_that_a_derived_class_makes_inside_itself() -> None:
     stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
-    with pytest.raises(RuntimeError, match=r"'Stack/It' has a policy already"):
+    with pytest.raises(RuntimeError, match=r"'Stack/It' already has a policy"):
         _BucketWithAPolicy(stack, "It")
 
 
@@ -308,7 +308,7 @@ _ANSWERED = {
     "IOT_22_DELETION_PROTECTION": {"State/Replicas", "Readings/Replicas"},
     "IOT_24_BUCKET_VERSIONING": {"Data/VersioningConfiguration/Status"},
 }
-# Injected as well, with no rule: FACTS 7 and 8 (encryption said, retention, mode), tracing.
+# Injected as well, with no rule: FACTS.md 7 and 8 (encryption, retention, mode), tracing.
 _BESIDE_THE_RULES = {
     "Data/BucketEncryption/ServerSideEncryptionConfiguration",
     "DataPolicy/Type",

@@ -252,7 +252,7 @@ def bucket_for_logs(stack: cdk.Stack) -> object:
 
 def test_a_log_bucket_can_take_logs(added: dict[str, Difference]) -> None:
     found = added[bucket_for_logs]
-    assert _SSE_S3.items() <= found.items()  # under a key no log would arrive (FACTS 7)
+    assert _SSE_S3.items() <= found.items()  # S3 delivers no access logs to a bucket with SSE-KMS
     assert not [path for path in found if "LoggingConfiguration" in path or "Ownership" in path]
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from iot_constructs.rules.metric_catalogue import (
     SERVICES,
+    closest_metric_name,
     emitted,
-    is_no_metric,
-    nearest_name,
+    is_unknown_metric,
 )
 
 SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "iot_pipeline.template.json"
@@ -50,18 +50,18 @@ def test_every_service_has_its_page(namespace: str) -> None:
 @pytest.mark.parametrize(
     ("namespace", "metric", "dimensions", "expected"),
     [
-        # FACTS 4
+        # docs/FACTS.md 4
         ("AWS/DynamoDB", "UserErrors", [], True),
         ("AWS/DynamoDB", "UserErrors", ["TableName"], False),
         ("AWS/DynamoDB", "ThrottledRequests", ["TableName"], False),
         ("AWS/DynamoDB", "ThrottledRequests", ["Operation", "TableName"], True),
         ("AWS/DynamoDB", "ReadThrottleEvents", ["TableName"], True),
         ("AWS/DynamoDB", "WriteKeyRangeThroughputThrottleEvents", ["TableName"], True),
-        # FACTS 5
+        # docs/FACTS.md 5
         ("AWS/Lambda", "Errors", [], True),
         ("AWS/Lambda", "DroppedEventCount", ["EventSourceMappingUUID"], True),
         ("AWS/Lambda", "DroppedEventCount", ["FunctionName"], False),
-        # FACTS 14
+        # docs/FACTS.md 14
         ("AWS/Firehose", "DeliveryToS3.DataFreshness", ["DeliveryStreamName"], True),
         ("AWS/Firehose", "DeliveryToS3.DataFreshness", [], False),
         ("AWS/Firehose", "DeliveryToIceberg.AnythingNew", ["DeliveryStreamName"], True),
@@ -80,22 +80,22 @@ def test_dimensions(namespace: str, metric: str, dimensions: list[str], expected
 def test_what_is_not_in_it() -> None:
     assert emitted("AWS/EC2", "CPUUtilization") is None
     assert emitted("AWS/SQS", "Nothing") is None
-    assert not is_no_metric("AWS/EC2", "Anything")
-    assert not is_no_metric("AWS/SQS", "NumberOfMessagesSent")
+    assert not is_unknown_metric("AWS/EC2", "Anything")
+    assert not is_unknown_metric("AWS/SQS", "NumberOfMessagesSent")
     # A complete list calls every other name wrong, an incomplete one only a misspelling.
-    assert is_no_metric("AWS/SQS", "SomethingElse")
-    assert not is_no_metric("AWS/Lambda", "SomethingElse")
-    assert is_no_metric("AWS/Lambda", "Invocation")
-    assert not is_no_metric("AWS/Firehose", "DeliveryToSnowflake.Success")
+    assert is_unknown_metric("AWS/SQS", "SomethingElse")
+    assert not is_unknown_metric("AWS/Lambda", "SomethingElse")
+    assert is_unknown_metric("AWS/Lambda", "Invocation")
+    assert not is_unknown_metric("AWS/Firehose", "DeliveryToSnowflake.Success")
 
 
 def test_the_name_that_was_meant() -> None:
-    assert nearest_name("AWS/Lambda", "Throttle") == "Throttles"
-    assert nearest_name("AWS/Kinesis", "getrecords.iteratoragemilliseconds") == (
+    assert closest_metric_name("AWS/Lambda", "Throttle") == "Throttles"
+    assert closest_metric_name("AWS/Kinesis", "getrecords.iteratoragemilliseconds") == (
         "GetRecords.IteratorAgeMilliseconds"
     )
-    assert nearest_name("AWS/Lambda", "Whatever") is None
-    assert nearest_name("AWS/EC2", "CPU") is None
+    assert closest_metric_name("AWS/Lambda", "Whatever") is None
+    assert closest_metric_name("AWS/EC2", "CPU") is None
 
 
 def test_cdks_own_names_are_known() -> None:

@@ -14,7 +14,7 @@ from iot_constructs.rules.references import (
     Unknown,
     physical_name_in,
 )
-from iot_constructs.rules.template import Resource, StackFacts, Template
+from iot_constructs.rules.template import Resource, StackInfo, Template
 from tests.rules.compliant_pipeline import att, facts, ref, resource, template
 
 TOPIC, QUEUE, BUCKET = "AWS::SNS::Topic", "AWS::SQS::Queue", "AWS::S3::Bucket"
@@ -241,7 +241,7 @@ class TestSeveralStacks:
                 },
             },
         )
-        consumer = template({}, StackFacts("Other", True))
+        consumer = template({}, StackInfo("Other", True))
         app = App([producer, consumer])
         value = {"Fn::ImportValue": "Telemetry-dev:Q"}
         assert app.target(value, consumer, QUEUE) is producer.resources["Queue"]
@@ -250,7 +250,7 @@ class TestSeveralStacks:
 
     def test_a_weak_reference(self) -> None:
         producer = template({"Queue": resource(QUEUE)}, Outputs={"Q": {"Value": att("Queue")}})
-        consumer = template({}, StackFacts("Other", True))
+        consumer = template({}, StackInfo("Other", True))
         app = App([producer, consumer])
 
         def output(stack: str, name: str) -> Any:

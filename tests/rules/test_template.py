@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from iot_constructs.rules.template import (
-    StackFacts,
+    StackInfo,
     Template,
     load_assembly,
     load_templates,
@@ -60,7 +60,7 @@ class TestManifest:
         )
         write(tmp_path / "manifest.json", {"artifacts": {"A": artifact}})
         (loaded,) = load_templates([tmp_path / "A.template.json"])
-        assert loaded.stack == StackFacts(
+        assert loaded.stack == StackInfo(
             "Stage-A", False, {"Team": "iot"}, "123456789012", "eu-central-1"
         )
         assert loaded.suffix is None
@@ -68,7 +68,7 @@ class TestManifest:
     def test_a_stack_named_like_its_artifact_bound_to_nothing(self, tmp_path: Path) -> None:
         write(tmp_path / "A.template.json", QUEUE)
         write(tmp_path / "manifest.json", {"artifacts": {"A": stack_artifact("A.template.json")}})
-        assert Template.load(tmp_path / "A.template.json").stack == StackFacts("A", None)
+        assert Template.load(tmp_path / "A.template.json").stack == StackInfo("A", None)
 
     def test_the_suffix_of_a_suffixed_stack(self, tmp_path: Path) -> None:
         tags = {"ManagedBy": "iot-constructs", "Environment": "pr-123"}

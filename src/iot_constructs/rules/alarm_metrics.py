@@ -1,4 +1,4 @@
-"""What the alarms of an app look at, metric math included."""
+"""The metrics of the alarms of an app, including metric math."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ALARM: Final = "AWS::CloudWatch::Alarm"
 
 @dataclass(frozen=True)
 class AlarmMetric:
-    """One metric of one alarm.
+    """A metric of an alarm.
 
     Attributes:
         alarm: the alarm.
-        namespace: such as AWS/Lambda; None where only the deployment knows it.
-        metric: its name; None likewise.
-        dimensions: name -> value as written; None where some are not known.
-        property_path: where it stands in the alarm.
+        namespace: for example AWS/Lambda; None if known only at deployment.
+        metric: the name; None if known only at deployment.
+        dimensions: name -> value as in the template; None if some are unknown.
+        property_path: the path in the alarm's resource.
     """
 
     alarm: Resource
@@ -31,8 +31,8 @@ class AlarmMetric:
     dimensions: Mapping[str, Any] | None
     property_path: str
 
-    def can_get_data(self) -> bool:
-        """Whether AWS emits it with these dimensions, as far as the catalogue knows."""
+    def can_receive_data(self) -> bool:
+        """Return whether AWS emits the metric with these dimensions; True if the catalogue does not contain it."""
         if self.namespace is None or self.metric is None or self.dimensions is None:
             return True
         known = emitted(self.namespace, self.metric)
@@ -40,7 +40,7 @@ class AlarmMetric:
 
 
 class Alarms:
-    """Every metric and every expression that some alarm of the app looks at."""
+    """All metrics and expressions of the alarms of an app."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -49,16 +49,16 @@ class Alarms:
         for alarm in app.of_type(ALARM):
             self.metrics += self._metrics(alarm)
 
-    def watches(
+    def monitors(
         self, resource: Resource, namespace: str, metrics: frozenset[str], dimension: str
     ) -> bool:
-        """Whether an alarm that can get data looks at one of ``metrics`` of ``resource``.
+        """Return whether an alarm that can receive data monitors one of ``metrics`` of ``resource``.
 
         Args:
-            resource: what is to be watched.
-            namespace: of the metrics.
-            metrics: any of these will do.
-            dimension: the one that names the resource. Without any dimension a metric is of all such resources.
+            resource: the monitored resource.
+            namespace: the namespace of the metrics.
+            metrics: the metrics, any of which is sufficient.
+            dimension: the dimension that identifies the resource. A metric without dimensions covers all resources.
         """
         for it in self.metrics:
             if it.namespace not in (None, namespace):
@@ -66,10 +66,10 @@ class Alarms:
             if it.metric is not None and it.metric not in metrics:
                 continue
             if it.namespace is None and it.metric is None:
-                continue  # of which nothing at all is known
-            if it.can_get_data() and self._is_of(it, resource, dimension):
+                continue  # unknown
+            if it.can_receive_data() and self._is_of(it, resource, dimension):
                 return True
-        # SEARCH and Metrics Insights name metrics in their text, and may mean every resource.
+        # SEARCH and Metrics Insights expressions contain the names of metrics and can cover every resource.
         return any(
             namespace in text and any(name in text for name in metrics) for text in self.expressions
         )
@@ -78,7 +78,7 @@ class Alarms:
         if not metric.dimensions:
             return True
         if "GlobalSecondaryIndexName" in metric.dimensions:
-            return False  # FACTS 4: of the index alone
+            return False  # only of the index
         value = metric.dimensions.get(dimension)
         if value is None:
             return False

@@ -1,4 +1,4 @@
-"""IOT_11: CloudWatch may publish to the topics that alarms name."""
+"""IOT_11: CloudWatch can publish to the topics in alarm actions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ACTIONS: Final = ("AlarmActions", "OKActions", "InsufficientDataActions")
 
 
 def check(pipeline: Pipeline) -> Iterator[Finding]:
-    """Topics that alarms name and CloudWatch cannot publish to: one finding for a topic, not for each alarm."""
+    """Find topics in alarm actions that CloudWatch cannot publish to: one finding per topic, not per alarm."""
     app = pipeline.app
     policies = _topic_policies(app)
     for topic, alarms in _alarm_topics(app).items():
@@ -30,10 +30,10 @@ def check(pipeline: Pipeline) -> Iterator[Finding]:
         if key is not None:
             yield _finding(topic, f"{used}: {key}", "Properties/KmsMasterKeyId")
         policy = policies.get(topic)
-        if policy is not None and not any(map(_lets_cloudwatch_publish, policy)):
+        if policy is not None and not any(map(_allows_cloudwatch_publish, policy)):
             yield _finding(
                 topic,
-                f"{used}: the topic's policy replaces the default one and allows {_CLOUDWATCH} nothing",
+                f"{used}: the topic's policy replaces the default policy and does not allow {_CLOUDWATCH} to publish",
             )
 
 
@@ -42,7 +42,7 @@ def _finding(topic: Resource, detail: str, property_path: str = "") -> Finding:
 
 
 def _alarm_topics(app: App) -> dict[Resource, list[Resource]]:
-    """The topics of the app that alarms name, with those alarms."""
+    """Return the topics in alarm actions, with their alarms."""
     found: dict[Resource, list[Resource]] = {}
     for alarm in app.of_type(ALARM, "AWS::CloudWatch::CompositeAlarm"):
         for name in _ACTIONS:
@@ -56,7 +56,7 @@ def _alarm_topics(app: App) -> dict[Resource, list[Resource]]:
 
 
 def _topic_policies(app: App) -> dict[Resource, list[Statement]]:
-    """What each topic's own policies say; a topic that is not here has the default policy, which is good."""
+    """Return the statements by topic; a topic without a policy has the default one, which is compliant."""
     found: dict[Resource, list[Statement]] = {}
     for policy in app.of_type("AWS::SNS::TopicPolicy", "AWS::SNS::TopicInlinePolicy"):
         properties = policy.properties
@@ -70,17 +70,17 @@ def _topic_policies(app: App) -> dict[Resource, list[Statement]]:
     return found
 
 
-def _lets_cloudwatch_publish(statement: Statement) -> bool:
-    # An account as principal, or everybody under a condition, is how the default policy and older ones are written.
-    named = statement.everybody or statement.accounts or _CLOUDWATCH in statement.services
+def _allows_cloudwatch_publish(statement: Statement) -> bool:
+    # The default policy has the account as principal, or any principal with a condition.
+    named = statement.any_principal or statement.accounts or _CLOUDWATCH in statement.services
     return statement.allows("sns:Publish") and (named or statement.unknown)
 
 
 def _key_gap(app: App, topic: Resource) -> str | None:
-    """Why CloudWatch cannot use the topic's key; None where it can, or where that is not known."""
+    """Return why CloudWatch cannot use the topic's key; None if it can, or if it is unknown."""
     value = topic.properties.get("KmsMasterKeyId")
     if f":{app.text(value, topic.template)}".endswith(":alias/aws/sns"):
-        return f"{_CLOUDWATCH} cannot use the key alias/aws/sns of the topic (FACTS 6)"
+        return f"{_CLOUDWATCH} cannot use the AWS managed key alias/aws/sns of the topic"
     key = app.target(value, topic.template, "AWS::KMS::Alias")
     if isinstance(key, Resource) and key.type == "AWS::KMS::Alias":
         key = app.target(key.properties.get("TargetKeyId"), key.template)
@@ -90,9 +90,9 @@ def _key_gap(app: App, topic: Resource) -> str | None:
     found = list(statements(app, policy, key.template)) if policy is not None else []
     if any(it.unknown and it.may_allow for it in found):
         return None
-    usable = [it for it in found if it.everybody or _CLOUDWATCH in it.services]
-    # One statement may allow the one action and another the other.
+    usable = [it for it in found if it.any_principal or _CLOUDWATCH in it.services]
+    # The actions can be allowed by different statements.
     for action in ("kms:Decrypt", "kms:GenerateDataKey"):
         if not any(it.allows(action) for it in usable):
-            return f"the policy of the topic's key {key.logical_id} does not allow {_CLOUDWATCH} {action} (FACTS 6)"
+            return f"the policy of the topic's key {key.logical_id} does not allow {_CLOUDWATCH} {action}"
     return None

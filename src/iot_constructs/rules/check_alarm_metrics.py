@@ -1,4 +1,4 @@
-"""IOT_09 and IOT_10: an alarm looks at something that AWS emits."""
+"""IOT_09 and IOT_10: alarms use metrics and dimensions that AWS emits."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from iot_constructs.rules.alarm_metrics import AlarmMetric
 from iot_constructs.rules.finding import Finding
 from iot_constructs.rules.metric_catalogue import (
     DimensionNames,
+    closest_metric_name,
     emitted,
-    is_no_metric,
-    nearest_name,
+    is_unknown_metric,
 )
 from iot_constructs.rules.pipeline_parts import Pipeline
 
@@ -19,13 +19,13 @@ EMITTED = "IOT_10_EMITTED_METRIC"
 
 
 def check(pipeline: Pipeline) -> Iterator[Finding]:
-    """Alarms that can never get a data point."""
+    """Find alarms that never receive data."""
     for metric in pipeline.alarms.metrics:
         if metric.namespace is None or metric.metric is None:
             continue
-        if is_no_metric(metric.namespace, metric.metric):
-            near = nearest_name(metric.namespace, metric.metric)
-            meant = f"; {near} is probably meant" if near is not None else ""
+        if is_unknown_metric(metric.namespace, metric.metric):
+            near = closest_metric_name(metric.namespace, metric.metric)
+            meant = f"; did you mean {near}?" if near is not None else ""
             yield _finding(
                 EMITTED, metric, f"{metric.namespace} has no metric {metric.metric!r}{meant}"
             )
@@ -37,11 +37,11 @@ def check(pipeline: Pipeline) -> Iterator[Finding]:
         emitted_as = f"AWS emits it {_alternatives(known.dimension_sets)} ({known.page})"
         if not metric.dimensions:
             yield _finding(
-                DIMENSIONS, metric, f"{name} without dimensions never gets data; {emitted_as}"
+                DIMENSIONS, metric, f"{name} without dimensions never receives data; {emitted_as}"
             )
         else:
             given = ", ".join(sorted(metric.dimensions))
-            yield _finding(EMITTED, metric, f"{name} by {given} never gets data; {emitted_as}")
+            yield _finding(EMITTED, metric, f"{name} by {given} never receives data; {emitted_as}")
 
 
 def _finding(rule: str, metric: AlarmMetric, detail: str) -> Finding:

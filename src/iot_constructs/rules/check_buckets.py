@@ -1,4 +1,4 @@
-"""IOT_04, IOT_24 and IOT_25: private, TLS-only, versioned and logged buckets (correction 4)."""
+"""IOT_04, IOT_24 and IOT_25: buckets are private and TLS-only, with versioning and access logs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLAGS: Final = (
     "IgnorePublicAcls",
     "RestrictPublicBuckets",
 )
-# Services that write logs into a bucket: what they write is not overwritten, and logging it would make more logs.
+# Services that write logs to a bucket: logs are not overwritten, and access logs of a log bucket create more logs.
 _LOG_WRITERS: Final = frozenset(
     {
         "cloudtrail.amazonaws.com",
@@ -35,7 +35,7 @@ _LOG_WRITERS: Final = frozenset(
 
 
 def check(pipeline: Pipeline) -> Iterator[Finding]:
-    """Buckets that are open to the public or to plain HTTP, or that keep neither old versions nor a log."""
+    """Find buckets with public or plain HTTP access, or without versioning or access logs."""
     app = pipeline.app
     buckets = app.of_type(BUCKET)
     policies, open_policies = _policies(app)
@@ -57,14 +57,14 @@ def check(pipeline: Pipeline) -> Iterator[Finding]:
             yield _finding(
                 VERSIONING,
                 bucket,
-                "versioning is not enabled: an overwritten or deleted object is gone",
+                "versioning is not enabled: an overwritten or deleted object cannot be restored",
                 "Properties/VersioningConfiguration",
             )
         if all(it is None for it in app.at(bucket.properties, "LoggingConfiguration")):
             yield _finding(
                 ACCESS_LOGS,
                 bucket,
-                "server access logs are not kept",
+                "server access logging is not enabled",
                 "Properties/LoggingConfiguration",
             )
 
@@ -86,7 +86,7 @@ def _missing_blocks(app: App, bucket: Resource) -> list[str]:
 
 def _versioned(app: App, bucket: Resource) -> bool:
     if app.flag(bucket.properties.get("ObjectLockEnabled"), bucket.template) is not False:
-        return True  # S3 turns it on
+        return True  # Object Lock enables versioning
     return any(
         value is not None and app.text(value, bucket.template) in (None, "Enabled")
         for value in app.at(bucket.properties, "VersioningConfiguration", "Status")
@@ -94,16 +94,16 @@ def _versioned(app: App, bucket: Resource) -> bool:
 
 
 def _policies(app: App) -> tuple[dict[Resource, list[Statement]], bool]:
-    """The statements of each bucket's policy; and whether there is a policy that may be anybody's."""
+    """Return the policy statements by bucket, and whether a policy exists whose bucket is unknown."""
     found: dict[Resource, list[Statement]] = {}
-    anybody = False
+    unknown_bucket = False
     for policy in app.of_type("AWS::S3::BucketPolicy"):
         bucket = app.target(policy.properties.get("Bucket"), policy.template, BUCKET)
-        anybody = anybody or bucket is UNKNOWN
+        unknown_bucket = unknown_bucket or bucket is UNKNOWN
         if isinstance(bucket, Resource):
             document = policy.properties.get("PolicyDocument")
             found.setdefault(bucket, []).extend(statements(app, document, policy.template))
-    return found, anybody
+    return found, unknown_bucket
 
 
 def _log_buckets(
@@ -128,7 +128,9 @@ def _tls_gap(app: App, bucket: Resource, policy: list[Statement]) -> str | None:
     whole = objects = False
     for statement in policy:
         if not (
-            statement.effect == "Deny" and statement.everybody and _is_plain_http(app, statement)
+            statement.effect == "Deny"
+            and statement.any_principal
+            and _denies_plain_http(app, statement)
         ):
             continue
         if not statement.actions & {"s3:*", "*"}:
@@ -139,12 +141,12 @@ def _tls_gap(app: App, bucket: Resource, policy: list[Statement]) -> str | None:
     if whole and objects:
         return None
     if whole or objects:
-        part = "the bucket, not its objects" if whole else "the objects, not the bucket"
+        part = "the bucket, but not its objects" if whole else "the objects, but not the bucket"
         return f"the policy denies plain HTTP for {part} (aws:SecureTransport)"
     return "no policy denies plain HTTP (aws:SecureTransport false) on the bucket and its objects"
 
 
-def _is_plain_http(app: App, statement: Statement) -> bool:
+def _denies_plain_http(app: App, statement: Statement) -> bool:
     for operator, tests in statement.conditions.items():
         if not operator.startswith("Bool") or not isinstance(tests, Mapping):
             continue
@@ -157,7 +159,7 @@ def _is_plain_http(app: App, statement: Statement) -> bool:
 
 
 def _covers(app: App, bucket: Resource, resource: Any, statement: Statement) -> tuple[bool, bool]:
-    """Whether a policy's ``resource`` is the bucket itself, and whether it is all of its objects."""
+    """Return whether a policy's ``resource`` covers the bucket itself, and whether it covers all its objects."""
     parts = app.parts(resource, statement.template)
     if UNKNOWN in parts or parts == ("*",):
         return True, True

@@ -1,4 +1,4 @@
-"""IOT_12 and IOT_23: what fails is kept somewhere, whichever way it fails (correction 6)."""
+"""IOT_12 and IOT_23: topics for failures have subscriptions, and stream functions have an asynchronous failure path."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ ASYNC = "IOT_23_ASYNC_FAILURE_PATH"
 
 
 def check(pipeline: Pipeline) -> Iterator[Finding]:
-    """Failure topics that nobody listens to, and stream functions without an asynchronous failure path."""
+    """Find topics for failures without a subscription, and stream functions without an asynchronous failure path."""
     for topic, path in pipeline.failure_topics.items():
         if topic not in pipeline.subscribed_topics:
             yield Finding(
                 SUBSCRIBER,
                 topic.template.path,
                 topic.logical_id,
-                f"this topic gets {path.what} and has no subscription: what is published to it is dropped",
+                f"this topic receives {path.description} and has no subscription: its messages are lost",
             )
     for function in pipeline.stream_functions:
-        if not _has_async_path(pipeline, function):
+        if not _has_async_failure_path(pipeline, function):
             yield Finding(
                 ASYNC,
                 function.template.path,
                 function.logical_id,
-                "an asynchronous invocation of this stream function (an operator's redrive) that fails is dropped: "
-                "neither EventInvokeConfig with OnFailure nor DeadLetterConfig",
+                "a failed asynchronous invocation of this stream function (an operator's redrive) is lost: "
+                "neither EventInvokeConfig with OnFailure nor DeadLetterConfig is set",
             )
 
 
-def _has_async_path(pipeline: Pipeline, function: Resource) -> bool:
+def _has_async_failure_path(pipeline: Pipeline, function: Resource) -> bool:
     app = pipeline.app
     if any(
         value is not None for value in app.at(function.properties, "DeadLetterConfig", "TargetArn")

@@ -1,4 +1,4 @@
-"""IOT_07: somebody hears of it when the pipeline falls behind, fails or is throttled (correction 7)."""
+"""IOT_07: alarms monitor the delays, failures and throttling of a pipeline."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ _FIREHOSE_AGE: Final = frozenset({"KinesisMillisBehindLatest"})
 _ERRORS: Final = frozenset({"Errors"})
 _FRESHNESS: Final = frozenset({"DeliveryToS3.DataFreshness"})
 _PUBLISHED: Final = frozenset({"NumberOfMessagesPublished"})
-# NumberOfMessagesSent does not count what a redrive policy moves here.
-_WAITING: Final = frozenset({"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"})
+# NumberOfMessagesSent does not count messages that a redrive policy moves to the queue.
+_MESSAGES_WAITING: Final = frozenset(
+    {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"}
+)
 _THROTTLES: Final = frozenset(
     {"ReadThrottleEvents", "WriteThrottleEvents", "ThrottledRequests"}
     | {
@@ -40,7 +42,7 @@ _THROTTLES: Final = frozenset(
 
 
 def check(pipeline: Pipeline) -> Iterator[Finding]:
-    """Parts of a pipeline that no alarm watches; what is in no pipeline is left alone."""
+    """Find resources of a pipeline that no alarm monitors."""
     yield from _streams(pipeline)
     yield from _functions(pipeline)
     yield from _dead_letters(pipeline)
@@ -69,30 +71,30 @@ def _streams(pipeline: Pipeline) -> Iterator[Finding]:
                 firehoses.setdefault(stream, []).append(delivery)
     for stream in pipeline.app.of_type(STREAM):
         if stream not in functions and stream not in firehoses:
-            continue  # its readers, and with them the metric, are of another app
+            continue  # its consumers, which emit the metric, are in another app
         if (
-            alarms.watches(stream, "AWS/Kinesis", _ITERATOR_AGE, "StreamName")
-            or alarms.watches(stream, "AWS/Kinesis", _CONSUMER_AGE, "StreamName")
+            alarms.monitors(stream, "AWS/Kinesis", _ITERATOR_AGE, "StreamName")
+            or alarms.monitors(stream, "AWS/Kinesis", _CONSUMER_AGE, "StreamName")
             or any(
-                alarms.watches(it, "AWS/Lambda", _FUNCTION_AGE, "FunctionName")
+                alarms.monitors(it, "AWS/Lambda", _FUNCTION_AGE, "FunctionName")
                 for it in functions.get(stream, ())
             )
             or any(
-                alarms.watches(it, "AWS/Firehose", _FIREHOSE_AGE, "DeliveryStreamName")
+                alarms.monitors(it, "AWS/Firehose", _FIREHOSE_AGE, "DeliveryStreamName")
                 for it in firehoses.get(stream, ())
             )
         ):
             continue
         yield _missing(
             stream,
-            "no alarm that can get data on GetRecords.IteratorAgeMilliseconds of this stream, nor on IteratorAge of "
-            "the function that reads it: readers can fall behind until records are lost",
+            "no alarm that receives data on GetRecords.IteratorAgeMilliseconds of this stream, or on IteratorAge of "
+            "its function: consumers can fall behind until records expire",
         )
 
 
 def _functions(pipeline: Pipeline) -> Iterator[Finding]:
     for function in pipeline.stream_functions:
-        if not pipeline.alarms.watches(function, "AWS/Lambda", _ERRORS, "FunctionName"):
+        if not pipeline.alarms.monitors(function, "AWS/Lambda", _ERRORS, "FunctionName"):
             yield _missing(function, "no alarm on Errors of this stream function")
 
 
@@ -101,24 +103,24 @@ def _dead_letters(pipeline: Pipeline) -> Iterator[Finding]:
     watched_topics = {
         topic
         for topic in pipeline.failure_topics
-        if alarms.watches(topic, "AWS/SNS", _PUBLISHED, "TopicName")
+        if alarms.monitors(topic, "AWS/SNS", _PUBLISHED, "TopicName")
     }
     for queue, path in pipeline.failure_queues.items():
-        if alarms.watches(queue, "AWS/SQS", _WAITING, "QueueName"):
+        if alarms.monitors(queue, "AWS/SQS", _MESSAGES_WAITING, "QueueName"):
             continue
-        if watched_topics & pipeline.topics_before(queue):
+        if watched_topics & pipeline.source_topics(queue):
             continue
         yield _missing(
             queue,
-            f"no alarm on ApproximateNumberOfMessagesVisible of this queue, which gets {path.what}",
+            f"no alarm on ApproximateNumberOfMessagesVisible of this queue, which receives {path.description}",
         )
     for topic, path in pipeline.failure_topics.items():
-        # With a subscriber that is no queue, somebody is told.
+        # A subscriber other than a queue is notified.
         if topic not in watched_topics and topic not in pipeline.subscribed_topics:
             yield _missing(
                 topic,
-                f"no alarm on NumberOfMessagesPublished of this topic, which gets {path.what}, "
-                "nor on a queue behind it",
+                f"no alarm on NumberOfMessagesPublished of this topic, which receives {path.description}, "
+                "or on a subscribed queue",
             )
 
 
@@ -126,10 +128,10 @@ def _tables(pipeline: Pipeline) -> Iterator[Finding]:
     if not (pipeline.mappings or pipeline.app.of_type("AWS::IoT::TopicRule")):
         return
     for table in pipeline.app.of_type(*TABLES):
-        if not pipeline.alarms.watches(table, "AWS/DynamoDB", _THROTTLES, "TableName"):
+        if not pipeline.alarms.monitors(table, "AWS/DynamoDB", _THROTTLES, "TableName"):
             yield _missing(
                 table,
-                "no alarm that can get data on throttling of this table (WriteThrottleEvents or ReadThrottleEvents by "
+                "no alarm that receives data on throttling of this table (WriteThrottleEvents or ReadThrottleEvents by "
                 "TableName, ThrottledRequests by TableName and Operation)",
             )
 
@@ -138,5 +140,5 @@ def _delivery_streams(pipeline: Pipeline) -> Iterator[Finding]:
     for delivery in pipeline.app.of_type(_DELIVERY_STREAM):
         if not any(name in delivery.properties for name in _S3_DESTINATIONS):
             continue
-        if not pipeline.alarms.watches(delivery, "AWS/Firehose", _FRESHNESS, "DeliveryStreamName"):
+        if not pipeline.alarms.monitors(delivery, "AWS/Firehose", _FRESHNESS, "DeliveryStreamName"):
             yield _missing(delivery, "no alarm on DeliveryToS3.DataFreshness of this stream")

@@ -1,4 +1,4 @@
-"""IOT_17: the stream keeps a record longer than the function may retry it."""
+"""IOT_17: the retention period of a stream is longer than the maximum record age of its mappings."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from iot_constructs.rules.template import Resource
 
 RULE = "IOT_17_RETENTION_ABOVE_AGE"
 
-_DEFAULT_HOURS: Final = 24  # FACTS 8
+_DEFAULT_HOURS: Final = 24
 _SECONDS: Final = 3600
 
 
 def check(pipeline: Pipeline) -> Iterator[Finding]:
-    """Streams that forget a record before, or when, its mapping gives it up: its payload is gone then (FACTS 2)."""
+    """Find streams whose records expire before their mappings discard them, so that they cannot be redriven."""
     app = pipeline.app
     for mapping in pipeline.mappings:
         if not isinstance(mapping.stream, Resource):
             continue
         age = mapping.resource.properties.get("MaximumRecordAgeInSeconds")
         if age is None:
-            continue  # unbounded, which is IOT_14
+            continue  # unlimited, which IOT_14 reports
         seconds = app.number(age, mapping.resource.template)
         written = mapping.stream.properties.get("RetentionPeriodHours", _DEFAULT_HOURS)
         hours = app.number(written, mapping.stream.template)
@@ -35,7 +35,7 @@ def check(pipeline: Pipeline) -> Iterator[Finding]:
                 RULE,
                 mapping.stream.template.path,
                 mapping.stream.logical_id,
-                f"the stream keeps a record {hours:g} h and {mapping.resource.logical_id} retries it for up to "
-                f"{seconds / _SECONDS:g} h: what is given up last can no longer be read",
+                f"the stream retains a record for {hours:g} h and {mapping.resource.logical_id} retries it for up to "
+                f"{seconds / _SECONDS:g} h: a record that is discarded last has expired",
                 "Properties/RetentionPeriodHours",
             )

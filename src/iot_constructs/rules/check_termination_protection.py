@@ -1,4 +1,4 @@
-"""IOT_05: termination protection is said (correction 5)."""
+"""IOT_05: stacks set their termination protection explicitly."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ RULE = "IOT_05_TERMINATION_PROTECTION"
 
 
 def check(pipeline: Pipeline) -> Iterator[Finding]:
-    """Stacks whose protection was left to a default. Without a manifest nothing is known, and nothing reported.
+    """Find stacks without explicit termination protection; requires the manifest.
 
-    CDK writes False into the manifest for a stack that says False and for one that says nothing, so a plain stack
-    without protection counts as unsaid. A SuffixedStack always says it.
+    The manifest has False both for an explicit False and for the default, so a plain stack without protection is
+    reported. A SuffixedStack always sets it.
     """
     for template in pipeline.app.stacks:
-        facts = template.stack
-        if facts is None or facts.termination_protection or facts.suffixed:
+        stack = template.stack
+        if stack is None or stack.termination_protection or stack.suffixed:
             continue
         yield Finding(
             RULE,
             template.path,
             None,
-            f"stack {facts.name!r} has no termination protection, or does not say so on purpose: "
-            "the manifest cannot tell which",
+            f"stack {stack.name!r} has no termination protection, or does not set it explicitly: "
+            "the manifest does not distinguish the two",
         )

@@ -1,4 +1,4 @@
-"""One place in a template that breaks one rule."""
+"""A violation of a rule by a resource or stack."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check answers; the rule's own texts are in `rule_table`."""
+    """The result of a check; `rule_table` has the texts of the rule."""
 
     rule_id: str
     template: Path
     logical_id: str | None
-    """None: the stack as a whole."""
+    """None if the finding is about the stack."""
     detail: str
-    """What is wrong here, with the offending value; lower case, no full stop."""
+    """The violation with the invalid value; lower case, no full stop."""
     property_path: str = ""
-    """Such as ``Properties/DestinationConfig``."""
+    """For example ``Properties/DestinationConfig``."""

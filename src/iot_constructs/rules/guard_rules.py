@@ -17,8 +17,8 @@ from iot_constructs.rules.validation_context import TemplatesContext
 
 GUARD_FILE = Path(__file__).with_name("iot_pipeline.guard")
 _INFO = {rule.id: rule.info for rule in RULES if rule.engine == "guard"}
-# Before 2.274 CDK reports whatever one rule found under the message of what it found first.
-_ONE_MESSAGE_A_RULE = tuple(map(int, version("aws-cdk-lib").split(".")[:2])) < (2, 274)
+# Before 2.274, CDK reports all violations of a rule with the message of the first one.
+_ONE_MESSAGE_PER_RULE = tuple(map(int, version("aws-cdk-lib").split(".")[:2])) < (2, 274)
 _MAPPING = "AWS::Lambda::EventSourceMapping"
 
 
@@ -53,7 +53,7 @@ def _engine() -> cdk.CloudFormationValidatePlugin:
 def guard_findings(
     violations: Iterable[cdk.PolicyViolation], templates: Iterable[Template]
 ) -> list[Finding]:
-    """What the Guard file found, less what the rest of the app shows to be none of its business."""
+    """Convert violations of the Guard rules to findings, without event sources that are not Kinesis streams."""
     app = App(list(templates))
     by_path = {template.path: template for template in app.templates}
     return [
@@ -61,20 +61,20 @@ def guard_findings(
         for violation in violations
         if violation.rule_name in _INFO  # and not one of the engine itself
         for finding in _findings(violation)
-        if not _about_another_source(finding, by_path[finding.template], app)
+        if not _has_other_source(finding, by_path[finding.template], app)
     ]
 
 
 def _findings(violation: cdk.PolicyViolation) -> Iterator[Finding]:
     resources = violation.violating_resources
-    # The engine writes "Replicas.0: message", of the first of them.
+    # The engine prefixes the message with the location of the first resource: "Replicas.0: message".
     where = next((location for it in resources[:1] for location in it.locations), "")
     detail = violation.description.removeprefix(f"{where.removeprefix('Properties.')}: ")
-    if _ONE_MESSAGE_A_RULE and len(resources) > 1:
+    if _ONE_MESSAGE_PER_RULE and len(resources) > 1:
         detail += f" (or another violation of: {_INFO[violation.rule_name]})"
     for resource in resources:
         if resource.resource_logical_id is None or resource.template_path is None:
-            continue  # the template as such, when a filter of Guard finds nothing to look at
+            continue  # about the template: a Guard filter that selects nothing
         yield Finding(
             rule_id=violation.rule_name,
             template=Path(resource.template_path),
@@ -84,10 +84,10 @@ def _findings(violation: cdk.PolicyViolation) -> Iterator[Finding]:
         )
 
 
-def _about_another_source(finding: Finding, template: Template, app: App) -> bool:
-    """Whether this is a mapping of something else than a Kinesis stream.
+def _has_other_source(finding: Finding, template: Template, app: App) -> bool:
+    """Return whether this is a mapping of another source than a Kinesis stream.
 
-    Guard goes by the name of a parameter or export where the source is in another template; here it can be followed.
+    Guard guesses from the name of a parameter or export if the source is in another template; here it is resolved.
     """
     resource = template.resources.get(finding.logical_id or "")
     if resource is None or resource.type != _MAPPING:

@@ -1,4 +1,4 @@
-"""Property injectors: the corrected defaults for the plain L2 constructs of any app."""
+"""Property injectors that set safe defaults on the plain L2 constructs of any app."""
 
 from __future__ import annotations
 
@@ -35,44 +35,43 @@ _Defaults = Callable[[dict[str, Any], Construct, str], dict[str, Any]]
 
 
 def property_injectors() -> list[cdk.IPropertyInjector]:
-    """Injectors that give plain L2 constructs the corrected defaults where their author said nothing.
+    """Return property injectors that set safe defaults on plain L2 constructs.
 
-    For ``App``, ``Stage`` or ``Stack(property_injectors=...)``, or ``PropertyInjectors.of(scope).add(...)``. What an
-    author says stays as it is, ``False`` and 0 included.
+    Pass them to ``App``, ``Stage`` or ``Stack(property_injectors=...)``, or to
+    ``PropertyInjectors.of(scope).add(...)``. Properties that your code sets always take precedence, including
+    ``False`` and 0.
 
-    * ``s3.Bucket``: all public access blocked, TLS 1.2 at the least, SSE-S3, versioned. A bucket that is said to be
-      public or a website keeps its access and its TLS; one whose lifecycle rules expire objects is not versioned,
-      because its objects would stay.
-    * ``dynamodb.Table``: point-in-time recovery over 35 days; deletion protection for as long as the table is retained,
-      but not in an ephemeral SuffixedStack; on-demand where neither mode nor capacity is said.
-    * ``dynamodb.TableV2``: recovery and protection as above, replicas included.
-    * ``kinesis.Stream``: 7 days of retention; on-demand where neither mode nor shards are said.
-    * ``lambda_.Function``: tracing, unless it is given a role. Functions that CDK makes for itself are left alone.
-    * ``lambda_.EventSourceMapping`` of a Kinesis stream, which ``KinesisEventSource`` makes: a batching window of 5 s
-      and bisecting, unless it has a tumbling window; 10 retries and a record age of 14.4 h, if it is given a failure
-      destination.
-    * ``sns.Topic``: TLS only; what may publish without a policy still may, CloudWatch alarms for instance.
+    * ``s3.Bucket``: Block Public Access, TLS 1.2, SSE-S3, versioning. A bucket that is public or a website keeps its
+      access and TLS settings. A bucket whose lifecycle rules expire objects is not versioned, because its objects would
+      remain as noncurrent versions.
+    * ``dynamodb.Table``: point-in-time recovery over 35 days; deletion protection while the table is retained, but not
+      in an ephemeral SuffixedStack; on-demand capacity if neither mode nor capacity is set.
+    * ``dynamodb.TableV2``: recovery and protection as above, including replicas.
+    * ``kinesis.Stream``: a retention period of 7 days; on-demand mode if neither mode nor shards are set.
+    * ``lambda_.Function``: tracing, unless a role is given. Functions that CDK creates for its own use are not changed.
+    * ``lambda_.EventSourceMapping`` of a Kinesis stream, which ``KinesisEventSource`` creates: a batching window of 5 s
+      and bisecting, unless it has a tumbling window; 10 retry attempts and a maximum record age of 14.4 h, if it has an
+      on-failure destination.
+    * ``sns.Topic``: TLS only. Publishers that the default policy allows, such as CloudWatch alarms, keep their access.
     * ``sqs.Queue``: TLS only, encryption managed by SQS.
 
-    Left to a person, because each needs something that only a person knows: names and their suffix; termination
-    protection; failure destinations and the DLQ behind them, and retries without one, whose bound would lose records;
-    partial batch responses, which the function's code has to answer; the starting position, which is always said;
-    alarms; where access logs go and how long old versions stay; which attribute is the TTL; customer managed keys;
-    removal policies; IoT rules, which have no L2.
+    The injectors do not set what requires a decision: names and their suffix; termination protection; on-failure
+    destinations and dead-letter queues, and retry limits without them, which would lose records; partial batch
+    responses, which the function's code must support; the starting position, which is required; alarms; the target of
+    access logs and the lifetime of noncurrent versions; the TTL attribute; customer managed keys; removal policies; IoT
+    rules, which have no L2.
 
-    On an app that is deployed, each of these is an update in place: CloudFormation replaces a resource for none of the
-    properties. Recovery, retention over 24 h, on-demand capacity, versions and traces are billed. A stream can change
-    its mode twice in 24 h.
+    In a deployed app, each of these is an update in place: none of the properties replaces a resource. Recovery,
+    retention over 24 h, on-demand capacity, versions and traces incur cost. A stream can change its mode twice in 24 h.
 
-    * A table that gets scaling, or an index with capacity, after it was made must say ``billing_mode=PROVISIONED``:
-      CDK refuses both on an on-demand table. What is said through an escape hatch is not seen here.
-    * A function for Lambda@Edge that is not an ``EdgeFunction`` must say ``tracing=lambda_.Tracing.DISABLED``, and a
-      permissions boundary must allow ``xray:PutTraceSegments``: Lambda refuses tracing otherwise.
-    * A bucket, queue or topic has one policy: a ``BucketPolicy``, ``QueuePolicy`` or ``TopicPolicy`` of your own for
-      one whose TLS policy was injected is an error that names the way out. The L1 classes are not seen here.
-    * CDK asks one injector for a construct, that of the nearest scope which has one for its class: an injector of your
-      own for ``s3.Bucket`` replaces this one below its scope. Derived classes, ``NodejsFunction`` for instance, are
-      reached as well.
+    * A table that gets auto scaling or an index with capacity after its creation must set
+      ``billing_mode=PROVISIONED``: CDK rejects both on an on-demand table. The injectors do not see escape hatches.
+    * A function for Lambda@Edge that is not an ``EdgeFunction`` must set ``tracing=lambda_.Tracing.DISABLED``, and a
+      permissions boundary must allow ``xray:PutTraceSegments``: Lambda rejects tracing otherwise.
+    * A bucket, queue or topic has one policy: a ``BucketPolicy``, ``QueuePolicy`` or ``TopicPolicy`` of your own for a
+      resource with an injected TLS policy is an error. The injectors do not see L1 constructs.
+    * CDK uses one injector for a construct, from the nearest scope that has one for its class: your own injector for
+      ``s3.Bucket`` replaces this one below its scope. Derived classes, such as ``NodejsFunction``, are included.
 
     Example::
 
@@ -82,7 +81,7 @@ def property_injectors() -> list[cdk.IPropertyInjector]:
         app = cdk.App(property_injectors=property_injectors())
     """
     tls = TlsPolicies()
-    corrected: tuple[tuple[str, _Defaults], ...] = (
+    injected: tuple[tuple[str, _Defaults], ...] = (
         (s3.Bucket.PROPERTY_INJECTION_ID, partial(bucket_defaults, tls)),
         (dynamodb.Table.PROPERTY_INJECTION_ID, table_defaults),
         (dynamodb.TableV2.PROPERTY_INJECTION_ID, table_v2_defaults),
@@ -91,16 +90,16 @@ def property_injectors() -> list[cdk.IPropertyInjector]:
         (lambda_.EventSourceMapping.PROPERTY_INJECTION_ID, mapping_defaults),
         (sns.Topic.PROPERTY_INJECTION_ID, partial(topic_defaults, tls)),
         (sqs.Queue.PROPERTY_INJECTION_ID, partial(queue_defaults, tls)),
-        (s3.BucketPolicy.PROPERTY_INJECTION_ID, tls.refuse_second),
-        (sqs.QueuePolicy.PROPERTY_INJECTION_ID, tls.refuse_second),
-        (sns.TopicPolicy.PROPERTY_INJECTION_ID, tls.refuse_second),
+        (s3.BucketPolicy.PROPERTY_INJECTION_ID, tls.reject_second_policy),
+        (sqs.QueuePolicy.PROPERTY_INJECTION_ID, tls.reject_second_policy),
+        (sns.TopicPolicy.PROPERTY_INJECTION_ID, tls.reject_second_policy),
     )
-    return [_Injector(unique_id, additions) for unique_id, additions in corrected]
+    return [_Injector(unique_id, additions) for unique_id, additions in injected]
 
 
 @jsii.implements(cdk.IPropertyInjector)
 class _Injector:
-    """Adds to a construct's properties what its author did not say."""
+    """Adds the properties of a construct that the caller did not set."""
 
     def __init__(self, construct_unique_id: str, additions: _Defaults) -> None:
         self._construct_unique_id = construct_unique_id
@@ -111,6 +110,9 @@ class _Injector:
         return self._construct_unique_id
 
     def inject(self, original_props: Any, *, scope: Construct, id: str) -> Any:
-        # A dict under CDK's own names, whatever the author wrote; L2 objects in it are the author's own.
-        said = {name: value for name, value in (original_props or {}).items() if value is not None}
-        return {**self._additions(said, scope, id), **said}  # in this order the author always wins
+        # A dict with the property names of CDK (camelCase); its L2 objects are those of the caller.
+        props = {name: value for name, value in (original_props or {}).items() if value is not None}
+        return {
+            **self._additions(props, scope, id),
+            **props,
+        }  # in this order, the caller takes precedence

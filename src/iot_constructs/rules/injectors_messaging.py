@@ -1,4 +1,4 @@
-"""What plain topics and queues get where their author said nothing."""
+"""Default properties of topics and queues."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ _KEY_SETTINGS = {"encryptionMasterKey", "dataKeyReuse"}
 
 
 def topic_defaults(
-    tls: TlsPolicies, said: dict[str, Any], scope: Construct, id: str
+    tls: TlsPolicies, props: dict[str, Any], scope: Construct, id: str
 ) -> dict[str, Any]:
-    """TLS only. No key: CloudWatch cannot use the one AWS manages, and one of its own costs money (FACTS 6)."""
-    return {} if "enforceSSL" in said else tls.inject_into_topic(scope, id)
+    """TLS only. No key: CloudWatch cannot use the AWS managed key, and a customer managed key incurs cost.
+
+    See https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html.
+    """
+    return {} if "enforceSSL" in props else tls.inject_into_topic(scope, id)
 
 
 def queue_defaults(
-    tls: TlsPolicies, said: dict[str, Any], scope: Construct, id: str
+    tls: TlsPolicies, props: dict[str, Any], scope: Construct, id: str
 ) -> dict[str, Any]:
-    """TLS only, and the encryption that needs no grants of whoever sends to the queue."""
-    added = {} if "enforceSSL" in said else tls.inject(scope, id)
-    if not _KEY_SETTINGS & said.keys():
+    """TLS only, and SSE-SQS, which requires no grants for senders."""
+    added = {} if "enforceSSL" in props else tls.inject(scope, id)
+    if not _KEY_SETTINGS & props.keys():
         added["encryption"] = sqs.QueueEncryption.SQS_MANAGED
     return added

@@ -1,4 +1,4 @@
-"""What an injected TLS policy needs beside itself: publishers that stay, and no second policy."""
+"""Keeps the default publishers of topics with an injected TLS policy, and rejects a second resource policy."""
 
 from __future__ import annotations
 
@@ -10,68 +10,70 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct, IConstruct
 
-_KEEPER_ID = "TlsTopicPolicies"
-_POLICY_ID = "Policy"  # what CDK calls the policy that a bucket, queue or topic makes for itself
+_TOPIC_POLICIES_ID = "TlsTopicPolicies"
+_POLICY_ID = "Policy"  # the id of the policy that a bucket, queue or topic creates in CDK
 
 
 class TlsPolicies:
-    """The buckets, queues and topics whose TLS policy was injected."""
+    """The buckets, queues and topics with an injected TLS policy."""
 
     def __init__(self) -> None:
-        # Paths, not objects: while a construct is being made, Python sees another object for it at every call.
+        # Paths, not objects: jsii returns a different Python object for a construct at each call during its creation.
         self._injected: set[str] = set()
 
     def inject(self, scope: Construct, id: str) -> dict[str, Any]:
-        """The property that makes CDK write the policy, and a note that it was not the author's."""
+        """Return the property that makes CDK create the policy, and record the resource."""
         self._injected.add(f"{scope.node.path}/{id}")
         return {"enforceSSL": True}
 
     def inject_into_topic(self, scope: Construct, id: str) -> dict[str, Any]:
-        """As ``inject``, for a topic, which must not lose its publishers by it."""
+        """Like ``inject``, and keep the publishers of the topic."""
         stack = cdk.Stack.of(scope)
-        keeper = stack.node.try_find_child(_KEEPER_ID)
-        if not isinstance(keeper, _TopicPolicies):
-            keeper = _TopicPolicies(stack, _KEEPER_ID)
-        keeper.topics.append((scope, id))
+        topic_policies = stack.node.try_find_child(_TOPIC_POLICIES_ID)
+        if not isinstance(topic_policies, _TopicPolicies):
+            topic_policies = _TopicPolicies(stack, _TOPIC_POLICIES_ID)
+        topic_policies.topics.append((scope, id))
         return self.inject(scope, id)
 
-    def refuse_second(self, said: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
-        """Nothing is injected into a policy; but where ours is there already, the author's must not meet it.
+    def reject_second_policy(
+        self, props: dict[str, Any], scope: Construct, id: str
+    ) -> dict[str, Any]:
+        """Reject a policy for a resource that has an injected TLS policy; inject nothing into other policies.
 
-        Of two policies on one queue or topic the one that CloudFormation writes last is in force, and a bucket
-        refuses the second: statements of the author would be lost, or the deployment fails.
+        With two policies on a queue or topic, only the one that CloudFormation creates last applies, and a bucket
+        rejects the second one. Statements would be lost, or the deployment fails.
 
         Raises:
-            ValueError: the policy is for a resource whose TLS policy was injected.
+            ValueError: the policy is for a resource with an injected TLS policy.
         """
-        for resource in (said.get("bucket"), *said.get("queues", ()), *said.get("topics", ())):
+        for resource in (props.get("bucket"), *props.get("queues", ()), *props.get("topics", ())):
             path = resource.node.path if resource is not None else None
-            # Ours is not there yet when CDK asks here for that one itself.
+            # For the injected policy itself, CDK calls this before the policy is in the tree.
             if path in self._injected and resource.node.try_find_child(_POLICY_ID) is not None:
                 raise ValueError(
-                    f"{path!r} has a policy already, made by the injected enforce_ssl=True, and can have one "
-                    "only: use its add_to_resource_policy(...) instead of a policy resource of your own, or say "
-                    "enforce_ssl=False there and deny aws:SecureTransport=false in yours"
+                    f"{path!r} already has a policy from the injected enforce_ssl=True, and can have only one; "
+                    "use add_to_resource_policy(...) instead of your own policy resource, or set enforce_ssl=False "
+                    "and deny aws:SecureTransport=false in your policy"
                 )
         return {}
 
 
 class _TopicPolicies(Construct):
-    """Holds the topics of one stack; an aspect of this one node is one call at synth, not one for every construct."""
+    """The topics of a stack; an aspect on this construct is called once per stack, not for every construct."""
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
         self.topics: list[tuple[Construct, str]] = []
-        cdk.Aspects.of(self).add(_KeepPublishers())
+        cdk.Aspects.of(self).add(_RestoreOwnerPublish())
 
 
 @jsii.implements(cdk.IAspect)
-class _KeepPublishers:
-    """Restates what SNS's default policy says about publishing, where only our Deny has replaced that policy.
+class _RestoreOwnerPublish:
+    """Adds the publish statement of SNS's default policy if the injected Deny is the only statement.
 
-    A topic without a policy has a default one: whoever publishes for the topic's own account may, CloudWatch alarms
-    for instance. Any policy replaces it, so a Deny alone would silence every alarm (FACTS 6). Where the author has
-    statements of their own, the default is gone by their decision and nothing is added.
+    The default policy of a topic allows publishers of the topic's own account, such as CloudWatch alarms. Any policy
+    replaces it, so a Deny alone would block every alarm. If the topic has other statements, nothing is added.
+    See https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html.
     """
 
     def visit(self, node: IConstruct) -> None:
@@ -85,12 +87,12 @@ class _KeepPublishers:
                 and isinstance(policy, sns.TopicPolicy)
                 and policy.document.statement_count == 1
             ):
-                policy.document.add_statements(_owner_may_publish(topic))
+                policy.document.add_statements(_allow_owner_publish(topic))
 
 
-def _owner_may_publish(topic: sns.Topic) -> iam.PolicyStatement:
+def _allow_owner_publish(topic: sns.Topic) -> iam.PolicyStatement:
     return iam.PolicyStatement(
-        sid="OwnerMayPublish",
+        sid="AllowOwnerPublish",
         principals=[iam.AnyPrincipal()],
         actions=["sns:Publish"],
         resources=[topic.topic_arn],

@@ -1,4 +1,4 @@
-"""What plain buckets and tables get where their author said nothing."""
+"""Default properties of buckets and tables."""
 
 from __future__ import annotations
 
@@ -11,70 +11,69 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from iot_constructs import _defaults as defaults
-from iot_constructs.environment import data_removal_policy
+from iot_constructs.environment import SuffixedStack
 from iot_constructs.rules.injectors_policies import TlsPolicies
 
-# Properties arrive under CDK's own names and enum values, not under those of Python.
+# Properties have the names and enum values of CDK, not those of Python.
 _WEBSITE = {"websiteIndexDocument", "websiteRedirect", "websiteRoutingRules"}
 _PUBLIC_ACLS = {"PublicRead", "PublicReadWrite", "AuthenticatedRead"}
 
 
 def bucket_defaults(
-    tls: TlsPolicies, said: dict[str, Any], scope: Construct, id: str
+    tls: TlsPolicies, props: dict[str, Any], scope: Construct, id: str
 ) -> dict[str, Any]:
-    """Correction 4, versioning and encryption."""
+    """Block Public Access, TLS, encryption and versioning."""
     added: dict[str, Any] = {}
-    if not _meant_for_the_public(said):
+    if not _is_public(props):
         added["blockPublicAccess"] = s3.BlockPublicAccess.BLOCK_ALL
-        if "enforceSSL" not in said:
+        if "enforceSSL" not in props:
             added |= tls.inject(scope, id)
-    if said.get("enforceSSL", added.get("enforceSSL")):
+    if props.get("enforceSSL", added.get("enforceSSL")):
         added["minimumTLSVersion"] = defaults.BUCKET_MINIMUM_TLS_VERSION
-    if "encryptionKey" not in said:
-        # Not under a key: S3 delivers access logs to no such bucket (FACTS 7), and which bucket will be given to
-        # another as its log target is not known here.
+    if "encryptionKey" not in props:
+        # Not SSE-KMS: S3 does not deliver access logs to such a bucket, and any bucket can become a log target.
         added["encryption"] = s3.BucketEncryption.S3_MANAGED
-    if not _deletes_objects(said):
+    if not _expires_objects(props):
         added["versioned"] = defaults.BUCKET_VERSIONED
     return added
 
 
-def _meant_for_the_public(said: dict[str, Any]) -> bool:
-    """Whether its author opens it: website endpoints have no TLS, and readers may have come over plain HTTP so far."""
+def _is_public(props: dict[str, Any]) -> bool:
+    """Return whether it is public: website endpoints have no TLS, and clients can use plain HTTP."""
     return bool(
-        _WEBSITE & said.keys()
-        or said.get("publicReadAccess")
-        or said.get("accessControl") in _PUBLIC_ACLS
+        _WEBSITE & props.keys()
+        or props.get("publicReadAccess")
+        or props.get("accessControl") in _PUBLIC_ACLS
     )
 
 
-def _deletes_objects(said: dict[str, Any]) -> bool:
-    """Whether a lifecycle rule says when objects are gone: with versions they would stay, hidden and billed."""
+def _expires_objects(props: dict[str, Any]) -> bool:
+    """Return whether a lifecycle rule expires objects: with versioning, they would remain as noncurrent versions."""
     return any(
-        {"expiration", "expirationDate"} & rule.keys() for rule in said.get("lifecycleRules", ())
+        {"expiration", "expirationDate"} & rule.keys() for rule in props.get("lifecycleRules", ())
     )
 
 
-def table_defaults(said: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
-    """Corrections 2 and 8 for the older kind of table, whose default is 5 provisioned units."""
-    added = _recovery(said) | _deletion_protection(said, scope, id)
-    if not {"readCapacity", "writeCapacity"} & said.keys():
+def table_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
+    """Recovery, deletion protection and on-demand capacity; the default of ``Table`` is 5 provisioned units."""
+    added = _recovery(props) | _deletion_protection(props, scope, id)
+    if not {"readCapacity", "writeCapacity"} & props.keys():
         added["billingMode"] = dynamodb.BillingMode.PAY_PER_REQUEST
     return added
 
 
-def table_v2_defaults(said: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
-    """Correction 2, also for the replicas; TableV2 is on-demand by itself."""
-    added = _deletion_protection(said, scope, id)
-    # A replica that speaks for itself in the deprecated way would be overruled by the table's specification.
-    if not any("pointInTimeRecovery" in replica for replica in said.get("replicas", ())):
-        added |= _recovery(said)
+def table_v2_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
+    """Recovery and deletion protection, also for replicas; ``TableV2`` is on-demand by default."""
+    added = _deletion_protection(props, scope, id)
+    # The specification of the table would override the deprecated property of a replica.
+    if not any("pointInTimeRecovery" in replica for replica in props.get("replicas", ())):
+        added |= _recovery(props)
     return added
 
 
-def _recovery(said: dict[str, Any]) -> dict[str, Any]:
-    # Not a word beside the deprecated property either: CDK refuses both.
-    if "pointInTimeRecovery" in said:
+def _recovery(props: dict[str, Any]) -> dict[str, Any]:
+    # CDK rejects the specification together with the deprecated property.
+    if "pointInTimeRecovery" in props:
         return {}
     return {
         "pointInTimeRecoverySpecification": {
@@ -84,22 +83,26 @@ def _recovery(said: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _deletion_protection(said: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
-    # An ephemeral stack is to go without leaving anything; that it does not say so here is the author's to mend.
-    if (
-        "removalPolicy" not in said
-        and data_removal_policy(scope, None) == cdk.RemovalPolicy.DESTROY
-    ):
+def _deletion_protection(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
+    # The tables of an ephemeral stack must be deleted with it.
+    if "removalPolicy" not in props and _in_ephemeral_stack(scope):
         return {}
-    return {"deletionProtection": cdk.Lazy.uncached_any(_WhileRetained(scope, id))}
+    return {"deletionProtection": cdk.Lazy.uncached_any(_IfRetained(scope, id))}
+
+
+def _in_ephemeral_stack(scope: Construct) -> bool:
+    stack = cdk.Stack.of(scope)
+    while stack.nested_stack_parent is not None:
+        stack = stack.nested_stack_parent
+    return isinstance(stack, SuffixedStack) and stack.ephemeral
 
 
 @jsii.implements(cdk.IAnyProducer)
-class _WhileRetained:
-    """True where the table is retained in the end.
+class _IfRetained:
+    """True if the table is retained at synth.
 
-    ``apply_removal_policy(DESTROY)`` and ``RemovalPolicies.of(stack).destroy()`` come after the table is made; a
-    protected table would then fail the deletion of its stack.
+    ``apply_removal_policy(DESTROY)`` and ``RemovalPolicies.of(stack).destroy()`` are called after the creation of the
+    table; deletion protection would then fail the deletion of its stack.
     """
 
     def __init__(self, scope: Construct, id: str) -> None:

@@ -1,7 +1,7 @@
-"""Which metrics AWS emits for the services of a telemetry pipeline, and with which dimensions.
+"""The metrics and dimensions that AWS emits for the services of a telemetry pipeline.
 
-An alarm on any other pair of metric and dimensions never gets data, and nothing says so: it stays in
-INSUFFICIENT_DATA, or in OK where missing data counts as good (FACTS 4, 5, 6, 8, 14).
+An alarm on another metric or other dimensions never receives data. It stays in INSUFFICIENT_DATA, or in OK if missing
+data is treated as not breaching.
 """
 
 from __future__ import annotations
@@ -14,31 +14,29 @@ from typing import Final
 DimensionNames = frozenset[str]
 
 _DOCS: Final = "https://docs.aws.amazon.com/"
-_NEAR: Final = (
-    0.9  # of a known name: a misspelling rather than a metric that is newer than this list
-)
+_NEAR: Final = 0.9  # similarity to a known name: a misspelling rather than a new metric
 
 
 @dataclass(frozen=True)
 class Emitted:
-    """One metric: the sets of dimensions that it comes with, and the page that says so."""
+    """A metric with its sets of dimensions, and its documentation."""
 
     dimension_sets: frozenset[DimensionNames]
     page: str
 
     def has(self, dimensions: Collection[str]) -> bool:
-        """Whether AWS emits it with exactly these dimensions: CloudWatch does not add them up."""
+        """Return whether AWS emits it with exactly these dimensions: CloudWatch does not aggregate over them."""
         return frozenset(dimensions) in self.dimension_sets
 
 
 @dataclass(frozen=True)
 class Service:
-    """The metrics of one namespace.
+    """The metrics of a namespace.
 
     Attributes:
         page: the documentation.
-        metrics: name -> sets of dimensions. A name that ends in ``*`` stands for all that begin so.
-        complete: whether every name is here. Where it is not, only a near miss of a known name is called unknown.
+        metrics: name -> sets of dimensions. A name that ends in ``*`` is a prefix.
+        complete: whether all names are listed. Otherwise, only a misspelling of a known name is unknown.
     """
 
     page: str
@@ -47,7 +45,7 @@ class Service:
 
 
 def _sets(*dimension_sets: str) -> frozenset[DimensionNames]:
-    """Each argument is one set of dimension names, with blanks between; an empty one means none at all."""
+    """Each argument is a set of dimension names, separated by spaces; an empty one is no dimensions."""
     return frozenset(frozenset(names.split()) for names in dimension_sets)
 
 
@@ -120,7 +118,7 @@ _OPERATION_AND_STREAM = _OPERATION | _sets("TableName Operation StreamLabel")
 _DYNAMODB = Service(
     _DOCS + "amazondynamodb/latest/developerguide/metrics-dimensions.html",
     _metrics(
-        # FACTS 4: of the account, and throttling is not in it.
+        # Metrics of the account.
         (
             _sets(""),
             "UserErrors AccountMaxReads AccountMaxTableLevelReads AccountMaxTableLevelWrites AccountMaxWrites "
@@ -235,7 +233,7 @@ _SQS = Service(
 )
 
 _RULE = _sets("RuleName")
-# The page names both dimensions and does not say in which combinations: each is taken for emitted.
+# The page lists both dimensions, but not their combinations: all are accepted.
 _ACTION = _sets("RuleName ActionType", "RuleName", "ActionType")
 _PROTOCOL = _sets("Protocol")
 _IOT = Service(
@@ -298,7 +296,7 @@ SERVICES: Final[Mapping[str, Service]] = {
 
 
 def emitted(namespace: str, metric: str) -> Emitted | None:
-    """What AWS emits under this name; None where the list does not have it."""
+    """Return the metric of this name; None if the catalogue does not contain it."""
     service = SERVICES.get(namespace)
     if service is None:
         return None
@@ -307,16 +305,16 @@ def emitted(namespace: str, metric: str) -> Emitted | None:
     return Emitted(found, service.page) if found else None
 
 
-def is_no_metric(namespace: str, metric: str) -> bool:
-    """Whether AWS certainly emits nothing of this name."""
+def is_unknown_metric(namespace: str, metric: str) -> bool:
+    """Return whether AWS certainly emits no metric of this name."""
     service = SERVICES.get(namespace)
     if service is None or emitted(namespace, metric) is not None:
         return False
-    return service.complete or nearest_name(namespace, metric) is not None
+    return service.complete or closest_metric_name(namespace, metric) is not None
 
 
-def nearest_name(namespace: str, metric: str) -> str | None:
-    """The metric that was probably meant."""
+def closest_metric_name(namespace: str, metric: str) -> str | None:
+    """Return the most similar metric name."""
     service = SERVICES.get(namespace)
     if service is None:
         return None

@@ -1,4 +1,4 @@
-"""What the rules about a pipeline look for: its stream mappings, and where what fails is sent."""
+"""The event source mappings and failure destinations of a pipeline, for the rules."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _RULE: Final = "AWS::IoT::TopicRule"
 
 @dataclass(frozen=True)
 class StreamMapping:
-    """An event source mapping that reads a Kinesis stream.
+    """An event source mapping of a Kinesis stream.
 
     Attributes:
         resource: the mapping.
-        stream: None where the stream is not of this app.
-        function: None where the function is not of this app.
+        stream: None if the stream is not in this app.
+        function: None if the function is not in this app.
     """
 
     resource: Resource
@@ -38,36 +38,36 @@ class StreamMapping:
 
 @dataclass(frozen=True)
 class FailurePath:
-    """Where some resource sends what failed.
+    """The failure destination of a resource.
 
     Attributes:
-        source: the resource that says so.
-        value: the destination as it is written there.
-        what: what arrives there, for people.
+        source: the resource.
+        value: the destination as in the template.
+        description: what arrives there, for messages.
     """
 
     source: Resource
     value: Any
-    what: str
+    description: str
 
 
 class Pipeline:
-    """The app, seen as a pipeline; each part is looked for once."""
+    """The pipeline resources of an app; each property is evaluated once."""
 
     def __init__(self, app: App) -> None:
         self.app = app
 
     @cached_property
     def mappings(self) -> list[StreamMapping]:
-        """Every mapping that certainly reads a Kinesis stream."""
+        """All event source mappings that certainly read a Kinesis stream."""
         found = []
         for resource in self.app.of_type(_MAPPING):
             source = resource.properties.get("EventSourceArn")
             stream = self.stream(source, resource)
             if isinstance(stream, Resource):
                 if stream.type != STREAM:
-                    continue  # a queue, or the stream of a table
-            elif not self._says_kinesis(source, resource):
+                    continue  # a queue or a DynamoDB stream
+            elif not self._is_kinesis_arn(source, resource):
                 continue
             function = self.function(resource.properties.get("FunctionName"), resource)
             found.append(StreamMapping(resource, stream, function))
@@ -75,23 +75,23 @@ class Pipeline:
 
     @cached_property
     def stream_functions(self) -> list[Resource]:
-        """The functions of the app that read a Kinesis stream."""
+        """The functions of the app that consume a Kinesis stream."""
         found = [it.function for it in self.mappings if isinstance(it.function, Resource)]
         return list(dict.fromkeys(it for it in found if it.type == FUNCTION))
 
     @cached_property
     def failure_paths(self) -> list[FailurePath]:
-        """Every dead-letter queue, failure destination and error action."""
+        """All dead-letter queues, on-failure destinations and error actions."""
         return list(self._failure_paths())
 
     @cached_property
     def failure_topics(self) -> dict[Resource, FailurePath]:
-        """The topics of the app that failures are sent to, each with one that does."""
+        """The topics of the app that receive failures, each with one source."""
         return self._failure_targets(TOPIC)
 
     @cached_property
     def failure_queues(self) -> dict[Resource, FailurePath]:
-        """The queues of the app that failures are sent to, directly or through a topic."""
+        """The queues of the app that receive failures, directly or through a topic."""
         found = self._failure_targets(QUEUE)
         for topic, endpoint in self._subscriptions:
             if isinstance(endpoint, Resource) and endpoint.type == QUEUE:
@@ -102,35 +102,35 @@ class Pipeline:
 
     @cached_property
     def subscribed_topics(self) -> set[Resource]:
-        """The topics of the app that have a subscription, or may have one."""
+        """The topics of the app that have a subscription, or can have one."""
         named = {topic for topic, _ in self._subscriptions}
         return {it for it in self.app.of_type(TOPIC) if it in named or UNKNOWN in named}
 
     @cached_property
     def alarms(self) -> Alarms:
-        """What the alarms of the app look at."""
+        """The alarms of the app."""
         return Alarms(self.app)
 
-    def topics_before(self, queue: Resource) -> set[Resource | Unknown | None]:
-        """The topics that ``queue`` is subscribed to, of this app or not."""
+    def source_topics(self, queue: Resource) -> set[Resource | Unknown | None]:
+        """Return the topics that ``queue`` is subscribed to, in this app or not."""
         return {topic for topic, endpoint in self._subscriptions if endpoint is queue}
 
     def target(
         self, resource: Resource, property_name: str, *types: str
     ) -> Resource | Unknown | None:
-        """The resource that a property of ``resource`` names."""
+        """Return the resource that a property of ``resource`` refers to."""
         value = resource.properties.get(property_name)
         return self.app.target(value, resource.template, *types)
 
     def stream(self, value: Any, at: Resource) -> Resource | Unknown | None:
-        """The stream behind an ARN, also behind that of one of its consumers."""
+        """Return the stream of an ARN, also for the ARN of one of its consumers."""
         found = self.app.target(value, at.template, STREAM)
         if isinstance(found, Resource) and found.type == "AWS::Kinesis::StreamConsumer":
             return self.target(found, "StreamARN", STREAM)
         return found
 
     def function(self, value: Any, at: Resource) -> Resource | Unknown | None:
-        """The function behind a name or ARN, also behind that of an alias or a version."""
+        """Return the function of a name or ARN, also for an alias or a version."""
         found = self.app.target(value, at.template, FUNCTION)
         if isinstance(found, Resource) and found.type in (
             "AWS::Lambda::Alias",
@@ -143,7 +143,7 @@ class Pipeline:
     def _subscriptions(
         self,
     ) -> list[tuple[Resource | Unknown | None, Resource | Unknown | None]]:
-        """Topic and endpoint of every subscription, also of those written in the topic itself."""
+        """Topic and endpoint of every subscription, including those in the topic's properties."""
         found = [
             (self.target(it, "TopicArn", TOPIC), self.target(it, "Endpoint", QUEUE, FUNCTION))
             for it in self.app.of_type("AWS::SNS::Subscription")
@@ -155,7 +155,7 @@ class Pipeline:
                     found.append((topic, self.app.target(known, topic.template, QUEUE, FUNCTION)))
         return found
 
-    def _says_kinesis(self, source: Any, at: Resource) -> bool:
+    def _is_kinesis_arn(self, source: Any, at: Resource) -> bool:
         parts = self.app.parts(source, at.template)
         return any(isinstance(part, str) and ":kinesis:" in part for part in parts)
 
@@ -172,13 +172,13 @@ class Pipeline:
         redrive = ("RedrivePolicy", "deadLetterTargetArn")
         error_action = ("TopicRulePayload", "ErrorAction")
         for type, what, path in (
-            (_MAPPING, "batches that a mapping gave up", on_failure),
-            ("AWS::Lambda::EventInvokeConfig", "asynchronous invocations that failed", on_failure),
-            (FUNCTION, "asynchronous invocations that failed", ("DeadLetterConfig", "TargetArn")),
-            (_RULE, "messages of an IoT rule that failed", (*error_action, "Sns", "TargetArn")),
-            (_RULE, "messages of an IoT rule that failed", (*error_action, "Sqs", "QueueUrl")),
-            (QUEUE, "messages that a queue's reader gave up", redrive),
-            ("AWS::SNS::Subscription", "messages that a topic could not deliver", redrive),
+            (_MAPPING, "discarded batches of an event source mapping", on_failure),
+            ("AWS::Lambda::EventInvokeConfig", "failed asynchronous invocations", on_failure),
+            (FUNCTION, "failed asynchronous invocations", ("DeadLetterConfig", "TargetArn")),
+            (_RULE, "failed messages of an IoT rule", (*error_action, "Sns", "TargetArn")),
+            (_RULE, "failed messages of an IoT rule", (*error_action, "Sqs", "QueueUrl")),
+            (QUEUE, "messages that exceed the receive count of a queue", redrive),
+            ("AWS::SNS::Subscription", "undelivered messages of a topic", redrive),
         ):
             for resource in self.app.of_type(type):
                 for value in self.app.at(resource.properties, *path):

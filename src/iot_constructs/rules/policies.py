@@ -1,4 +1,4 @@
-"""The statements of a resource policy, as far as the rules look at them."""
+"""The statements of a resource policy, as far as the rules use them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from iot_constructs.rules.template import Template
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement.
+    """A policy statement.
 
     Attributes:
-        template: where it stands.
-        effect: Allow or Deny; None where only the deployment knows it.
-        everybody: whether the principal is ``*``.
+        template: the template that contains it.
+        effect: Allow or Deny; None if known only at deployment.
+        any_principal: whether the principal is ``*``.
         services: the service principals.
-        accounts: whether accounts, roles or users are principals too.
-        actions: as they are written.
-        resources: as they are written.
+        accounts: whether the principals include accounts, roles or users.
+        actions: as in the template.
+        resources: as in the template.
         conditions: operator -> key -> value.
-        unknown: whether something that decides about it is known at deploy only.
+        unknown: whether a relevant part is known only at deployment.
     """
 
     template: Template
     effect: str | None
-    everybody: bool
+    any_principal: bool
     services: frozenset[str]
     accounts: bool
     actions: frozenset[str]
@@ -37,19 +37,19 @@ class Statement:
     unknown: bool
 
     def allows(self, action: str) -> bool:
-        """Whether it allows this action, or may."""
+        """Return whether it allows this action, or can allow it."""
         if self.unknown:
             return self.may_allow
         return self.effect == "Allow" and self._has(action)
 
     @property
     def may_allow(self) -> bool:
-        """Whether it is no certain Deny."""
+        """Whether the effect can be Allow."""
         return self.effect != "Deny"
 
     @property
     def may_deny(self) -> bool:
-        """Whether it is no certain Allow."""
+        """Whether the effect can be Deny."""
         return self.effect != "Allow"
 
     def _has(self, action: str) -> bool:
@@ -62,7 +62,7 @@ class Statement:
 
 
 def statements(app: App, document: Any, template: Template) -> Iterator[Statement]:
-    """Every statement of a policy document; one that is unknown where the document itself is."""
+    """Return all statements of a policy document, with an unknown one for each unknown part."""
     for branch in app.branches(document):
         for written in app.at(branch, "Statement"):
             for statement in app.items(written):
@@ -80,10 +80,10 @@ def _unknown(template: Template) -> Statement:
 def _statement(app: App, statement: Mapping[str, Any], template: Template) -> Statement:
     effect = app.text(statement["Effect"], template)
     principal = statement.get("Principal")
-    everybody = principal == "*"
+    any_principal = principal == "*"
     services: set[str] = set()
     accounts = False
-    # The rest of the world, by exclusion: nothing that a rule here could judge.
+    # The rules do not evaluate exclusions.
     unknown = any(key in statement for key in ("NotPrincipal", "NotAction", "NotResource"))
     unknown = unknown or effect not in ("Allow", "Deny") or is_function(principal)
     for kind, written in principal.items() if isinstance(principal, Mapping) else ():
@@ -92,11 +92,11 @@ def _statement(app: App, statement: Mapping[str, Any], template: Template) -> St
             if kind == "Service" and text is not None:
                 services.add(text)
             elif text == "*":
-                everybody = True
+                any_principal = True
             elif kind == "Service" or (
                 effect != "Allow" and app.parts(one, template) == (UNKNOWN,)
             ):
-                unknown = True  # in a Deny it may well be everybody
+                unknown = True  # in a Deny, it can be any principal
             else:
                 accounts = True
     actions = [app.text(it, template) for it in app.items(statement.get("Action"))]
@@ -105,7 +105,7 @@ def _statement(app: App, statement: Mapping[str, Any], template: Template) -> St
     return Statement(
         template,
         effect,
-        everybody,
+        any_principal,
         frozenset(services),
         accounts,
         frozenset(it for it in actions if it is not None),

@@ -1,4 +1,4 @@
-"""The rules that need more than one resource at a time, over all templates of an app."""
+"""The rules that need more than one resource, evaluated on all templates of an app."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _CHECKS = (
 
 
 def run(templates: Sequence[Template], suffix: str | None) -> list[Finding]:
-    """Everything the Python rules find, in the order of the rules' ids, then of the templates.
+    """Return the findings of the Python rules, sorted by rule id, then by template.
 
     Args:
-        templates: the stacks of one app, as `load_templates` or `load_assembly` give them; each brings its nested
-            stacks. References are followed from one to the other, so leave none out.
-        suffix: the environment; None where it is not known. A stack that knows its own (`Template.suffix`) is held
-            to that.
+        templates: all stacks of an app, from `load_templates` or `load_assembly`, with their nested stacks. References
+            between them are resolved.
+        suffix: the environment suffix; None if unknown. A stack with its own suffix (`Template.suffix`) is checked
+            against that one.
     """
     pipeline = Pipeline(App(templates))
     found = list(check_names.check(pipeline, suffix))
     for check in _CHECKS:
         found += check(pipeline)
-    # Two nested stacks of one content share one file; what is found in both is one finding.
+    # Nested stacks with the same content share one file, and their findings.
     return sorted(dict.fromkeys(found), key=lambda finding: finding.rule_id)

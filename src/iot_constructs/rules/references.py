@@ -1,7 +1,6 @@
-"""Where a value of a template leads: through intrinsic functions, nested stacks, exports and physical names.
+"""Resolves values of templates: intrinsic functions, nested stacks, exports and physical names.
 
-CloudFormation knows the rest at deploy only. What cannot be known here is `UNKNOWN`, and no rule may take an unknown
-value for a wrong one.
+A value that is known only at deployment is `UNKNOWN`, and no rule reports an unknown value.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from iot_constructs.rules.template import Resource, Template
 
 
 class Unknown(Enum):
-    """The one value of this type stands for everything that only the deployment knows."""
+    """The type of `UNKNOWN`, a value that is known only at deployment."""
 
     UNKNOWN = "unknown"
 
@@ -35,7 +34,7 @@ class Reference:
 Part = str | Reference | Unknown
 Parts = tuple[Part, ...]
 
-# Where the physical name is written, for the types whose names are ours to choose.
+# The property with the physical name, by resource type.
 NAME_PROPERTIES: Final[Mapping[str, str]] = {
     "AWS::CloudWatch::Alarm": "AlarmName",
     "AWS::CloudWatch::CompositeAlarm": "AlarmName",
@@ -56,7 +55,7 @@ NAME_PROPERTIES: Final[Mapping[str, str]] = {
     "AWS::SQS::Queue": "QueueName",
 }
 
-# Their attributes are whatever some code or another stack says.
+# Resource types whose attributes come from code or another stack.
 _OPAQUE: Final = (
     "Custom::",
     "AWS::CloudFormation::",
@@ -64,12 +63,12 @@ _OPAQUE: Final = (
     "AWS::SecretsManager::",
     "AWS::Serverless::Application",
 )
-_DEEPEST: Final = 20  # references to references; a template of more is a loop
-# The name inside what an ARN or a queue URL has after service, region and account.
+_DEEPEST: Final = 20  # maximum depth of references; deeper ones are circular
+# The name in an ARN, after service, region and account.
 _ARN = re.compile(
     r"arn:[^:]*:[^:]*:[^:]*:[^:]*:(?:(?:stream|table|deliverystream|function|key)[/:])?(alias/.+|[^:/]+)(?:[:/].*)?"
 )
-# The service in an ARN -> the namespace of its types: a topic and a queue may well have one name.
+# Service in an ARN -> namespace of its resource types: a topic and a queue can have the same name.
 _SERVICES: Final[Mapping[str, str]] = {
     "dynamodb": "AWS::DynamoDB::",
     "firehose": "AWS::KinesisFirehose::",
@@ -85,7 +84,7 @@ _SUB = re.compile(r"\$\{([^}]*)\}")
 
 
 class App:
-    """All templates of an app, with their resources indexed once."""
+    """All templates of an app, with an index of their resources."""
 
     def __init__(self, templates: Sequence[Template]) -> None:
         self.stacks: tuple[Template, ...] = tuple(templates)
@@ -100,37 +99,37 @@ class App:
         self._names: dict[str, list[Resource]] | None = None
 
     def of_type(self, *types: str) -> list[Resource]:
-        """Every resource of these types."""
+        """Return all resources of these types."""
         return [resource for type in types for resource in self._by_type.get(type, ())]
 
     # -- text ----------------------------------------------------------------------------------------------------
 
     def parts(self, value: Any, template: Template, depth: int = 0) -> Parts:
-        """``value`` as text and references in their order; neighbouring texts are one.
+        """Return ``value`` as a sequence of text and references; adjacent texts are joined.
 
-        Account, region, partition and URL suffix are written ``<AccountId>`` and so on: no name can have such
-        characters, and an ARN can be split at its colons.
+        Account, Region, partition and URL suffix are represented as ``<AccountId>`` and so on: names cannot contain
+        these characters, and an ARN can be split at its colons.
         """
         if depth > _DEEPEST:
             return (UNKNOWN,)
         return _joined(self._parts(value, template, depth + 1))
 
     def text(self, value: Any, template: Template) -> str | None:
-        """``value`` where it is text all through, with the account and region that the manifest knows."""
+        """Return ``value`` if it is only text, with the account and Region of the manifest."""
         parts = self.parts(value, template)
         if all(isinstance(part, str) for part in parts):
             return _pinned("".join(str(part) for part in parts), template)
         return None
 
     def flag(self, value: Any, template: Template) -> bool | Unknown:
-        """``value`` as true or false; absent is false."""
+        """Return ``value`` as a boolean; None is False."""
         if value is None or isinstance(value, bool):
             return bool(value)
         text = self.text(value, template)
         return UNKNOWN if text is None else text.lower() == "true"
 
     def number(self, value: Any, template: Template) -> float | Unknown:
-        """``value`` as a number."""
+        """Return ``value`` as a number."""
         text = self.text(value, template)
         try:
             return UNKNOWN if text is None else float(text)
@@ -140,7 +139,7 @@ class App:
     # -- structure -----------------------------------------------------------------------------------------------
 
     def branches(self, value: Any) -> Iterator[Any]:
-        """What ``value`` can be: both sides of each Fn::If, None for a property that is left out."""
+        """Return all possible values: both branches of each Fn::If, and None for AWS::NoValue."""
         function = _function(value)
         sides = _sides(value["Fn::If"]) if function == "Fn::If" else None
         if sides is not None:
@@ -152,7 +151,7 @@ class App:
             yield value
 
     def items(self, value: Any) -> list[Any]:
-        """Everything that the list ``value`` can hold; a single value is a list of one, as IAM writes it."""
+        """Return all possible items of the list ``value``; a single value is a list of one, as in IAM policies."""
         found = []
         for branch in self.branches(value):
             for item in branch if isinstance(branch, list) else [branch]:
@@ -160,9 +159,9 @@ class App:
         return found
 
     def at(self, value: Any, *path: str) -> list[Any]:
-        """Everything that can stand at ``path`` below ``value``.
+        """Return all possible values at ``path`` in ``value``.
 
-        None where it is left out, UNKNOWN where a function other than Fn::If makes it.
+        None if it is not set; UNKNOWN if a function other than Fn::If returns it.
         """
         found = list(self.branches(value))
         for step in path:
@@ -172,15 +171,15 @@ class App:
     # -- resources -----------------------------------------------------------------------------------------------
 
     def target(self, value: Any, template: Template, *types: str) -> Resource | Unknown | None:
-        """The resource that ``value`` names, by reference, ARN, queue URL or physical name.
+        """Return the resource of ``value``, a reference, ARN, queue URL or physical name.
 
         Args:
-            value: what stands in the template.
-            template: where it stands.
-            types: what a physical name is a name of.
+            value: the value in the template.
+            template: the template that contains it.
+            types: the resource types of a physical name.
 
         Returns:
-            None where it is known to be none of this app, or nothing at all.
+            None if it is not a resource of this app.
         """
         if value is None:
             return None
@@ -198,7 +197,7 @@ class App:
         return self._named(physical_name_in(text), template, types)
 
     def name_parts(self, resource: Resource, depth: int = 0) -> Parts | None:
-        """The physical name of ``resource``; None where CloudFormation makes it up."""
+        """Return the physical name of ``resource``; None if CloudFormation generates it."""
         value = resource.properties.get(NAME_PROPERTIES.get(resource.type, ""))
         branches = list(self.branches(value))
         if branches == [None]:
@@ -289,7 +288,7 @@ class App:
             return (UNKNOWN,)
         delimiter, values = pair
         if not isinstance(values, list):
-            # Split and join again, such as to replace one character by another.
+            # The list of a nested Fn::Split.
             return (UNKNOWN,)
         found: list[Part] = []
         for index, value in enumerate(values):
@@ -332,7 +331,7 @@ class App:
             return (UNKNOWN,)
         parts = self.parts(split[1], template, depth)
         if len(parts) == 1 and isinstance(parts[0], Reference):
-            return parts  # a piece of the resource's ARN still says which resource it is
+            return parts  # a part of the ARN still identifies the resource
         if not all(isinstance(part, str) for part in parts):
             return (UNKNOWN,)
         pieces = "".join(str(part) for part in parts).split(str(split[0]))
@@ -359,7 +358,7 @@ class App:
         return (UNKNOWN,)
 
     def _stack_output(self, argument: Any, template: Template, depth: int) -> Parts:
-        """CDK's weak references between stacks."""
+        """Resolve a weak cross-stack reference of CDK."""
         stack_name, output = (
             _mapping(argument).get("StackName"),
             _mapping(argument).get("OutputName"),
@@ -374,7 +373,7 @@ class App:
 
 
 def physical_name_in(text: str) -> str:
-    """The resource's name in an ARN or a queue URL; any other text is the name itself."""
+    """Return the name in an ARN or a queue URL; other text is the name itself."""
     found = _ARN.fullmatch(text) or _QUEUE_URL.fullmatch(text)
     return found.group(1) if found else text
 
@@ -390,7 +389,7 @@ def _below(value: Any, step: str) -> Any:
 def _nearest(
     found: Sequence[Any], templates: Sequence[Template], template: Template
 ) -> Any | Unknown | None:
-    """The one of ``found`` that ``template`` can mean: two stages may each have something of one name."""
+    """Return the candidate nearest to ``template``: two stages can have resources of the same name."""
     if not found:
         return None
     same_stack = [it for it, at in zip(found, templates, strict=True) if at.root is template.root]
@@ -403,17 +402,17 @@ def _nearest(
 
 
 def is_function(value: Any) -> bool:
-    """Whether ``value`` is an intrinsic function."""
+    """Return whether ``value`` is an intrinsic function."""
     return _function(value) is not None
 
 
 def _sides(argument: Any) -> tuple[Any, Any] | None:
-    """What a Fn::If chooses between, without its condition."""
+    """Return the two branches of an Fn::If."""
     return _pair(argument[1:]) if isinstance(argument, list) else None
 
 
 def _pair(argument: Any) -> tuple[Any, Any] | None:
-    """The two arguments of a function; None where there are not two."""
+    """Return the two arguments of a function; None if there are not two."""
     if isinstance(argument, list) and len(argument) == 2:  # noqa: PLR2004 - a pair
         return argument[0], argument[1]
     return None
@@ -444,7 +443,7 @@ def _joined(parts: Parts) -> Parts:
 
 
 def _pinned(text: str, template: Template) -> str:
-    """``text`` with the account and region of the stack where they are known."""
+    """Replace account and Region in ``text`` if the stack has them."""
     stack = template.root.stack
     if stack is None or "<" not in text:
         return text

@@ -1,4 +1,4 @@
-"""CloudFormation templates as they lie in a cloud assembly: resources, nested stacks, and what the manifest says."""
+"""CloudFormation templates of a cloud assembly, with their nested stacks and the data of the manifest."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class StackFacts:
-    """What the assembly's manifest says about one stack, and the template does not (FACTS 15)."""
+class StackInfo:
+    """The data of a stack that is in the manifest, but not in the template."""
 
     name: str
     termination_protection: bool | None
-    """None: not a word. Newer CDK versions write False where nothing was said."""
+    """None if not set. Newer CDK versions write False as the default."""
     tags: Mapping[str, str] = field(default_factory=dict)
     account: str | None = None
-    """None: the stack is not bound to one."""
+    """None if the stack is environment-agnostic."""
     region: str | None = None
 
     @property
     def suffixed(self) -> bool:
-        """Whether this is a SuffixedStack, which always states its protection and carries a suffix."""
+        """Whether this is a SuffixedStack, which always sets its protection and has a suffix."""
         return self.tags.get("ManagedBy") == MANAGED_BY and "Environment" in self.tags
 
 
 @dataclass(eq=False)
 class Resource:
-    """One entry of a template's Resources."""
+    """A resource of a template."""
 
     template: Template
     logical_id: str
@@ -45,28 +45,28 @@ class Resource:
 
     @property
     def properties(self) -> Json:
-        """Its Properties; empty where there are none."""
+        """The properties; empty if not set."""
         found = self.body.get("Properties")
         return found if isinstance(found, Mapping) else {}
 
 
 @dataclass(eq=False)
 class Template:
-    """One template file.
+    """A template file.
 
     Attributes:
-        path: where it lies.
+        path: the path of the file.
         body: the parsed JSON.
-        stack: what the manifest beside it says; None without a manifest, and for nested stacks.
-        parent: the AWS::CloudFormation::Stack that makes this a nested stack.
-        suffix: the environment of this very stack, where it is known to have its own.
+        stack: the data of the manifest; None without a manifest, and for nested stacks.
+        parent: the AWS::CloudFormation::Stack resource of a nested stack.
+        suffix: the environment suffix of this stack, if known.
         resources: by logical id.
         nested: the templates of its nested stacks, by the logical id of the AWS::CloudFormation::Stack.
     """
 
     path: Path
     body: Json
-    stack: StackFacts | None = None
+    stack: StackInfo | None = None
     parent: Resource | None = None
     suffix: str | None = None
     resources: dict[str, Resource] = field(init=False)
@@ -74,7 +74,7 @@ class Template:
 
     def __post_init__(self) -> None:
         found = self.body.get("Resources")
-        # Not a mapping: Fn::ForEach of the language extensions, whose resources do not exist yet.
+        # Not a mapping: Fn::ForEach, which CloudFormation expands at deployment.
         self.resources = {
             logical_id: Resource(self, logical_id, str(body.get("Type", "")), body)
             for logical_id, body in (found.items() if isinstance(found, Mapping) else ())
@@ -83,43 +83,43 @@ class Template:
 
     @classmethod
     def load(cls, path: Path) -> Template:
-        """The template at ``path`` with its nested stacks, and what a manifest.json beside it says.
+        """Load the template at ``path`` with its nested stacks and the data of a manifest.json in its directory.
 
         Raises:
             OSError: it cannot be read.
-            ValueError: it is no CloudFormation template in JSON.
+            ValueError: it is not a CloudFormation template in JSON.
         """
-        return _load(path, _facts_beside(path.parent))
+        return _load(path, _read_manifest(path.parent))
 
     @property
     def root(self) -> Template:
-        """The stack that this template is deployed with: itself, or the one above all its parents."""
+        """The template of the root stack: itself, or the top-level parent."""
         template = self
         while template.parent is not None:
             template = template.parent.template
         return template
 
     def walk(self) -> Iterator[Template]:
-        """This template and all nested ones."""
+        """Return this template and all nested ones."""
         yield self
         for nested in self.nested.values():
             yield from nested.walk()
 
 
 def load_templates(paths: Iterable[Path]) -> list[Template]:
-    """The templates at ``paths``, each with its nested stacks; a nested one named by itself as well is not repeated.
+    """Load the templates at ``paths`` with their nested stacks; a nested template in ``paths`` is not repeated.
 
     Raises:
         OSError: one cannot be read.
-        ValueError: one is no CloudFormation template in JSON.
+        ValueError: one is not a CloudFormation template in JSON.
     """
-    facts: dict[Path, Mapping[str, StackFacts]] = {}
+    stacks_info: dict[Path, Mapping[str, StackInfo]] = {}
     loaded = []
     for path in paths:
         folder = path.parent
-        if folder not in facts:
-            facts[folder] = _facts_beside(folder)
-        loaded.append(_load(path, facts[folder]))
+        if folder not in stacks_info:
+            stacks_info[folder] = _read_manifest(folder)
+        loaded.append(_load(path, stacks_info[folder]))
     inside = {
         nested.path.resolve()
         for template in loaded
@@ -130,27 +130,29 @@ def load_templates(paths: Iterable[Path]) -> list[Template]:
 
 
 def load_assembly(folder: Path) -> list[Template]:
-    """Every stack of the cloud assembly in ``folder``, those of its stages included.
+    """Load all stacks of the cloud assembly in ``folder``, including its stages.
 
     Raises:
         OSError: the manifest or a template cannot be read.
-        ValueError: one of them is not what it should be.
+        ValueError: one of them is not valid.
     """
     if not (folder / MANIFEST).is_file():
-        raise ValueError(f"{folder}: has no {MANIFEST}: not a cloud assembly")
-    facts = _facts_beside(folder)
-    templates = [_load(folder / file, facts) for file in facts]
+        raise ValueError(f"{folder}: not a cloud assembly: no {MANIFEST}")
+    stacks_info = _read_manifest(folder)
+    templates = [_load(folder / file, stacks_info) for file in stacks_info]
     for artifact in _artifacts(folder).values():
         if artifact.get("type") == "cdk:cloud-assembly":
             templates += load_assembly(folder / artifact["properties"]["directoryName"])
     return templates
 
 
-def _load(path: Path, facts: Mapping[str, StackFacts], parent: Resource | None = None) -> Template:
+def _load(
+    path: Path, stacks_info: Mapping[str, StackInfo], parent: Resource | None = None
+) -> Template:
     body = _read_json(path)
     if not isinstance(body.get("Resources", {}), Mapping):
-        raise ValueError(f"{path}: its Resources are not an object: not a CloudFormation template")
-    stack = facts.get(path.name) if parent is None else None
+        raise ValueError(f"{path}: not a CloudFormation template: Resources is not an object")
+    stack = stacks_info.get(path.name) if parent is None else None
     suffix = stack.tags["Environment"] if stack is not None and stack.suffixed else None
     template = Template(path, body, stack=stack, parent=parent, suffix=suffix)
     _load_nested(template)
@@ -187,13 +189,13 @@ def _nested_file(stack: Resource, assets: Mapping[str, str]) -> str | None:
     url = stack.properties.get("TemplateURL")
     if isinstance(url, str) and "://" not in url:
         return url  # before `aws cloudformation package`
-    # Without the CLI's asset metadata the URL is all there is: its last part is the asset's object key.
+    # Without asset metadata, the last part of the URL is the object key of the asset.
     found = re.search(r"([0-9a-f]{64})\.json", json.dumps(url))
     return assets.get(found.group(1)) if found else None
 
 
 def _asset_files(template: Template) -> dict[str, str]:
-    """Asset hash -> file, from the stack's asset manifest."""
+    """Return asset hash -> file from the stack's asset manifest."""
     root = template.root.path
     manifest = root.with_name(root.name.removesuffix(".template.json") + ".assets.json")
     if not manifest.is_file():
@@ -206,22 +208,22 @@ def _asset_files(template: Template) -> dict[str, str]:
     }
 
 
-def _facts_beside(folder: Path) -> dict[str, StackFacts]:
-    """What the manifest in ``folder`` says, by template file; nothing without a manifest."""
-    facts = {}
+def _read_manifest(folder: Path) -> dict[str, StackInfo]:
+    """Return the data of the manifest in ``folder`` by template file; empty without a manifest."""
+    stacks_info = {}
     for artifact_id, artifact in _artifacts(folder).items():
         if artifact.get("type") != "aws:cloudformation:stack":
             continue
         properties = artifact.get("properties", {})
         account, region = _environment(artifact.get("environment", ""))
-        facts[properties.get("templateFile", "")] = StackFacts(
+        stacks_info[properties.get("templateFile", "")] = StackInfo(
             name=properties.get("stackName", artifact_id),
             termination_protection=properties.get("terminationProtection"),
             tags=properties.get("tags", {}),
             account=account,
             region=region,
         )
-    return facts
+    return stacks_info
 
 
 def _artifacts(folder: Path) -> Json:
@@ -230,7 +232,7 @@ def _artifacts(folder: Path) -> Json:
         return {}
     try:
         artifacts = _read_json(manifest).get("artifacts")
-    except ValueError:  # web applications have a file of this name too
+    except ValueError:  # web applications have a file of this name as well
         return {}
     if not isinstance(artifacts, Mapping):
         return {}
@@ -238,7 +240,7 @@ def _artifacts(folder: Path) -> Json:
 
 
 def _environment(text: str) -> tuple[str | None, str | None]:
-    """Account and region of ``aws://account/region``; None for what is not known."""
+    """Return account and Region of ``aws://account/region``; None if unknown."""
     found = re.fullmatch(r"aws://([^/]+)/([^/]+)", text)
     if found is None:
         return None, None
