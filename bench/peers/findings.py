@@ -83,7 +83,7 @@ def table(found: Mapping[str, Found]) -> str:
         ["", *_TITLES.values()],
         ["---"] * (len(_TITLES) + 1),
         *([f"`{rule}`", *(str(counts[name][rule]) for name in _TITLES)] for rule in rules),
-        ["places in all", *(str(counts[name].total()) for name in _TITLES)],
+        ["total", *(str(counts[name].total()) for name in _TITLES)],
     ]
     return "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows)
 

@@ -341,7 +341,7 @@ class FakeS3:
 
 
 class FakeLambda:
-    """A function that stores what it gets, but fails as it is told to."""
+    """A function that stores its records and fails on request."""
 
     def __init__(self, calls: Calls) -> None:
         self.calls = calls

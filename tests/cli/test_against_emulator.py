@@ -31,10 +31,10 @@ from .aws_fakes import (
 )
 
 SHARD = "shardId-000000000000"
-# AWS asks for the permission for one message (AWSSimpleQueueService sqs-api-permissions-reference.html).
+# AWS requires the permission of the single-message call (AWSSimpleQueueService sqs-api-permissions-reference.html).
 ASKED_BY_EMULATOR = ["sqs:DeleteMessageBatch", "sqs:ChangeMessageVisibilityBatch"]
 RUNBOOK = Path(__file__).parents[2] / "docs" / "redrive.md"
-# It keeps what it gets in its answer's place, the bucket, and fails on what it is told to.
+# It stores its records in the bucket, and fails on request.
 FUNCTION = """
 import base64, json, os, uuid
 import boto3
@@ -184,7 +184,7 @@ Command = Callable[..., tuple[int, Any]]
 
 
 def documented_permissions() -> list[str]:
-    """What docs/redrive.md says that an operator needs."""
+    """The permissions in docs/redrive.md."""
     table = RUNBOOK.read_text().partition("## Permissions")[2]
     return sorted(set(re.findall(r"`((?:sqs|kinesis|s3|lambda|kms):[A-Za-z]+)`", table)))
 
@@ -217,7 +217,7 @@ def redrive(
 
 
 def leave_one_of_each_kind(pipeline: Pipeline) -> int:
-    """What the pipeline leaves on its queue; the answer is how many messages."""
+    """Fill the queue as the pipeline does; return the number of messages."""
     [refused] = pipeline.accept(("d1", b"\xff not JSON"))
     pipeline.publish(rejected(refused))
     [large] = pipeline.accept(("d2", b"large" * 1000))
@@ -230,7 +230,7 @@ def leave_one_of_each_kind(pipeline: Pipeline) -> int:
     pipeline.behind.append(("d7", b"from the rule"))
     pipeline.publish(rule_error("device/d7/telemetry", b"from the rule"))
 
-    # S3 announces the failed batch by itself, and sends a test event when it is told to.
+    # S3 sends the notification of the failed batch, and a test event when notifications are configured.
     pipeline.s3.put_bucket_notification_configuration(
         Bucket=pipeline.name,
         NotificationConfiguration={
@@ -278,7 +278,7 @@ def test_every_kind_comes_back_on_the_stream(pipeline: Pipeline, redrive: Comman
     assert Counter(pipeline.on_stream()) - before == Counter(pipeline.behind)
 
 
-def test_every_kind_comes_back_through_the_function(pipeline: Pipeline, redrive: Command) -> None:
+def test_every_kind_is_redriven_through_the_function(pipeline: Pipeline, redrive: Command) -> None:
     pipeline.create_function()
     messages = leave_one_of_each_kind(pipeline)
     pipeline.publish(async_failure({"hello": 1}))

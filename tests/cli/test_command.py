@@ -127,7 +127,7 @@ def test_interrupted(
     assert len(world.sqs.visible()) == 12
 
 
-def test_an_error_of_aws_is_said_in_one_line(
+def test_an_aws_error_is_printed_in_one_line(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.calls.fail_at = 0
@@ -136,7 +136,7 @@ def test_an_error_of_aws_is_said_in_one_line(
     assert "error: AccessDenied: no sqs:GetQueueAttributes\n" in capsys.readouterr().err
 
 
-def test_messages_that_somebody_else_holds_are_mentioned(
+def test_messages_in_flight_elsewhere_are_mentioned(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     [id] = world.add_rejected(1)
@@ -145,7 +145,7 @@ def test_messages_that_somebody_else_holds_are_mentioned(
     assert "about 1 messages are in flight" in capsys.readouterr().err
 
 
-def test_the_region_is_that_of_the_queue_unless_it_is_said(world: World) -> None:
+def test_the_region_defaults_to_that_of_the_queue(world: World) -> None:
     main(DRY_RUN)
     main([*DRY_RUN, "--region", "us-west-2", "--profile", "ops"])
     assert world.sessions == [  # type: ignore[attr-defined]
@@ -168,7 +168,7 @@ def test_the_region_is_that_of_the_queue_unless_it_is_said(world: World) -> None
         ([*DRY_RUN, "--topic-level", "x"], "'x' is not a positive integer"),
     ],
 )
-def test_wrong_usage_is_exit_code_2(
+def test_usage_errors_are_exit_code_2(
     world: World, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -206,7 +206,7 @@ def without(*packages: str) -> str:
     )
 
 
-def test_without_boto3_it_says_what_to_type_and_still_has_help() -> None:
+def test_without_boto3_it_prints_how_to_install_it_and_still_has_help() -> None:
     program = without("boto3", "botocore")
     asked = [sys.executable, "-c", program, *EXECUTE]
     run = subprocess.run(asked, capture_output=True, text=True, check=False)

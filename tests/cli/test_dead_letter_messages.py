@@ -123,7 +123,7 @@ def test_a_rule_error(data: bytes, wrap: Callable[[Any], str]) -> None:
     assert letter.reason.startswith("KinesisAction: Failed to put the record")
 
 
-def test_the_topic_level_of_a_rule_error_can_be_said() -> None:
+def test_the_topic_level_of_a_rule_error_is_an_option() -> None:
     body = json.dumps(rule_error("site/a/device/d7", b"x"))
     assert records_in(parse_dead_letter(body, 4))[0].partition_key == "d7"
     for level, topic in ((5, "site/a/device/d7"), (2, "device//telemetry"), (2, "device")):
@@ -133,7 +133,7 @@ def test_the_topic_level_of_a_rule_error_can_be_said() -> None:
         assert "--topic-level" in source.problem
 
 
-def test_a_failed_batch_says_where_its_records_are() -> None:
+def test_a_failed_batch_has_the_position_of_its_records() -> None:
     letter = parse_dead_letter(json.dumps(in_envelope(failed_batch("100", "200", 7))))
     assert letter.kind is Kind.FAILED_BATCH
     assert letter.reason == "RetryAttemptsExhausted: Unhandled"
@@ -243,7 +243,7 @@ def test_the_parser_never_raises_and_never_makes_a_record_that_kinesis_would_ref
 
 @settings(FAST, max_examples=300)
 @given(st.text() | CHANGED.map(json.dumps) | JSON.map(json.dumps))
-def test_an_object_that_is_not_a_failed_batch_says_so(body: str) -> None:
+def test_an_object_that_is_not_a_failed_batch_is_an_error(body: str) -> None:
     with suppress(MalformedMessageError):
         assert parse_stored_batch(body)
 
@@ -269,7 +269,7 @@ def zipped(to: int | None = None, broken: bool = False) -> str:
         ({"deviceId": ""}, "the partition key is ''"),
     ],
 )
-def test_a_broken_message_says_what_is_wrong_with_it(change: Any, problem: str) -> None:
+def test_a_malformed_message_has_its_problem(change: Any, problem: str) -> None:
     letter = parse_dead_letter(json.dumps({**VALID[0], **change}))
     assert letter.kind is Kind.REJECTED_RECORD
     assert isinstance(letter.source, Unreadable)

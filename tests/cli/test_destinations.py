@@ -222,7 +222,7 @@ def test_an_event_stays_below_6_mb() -> None:
     assert "--stream" in too_large
 
 
-def test_only_what_comes_before_the_lowest_failure_counts() -> None:
+def test_only_records_before_the_lowest_failure_count() -> None:
     bench = Bench()
     bench.function.answer = lambda event: (
         None,
@@ -258,7 +258,7 @@ def test_records_behind_a_failed_one_are_not_sent() -> None:
         (None, b'{"batchItemFailures": ["1001"]}'),
     ],
 )
-def test_an_answer_that_is_not_a_success_accepts_nothing(answer: tuple[str | None, bytes]) -> None:
+def test_a_response_that_is_not_a_success_accepts_nothing(answer: tuple[str | None, bytes]) -> None:
     bench = Bench()
     bench.function.answer = lambda event: answer
     [outcome] = bench.to_function.deliver([found(record(0), record(1))])
@@ -269,7 +269,7 @@ def test_an_answer_that_is_not_a_success_accepts_nothing(answer: tuple[str | Non
 @pytest.mark.parametrize(
     "said", [b"null", b"{}", b"", b'{"batchItemFailures": []}', b'{"batchItemFailures": null}']
 )
-def test_an_empty_answer_is_a_success(said: bytes) -> None:
+def test_an_empty_response_is_a_success(said: bytes) -> None:
     bench = Bench()
     bench.function.answer = lambda event: (None, said)
     assert bench.to_function.deliver([found(record(1))]) == [Outcome(1)]

@@ -167,7 +167,7 @@ def test_the_example_has_what_the_plan_counts() -> None:
         len(consumers) + len(of("AWS::IoT::TopicRule")) + len(of("AWS::DynamoDB::GlobalTable"))
         == assumptions.KEY_USERS
     )
-    # Each object, table and record is under that key, and the bucket asks for it once in a while.
+    # Each object, table and record is under that key, and the bucket requests it periodically.
     [key_settings] = [
         bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
         for bucket in of("AWS::S3::Bucket")

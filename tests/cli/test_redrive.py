@@ -1,4 +1,4 @@
-"""Whole runs: what is put, what is deleted, what is kept, and what is said about it."""
+"""Complete runs: which records are put, which messages are deleted or kept, and the report."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_kind_comes_back_and_the_rest_is_kept_with_a_reason() -> None:
     }
 
 
-def test_a_dry_run_changes_nothing_and_says_what_would_happen() -> None:
+def test_a_dry_run_changes_nothing_and_reports_what_would_be_done() -> None:
     world = World().add_every_kind()
     before = dict(world.sqs.messages)
     report = world.redrive(execute=False)
@@ -125,7 +125,7 @@ def test_a_message_is_kept_when_one_of_its_records_was_not_accepted() -> None:
     assert not world.sqs.messages
 
 
-def test_records_that_fail_again_at_once_do_not_go_round_in_circles() -> None:
+def test_records_that_fail_again_at_once_cause_no_endless_loop() -> None:
     """Each record that is put is rejected again within the run, as a message of its own."""
     world = World()
     ids = world.add_rejected(25)
@@ -274,7 +274,7 @@ def test_a_message_that_comes_back_within_the_run_is_not_taken_up_again() -> Non
     assert [row.message_id for row, _ in report.kept if row.kind is Kind.UNKNOWN] == world.hopeless
 
 
-def test_a_message_that_cannot_be_deleted_says_that_its_records_were_put() -> None:
+def test_a_message_that_cannot_be_deleted_reports_that_its_records_were_put() -> None:
     world = World()
     [id] = world.add_rejected(1)
     world.sqs.refuses_delete = lambda id: {"Code": "InternalError", "SenderFault": False}

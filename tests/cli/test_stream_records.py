@@ -63,7 +63,7 @@ def test_with_parallel_batches_a_range_has_more_records_than_the_batch() -> None
     assert (len(read.records), read.missing, read.problem) == (10, 0, None)
 
 
-def test_what_retention_has_trimmed_is_counted_and_the_rest_is_read() -> None:
+def test_expired_records_are_counted_and_the_others_are_read() -> None:
     shard = Shard()
     shard.kinesis.trim(SHARD, 4)
     read = shard.read()
@@ -82,7 +82,7 @@ def test_a_trimmed_first_record_is_missed_even_where_enough_others_are_left() ->
     assert read.problem is not None
 
 
-def test_a_whole_batch_out_of_retention() -> None:
+def test_an_expired_batch() -> None:
     for is_error in (False, True):
         shard = Shard()
         shard.kinesis.trimmed_is_an_error = is_error

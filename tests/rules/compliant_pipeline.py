@@ -1,4 +1,4 @@
-"""A pipeline that no rule finds fault with, in plain CloudFormation; a test breaks one thing of it at a time."""
+"""A compliant pipeline in plain CloudFormation; each test changes one part of it."""
 
 from __future__ import annotations
 
@@ -188,8 +188,8 @@ def compliant() -> dict[str, Json]:
     }
 
 
-def facts(**changes: Any) -> StackInfo:
-    """What the manifest says of a stack as it should be."""
+def stack_info(**changes: Any) -> StackInfo:
+    """The manifest data of a compliant stack."""
     return StackInfo(**{"name": "Telemetry-dev", "termination_protection": True, **changes})
 
 
@@ -201,7 +201,7 @@ def template(
 ) -> Template:
     """A stack in memory, as the manifest of a compliant one would have it."""
     body = {"Resources": resources, **sections}
-    return Template(path, body, stack=stack if stack is not None else facts())
+    return Template(path, body, stack=stack if stack is not None else stack_info())
 
 
 def check(*templates: Template, suffix: str | None = "dev") -> list[Finding]:

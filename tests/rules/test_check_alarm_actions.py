@@ -1,4 +1,4 @@
-"""IOT_11: what an alarm says must arrive."""
+"""IOT_11: CloudWatch can publish to the topics in alarm actions."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class TestKey:
         resources["Key"] = key("sns.amazonaws.com")
         assert found(resources) == UNREACHABLE
 
-    def test_that_it_lets_somebody_use_it_who_is_not_known(self) -> None:
+    def test_an_unknown_principal_can_use_it(self) -> None:
         resources = compliant()
         statement = resources["Key"]["Properties"]["KeyPolicy"]["Statement"][1]
         statement["Principal"] = {"Service": ref("Service")}

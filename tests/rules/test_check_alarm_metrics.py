@@ -152,7 +152,7 @@ def test_a_misspelled_name_has_a_suggestion() -> None:
     assert "did you mean Errors?" in findings[0].detail
 
 
-def test_the_finding_says_what_is_emitted_and_where_that_is_written() -> None:
+def test_the_finding_has_the_emitted_dimensions_and_their_page() -> None:
     findings = check(template(alone("AWS/DynamoDB", "ThrottledRequests", TABLE)))
     assert "by Operation, TableName" in findings[0].detail
     assert "docs.aws.amazon.com" in findings[0].detail

@@ -26,7 +26,7 @@ def statement(resources: dict[str, Json]) -> Json:
     return first
 
 
-# What is said of the bucket "Logs" where nothing shows that logs go there.
+# The findings of the bucket "Logs" if nothing shows that it stores logs.
 ORDINARY = [("IOT_24", "Logs"), ("IOT_25", "Logs")]
 
 
@@ -54,7 +54,7 @@ class TestPublicAccess:
         assert flag in findings[0].detail
         assert all(other not in findings[0].detail for other in FLAGS if other != flag)
 
-    def test_nothing_said_at_all(self) -> None:
+    def test_no_properties_at_all(self) -> None:
         resources = compliant()
         del resources["Data"]["Properties"]["PublicAccessBlockConfiguration"]
         assert found(resources) == [("IOT_04", "Data")]
@@ -224,7 +224,7 @@ class TestAccessLogs:
             ("IOT_25", "Logs"),
         ]
 
-    def test_into_a_bucket_of_somebody_else(self) -> None:
+    def test_into_a_bucket_of_another_app(self) -> None:
         resources = compliant()
         resources["Data"]["Properties"]["LoggingConfiguration"] = {
             "DestinationBucketName": "central-logs"

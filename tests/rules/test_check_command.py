@@ -1,4 +1,4 @@
-"""``iot-constructs check``: what it reads, prints and answers."""
+"""``iot-constructs check``: input, output and exit codes."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def rules(out: str) -> set[str]:
 
 
 class TestAnswers:
-    def test_nothing_found_is_0(self, run: Run) -> None:
+    def test_no_findings_is_0(self, run: Run) -> None:
         code, out, err = run(write("ok.json", COMPLIANT), "--suffix", "dev")
         assert (code, out, err) == (0, "no findings in 1 stack\n", "")
 
-    def test_findings_are_1_and_say_all_there_is_to_say(self, run: Run) -> None:
+    def test_findings_are_1_with_all_texts_of_the_rule(self, run: Run) -> None:
         code, out, _ = run(write("app/wrong.json", LATEST), "--suffix", "dev")
         assert code == 1
         rule = RULE_BY_ID["IOT_13_TRIM_HORIZON"]
@@ -113,7 +113,7 @@ class TestSuffix:
             "Computed",
         ]
 
-    def test_without_it_only_literal_ones_and_it_says_so(self, run: Run) -> None:
+    def test_without_it_only_literal_names_are_checked_with_a_note(self, run: Run) -> None:
         code, out, err = run(write("named.json", NAMED), "--json")
         assert code == 1
         assert [it["resource"] for it in json.loads(out)] == ["Literal"]
@@ -174,7 +174,7 @@ class TestWhatIsRead:
         found = {(it["rule"][:6], it["resource"]) for it in json.loads(out)}
         assert code == 1
         assert ("IOT_13", "Mapping") in found
-        # Of the plain stack: the other one says its protection and has the suffix in its name.
+        # Only the plain stack: the other one sets its protection and has the suffix in its name.
         assert {it for it in found if it[1] is None} == {("IOT_01", None), ("IOT_05", None)}
         assert {it["template"] for it in json.loads(out) if it["resource"] is None} == {
             str(Path(app.outdir) / "Plain.template.json")

@@ -31,7 +31,7 @@ def with_other_topic() -> dict[str, Json]:
 
 class TestSubscriber:
     @pytest.mark.parametrize("by", ["mapping", "invoke", "function", "rule", "other mapping"])
-    def test_a_failure_topic_that_nobody_listens_to(self, by: str) -> None:
+    def test_a_failure_topic_without_a_subscription(self, by: str) -> None:
         resources = with_other_topic()
         if by == "mapping":
             failure = resources["Mapping"]["Properties"]["DestinationConfig"]["OnFailure"]
@@ -157,7 +157,7 @@ class TestAsyncPath:
         }
         assert found(resources) == []
 
-    def test_a_function_of_sam_says_it_in_its_own_properties(self) -> None:
+    def test_a_function_of_sam_has_it_in_its_own_properties(self) -> None:
         resources = compliant()
         resources["Processor"] = resource("AWS::Serverless::Function", CodeUri="s3://bucket/key")
         del resources["InvokeConfig"]

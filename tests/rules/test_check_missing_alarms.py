@@ -151,7 +151,7 @@ class TestStream:
         del resources["StreamAge"]["Properties"]["Dimensions"]
         assert found(resources) == [("IOT_07", "Stream"), ("IOT_09", "StreamAge")]
 
-    def test_a_stream_that_nobody_of_this_app_reads(self) -> None:
+    def test_a_stream_without_consumers_in_this_app(self) -> None:
         stream = resource("AWS::Kinesis::Stream", Name="iot-stream-dev")
         assert found({"Stream": stream}) == []
 
@@ -325,7 +325,7 @@ class TestDeadLetters:
             del resources[name]
         assert found(resources) == [("IOT_07", "DlqTopic"), ("IOT_12", "DlqTopic")]
 
-    def test_a_topic_that_writes_to_somebody(self) -> None:
+    def test_a_topic_with_another_subscriber(self) -> None:
         resources = compliant()
         for name in ("DlqQueue", "DlqMessages"):
             del resources[name]

@@ -14,11 +14,11 @@ from tests.rules.compliant_pipeline import (
     att,
     check,
     compliant,
-    facts,
     found,
     places,
     ref,
     resource,
+    stack_info,
     template,
 )
 
@@ -112,7 +112,7 @@ class TestNameMadeOfTheStacksName:
         assert found(one) == []
         other = self.MADE.replace("Telemetrydev", "Telemetry")
         one = {"It": resource("AWS::SQS::Queue", QueueName=other)}
-        assert places(check(template(one, facts(name="Telemetry")))) == [("IOT_01", None)]
+        assert places(check(template(one, stack_info(name="Telemetry")))) == [("IOT_01", None)]
 
     def test_the_last_letters_of_the_stacks_name_are_enough(self) -> None:
         for stack, expected in (("metrydev", []), ("etrydev", [("IOT_01", "It")])):
@@ -150,23 +150,25 @@ def test_inline_policies_are_named_inside_their_role() -> None:
 
 class TestStackName:
     def test_of_another_environment(self) -> None:
-        findings = check(template({"It": resource("AWS::SQS::Queue")}, facts(name="Telemetry")))
+        findings = check(
+            template({"It": resource("AWS::SQS::Queue")}, stack_info(name="Telemetry"))
+        )
         assert places(findings) == [("IOT_01", None)]
         assert "'Telemetry'" in findings[0].detail
 
     def test_is_one_finding_for_many_unnamed_resources(self) -> None:
         queues = {f"Queue{index}": resource("AWS::SQS::Queue") for index in range(3)}
         queues["Role"] = resource("AWS::IAM::Role")
-        assert places(check(template(queues, facts(name="Telemetry")))) == [("IOT_01", None)]
+        assert places(check(template(queues, stack_info(name="Telemetry")))) == [("IOT_01", None)]
 
     def test_may_have_the_suffix_anywhere(self) -> None:
         queue = {"It": resource("AWS::SQS::Queue")}
-        assert check(template(queue, facts(name="Dev-Telemetry"))) == []
-        assert check(template(queue, facts(name="TelemetryDev"))) == []
+        assert check(template(queue, stack_info(name="Dev-Telemetry"))) == []
+        assert check(template(queue, stack_info(name="TelemetryDev"))) == []
 
     def test_of_a_stack_with_nothing_to_name_is_not_looked_at(self) -> None:
         role = {"It": resource("AWS::IAM::Role"), "Call": resource("Custom::Thing")}
-        assert check(template(role, facts(name="Roles"))) == []
+        assert check(template(role, stack_info(name="Roles"))) == []
 
     def test_is_not_known_without_a_manifest(self) -> None:
         alone = template({"It": resource("AWS::SQS::Queue")})
@@ -176,7 +178,7 @@ class TestStackName:
 
 def test_a_stack_is_held_to_its_own_suffix() -> None:
     prod = template(
-        {"It": resource("AWS::SQS::Queue", QueueName="iot-prod")}, facts(name="Telemetry-prod")
+        {"It": resource("AWS::SQS::Queue", QueueName="iot-prod")}, stack_info(name="Telemetry-prod")
     )
     prod.suffix = "prod"
     assert check(prod, suffix="dev") == []
@@ -198,7 +200,7 @@ class TestWithoutASuffix:
 
     def test_stack_names_are_not_looked_at(self) -> None:
         queue = {"It": resource("AWS::SQS::Queue", QueueName=att("Other", "Name"))}
-        assert check(template(queue, facts(name="Telemetry")), suffix=None) == []
+        assert check(template(queue, stack_info(name="Telemetry")), suffix=None) == []
 
     def test_the_compliant_pipeline_has_no_finding(self) -> None:
         assert found(compliant(), suffix=None) == []

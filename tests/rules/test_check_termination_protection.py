@@ -6,9 +6,9 @@ import pytest
 
 from tests.rules.compliant_pipeline import (
     check,
-    facts,
     places,
     resource,
+    stack_info,
     template,
 )
 
@@ -17,8 +17,8 @@ SUFFIXED = {"ManagedBy": "iot-constructs", "Environment": "dev", "Project": "tel
 
 
 @pytest.mark.parametrize("said", [None, False])
-def test_unsaid(said: bool | None) -> None:
-    findings = check(template(QUEUE, facts(termination_protection=said)))
+def test_no_protection_is_reported(said: bool | None) -> None:
+    findings = check(template(QUEUE, stack_info(termination_protection=said)))
     assert places(findings) == [("IOT_05", None)]
     assert "'Telemetry-dev'" in findings[0].detail
 
@@ -27,14 +27,14 @@ def test_on() -> None:
     assert check(template(QUEUE)) == []
 
 
-def test_off_in_a_stack_that_always_says_it() -> None:
-    assert check(template(QUEUE, facts(termination_protection=False, tags=SUFFIXED))) == []
+def test_explicitly_off_in_a_suffixed_stack() -> None:
+    assert check(template(QUEUE, stack_info(termination_protection=False, tags=SUFFIXED))) == []
 
 
 @pytest.mark.parametrize("tag", ["ManagedBy", "Environment"])
-def test_tags_of_somebody_else_say_nothing(tag: str) -> None:
+def test_other_tags_do_not_count(tag: str) -> None:
     tags = {**SUFFIXED, tag: "terraform"} if tag == "ManagedBy" else {"ManagedBy": "iot-constructs"}
-    findings = check(template(QUEUE, facts(termination_protection=False, tags=tags)))
+    findings = check(template(QUEUE, stack_info(termination_protection=False, tags=tags)))
     assert places(findings) == [("IOT_05", None)]
 
 

@@ -230,7 +230,7 @@ def test_4_no_data_bucket_is_open(setting: str, stack: SuffixedStack) -> None:
         SecureDataBucket(stack, "Data", **wrong)
 
 
-def test_5_no_suffixed_stack_leaves_termination_protection_unsaid(stack: SuffixedStack) -> None:
+def test_5_every_suffixed_stack_sets_termination_protection(stack: SuffixedStack) -> None:
     assert stack.termination_protection is True
 
 

@@ -445,17 +445,17 @@ def rules_of(findings: list[Finding], logical_id: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", COMPLIANT)
-def test_nothing_is_said_about_what_is_compliant(findings: list[Finding], name: str) -> None:
+def test_compliant_resources_have_no_findings(findings: list[Finding], name: str) -> None:
     assert rules_of(findings, name) == []
 
 
 @pytest.mark.parametrize("name", NON_COMPLIANT)
-def test_exactly_what_is_wrong_is_found(findings: list[Finding], name: str) -> None:
+def test_each_violation_is_found_exactly(findings: list[Finding], name: str) -> None:
     assert rules_of(findings, name) == NON_COMPLIANT[name][1]
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_what_is_no_gap_in_an_odd_template_is_none(findings: list[Finding], name: str) -> None:
+def test_unusual_templates_have_no_findings(findings: list[Finding], name: str) -> None:
     assert [finding for finding in findings if finding.template.stem == name] == []
 
 
@@ -476,7 +476,7 @@ def test_a_detail_is_the_message_alone_and_the_property_where_it_is(
     by_id = {finding.logical_id: finding for finding in findings}
     if version("aws-cdk-lib") in SpecifierSet(">=2.274"):
         message = "no batching window: MaximumBatchingWindowInSeconds is 0"
-    else:  # CDK kept one message a rule, so what is said holds for every clause of it
+    else:  # CDK has one message per rule, so it must hold for every clause
         [rule] = [rule for rule in RULES if rule.id == "IOT_03_BATCHING_WINDOW"]
         message = (
             "no batching window: MaximumBatchingWindowInSeconds is not set and defaults to 0 "
@@ -489,7 +489,9 @@ def test_a_detail_is_the_message_alone_and_the_property_where_it_is(
     assert [finding for finding in findings if "Guard check" in finding.detail] == []
 
 
-def test_a_message_says_that_the_async_path_is_no_way_out(findings: list[Finding]) -> None:
+def test_a_message_explains_that_the_async_configuration_does_not_apply(
+    findings: list[Finding],
+) -> None:
     [detail] = [it.detail for it in findings if it.logical_id == "NoDestinations"]
     assert "EventInvokeConfig" in detail
     assert "lambda/latest/dg/with-kinesis.html" in detail

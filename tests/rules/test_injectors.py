@@ -149,7 +149,7 @@ def queue_with_key_reuse(stack: cdk.Stack) -> object:
     return sqs.Queue(stack, "Queue", enforce_ssl=False, data_key_reuse=cdk.Duration.hours(1))
 
 
-# --- what was said stays ------------------------------------------------------------------------------------------
+# --- properties of the caller take precedence ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def queue_with_key_reuse(stack: cdk.Stack) -> object:
         queue_with_key_reuse,
     ],
 )
-def test_what_the_author_said_stays(added: dict[str, Difference], name: str) -> None:
+def test_properties_of_the_caller_take_precedence(added: dict[str, Difference], name: str) -> None:
     assert added[name] == {}
 
 
@@ -204,7 +204,7 @@ def test_nor_is_one_that_a_derived_class_makes_inside_itself() -> None:
 
 @pytest.mark.parametrize("kind", _OWN_POLICIES)
 @pytest.mark.parametrize("tls", [True, False])
-def test_a_policy_beside_what_the_author_said_of_tls_is_theirs(kind: str, tls: bool) -> None:
+def test_a_policy_beside_an_explicit_tls_setting_is_allowed(kind: str, tls: bool) -> None:
     stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
     _OWN_POLICIES[kind](stack, tls)
 
@@ -243,7 +243,7 @@ def test_a_construct_made_without_properties_is_reached() -> None:
     assert found.keys() == {"retentionPeriod", "streamMode"}
 
 
-def test_a_property_that_is_none_was_not_said() -> None:
+def test_a_property_that_is_none_is_not_set() -> None:
     stack = cdk.Stack(fresh_app(), "Stack")
     by_id = {it.construct_unique_id: it for it in property_injectors()}
     injector = by_id[kinesis.Stream.PROPERTY_INJECTION_ID]
@@ -266,7 +266,7 @@ def test_the_injector_of_a_nearer_scope_wins() -> None:
     kinesis.Stream(stack, "Stream")
     sqs.Queue(stack, "Queue")
     assert _retention(stack) == [48]
-    # The others are asked as before.
+    # The others are called as before.
     assert len(resources(template_of(stack), "AWS::SQS::QueuePolicy")) == 1
 
 
@@ -293,7 +293,7 @@ def test_the_constructs_of_this_library_have_nothing_left_to_inject() -> None:
 
 # --- a plain app ------------------------------------------------------------------------------------------------------
 
-# Rule -> what of the plain pipeline's templates answers it once injectors are there.
+# Rule -> the injected part of the plain pipeline's templates that makes it compliant.
 _ANSWERED = {
     "IOT_02_POINT_IN_TIME_RECOVERY": {"State/Replicas", "Readings/Replicas"},
     "IOT_03_BATCHING_WINDOW": {"Processor…Stream/MaximumBatchingWindowInSeconds"},

@@ -1,4 +1,4 @@
-"""What the injectors alone make of a plain app: the findings before and after, as docs/injectors.md shows them."""
+"""The findings in a plain app with and without the injectors, as in docs/injectors.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.rules.test_plugin import OURS, synth, violations
 from tests.synth_support import fresh_app
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "injectors.md"
-ANSWERED = {
+RESOLVED = {
     "IOT_02_POINT_IN_TIME_RECOVERY",
     "IOT_03_BATCHING_WINDOW",
     "IOT_04_PRIVATE_TLS_BUCKET",
@@ -47,10 +47,10 @@ def after() -> Counter[str]:
     return findings(injected=True)
 
 
-def test_what_has_one_right_answer_is_answered_and_nothing_is_added(
+def test_the_injectors_resolve_some_rules_and_add_no_findings(
     before: Counter[str], after: Counter[str]
 ) -> None:
-    assert set(before) - set(after) == ANSWERED
+    assert set(before) - set(after) == RESOLVED
     assert set(after) <= set(before)
     assert all(after[rule] == before[rule] for rule in after)
 
@@ -61,5 +61,5 @@ def test_the_page_shows_both_lists(before: Counter[str], after: Counter[str]) ->
         for rule in RULES
         if before[rule.id]
     ]
-    rows.append(f"| places in all | {before.total()} | {after.total()} |")
+    rows.append(f"| total | {before.total()} | {after.total()} |")
     assert "\n".join(rows) in PAGE.read_text(encoding="utf-8"), "\n".join(rows)

@@ -138,10 +138,10 @@ def bucket_under_a_key(stack: cdk.Stack) -> object:
     )
 
 
-def test_what_a_bucket_says_of_its_key_and_tls_is_completed_not_changed(
+def test_key_and_tls_settings_of_a_bucket_are_completed_not_changed(
     added: dict[str, Difference],
 ) -> None:
-    # The key means KMS, to CDK; TLS is on, so only its version was not said.
+    # The key implies KMS in CDK; TLS is on, so only its version is missing.
     found = added[bucket_under_a_key]
     assert without_policy(found, "Bucket") == {}
     assert [it["Condition"] for it in policy_of(found, "Bucket")] == [
@@ -205,9 +205,7 @@ def bucket_for_every_account(stack: cdk.Stack) -> object:
         bucket_for_every_account,
     ],
 )
-def test_a_bucket_meant_for_the_public_stays_reachable(
-    added: dict[str, Difference], name: str
-) -> None:
+def test_a_public_bucket_stays_reachable(added: dict[str, Difference], name: str) -> None:
     assert added[name] == _SSE_S3 | _VERSIONED
 
 
@@ -216,7 +214,7 @@ def bucket_not_public(stack: cdk.Stack) -> object:
     return s3.Bucket(stack, "Bucket", public_read_access=False)
 
 
-def test_a_bucket_that_says_it_is_not_public_is_not(added: dict[str, Difference]) -> None:
+def test_a_bucket_that_is_explicitly_not_public_is_private(added: dict[str, Difference]) -> None:
     assert added[bucket_not_public] == added[bucket]
 
 
@@ -305,7 +303,7 @@ def table_says_it_the_old_way(stack: cdk.Stack) -> object:
     )
 
 
-def test_the_deprecated_recovery_counts_as_said(added: dict[str, Difference]) -> None:
+def test_the_deprecated_recovery_property_counts(added: dict[str, Difference]) -> None:
     assert added[table_says_it_the_old_way] == _TABLE_PROTECTED
 
 
@@ -363,7 +361,7 @@ def ephemeral_table_says_retain(stack: cdk.Stack) -> object:
 
 
 @pytest.mark.parametrize("name", [table_kept_in_the_end, ephemeral_table_says_retain])
-def test_a_table_that_is_said_to_stay_is_protected(added: dict[str, Difference], name: str) -> None:
+def test_a_retained_table_is_protected(added: dict[str, Difference], name: str) -> None:
     assert added[name] == _TABLE_RECOVERY | _TABLE_PROTECTED | _TABLE_ON_DEMAND
 
 
@@ -446,7 +444,9 @@ def test_replicas_get_the_same_unless_they_say_otherwise(added: dict[str, Differ
     assert said["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": False}
 
 
-def test_a_replica_that_says_it_the_old_way_is_not_overruled(added: dict[str, Difference]) -> None:
+def test_the_deprecated_property_of_a_replica_is_not_overridden(
+    added: dict[str, Difference],
+) -> None:
     replicas = {it["Region"]: it for it in added[table_v2_with_replicas_of_old]["Table/Replicas"]}
     said = replicas["eu-west-1"]["PointInTimeRecoverySpecification"]
     assert said == {"PointInTimeRecoveryEnabled": False}
@@ -454,7 +454,7 @@ def test_a_replica_that_says_it_the_old_way_is_not_overruled(added: dict[str, Di
     assert all(it["DeletionProtectionEnabled"] is True for it in replicas.values())
 
 
-# --- what was said stays ------------------------------------------------------------------------------------------
+# --- properties of the caller take precedence ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -467,5 +467,5 @@ def test_a_replica_that_says_it_the_old_way_is_not_overruled(added: dict[str, Di
         table_v2_says_no,
     ],
 )
-def test_what_the_author_said_stays(added: dict[str, Difference], name: str) -> None:
+def test_properties_of_the_caller_take_precedence(added: dict[str, Difference], name: str) -> None:
     assert added[name] == {}

@@ -188,7 +188,7 @@ def reader(stack: cdk.Stack, source: lambda_.IEventSource) -> lambda_.Function:
     return made
 
 
-def said_stream(stack: cdk.Stack) -> kinesis.Stream:
+def token_stream(stack: cdk.Stack) -> kinesis.Stream:
     retention = cdk.Duration.hours(24)
     return kinesis.Stream(stack, "Source", shard_count=1, retention_period=retention)
 
@@ -202,7 +202,7 @@ def mapping_difference(found: Difference) -> Difference:
 @case
 def mapping(stack: cdk.Stack) -> object:
     source = KinesisEventSource(
-        said_stream(stack), starting_position=lambda_.StartingPosition.LATEST
+        token_stream(stack), starting_position=lambda_.StartingPosition.LATEST
     )
     return reader(stack, source)
 
@@ -231,7 +231,7 @@ def mapping_by_computed_name(stack: cdk.Stack) -> object:
 @case
 def mapping_of_a_consumer(stack: cdk.Stack) -> object:
     consumer = kinesis.StreamConsumer(
-        stack, "Consumer", stream=said_stream(stack), stream_consumer_name="reader"
+        stack, "Consumer", stream=token_stream(stack), stream_consumer_name="reader"
     )
     position = lambda_.StartingPosition.TRIM_HORIZON
     return reader(stack, KinesisConsumerEventSource(consumer, starting_position=position))
@@ -251,7 +251,7 @@ def test_a_kinesis_mapping_waits_for_batches_and_bisects(
 def mapping_with_a_destination(stack: cdk.Stack) -> object:
     lost = sqs.Queue(stack, "Lost", enforce_ssl=False, encryption=sqs.QueueEncryption.KMS_MANAGED)
     source = KinesisEventSource(
-        said_stream(stack),
+        token_stream(stack),
         starting_position=lambda_.StartingPosition.TRIM_HORIZON,
         on_failure=SqsDlq(lost),
     )
@@ -268,7 +268,7 @@ def test_a_mapping_with_a_destination_gives_up_in_time(added: dict[str, Differen
 def mapping_says_no(stack: cdk.Stack) -> object:
     lost = sqs.Queue(stack, "Lost", enforce_ssl=False, encryption=sqs.QueueEncryption.KMS_MANAGED)
     source = KinesisEventSource(
-        said_stream(stack),
+        token_stream(stack),
         starting_position=lambda_.StartingPosition.AT_TIMESTAMP,
         starting_position_timestamp=1_700_000_000.5,
         on_failure=SqsDlq(lost),
@@ -286,7 +286,7 @@ def mapping_says_no(stack: cdk.Stack) -> object:
 def mapping_says_retries_only(stack: cdk.Stack) -> object:
     retries = cdk.CfnParameter(stack, "Retries", type="Number").value_as_number
     source = KinesisEventSource(
-        said_stream(stack),
+        token_stream(stack),
         starting_position=lambda_.StartingPosition.TRIM_HORIZON,
         retry_attempts=retries,
     )
@@ -302,7 +302,7 @@ def test_a_bound_of_the_author_is_not_completed_without_a_destination(
 @case
 def mapping_with_a_tumbling_window(stack: cdk.Stack) -> object:
     source = KinesisEventSource(
-        said_stream(stack),
+        token_stream(stack),
         starting_position=lambda_.StartingPosition.TRIM_HORIZON,
         tumbling_window=cdk.Duration.seconds(60),
     )
@@ -367,7 +367,7 @@ def test_a_mapping_without_a_source_is_refused_in_cdks_own_words() -> None:
         )
 
 
-# --- what was said stays ------------------------------------------------------------------------------------------
+# --- properties of the caller take precedence ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -386,5 +386,5 @@ def test_a_mapping_without_a_source_is_refused_in_cdks_own_words() -> None:
         mapping_of_a_cluster,
     ],
 )
-def test_what_the_author_said_stays(added: dict[str, Difference], name: str) -> None:
+def test_properties_of_the_caller_take_precedence(added: dict[str, Difference], name: str) -> None:
     assert added[name] == {}

@@ -89,7 +89,7 @@ def test_what_is_not_in_it() -> None:
     assert not is_unknown_metric("AWS/Firehose", "DeliveryToSnowflake.Success")
 
 
-def test_the_name_that_was_meant() -> None:
+def test_the_closest_name() -> None:
     assert closest_metric_name("AWS/Lambda", "Throttle") == "Throttles"
     assert closest_metric_name("AWS/Kinesis", "getrecords.iteratoragemilliseconds") == (
         "GetRecords.IteratorAgeMilliseconds"

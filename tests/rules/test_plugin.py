@@ -129,7 +129,7 @@ def test_a_finding_fails_the_synth(strict: Synthesized) -> None:
     assert {found.severity for found in ours} == {"error"}
 
 
-def test_stacks_nested_stacks_and_stages_are_looked_at(strict: Synthesized) -> None:
+def test_stacks_nested_stacks_and_stages_are_checked(strict: Synthesized) -> None:
     assert [found.construct for found in of(strict.app, LATEST)] == [
         "Plain/Mapping",
         "Plain/Nested/Mapping",
@@ -137,7 +137,7 @@ def test_stacks_nested_stacks_and_stages_are_looked_at(strict: Synthesized) -> N
     assert [found.construct for found in of(strict.app, RECOVERY)] == ["Stage/Inner/Table/Resource"]
 
 
-def test_a_message_says_what_is_wrong_the_fix_and_what_to_acknowledge(strict: Synthesized) -> None:
+def test_a_message_has_the_violation_the_remediation_and_the_id(strict: Synthesized) -> None:
     found = of(strict.app, LATEST)[0]
     assert found.message.startswith("StartingPosition is LATEST")
     assert found.message.endswith("[IotPipelineChecks::IOT_13_TRIM_HORIZON]")

@@ -16,9 +16,9 @@ from tests.rules.compliant_pipeline import (
     Json,
     check,
     compliant,
-    facts,
     found,
     resource,
+    stack_info,
     template,
 )
 
@@ -47,7 +47,7 @@ def replaced(at: Place, value: Any) -> dict[str, Json]:
 
 
 PROPERTIES = [at for at in places_in(compliant()) if len(at) > 2 and at[1] == "Properties"]
-# A bucket that another one logs into is known by that; into which, only its own app's reference says.
+# A log bucket is recognized by a reference from a bucket of the same app.
 LOG_TARGET: Place = ("Data", "Properties", "LoggingConfiguration")
 
 
@@ -94,7 +94,7 @@ def test_two_nested_stacks_of_one_file_are_one_finding() -> None:
 
 def test_no_template_no_finding() -> None:
     assert check() == []
-    assert check(template({}, facts(name="Empty"))) == []
+    assert check(template({}, stack_info(name="Empty"))) == []
 
 
 def test_neither_cdk_nor_boto3_is_imported() -> None:

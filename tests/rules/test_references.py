@@ -15,7 +15,7 @@ from iot_constructs.rules.references import (
     physical_name_in,
 )
 from iot_constructs.rules.template import Resource, StackInfo, Template
-from tests.rules.compliant_pipeline import att, facts, ref, resource, template
+from tests.rules.compliant_pipeline import att, ref, resource, stack_info, template
 
 TOPIC, QUEUE, BUCKET = "AWS::SNS::Topic", "AWS::SQS::Queue", "AWS::S3::Bucket"
 
@@ -145,7 +145,7 @@ def test_a_name_is_looked_up_among_the_types_asked_for() -> None:
     assert target("https://sqs.eu-west-1.amazonaws.com/123456789012/alerts-dev", QUEUE) == "Queue"
 
 
-def test_two_resources_of_one_name_are_told_apart_by_where_they_are() -> None:
+def test_resources_of_one_name_are_distinguished_by_stack() -> None:
     def stage(name: str) -> Template:
         return template(
             {"It": resource(QUEUE, QueueName="q-dev")}, path=Path(name) / "A.template.json"
@@ -164,7 +164,7 @@ def test_two_resources_of_one_name_are_told_apart_by_where_they_are() -> None:
 def test_account_and_region_of_the_manifest_are_filled_in() -> None:
     bound = template(
         {"Data": resource(BUCKET, BucketName={"Fn::Sub": "d-${AWS::AccountId}-${AWS::Region}"})},
-        facts(account="123456789012", region="eu-west-1"),
+        stack_info(account="123456789012", region="eu-west-1"),
     )
     app = App([bound])
     assert app.target("d-123456789012-eu-west-1", bound, BUCKET) is bound.resources["Data"]

@@ -45,7 +45,7 @@ def test_the_table_needs_no_cdk() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_the_package_offers_what_it_says() -> None:
+def test_the_package_exports_its_public_names() -> None:
     assert rules.RULES is RULES
     assert set(rules.__all__) <= set(dir(rules))
     assert all(getattr(rules, name) for name in rules.__all__)
