@@ -14,7 +14,7 @@ DESCRIPTION = (
 HEADER = "# Written by .projenrc.py. To change it, edit that file and run `make projen`.\n"
 
 # The lower bounds are the lowest versions that `make matrix` runs the tests with: before 2.271 the
-# template validation, which corrected_defaults builds on, cannot be used from Python; constructs
+# template validation, which the rules build on, cannot be used from Python; constructs
 # and jsii are what that version asks for. The upper bounds are the next major versions, which may
 # break what the constructs rely on.
 DEPENDENCIES = ["aws-cdk-lib>=2.271.0,<3", "constructs>=10.5.0,<11", "jsii>=1.140.0,<2"]
@@ -119,7 +119,7 @@ PYPROJECT = {
         ],
         "dependencies": DEPENDENCIES,
         "optional-dependencies": {"ops": [BOTO3], "dev": DEV_DEPENDENCIES},
-        "scripts": {"iot-constructs": "iot_constructs.ops.cli:main"},
+        "scripts": {"iot-constructs": "iot_constructs.cli.main:main"},
     },
     "tool": {
         "hatch": {

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterator
 
 from docs import api_text
-from iot_constructs.ops.cli import _parser
+from iot_constructs.cli.main import _parser
 
 
 def chapter() -> str:

@@ -56,7 +56,7 @@ def _parts(package: griffe.Module, sources: Path) -> Iterator[str]:
         defaults=api_defaults.read(sources / "iot_constructs" / "_defaults.py"),
         facts=api_facts.pages(ROOT / "docs" / "FACTS.md"),
     )
-    modules = (package, package["corrected_defaults"])
+    modules = (package, package["rules"])
     yield _INTRODUCTION
     yield api_text.table(
         ("name", "what it is"),

@@ -1,45 +1,47 @@
-"""Writes RULES.md from the table of rules: ``python docs/generate_rules.py``."""
+"""Generates RULES.md from the table of rules: ``python docs/generate_rules.py``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from iot_constructs.corrected_defaults.rule_table import RULES, Rule
+from iot_constructs.rules.rule_table import RULES, Rule
 
 RULES_MD = Path(__file__).parent.parent / "RULES.md"
 
 _INTRODUCTION = """\
-<!-- Written by docs/generate_rules.py from src/iot_constructs/corrected_defaults/rule_table.py: edit that. -->
-# The rules of the corrected defaults
+<!-- Written by docs/generate_rules.py from src/iot_constructs/rules/rule_table.py: edit that. -->
+# Rules
 
-What this library's constructs do by themselves, as rules for any app. In a CDK app, at every synth:
+Checks for IoT telemetry pipelines in any CDK app or CloudFormation template. In a CDK app, add the validation plugin:
 
 ```python
-CorrectedDefaults.add_to(app, suffix="dev")  # from iot_constructs.corrected_defaults
+import aws_cdk as cdk
+from iot_constructs.rules import IotPipelineChecks
+
+cdk.Validations.of(app).add_plugins(IotPipelineChecks(suffix="dev"))
 ```
 
-A finding fails the synth; with `strict=False` it is a warning. One that is meant to be is acknowledged with the id that
-ends its message, for a construct or for everything below it:
+A finding fails the synth; with `strict=False` it is a warning. To accept a finding, acknowledge the id at the end of
+its message, for one construct or for everything below it:
 
 ```python
-Validations.of(source).acknowledge(
-    Acknowledgment(id="Corrected-Defaults::IOT_13_TRIM_HORIZON", reason="...")
+cdk.Validations.of(source).acknowledge(
+    cdk.Acknowledgment(id="IotPipelineChecks::IOT_13_TRIM_HORIZON", reason="...")
 )
 ```
 
-Templates that are there already, of whatever origin: `iot-constructs check cdk.out --suffix dev`. The rules marked
-*Guard* are in one file that `cfn-guard` runs alone,
-[corrected_defaults.guard](src/iot_constructs/corrected_defaults/corrected_defaults.guard); those marked *Python* look
-at more than one resource. A value that only the deployment knows is never reported.
+To check existing templates, run `iot-constructs check cdk.out --suffix dev`. The rules marked *Guard* are in one file,
+[iot_pipeline.guard](src/iot_constructs/rules/iot_pipeline.guard), which also works with `cfn-guard` alone. The rules
+marked *Python* compare several resources. A value that is known only at deployment is never reported.
 """
 
 
 def rules_md() -> str:
     """The whole file."""
-    lines = [_INTRODUCTION, "| Rule | Compliant | |", "|---|---|---|"]
+    lines = [_INTRODUCTION, "| Rule | Requirement | Engine |", "|---|---|---|"]
     lines += [
-        f"| [{rule.id}](#{rule.id.lower()}) | {rule.compliant} | {rule.engine.title()} |"
+        f"| [{rule.id}](#{rule.id.lower()}) | {rule.info} | {rule.engine.title()} |"
         for rule in RULES
     ]
     for rule in RULES:
@@ -51,12 +53,12 @@ def _section(rule: Rule) -> Iterator[str]:
     yield ""
     yield f"## {rule.id}"
     yield ""
-    yield rule.compliant
+    yield rule.info
     yield ""
-    yield f"* **Why:** {rule.why}"
-    yield f"* **Fix:** {rule.fix}."
-    yield f"* **Evidence:** {rule.facts} in [docs/FACTS.md](docs/FACTS.md)"
-    yield f"* **Acknowledge:** `{rule.acknowledgement}`"
+    yield f"* **Explanation:** {rule.explanation}"
+    yield f"* **Remediation:** {rule.remediation}."
+    yield f"* **Source:** <{rule.source_url}>"
+    yield f"* **Acknowledgement:** `{rule.acknowledgement}`"
 
 
 if __name__ == "__main__":

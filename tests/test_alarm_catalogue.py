@@ -26,7 +26,7 @@ from iot_constructs import (
     StreamProcessor,
     SuffixedStack,
 )
-from iot_constructs.corrected_defaults.metric_catalogue import emitted
+from iot_constructs.rules.metric_catalogue import emitted
 from tests.e2e.alarm_data import INCIDENTS
 from tests.synth_support import Json, fresh_app, one, resources
 from tests.test_whole_pipeline import as_list, inline_code, plain

@@ -24,7 +24,7 @@ def test_all_is_what_can_be_imported() -> None:
 def test_every_public_class_of_a_public_module_is_in_all() -> None:
     found = set()
     for module in pkgutil.iter_modules(iot_constructs.__path__):
-        if module.name.startswith("_") or module.ispkg:  # ops is a command line, not an import
+        if module.name.startswith("_") or module.ispkg:  # cli is a command line, not an import
             continue
         loaded = importlib.import_module(f"iot_constructs.{module.name}")
         found |= {

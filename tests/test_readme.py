@@ -44,7 +44,7 @@ def test_every_other_block_runs_in_a_stack(block: int) -> None:
         compile(_PYTHON_BLOCKS[block], f"README block {block}", "exec"),
         {"app": app, "stack": stack},
     )
-    if "CorrectedDefaults" in _PYTHON_BLOCKS[block]:
+    if "IotPipelineChecks" in _PYTHON_BLOCKS[block]:
         with pytest.raises(RuntimeError, match="IOT_05_TERMINATION_PROTECTION"):
             app.synth()
     else:

@@ -54,7 +54,7 @@ def check(folder: Path) -> Found:
     """The findings of ``iot-constructs check`` in a cloud assembly."""
     done = subprocess.run(
         [
-            *[sys.executable, "-m", "iot_constructs.ops", "check", str(folder)],
+            *[sys.executable, "-m", "iot_constructs.cli", "check", str(folder)],
             *["--suffix", SUFFIX, "--json"],
         ],
         capture_output=True,
@@ -83,7 +83,7 @@ def table(found: Mapping[str, Found]) -> str:
         ["", *_TITLES.values()],
         ["---"] * (len(_TITLES) + 1),
         *([f"`{rule}`", *(str(counts[name][rule]) for name in _TITLES)] for rule in rules),
-        ["places in all", *(str(counts[name].total()) for name in _TITLES)],
+        ["total", *(str(counts[name].total()) for name in _TITLES)],
     ]
     return "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows)
 

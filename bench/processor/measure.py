@@ -18,7 +18,7 @@ from bench.figure import Figure
 from bench.processor import cold_start, emulator
 from bench.processor.tables import Found, compare, made_tables
 from bench.processor.workload import Reading, Shape, readings
-from iot_constructs.ops.planning.batches import calls_of_batch, states_of_batch, write_units_of
+from iot_constructs.cli.planning.batches import calls_per_batch, states_per_batch, write_units
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = Shape(records=100, devices=50)
@@ -229,9 +229,9 @@ def planner_figures(ours: Measured, suffix: str = "") -> list[Figure]:
     """How far `iot-constructs plan` is from what was counted."""
     records, devices = ours.shape.records, ours.shape.devices
     item = ours.largest_item_bytes
-    units = (records + states_of_batch(records, devices)) * write_units_of(item)
+    units = (records + states_per_batch(records, devices)) * write_units(item)
     planned = {
-        "calls": (calls_of_batch(records, devices, item).total, ours.operations.total()),
+        "calls": (calls_per_batch(records, devices, item).total, ours.operations.total()),
         "write_units": (units, ours.write_units),
     }
     return [

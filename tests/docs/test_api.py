@@ -10,8 +10,8 @@ import pytest
 
 import iot_constructs
 from docs.generate_api import API_MD, SOURCES, api_md
-from iot_constructs import corrected_defaults
-from iot_constructs.ops.cli import _parser
+from iot_constructs import rules
+from iot_constructs.cli.main import _parser
 
 _API = API_MD.read_text(encoding="utf-8")
 
@@ -71,7 +71,7 @@ def test_what_no_docstring_describes_is_an_error(
         api_md(sources)
 
 
-@pytest.mark.parametrize("name", [*iot_constructs.__all__, *corrected_defaults.__all__])
+@pytest.mark.parametrize("name", [*iot_constructs.__all__, *rules.__all__])
 def test_every_public_name_has_its_section(name: str) -> None:
     assert f"\n## {name}\n" in _API
     assert f"[{name}](#{name.lower()})" in _API
@@ -94,7 +94,10 @@ def test_every_option_of_the_command_line_is_in_it(
         options = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.M))
         assert {"--json"} <= options == set(re.findall(r"^\| `(--[a-z-]+)", section, re.M))
         assert "exit code: 0" in section
-    assert "| `--queue-url URL` | the dead-letter queue (DlqQueueUrl) (required) |" in _API
+    assert (
+        "| `--queue-url URL` | URL of the dead-letter queue (output DlqQueueUrl) (required) |"
+        in _API
+    )
 
 
 def test_facts_and_corrections_are_links() -> None:

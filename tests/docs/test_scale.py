@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from docs.generate_scale import FLEETS, SCALE_MD, scale_md
-from iot_constructs.ops.planning import prices
+from iot_constructs.cli.planning import prices
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SCALE = SCALE_MD.read_text(encoding="utf-8")
@@ -20,7 +20,7 @@ def test_the_file_is_what_the_planner_says() -> None:
 
 
 def test_a_price_that_changes_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    dearer = dataclasses.replace(prices.TABLE_GB, steps=((float("inf"), 0.26),))
+    dearer = dataclasses.replace(prices.TABLE_GB, tiers=((float("inf"), 0.26),))
     monkeypatch.setattr(prices, "TABLE_GB", dearer)
     assert scale_md() != _SCALE
 

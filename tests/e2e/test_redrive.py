@@ -122,7 +122,7 @@ def _redrive(
     """As an operator calls it; the answer is its JSON document."""
     done = subprocess.run(
         [
-            *[sys.executable, "-m", "iot_constructs.ops", "redrive", "--json"],
+            *[sys.executable, "-m", "iot_constructs.cli", "redrive", "--json"],
             *["--queue-url", deployment.output(f"{route}Queue"), *options],
         ],
         env={**os.environ, **emulator.environment()},

@@ -100,7 +100,7 @@ def test_the_wheel_is_small_and_has_the_package_only(dist: Path) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"iot_constructs"}
     assert {
         "iot_constructs/py.typed",
-        "iot_constructs/corrected_defaults/corrected_defaults.guard",
+        "iot_constructs/rules/iot_pipeline.guard",
     } <= set(names)
     assert wheel_in(dist).stat().st_size < LARGEST_BYTES
     assert "Metadata-Version: 2.4\n" in text  # publib's twine knows no newer one

@@ -426,7 +426,7 @@ class _Chaos:
         kinds = [argument for kind in REDRIVEN for argument in ("--kind", kind)]
         passed_on = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
         command = [
-            *[sys.executable, "-m", "iot_constructs.ops", "redrive", "--json"],
+            *[sys.executable, "-m", "iot_constructs.cli", "redrive", "--json"],
             *["--queue-url", self._run.queue_url, *kinds, "--execute"],
         ]
         finished = subprocess.run(

@@ -1,0 +1,60 @@
+"""The console command ``iot-constructs``, which dispatches to its subcommands."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from iot_constructs.cli import check_command, plan_command, redrive_command
+
+_COMMANDS = {"check": check_command, "plan": plan_command, "redrive": redrive_command}
+"""Subcommand -> module with HELP, DESCRIPTION, EPILOG, ``add_arguments(parser)`` and ``run(arguments)``.
+
+The modules must not import boto3 at the top level, so that ``--help`` works without it."""
+
+_AWS_PACKAGES = ("boto3", "botocore")
+USAGE_ERROR = 2
+EX_SIGPIPE = 141
+"""The exit code of a command that SIGPIPE ended: 128 + 13."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand and return the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code = int(_COMMANDS[arguments.command].run(arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader, such as `head`, closed the pipe. Without the redirect, Python fails again when it flushes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EX_SIGPIPE
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _AWS_PACKAGES:
+            raise
+        print(
+            f"error: the package {error.name!r} is not installed; "
+            "run: pip install 'iot-constructs[ops]'",
+            file=sys.stderr,
+        )
+        return USAGE_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="iot-constructs", description="Check, plan and operate IoT telemetry pipelines."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in _COMMANDS.items():
+        subparser = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(subparser)
+        subparser.set_defaults(usage_error=subparser.error)
+    return parser

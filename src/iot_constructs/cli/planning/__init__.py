@@ -1,0 +1,40 @@
+"""The model of the ``plan`` command, in the order of the data flow.
+
+All values are averages over a month of 730 hours. Quota usage is the average times ``peak``.
+
+* **Devices** send messages at a constant interval of ``every`` seconds, evenly distributed. With
+  ``readings_per_message`` N, a message is N times as large and N times less frequent. The processor stores a message as
+  one item, so queries must read the values within the item.
+* **IoT Core** meters messages, rules and actions in increments of 5 KB, and connection minutes for every device. All
+  devices stay connected.
+* **The stream** in on-demand mode has enough shards for twice the peak, and at least four: AWS documents that a stream
+  accommodates twice its last peak, but not the number of shards. Two consumers (function and archive) read every
+  record. Incoming data is metered in increments of 1 KB per record, which the model also uses for outgoing and retained
+  data.
+* **The function** has as many concurrent batches as shards times the parallelization factor. Lambda invokes it when the
+  batch is full or the batching window ends, with ``min(batch size, records in a window)`` records, at least one.
+  `batches` has the calls of the processor for a batch.
+* **The tables**: each message is one item of the time-series table, and each device in a batch is one write to the
+  device-state table. Devices are evenly distributed over the concurrent batches.
+* **Storage** is estimated for the time after one retention period, when as much data expires as arrives. The archive's
+  bucket keeps all data; the model uses the same period.
+* **The archive**: Firehose meters every record in increments of 5 KB. It writes an object when the buffer size or the
+  buffer interval is reached, with one buffer.
+* **KMS**: one request every five minutes for each user of the stream and of each table, and one for each object.
+* **SNS, SQS**: no messages, because no failures occur.
+* **CloudWatch, X-Ray**: alarms, dashboard and metrics of the example; two kilobytes of logs per invocation; one trace
+  per second and 5 % of the rest, which is fixed for Lambda.
+
+Not included: free tiers, discounts, taxes, support, data transfer out of AWS, reads of the tables, queries, access logs
+and failures.
+
+`prices` and `quotas` have a source for each value. `assumptions` has the values without one.
+"""
+
+# Modules in this package import neither boto3 nor aws_cdk: the command works without them.
+
+MONTH_SECONDS = 730 * 3600
+KB = 1024
+MB = 1024 * KB
+GB = 1024 * MB
+DAY_SECONDS = 86_400

@@ -1,0 +1,24 @@
+"""Values that AWS does not document: measured in the example, or assumed. NAME = value  # reason."""
+
+from typing import Final
+
+# --- measured in the example by a test --------------------------------------------------------------------------------
+ALARM_METRICS: Final = 20  # each alarm has one
+COMPOSITE_ALARMS: Final = 1  # iot-pipeline-health
+DASHBOARDS: Final = 1  # iot-pipeline
+KEYS: Final = 1  # the key of the stack
+CUSTOM_METRICS: Final = 5  # emitted by the function: stored, rejected, failed, duplicates, forged
+
+# --- assumed ----------------------------------------------------------------------------------------------------------
+DEVICE_ID_BYTES: Final = 16  # sensor-000000042
+CONTENT_SHARE: Final = (
+    0.78  # DynamoDB size of a JSON object with numbers: no quotes, two digits per byte
+)
+GZIP_SHARE: Final = 0.2  # compressed size of such JSON: names repeat, numbers do not
+CONSUMERS: Final = 2  # of the stream: the function and the archive
+KEY_USERS: Final = 5  # that request data keys: rule, function, archive and the two tables
+EVENT_RECORD_BYTES: Final = 600  # of a record in a Lambda event, without its base64 data
+CALL_MILLISECONDS: Final = 10  # latency of a DynamoDB call
+RECORD_MILLISECONDS: Final = 0.5  # to decode and validate one record at 512 MB
+INVOCATION_MILLISECONDS: Final = 5  # remaining time of an invocation
+LOG_BYTES: Final = 2048  # per invocation: three lines of Lambda and one with metrics

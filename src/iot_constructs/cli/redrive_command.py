@@ -1,0 +1,236 @@
+"""``iot-constructs redrive``: options, AWS clients and output."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from iot_constructs.cli.dead_letter_messages import TOPIC_LEVEL, Kind
+
+if TYPE_CHECKING:
+    from iot_constructs.cli.report import Report
+
+HELP = "redrive the messages of the dead-letter queue"
+DESCRIPTION = """\
+Receives the messages of the dead-letter queue, fetches their records (from the message, the stream or S3) and puts
+them back on the stream, or invokes the function with them. Without --execute, it is a dry run.
+
+A message is deleted only after all of its records are accepted. You can interrupt and repeat a run: a record can be put
+twice, which the processor stores once, but no record is lost."""
+EPILOG = """\
+exit code: 0 all messages redriven, or a dry run; 1 messages kept, or an error; 2 usage error; 130 interrupted (143 by
+SIGTERM)
+
+kinds: rejected-record   a record that the processor rejected; the message contains it
+       failed-batch      a batch that Lambda discarded; the message has its position on the stream
+       stored-batch      a batch that Lambda discarded and stored in S3
+       rule-error        a message that the IoT rule could not put on the stream
+       async-failure     an asynchronous invocation that failed
+       test-event        a test event of S3, without records
+       unknown           any other message; it is always kept"""
+
+INTERRUPTED = 130
+TERMINATED = 143
+# The maximum timeout of a function (lambda/latest/dg/gettingstarted-limits.html) plus the network latency.
+_INVOKE_TIMEOUT_SECONDS = 910
+_REGION_IN_URL = re.compile(r"https://(?:sqs\.)?([a-z]{2}(?:-[a-z]+)+-[0-9])\.")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends the run like Ctrl-C with another exit code."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "--queue-url",
+        required=True,
+        metavar="URL",
+        help="URL of the dead-letter queue (output DlqQueueUrl)",
+    )
+    to = parser.add_mutually_exclusive_group()
+    to.add_argument(
+        "--stream",
+        metavar="NAME|ARN",
+        help="put the records on this stream; default: their original stream",
+    )
+    to.add_argument(
+        "--function", metavar="NAME|ARN", help="invoke this function with the records instead"
+    )
+    parser.add_argument(
+        "--execute",
+        action="store_true",
+        help="redrive the messages; without it, only show what would be done",
+    )
+    parser.add_argument(
+        "--rate",
+        type=_positive,
+        metavar="N",
+        help="maximum number of records per second; default: no limit",
+    )
+    parser.add_argument(
+        "--limit", type=_positive, metavar="N", help="maximum number of messages; default: all"
+    )
+    parser.add_argument(
+        "--kind",
+        action="append",
+        choices=[kind.value for kind in Kind],
+        metavar="KIND",
+        help="redrive only messages of this kind (see below); can be repeated",
+    )
+    parser.add_argument(
+        "--topic-level",
+        type=_positive,
+        default=TOPIC_LEVEL,
+        metavar="N",
+        help=f"topic level of the device id in a rule error; default: {TOPIC_LEVEL}",
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON document")
+    parser.add_argument(
+        "--region", metavar="NAME", help="AWS Region; default: the one in the queue URL"
+    )
+    parser.add_argument("--profile", metavar="NAME", help="profile of your AWS configuration")
+    parser.add_argument(
+        "--endpoint-url", metavar="URL", help="endpoint of all services, for an AWS emulator"
+    )
+
+
+def _positive(value: str) -> int:
+    number = int(value) if value.isascii() and value.isdigit() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a positive integer")
+    return number
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command and return the exit code."""
+    if not re.match(r"https?://", arguments.queue_url):
+        arguments.usage_error(
+            f"--queue-url {arguments.queue_url!r} is not a URL; get it with: aws sqs get-queue-url"
+        )
+    # Imported here so that --help works without boto3.
+    from iot_constructs.cli.aws_errors import AWS_ERRORS, format_error  # noqa: PLC0415
+    from iot_constructs.cli.report import Report  # noqa: PLC0415
+
+    report = Report(executed=arguments.execute, destination="")
+    code = None
+    try:
+        with _sigterm_as_interrupt():
+            _redrive(arguments, report)
+    except KeyboardInterrupt as stop:
+        report.interrupted = True
+        code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+    except AWS_ERRORS as error:
+        report.error = format_error(error)
+    _show(report, arguments.json)
+    return code if code is not None else report.exit_code
+
+
+def _redrive(arguments: argparse.Namespace, report: Report) -> None:
+    """Create the clients and the destination, and run the redrive."""
+    from iot_constructs.cli.aws_errors import RetryPolicy  # noqa: PLC0415
+    from iot_constructs.cli.dead_letter_queue import DeadLetterQueue  # noqa: PLC0415
+    from iot_constructs.cli.destinations import (  # noqa: PLC0415
+        Destination,
+        FunctionDestination,
+        RateLimit,
+        StreamDestination,
+    )
+    from iot_constructs.cli.progress import Progress  # noqa: PLC0415
+    from iot_constructs.cli.recovery import Recovery  # noqa: PLC0415
+    from iot_constructs.cli.redrive import Redrive  # noqa: PLC0415
+    from iot_constructs.cli.stream_records import StreamReader  # noqa: PLC0415
+
+    clients = _Clients(arguments)
+    retry_policy = RetryPolicy()
+    kinesis = clients.create("kinesis")
+    queue = DeadLetterQueue(clients.create("sqs"), arguments.queue_url, retry_policy=retry_policy)
+    if not queue.waiting and queue.in_flight:
+        print(
+            f"about {queue.in_flight} messages are in flight in another run or consumer; "
+            "they become visible within 5 minutes after it ends",
+            file=sys.stderr,
+        )
+    rate = RateLimit(arguments.rate)
+    destination: Destination
+    if arguments.function is not None:
+        destination = FunctionDestination(
+            clients.create("lambda"),
+            arguments.function,
+            rate=rate,
+            retry_policy=retry_policy,
+            keep_alive=queue.keep_alive,
+        )
+    else:
+        destination = StreamDestination(
+            kinesis,
+            arguments.stream,
+            rate=rate,
+            retry_policy=retry_policy,
+            keep_alive=queue.keep_alive,
+        )
+    report.destination = destination.name
+    expected = queue.waiting
+    Redrive(
+        queue,
+        Recovery(StreamReader(kinesis, retry_policy, queue.keep_alive), clients.create("s3")),
+        destination,
+        report,
+        kinds=[Kind(kind) for kind in arguments.kind] if arguments.kind else list(Kind),
+        limit=arguments.limit,
+        topic_level=arguments.topic_level,
+        progress=Progress(
+            sys.stderr, min(expected, arguments.limit) if arguments.limit else expected
+        ),
+    ).run()
+
+
+class _Clients:
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        import boto3  # noqa: PLC0415
+
+        in_url = _REGION_IN_URL.match(arguments.queue_url)
+        region = arguments.region if arguments.region is not None else in_url and in_url[1]
+        self._session = boto3.Session(profile_name=arguments.profile, region_name=region)
+        self._endpoint_url = arguments.endpoint_url
+
+    def create(self, service: str) -> Any:
+        from botocore.config import Config  # noqa: PLC0415
+
+        # The read timeout exceeds the longest invocation, so that no retry invokes the function a second time.
+        waits = {"read_timeout": _INVOKE_TIMEOUT_SECONDS} if service == "lambda" else {}
+        return self._session.client(
+            service,
+            endpoint_url=self._endpoint_url,
+            config=Config(retries={"mode": "standard", "total_max_attempts": 4}, **waits),
+        )
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Handle SIGTERM like Ctrl-C, so that held messages become visible again."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _show(report: Report, as_json: bool) -> None:
+    if report.error is not None:
+        print(f"error: {report.error}", file=sys.stderr)
+    if as_json:
+        print(report.as_json())
+    else:
+        for line in report.as_table():
+            print(line)

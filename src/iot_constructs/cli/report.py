@@ -1,0 +1,196 @@
+"""The report of a redrive as a table, as JSON and as an exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from iot_constructs.cli.dead_letter_messages import Kind
+
+_NOT_FINISHED = "the run ended before it was processed"
+_COLUMNS = ("message", "kind", "reason", "records", "from", "devices", "age", "")
+_NUMBERS = {"records", "devices", "age"}
+_WIDEST = {"message": 8, "reason": 44, "from": 40, "": 90}
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+@dataclass
+class Row:
+    """A message and its result."""
+
+    message_id: str
+    kind: Kind
+    reason: str
+    origin: str
+    records: int
+    deliverable: int
+    """The number of records that the destination can accept."""
+    missing: int
+    """The number of records that have expired."""
+    devices: int
+    age_seconds: int | None
+    problem: str | None
+    """Why the message stays on the queue, or None."""
+    accepted: int = 0
+    deleted: bool = False
+
+
+@dataclass
+class Report:
+    """The results of a run."""
+
+    executed: bool
+    destination: str
+    rows: list[Row] = field(default_factory=list)
+    skipped: int = 0
+    """The number of messages of other kinds than the selected ones."""
+    newer: int = 0
+    """The number of messages that arrived during the run."""
+    read_to_end: bool = True
+    interrupted: bool = False
+    error: str | None = None
+
+    @property
+    def kept(self) -> list[tuple[Row, str]]:
+        """The messages that stay on the queue, or would in a dry run, each with the reason."""
+        if not self.executed:
+            return [(row, row.problem) for row in self.rows if row.problem is not None]
+        return [
+            (row, row.problem if row.problem is not None else _NOT_FINISHED)
+            for row in self.rows
+            if not row.deleted
+        ]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all messages were redriven or it was a dry run; 1 if messages were kept, or after an error."""
+        if self.error is not None:
+            return 1
+        return int(self.executed and (bool(self.kept) or not self.read_to_end))
+
+    def as_json(self) -> str:
+        """Return a JSON document."""
+        return json.dumps(
+            {
+                "executed": self.executed,
+                "destination": self.destination,
+                "messages": len(self.rows),
+                "records_found": self._sum("records"),
+                "records_put": self._sum("accepted"),
+                "messages_deleted": sum(row.deleted for row in self.rows),
+                "kept": [
+                    {"message_id": row.message_id, "kind": row.kind.value, "reason": reason}
+                    for row, reason in self.kept
+                ],
+                "out_of_retention": self._sum("missing"),
+                "unknown": sum(row.kind is Kind.UNKNOWN for row in self.rows),
+                "skipped": self.skipped,
+                "arrived_during_run": self.newer,
+                "read_to_end": self.read_to_end,
+                "interrupted": self.interrupted,
+                "error": self.error,
+                "details": [self._details(row) for row in self.rows],
+            },
+            indent=2,
+        )
+
+    def _details(self, row: Row) -> dict[str, Any]:
+        return {
+            "message_id": row.message_id,
+            "kind": row.kind.value,
+            "reason": row.reason,
+            "from": row.origin,
+            "records": row.records,
+            "out_of_retention": row.missing,
+            "devices": row.devices,
+            "age_seconds": row.age_seconds,
+            "outcome": self._outcome(row),
+        }
+
+    def as_table(self) -> Iterator[str]:
+        """Return the lines of the table and the summary."""
+        if self.rows:
+            yield from _table([self._cells(row) for row in self.rows])
+            yield ""
+        yield from self._sums()
+
+    def _cells(self, row: Row) -> tuple[str, ...]:
+        return (
+            row.message_id,
+            row.kind.value,
+            row.reason,
+            f"{row.records}/{row.records + row.missing}" if row.missing else str(row.records),
+            row.origin,
+            str(row.devices),
+            _age(row.age_seconds),
+            self._outcome(row),
+        )
+
+    def _outcome(self, row: Row) -> str:
+        if self.executed:
+            if row.deleted:
+                return f"put {row.accepted}, deleted" if row.records else "deleted"
+            reason = row.problem if row.problem is not None else _NOT_FINISHED
+            return f"put {row.accepted}, kept: {reason}" if row.accepted else f"kept: {reason}"
+        put = f"would put {row.deliverable}, " if row.deliverable else "would "
+        return f"{put}keep: {row.problem}" if row.problem is not None else f"{put}delete"
+
+    def _sums(self) -> Iterator[str]:
+        messages, found = len(self.rows), self._sum("records")
+        if not self.executed:
+            yield (
+                f"dry run: {messages} messages with {found} records to {self.destination}; "
+                f"{len(self.kept)} messages would be kept. "
+                "Add --execute to redrive them."
+            )
+        else:
+            deleted = sum(row.deleted for row in self.rows)
+            yield (
+                f"{messages} messages with {found} records; {self._sum('accepted')} records put "
+                f"to {self.destination}; {deleted} messages deleted, {len(self.kept)} kept."
+            )
+        if self._sum("missing"):
+            yield f"{self._sum('missing')} records have expired; restore them from the archive."
+        if self.skipped:
+            yield f"{self.skipped} messages of other kinds were skipped."
+        if self.newer:
+            yield f"{self.newer} messages arrived during the run and are left for the next run."
+        if not self.read_to_end:
+            yield "the run did not receive all messages; run the command again."
+        if self.interrupted:
+            yield "interrupted: all messages that are not listed as deleted are still on the queue."
+
+    def _sum(self, name: str) -> int:
+        return sum(getattr(row, name) for row in self.rows)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    cells = [
+        [_cut(cell, _WIDEST.get(name)) for name, cell in zip(_COLUMNS, row, strict=True)]
+        for row in [_COLUMNS, *rows]
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        yield "  ".join(
+            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
+            for name, cell, width in zip(_COLUMNS, row, widths, strict=True)
+        ).rstrip()
+
+
+def _cut(cell: str, widest: int | None) -> str:
+    # A reason can contain device data: control characters must not reach the terminal.
+    clean = "".join(character if character.isprintable() else "?" for character in cell)
+    if widest is None or len(clean) <= widest:
+        return clean
+    return clean[: widest - 1] + "…"
+
+
+def _age(seconds: int | None) -> str:
+    if seconds is None:
+        return "?"
+    for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "m")):
+        if seconds >= unit:
+            return f"{seconds // unit}{name}"
+    return f"{seconds}s"

@@ -1,0 +1,130 @@
+"""Reads records from the stream by shard and sequence number.
+
+A shard that was closed by resharding can be read until its records expire
+(https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from iot_constructs.cli.aws_errors import AWS_ERRORS, RetryPolicy, error_code, format_error
+from iot_constructs.cli.dead_letter_messages import StreamRange
+from iot_constructs.cli.kinesis_records import Record
+
+# kinesis APIReference API_GetRecords.html
+MAX_RECORDS_PER_CALL = 10_000
+
+# AWS does not document the response for an expired sequence number. The code handles ResourceNotFoundException (the
+# shard does not exist), InvalidArgumentException (the number is not from this stream, for example after the stream was
+# re-created), and an iterator at the oldest record.
+_EXPIRED = ("ResourceNotFoundException", "InvalidArgumentException")
+
+
+class KinesisReader(Protocol):
+    """The Kinesis calls that `StreamReader` uses."""
+
+    def get_shard_iterator(self, **request: Any) -> dict[str, Any]:
+        """Get a shard iterator."""
+
+    def get_records(self, **request: Any) -> dict[str, Any]:
+        """Get records from a shard iterator."""
+
+
+@dataclass(frozen=True)
+class RangeRead:
+    """The result of reading a range."""
+
+    records: tuple[Record, ...]
+    missing: int = 0
+    """The minimum number of records that have expired."""
+    problem: str | None = None
+
+
+class StreamReader:
+    """Reads ranges of records from streams."""
+
+    def __init__(
+        self, client: KinesisReader, retry_policy: RetryPolicy, keep_alive: Callable[[], None]
+    ) -> None:
+        self._client = client
+        self._retry_policy = retry_policy
+        self._keep_alive = keep_alive
+
+    def read(self, wanted: StreamRange) -> RangeRead:
+        """Return all records of the range that have not expired."""
+        try:
+            records = self._records(wanted)
+        except AWS_ERRORS as error:
+            if error_code(error) in _EXPIRED:
+                return RangeRead(
+                    (),
+                    wanted.batch_size,
+                    f"expired, or not from this stream ({format_error(error)})",
+                )
+            return RangeRead((), 0, f"the stream cannot be read ({format_error(error)})")
+        return _check_complete(wanted, records)
+
+    def _records(self, wanted: StreamRange) -> tuple[Record, ...]:
+        iterator: Any = self._retry_policy.call(
+            self._client.get_shard_iterator,
+            StreamARN=wanted.stream_arn,
+            ShardId=wanted.shard_id,
+            ShardIteratorType="AT_SEQUENCE_NUMBER",
+            StartingSequenceNumber=wanted.first,
+        )["ShardIterator"]
+        first, last = int(wanted.first), int(wanted.last)
+        records: list[Record] = []
+        # The iterator of a closed shard is null after its last record.
+        while iterator is not None:
+            self._keep_alive()
+            response: Any = self._retry_policy.call(
+                self._client.get_records,
+                StreamARN=wanted.stream_arn,
+                ShardIterator=iterator,
+                Limit=min(max(wanted.batch_size, 1), MAX_RECORDS_PER_CALL),
+            )
+            for raw in response["Records"]:
+                number = int(raw["SequenceNumber"])
+                if first <= number <= last:
+                    records.append(_record(wanted, raw))
+                if number >= last:
+                    return tuple(records)
+            # An empty response is the end only at the tip of the shard: it can take several calls to reach a record.
+            if not response["Records"] and not response.get("MillisBehindLatest"):
+                break
+            iterator = response.get("NextShardIterator")
+        return tuple(records)
+
+
+def _record(wanted: StreamRange, raw: dict[str, Any]) -> Record:
+    arrival = raw.get("ApproximateArrivalTimestamp")
+    return Record(
+        partition_key=raw["PartitionKey"],
+        data=raw["Data"],
+        stream_arn=wanted.stream_arn,
+        shard_id=wanted.shard_id,
+        sequence_number=raw["SequenceNumber"],
+        arrival=arrival.timestamp() if arrival is not None else None,
+    )
+
+
+def _check_complete(wanted: StreamRange, records: tuple[Record, ...]) -> RangeRead:
+    """Return the records, and whether they are the whole batch.
+
+    There can be more records than in the batch: with a parallelization factor above 1, a batch has only some of the
+    records of its range. Putting the others as well is harmless.
+    """
+    numbers = {int(record.sequence_number or 0) for record in records}
+    ends = {int(wanted.first), int(wanted.last)}
+    if ends <= numbers and len(records) >= wanted.batch_size:
+        return RangeRead(records)
+    missing = max(wanted.batch_size - len(records), len(ends - numbers))
+    return RangeRead(
+        records,
+        missing,
+        f"expired: the stream has {len(records)} of {wanted.batch_size} records; "
+        "restore the others from the archive",
+    )

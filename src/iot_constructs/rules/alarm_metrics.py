@@ -1,0 +1,127 @@
+"""The metrics of the alarms of an app, including metric math."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from iot_constructs.rules.metric_catalogue import emitted
+from iot_constructs.rules.references import UNKNOWN, App
+from iot_constructs.rules.template import Resource
+
+ALARM: Final = "AWS::CloudWatch::Alarm"
+
+
+@dataclass(frozen=True)
+class AlarmMetric:
+    """A metric of an alarm.
+
+    Attributes:
+        alarm: the alarm.
+        namespace: for example AWS/Lambda; None if known only at deployment.
+        metric: the name; None if known only at deployment.
+        dimensions: name -> value as in the template; None if some are unknown.
+        property_path: the path in the alarm's resource.
+    """
+
+    alarm: Resource
+    namespace: str | None
+    metric: str | None
+    dimensions: Mapping[str, Any] | None
+    property_path: str
+
+    def can_receive_data(self) -> bool:
+        """Return whether AWS emits the metric with these dimensions; True if the catalogue does not contain it."""
+        if self.namespace is None or self.metric is None or self.dimensions is None:
+            return True
+        known = emitted(self.namespace, self.metric)
+        return known is None or known.has(self.dimensions)
+
+
+class Alarms:
+    """All metrics and expressions of the alarms of an app."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.metrics: list[AlarmMetric] = []
+        self.expressions: list[str] = []
+        for alarm in app.of_type(ALARM):
+            self.metrics += self._metrics(alarm)
+
+    def monitors(
+        self, resource: Resource, namespace: str, metrics: frozenset[str], dimension: str
+    ) -> bool:
+        """Return whether an alarm that can receive data monitors one of ``metrics`` of ``resource``.
+
+        Args:
+            resource: the monitored resource.
+            namespace: the namespace of the metrics.
+            metrics: the metrics, any of which is sufficient.
+            dimension: the dimension that identifies the resource. A metric without dimensions covers all resources.
+        """
+        for it in self.metrics:
+            if it.namespace not in (None, namespace):
+                continue
+            if it.metric is not None and it.metric not in metrics:
+                continue
+            if it.namespace is None and it.metric is None:
+                continue  # unknown
+            if it.can_receive_data() and self._is_of(it, resource, dimension):
+                return True
+        # SEARCH and Metrics Insights expressions contain the names of metrics and can cover every resource.
+        return any(
+            namespace in text and any(name in text for name in metrics) for text in self.expressions
+        )
+
+    def _is_of(self, metric: AlarmMetric, resource: Resource, dimension: str) -> bool:
+        if not metric.dimensions:
+            return True
+        if "GlobalSecondaryIndexName" in metric.dimensions:
+            return False  # only of the index
+        value = metric.dimensions.get(dimension)
+        if value is None:
+            return False
+        found = self._app.target(value, metric.alarm.template, resource.type)
+        return found is UNKNOWN or found is resource
+
+    def _metrics(self, alarm: Resource) -> Iterator[AlarmMetric]:
+        properties = alarm.properties
+        if "Metrics" not in properties:
+            if "MetricName" in properties:
+                yield self._metric(alarm, properties, "Properties")
+            return
+        for index, query in enumerate(self._app.items(properties["Metrics"])):
+            path = f"Properties/Metrics/{index}"
+            for stat in self._app.at(query, "MetricStat", "Metric"):
+                yield self._metric(alarm, stat, f"{path}/MetricStat/Metric")
+            for expression in self._app.at(query, "Expression"):
+                parts = self._app.parts(expression, alarm.template)
+                self.expressions.append("".join(it for it in parts if isinstance(it, str)))
+
+    def _metric(self, alarm: Resource, stat: Any, path: str) -> AlarmMetric:
+        (namespace, *_), (name, *_) = (
+            self._app.at(stat, "Namespace"),
+            self._app.at(stat, "MetricName"),
+        )
+        return AlarmMetric(
+            alarm,
+            self._app.text(namespace, alarm.template),
+            self._app.text(name, alarm.template),
+            self._dimensions(alarm, stat),
+            path,
+        )
+
+    def _dimensions(self, alarm: Resource, stat: Any) -> dict[str, Any] | None:
+        found: dict[str, Any] = {}
+        written = self._app.at(stat, "Dimensions")
+        if len(written) > 1:
+            return None
+        for dimension in self._app.items(written[0]):
+            if not isinstance(dimension, Mapping):
+                return None
+            name = self._app.text(dimension.get("Name"), alarm.template)
+            if name is None:
+                return None
+            found[name] = dimension.get("Value")
+        return found

@@ -1,0 +1,121 @@
+"""Default properties of buckets and tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aws_cdk as cdk
+import jsii
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from iot_constructs import _defaults as defaults
+from iot_constructs.environment import SuffixedStack
+from iot_constructs.rules.injectors_policies import TlsPolicies
+
+# Properties have the names and enum values of CDK, not those of Python.
+_WEBSITE = {"websiteIndexDocument", "websiteRedirect", "websiteRoutingRules"}
+_PUBLIC_ACLS = {"PublicRead", "PublicReadWrite", "AuthenticatedRead"}
+
+
+def bucket_defaults(
+    tls: TlsPolicies, props: dict[str, Any], scope: Construct, id: str
+) -> dict[str, Any]:
+    """Block Public Access, TLS, encryption and versioning."""
+    added: dict[str, Any] = {}
+    if not _is_public(props):
+        added["blockPublicAccess"] = s3.BlockPublicAccess.BLOCK_ALL
+        if "enforceSSL" not in props:
+            added |= tls.inject(scope, id)
+    if props.get("enforceSSL", added.get("enforceSSL")):
+        added["minimumTLSVersion"] = defaults.BUCKET_MINIMUM_TLS_VERSION
+    if "encryptionKey" not in props:
+        # Not SSE-KMS: S3 does not deliver access logs to such a bucket, and any bucket can become a log target.
+        added["encryption"] = s3.BucketEncryption.S3_MANAGED
+    if not _expires_objects(props):
+        added["versioned"] = defaults.BUCKET_VERSIONED
+    return added
+
+
+def _is_public(props: dict[str, Any]) -> bool:
+    """Return whether it is public: website endpoints have no TLS, and clients can use plain HTTP."""
+    return bool(
+        _WEBSITE & props.keys()
+        or props.get("publicReadAccess")
+        or props.get("accessControl") in _PUBLIC_ACLS
+    )
+
+
+def _expires_objects(props: dict[str, Any]) -> bool:
+    """Return whether a lifecycle rule expires objects: with versioning, they would remain as noncurrent versions."""
+    return any(
+        {"expiration", "expirationDate"} & rule.keys() for rule in props.get("lifecycleRules", ())
+    )
+
+
+def table_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
+    """Recovery, deletion protection and on-demand capacity; the default of ``Table`` is 5 provisioned units."""
+    added = _recovery(props) | _deletion_protection(props, scope, id)
+    if not {"readCapacity", "writeCapacity"} & props.keys():
+        added["billingMode"] = dynamodb.BillingMode.PAY_PER_REQUEST
+    return added
+
+
+def table_v2_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
+    """Recovery and deletion protection, also for replicas; ``TableV2`` is on-demand by default."""
+    added = _deletion_protection(props, scope, id)
+    # The specification of the table would override the deprecated property of a replica.
+    if not any("pointInTimeRecovery" in replica for replica in props.get("replicas", ())):
+        added |= _recovery(props)
+    return added
+
+
+def _recovery(props: dict[str, Any]) -> dict[str, Any]:
+    # CDK rejects the specification together with the deprecated property.
+    if "pointInTimeRecovery" in props:
+        return {}
+    return {
+        "pointInTimeRecoverySpecification": {
+            "pointInTimeRecoveryEnabled": True,
+            "recoveryPeriodInDays": defaults.PITR_RECOVERY_PERIOD_DAYS,
+        }
+    }
+
+
+def _deletion_protection(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
+    # The tables of an ephemeral stack must be deleted with it.
+    if "removalPolicy" not in props and _in_ephemeral_stack(scope):
+        return {}
+    return {"deletionProtection": cdk.Lazy.uncached_any(_IfRetained(scope, id))}
+
+
+def _in_ephemeral_stack(scope: Construct) -> bool:
+    stack = cdk.Stack.of(scope)
+    while stack.nested_stack_parent is not None:
+        stack = stack.nested_stack_parent
+    return isinstance(stack, SuffixedStack) and stack.ephemeral
+
+
+@jsii.implements(cdk.IAnyProducer)
+class _IfRetained:
+    """True if the table is retained at synth.
+
+    ``apply_removal_policy(DESTROY)`` and ``RemovalPolicies.of(stack).destroy()`` are called after the creation of the
+    table; deletion protection would then fail the deletion of its stack.
+    """
+
+    def __init__(self, scope: Construct, id: str) -> None:
+        self._scope = scope
+        self._id = id
+
+    def produce(self, context: cdk.IResolveContext) -> bool | None:
+        table = self._scope.node.try_find_child(self._id)
+        resource = table.node.default_child if table is not None else None
+        if not isinstance(resource, cdk.CfnResource):
+            return None
+        retained = (
+            cdk.CfnDeletionPolicy.RETAIN,
+            cdk.CfnDeletionPolicy.RETAIN_EXCEPT_ON_CREATE,
+        )
+        return True if resource.cfn_options.deletion_policy in retained else None

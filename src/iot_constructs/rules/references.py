@@ -1,0 +1,454 @@
+"""Resolves values of templates: intrinsic functions, nested stacks, exports and physical names.
+
+A value that is known only at deployment is `UNKNOWN`, and no rule reports an unknown value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from iot_constructs.rules.template import Resource, Template
+
+
+class Unknown(Enum):
+    """The type of `UNKNOWN`, a value that is known only at deployment."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An attribute of a resource of the app: ``Ref``, ``Arn``, ``QueueName`` ..."""
+
+    resource: Resource
+    attribute: str
+
+
+Part = str | Reference | Unknown
+Parts = tuple[Part, ...]
+
+# The property with the physical name, by resource type.
+NAME_PROPERTIES: Final[Mapping[str, str]] = {
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::CompositeAlarm": "AlarmName",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::DynamoDB::GlobalTable": "TableName",
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::Events::Rule": "Name",
+    "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
+    "AWS::IAM::Role": "RoleName",
+    "AWS::IoT::TopicRule": "RuleName",
+    "AWS::KMS::Alias": "AliasName",
+    "AWS::Kinesis::Stream": "Name",
+    "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::SNS::Topic": "TopicName",
+    "AWS::SQS::Queue": "QueueName",
+}
+
+# Resource types whose attributes come from code or another stack.
+_OPAQUE: Final = (
+    "Custom::",
+    "AWS::CloudFormation::",
+    "AWS::SSM::",
+    "AWS::SecretsManager::",
+    "AWS::Serverless::Application",
+)
+_DEEPEST: Final = 20  # maximum depth of references; deeper ones are circular
+# The name in an ARN, after service, region and account.
+_ARN = re.compile(
+    r"arn:[^:]*:[^:]*:[^:]*:[^:]*:(?:(?:stream|table|deliverystream|function|key)[/:])?(alias/.+|[^:/]+)(?:[:/].*)?"
+)
+# Service in an ARN -> namespace of its resource types: a topic and a queue can have the same name.
+_SERVICES: Final[Mapping[str, str]] = {
+    "dynamodb": "AWS::DynamoDB::",
+    "firehose": "AWS::KinesisFirehose::",
+    "kinesis": "AWS::Kinesis::",
+    "kms": "AWS::KMS::",
+    "lambda": "AWS::Lambda::",
+    "s3": "AWS::S3::",
+    "sns": "AWS::SNS::",
+    "sqs": "AWS::SQS::",
+}
+_QUEUE_URL = re.compile(r"https://sqs\.[^/]+/[^/]+/([^/]+)")
+_SUB = re.compile(r"\$\{([^}]*)\}")
+
+
+class App:
+    """All templates of an app, with an index of their resources."""
+
+    def __init__(self, templates: Sequence[Template]) -> None:
+        self.stacks: tuple[Template, ...] = tuple(templates)
+        self.templates: tuple[Template, ...] = tuple(
+            each for template in templates for each in template.walk()
+        )
+        self._by_type: dict[str, list[Resource]] = {}
+        for template in self.templates:
+            for resource in template.resources.values():
+                self._by_type.setdefault(resource.type, []).append(resource)
+        self._exports: dict[str, list[tuple[Template, Any]]] | None = None
+        self._names: dict[str, list[Resource]] | None = None
+
+    def of_type(self, *types: str) -> list[Resource]:
+        """Return all resources of these types."""
+        return [resource for type in types for resource in self._by_type.get(type, ())]
+
+    # -- text ----------------------------------------------------------------------------------------------------
+
+    def parts(self, value: Any, template: Template, depth: int = 0) -> Parts:
+        """Return ``value`` as a sequence of text and references; adjacent texts are joined.
+
+        Account, Region, partition and URL suffix are represented as ``<AccountId>`` and so on: names cannot contain
+        these characters, and an ARN can be split at its colons.
+        """
+        if depth > _DEEPEST:
+            return (UNKNOWN,)
+        return _joined(self._parts(value, template, depth + 1))
+
+    def text(self, value: Any, template: Template) -> str | None:
+        """Return ``value`` if it is only text, with the account and Region of the manifest."""
+        parts = self.parts(value, template)
+        if all(isinstance(part, str) for part in parts):
+            return _pinned("".join(str(part) for part in parts), template)
+        return None
+
+    def flag(self, value: Any, template: Template) -> bool | Unknown:
+        """Return ``value`` as a boolean; None is False."""
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        text = self.text(value, template)
+        return UNKNOWN if text is None else text.lower() == "true"
+
+    def number(self, value: Any, template: Template) -> float | Unknown:
+        """Return ``value`` as a number."""
+        text = self.text(value, template)
+        try:
+            return UNKNOWN if text is None else float(text)
+        except ValueError:
+            return UNKNOWN
+
+    # -- structure -----------------------------------------------------------------------------------------------
+
+    def branches(self, value: Any) -> Iterator[Any]:
+        """Return all possible values: both branches of each Fn::If, and None for AWS::NoValue."""
+        function = _function(value)
+        sides = _sides(value["Fn::If"]) if function == "Fn::If" else None
+        if sides is not None:
+            yield from self.branches(sides[0])
+            yield from self.branches(sides[1])
+        elif function == "Ref" and value["Ref"] == "AWS::NoValue":
+            yield None
+        else:
+            yield value
+
+    def items(self, value: Any) -> list[Any]:
+        """Return all possible items of the list ``value``; a single value is a list of one, as in IAM policies."""
+        found = []
+        for branch in self.branches(value):
+            for item in branch if isinstance(branch, list) else [branch]:
+                found += [each for each in self.branches(item) if each is not None]
+        return found
+
+    def at(self, value: Any, *path: str) -> list[Any]:
+        """Return all possible values at ``path`` in ``value``.
+
+        None if it is not set; UNKNOWN if a function other than Fn::If returns it.
+        """
+        found = list(self.branches(value))
+        for step in path:
+            found = [below for each in found for below in self.branches(_below(each, step))]
+        return found
+
+    # -- resources -----------------------------------------------------------------------------------------------
+
+    def target(self, value: Any, template: Template, *types: str) -> Resource | Unknown | None:
+        """Return the resource of ``value``, a reference, ARN, queue URL or physical name.
+
+        Args:
+            value: the value in the template.
+            template: the template that contains it.
+            types: the resource types of a physical name.
+
+        Returns:
+            None if it is not a resource of this app.
+        """
+        if value is None:
+            return None
+        parts = self.parts(value, template)
+        references = [part for part in parts if isinstance(part, Reference)]
+        if UNKNOWN in parts or len(references) > 1:
+            return UNKNOWN
+        if references:
+            found = references[0].resource
+            return UNKNOWN if found.type.startswith(_OPAQUE) else found
+        text = _pinned("".join(str(part) for part in parts), template)
+        if text.startswith("arn:"):
+            namespace = _SERVICES.get(text.split(":")[2]) if text.count(":") > 1 else None
+            types = tuple(it for it in types if namespace and it.startswith(namespace))
+        return self._named(physical_name_in(text), template, types)
+
+    def name_parts(self, resource: Resource, depth: int = 0) -> Parts | None:
+        """Return the physical name of ``resource``; None if CloudFormation generates it."""
+        value = resource.properties.get(NAME_PROPERTIES.get(resource.type, ""))
+        branches = list(self.branches(value))
+        if branches == [None]:
+            return None
+        return self.parts(value, resource.template, depth)
+
+    def _named(
+        self, name: str, template: Template, types: tuple[str, ...]
+    ) -> Resource | Unknown | None:
+        if self._names is None:
+            self._names = {}
+            for resource in self.of_type(*NAME_PROPERTIES):
+                parts = self.name_parts(resource)
+                if parts is not None and all(isinstance(part, str) for part in parts):
+                    text = _pinned("".join(str(part) for part in parts), resource.template)
+                    self._names.setdefault(text, []).append(resource)
+        found = [it for it in self._names.get(name, ()) if it.type in types]
+        return _nearest(found, [it.template for it in found], template)
+
+    # -- intrinsic functions -------------------------------------------------------------------------------------
+
+    def _parts(self, value: Any, template: Template, depth: int) -> Parts:
+        if isinstance(value, bool):
+            return ("true" if value else "false",)
+        if isinstance(value, (str, int, float)):
+            text = str(value)
+            return (UNKNOWN,) if "{{resolve:" in text else (text,)
+        function = _function(value)
+        argument = value[function] if function else None
+        if function == "Ref":
+            return self._ref(argument, template, depth)
+        if function == "Fn::GetAtt":
+            return self._get_att(argument, template, depth)
+        if function == "Fn::Join":
+            return self._join(argument, template, depth)
+        if function == "Fn::Sub":
+            return self._sub(argument, template, depth)
+        if function == "Fn::If":
+            found = {self.parts(branch, template, depth) for branch in self.branches(value)}
+            return found.pop() if len(found) == 1 else (UNKNOWN,)
+        if function == "Fn::Select":
+            return self._select(argument, template, depth)
+        if function == "Fn::ImportValue":
+            return self._import(argument, template, depth)
+        if function == "Fn::GetStackOutput":
+            return self._stack_output(argument, template, depth)
+        return (UNKNOWN,)
+
+    def _ref(self, name: Any, template: Template, depth: int) -> Parts:
+        if not isinstance(name, str):
+            return (UNKNOWN,)
+        if name in template.resources:
+            return (Reference(template.resources[name], "Ref"),)
+        if name == "AWS::StackName":
+            known = template.stack
+            return (known.name,) if known is not None else (UNKNOWN,)
+        if name in ("AWS::AccountId", "AWS::Region", "AWS::Partition", "AWS::URLSuffix"):
+            return (f"<{name.removeprefix('AWS::')}>",)
+        if template.parent is not None:
+            given = template.parent.properties.get("Parameters")
+            if isinstance(given, Mapping) and name in given:
+                return self.parts(given[name], template.parent.template, depth)
+        return (UNKNOWN,)
+
+    def _get_att(self, argument: Any, template: Template, depth: int) -> Parts:
+        path = argument.split(".") if isinstance(argument, str) else argument
+        if not isinstance(path, list) or not path or not all(isinstance(it, str) for it in path):
+            return (UNKNOWN,)
+        logical_id, attribute = path[0], ".".join(path[1:])
+        resource = template.resources.get(logical_id)
+        if resource is None:
+            return (UNKNOWN,)
+        if resource.type == "AWS::CloudFormation::Stack":
+            nested = template.nested.get(logical_id)
+            output = attribute.removeprefix("Outputs.")
+            return (UNKNOWN,) if nested is None else self._output(nested, output, depth)
+        return (Reference(resource, attribute),)
+
+    def _output(self, template: Template, name: str, depth: int) -> Parts:
+        output = _mapping(template.body.get("Outputs")).get(name)
+        if not isinstance(output, Mapping) or "Value" not in output:
+            return (UNKNOWN,)
+        return self.parts(output["Value"], template, depth)
+
+    def _join(self, argument: Any, template: Template, depth: int) -> Parts:
+        pair = _pair(argument)
+        if pair is None:
+            return (UNKNOWN,)
+        delimiter, values = pair
+        if not isinstance(values, list):
+            # The list of a nested Fn::Split.
+            return (UNKNOWN,)
+        found: list[Part] = []
+        for index, value in enumerate(values):
+            found += [str(delimiter)] if index else []
+            found += self.parts(value, template, depth)
+        return tuple(found)
+
+    def _sub(self, argument: Any, template: Template, depth: int) -> Parts:
+        text, variables = _pair(argument) or (argument, {})
+        if not isinstance(text, str) or not isinstance(variables, Mapping):
+            return (UNKNOWN,)
+        found: list[Part] = []
+        end = 0
+        for match in _SUB.finditer(text):
+            found.append(text[end : match.start()])
+            end = match.end()
+            name = match.group(1).strip()
+            if name.startswith("!"):
+                found.append("${" + name[1:] + "}")
+            elif name in variables:
+                found += self.parts(variables[name], template, depth)
+            elif "." in name:
+                found += self._get_att(name, template, depth)
+            else:
+                found += self._ref(name, template, depth)
+        return (*found, text[end:])
+
+    def _select(self, argument: Any, template: Template, depth: int) -> Parts:
+        pair = _pair(argument)
+        if pair is None or not str(pair[0]).isdigit():
+            return (UNKNOWN,)
+        index, values = pair
+        at = int(index)
+        if isinstance(values, list):
+            return self.parts(values[at], template, depth) if at < len(values) else (UNKNOWN,)
+        if _function(values) != "Fn::Split":
+            return (UNKNOWN,)
+        split = _pair(values["Fn::Split"])
+        if split is None or not split[0]:
+            return (UNKNOWN,)
+        parts = self.parts(split[1], template, depth)
+        if len(parts) == 1 and isinstance(parts[0], Reference):
+            return parts  # a part of the ARN still identifies the resource
+        if not all(isinstance(part, str) for part in parts):
+            return (UNKNOWN,)
+        pieces = "".join(str(part) for part in parts).split(str(split[0]))
+        return (pieces[at],) if at < len(pieces) else (UNKNOWN,)
+
+    def _import(self, argument: Any, template: Template, depth: int) -> Parts:
+        if self._exports is None:
+            self._exports = {}
+            for exporter in self.templates:
+                for output in _mapping(exporter.body.get("Outputs")).values():
+                    name = _mapping(_mapping(output).get("Export")).get("Name")
+                    text = self.text(name, exporter) if name is not None else None
+                    if text is not None:
+                        value = _mapping(output).get("Value")
+                        self._exports.setdefault(text, []).append((exporter, value))
+        parts = self.parts(argument, template, depth)
+        if not all(isinstance(part, str) for part in parts):
+            return (UNKNOWN,)
+        text = _pinned("".join(str(part) for part in parts), template)
+        found = self._exports.get(text, [])
+        chosen = _nearest(found, [exporter for exporter, _ in found], template)
+        if isinstance(chosen, tuple):
+            return self.parts(chosen[1], chosen[0], depth)
+        return (UNKNOWN,)
+
+    def _stack_output(self, argument: Any, template: Template, depth: int) -> Parts:
+        """Resolve a weak cross-stack reference of CDK."""
+        stack_name, output = (
+            _mapping(argument).get("StackName"),
+            _mapping(argument).get("OutputName"),
+        )
+        producers = [
+            it for it in self.stacks if it.stack is not None and it.stack.name == stack_name
+        ]
+        chosen = _nearest(producers, producers, template)
+        if isinstance(chosen, Template) and isinstance(output, str):
+            return self._output(chosen, output, depth)
+        return (UNKNOWN,)
+
+
+def physical_name_in(text: str) -> str:
+    """Return the name in an ARN or a queue URL; other text is the name itself."""
+    found = _ARN.fullmatch(text) or _QUEUE_URL.fullmatch(text)
+    return found.group(1) if found else text
+
+
+def _below(value: Any, step: str) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, Mapping) and _function(value) is None:
+        return value.get(step)
+    return UNKNOWN
+
+
+def _nearest(
+    found: Sequence[Any], templates: Sequence[Template], template: Template
+) -> Any | Unknown | None:
+    """Return the candidate nearest to ``template``: two stages can have resources of the same name."""
+    if not found:
+        return None
+    same_stack = [it for it, at in zip(found, templates, strict=True) if at.root is template.root]
+    folder = template.path.parent
+    same_stage = [it for it, at in zip(found, templates, strict=True) if at.path.parent == folder]
+    for candidates in (same_stack, same_stage, found):
+        if candidates:
+            return candidates[0] if len(candidates) == 1 else UNKNOWN
+    return None
+
+
+def is_function(value: Any) -> bool:
+    """Return whether ``value`` is an intrinsic function."""
+    return _function(value) is not None
+
+
+def _sides(argument: Any) -> tuple[Any, Any] | None:
+    """Return the two branches of an Fn::If."""
+    return _pair(argument[1:]) if isinstance(argument, list) else None
+
+
+def _pair(argument: Any) -> tuple[Any, Any] | None:
+    """Return the two arguments of a function; None if there are not two."""
+    if isinstance(argument, list) and len(argument) == 2:  # noqa: PLR2004 - a pair
+        return argument[0], argument[1]
+    return None
+
+
+def _function(value: Any) -> str | None:
+    if isinstance(value, Mapping) and len(value) == 1:
+        name = next(iter(value))
+        if name == "Ref" or str(name).startswith("Fn::"):
+            return str(name)
+    return None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _joined(parts: Parts) -> Parts:
+    found: list[Part] = []
+    for part in parts:
+        if part == "":
+            continue
+        if isinstance(part, str) and found and isinstance(found[-1], str):
+            found[-1] += part
+        else:
+            found.append(part)
+    return tuple(found)
+
+
+def _pinned(text: str, template: Template) -> str:
+    """Replace account and Region in ``text`` if the stack has them."""
+    stack = template.root.stack
+    if stack is None or "<" not in text:
+        return text
+    if stack.account is not None:
+        text = text.replace("<AccountId>", stack.account)
+    if stack.region is not None:
+        text = text.replace("<Region>", stack.region)
+    return text

@@ -1,0 +1,322 @@
+"""Bills worked out by hand from the tables of prices and quotas, and what holds for every bill."""
+
+from __future__ import annotations
+
+from math import ceil, inf
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iot_constructs import _defaults as defaults
+from iot_constructs.cli.planning import prices
+from iot_constructs.cli.planning.batches import STATES_PER_CALL
+from iot_constructs.cli.planning.costs import Cost, list_costs, list_stream_modes, total
+from iot_constructs.cli.planning.prices import Price
+from iot_constructs.cli.planning.usage import estimate_usage
+from iot_constructs.cli.planning.workload import Workload
+
+
+def bill(**workload: Any) -> dict[tuple[str, str], Cost]:
+    settings = {"devices": 1000, "every_seconds": 60, "reading_bytes": 400, **workload}
+    return {
+        (cost.service, cost.what): cost for cost in list_costs(estimate_usage(Workload(**settings)))
+    }
+
+
+def dollars(**workload: Any) -> float:
+    return total(bill(**workload).values())
+
+
+# 1000 devices, 400 bytes a minute each. A second: 1000 / 60 = 16.6667 messages. A month of 730 h = 2,628,000 s = 43,800
+# minutes: 43.8 million messages.
+BY_HAND = {
+    # 1000 * 43,800 = 43.8 million minutes * $0.08
+    ("IoT Core", "connections"): 3.504,
+    # 400 bytes are one step of 5 KB: 43.8 million * $1.00, * $0.15, * $0.15
+    ("IoT Core", "messages"): 43.80,
+    ("IoT Core", "rule"): 6.57,
+    ("IoT Core", "action"): 6.57,
+    # 730 h * $0.04
+    ("Kinesis", "stream"): 29.20,
+    # 400 bytes are billed as 1 KB: 43.8e6 * 1024 / 2^30 = 41.771 GB * $0.08; twice that * $0.04
+    ("Kinesis", "data in"): 3.3417,
+    ("Kinesis", "data out"): 3.3417,
+    # 7 days, 6 of them beyond the first: 16.6667 * 1024 * 518,400 s / 2^30 = 8.2398 GB * $0.10
+    ("Kinesis", "retention"): 0.82398,
+    # 4 shards are 4 concurrent batches of 4.16667 records/s: 20.8333 in a window of 5 s, so 0.8 invocations/s or
+    # 2,102,400 a month, at $0.20 for a million
+    ("Lambda", "requests"): 0.42048,
+    # 5 + 0.5 * 20.8333 + 10 * (1 + 1) = 35.4167 ms; * 2,102,400 * 0.5 GB = 37,230 GB-s * $0.0000133334
+    ("Lambda", "duration"): 0.49640,
+    # 8 + 16 + 9 + 17 + 7 + 3 + (3 + 6) + 0.78 * 400 = 381 bytes are one unit; 43.8 million * $0.625
+    ("DynamoDB", "time-series writes"): 27.375,
+    # no device is twice in a window: as many
+    ("DynamoDB", "device-state writes"): 27.375,
+    # 16.6667 * 31,536,000 s * (381 + 100) + 1000 * (372 + 100) = 252.814e9 bytes = 235.451 GB * $0.25, * $0.20
+    ("DynamoDB", "storage"): 58.863,
+    ("DynamoDB", "point-in-time recovery"): 47.090,
+    # 43.8e6 * 5 KB = 208.855 GB * $0.029
+    ("Firehose", "data in"): 6.0568,
+    # one each 300 s: 8760 * $0.005 / 1000
+    ("S3", "objects"): 0.0438,
+    # 16.6667 * 401 * 0.2 * 31,536,000 s = 39.258 GB * $0.023
+    ("S3", "storage"): 0.90294,
+    ("KMS", "keys"): 1.00,
+    # (5 + 1) / 300 s * 2,628,000 s = 52,560 * $0.03 / 10,000
+    ("KMS", "requests"): 0.15768,
+    ("SNS, SQS", "alerts"): 0.0,
+    ("SNS, SQS", "dead letters"): 0.0,
+    # 20 * $0.10, 1 * $0.50, 1 * $3, 5 * $0.30
+    ("CloudWatch, X-Ray", "alarms"): 2.00,
+    ("CloudWatch, X-Ray", "composite alarms"): 0.50,
+    ("CloudWatch, X-Ray", "dashboards"): 3.00,
+    ("CloudWatch, X-Ray", "custom metrics"): 1.50,
+    # 2,102,400 * 2048 bytes = 4.0100 GB * $0.50
+    ("CloudWatch, X-Ray", "logs"): 2.0050,
+    # 0.8 * 2048 * 7,776,000 s (90 days) = 11.866 GB * $0.03
+    ("CloudWatch, X-Ray", "log storage"): 0.35597,
+    # fewer than one a second: all 2,102,400 are traced, $5 a million
+    ("CloudWatch, X-Ray", "traces"): 10.512,
+}
+
+
+def test_a_thousand_devices_by_hand() -> None:
+    worked_out = {line: cost.dollars for line, cost in bill().items()}
+    assert worked_out == {
+        line: pytest.approx(by_hand, rel=1e-4) for line, by_hand in BY_HAND.items()
+    }
+
+
+def test_five_readings_in_a_message_by_hand() -> None:
+    """2000 bytes each 300 s: a fifth of the messages; what is counted in KB falls less."""
+    packed = bill(readings_per_message=5)
+    # 43.8e6 / 5 = 8.76 million messages, each one step of 5 KB
+    assert packed["IoT Core", "messages"].dollars == pytest.approx(8.76)
+    # 2 KB each: 8.76e6 * 2048 / 2^30 = 16.708 GB * $0.08
+    assert packed["Kinesis", "data in"].dollars == pytest.approx(1.33667, rel=1e-4)
+    # 69 + 0.78 * 2000 = 1629 bytes are two units: 17.52 million * $0.625
+    assert packed["DynamoDB", "time-series writes"].dollars == pytest.approx(10.95)
+    # 8.76e6 * 5 KB = 41.771 GB * $0.029
+    assert packed["Firehose", "data in"].dollars == pytest.approx(1.21136, rel=1e-4)
+
+
+def test_steps_of_5_kb_and_of_1_kb() -> None:
+    """5121 bytes are two messages, 6 KB on the stream, 10 KB for Firehose."""
+    larger = bill(reading_bytes=5 * 1024 + 1)
+    assert larger["IoT Core", "rule"].quantity == pytest.approx(2 * 43.8e6)
+    assert larger["Kinesis", "data in"].quantity == pytest.approx(43.8e6 * 6 / 2**20)
+    assert larger["Firehose", "data in"].quantity == pytest.approx(43.8e6 * 10 / 2**20)
+    assert bill(reading_bytes=5 * 1024)["IoT Core", "rule"].quantity == pytest.approx(43.8e6)
+
+
+def test_put_units_of_25_kb() -> None:
+    assert bill(shard_count=2, reading_bytes=25 * 1024)["Kinesis", "PUT units"].quantity == (
+        pytest.approx(43.8e6)
+    )
+    assert bill(shard_count=2, reading_bytes=25 * 1024 + 1)["Kinesis", "PUT units"].quantity == (
+        pytest.approx(2 * 43.8e6)
+    )
+
+
+def test_a_device_that_is_often_in_a_batch_writes_its_state_once() -> None:
+    """10 devices in each concurrent batch, each every second: 50 records in a window of 5 s, of 10 devices."""
+    usage = estimate_usage(Workload(devices=40, every_seconds=1, reading_bytes=400))
+    assert (usage.average.records, usage.average.devices) == (50, 10)
+    # 4 batches each 5 s, 10 states each
+    assert usage.device_state_units == pytest.approx(8)
+    assert usage.time_series_units == pytest.approx(40)
+
+
+def test_provisioned_shards_by_hand() -> None:
+    """The same 1000 devices on two shards, with 8 days of retention."""
+    lines = bill(shard_count=2, stream_retention_seconds=8 * 86_400)
+    # 2 * 730 h * $0.015; 43.8 million PUT units * $0.014; 1460 h * $0.02
+    assert lines["Kinesis", "shards"].dollars == pytest.approx(21.90)
+    assert lines["Kinesis", "PUT units"].dollars == pytest.approx(0.6132)
+    assert lines["Kinesis", "retention"].dollars == pytest.approx(29.20)
+    # 16.6667 * 400 * 86,400 s / 2^30 = 0.53644 GB * $0.023
+    assert lines["Kinesis", "long retention"].dollars == pytest.approx(0.012338, rel=1e-4)
+    day = bill(shard_count=2, stream_retention_seconds=86_400)
+    assert ("Kinesis", "retention") not in day
+
+
+def test_the_stream_in_its_other_modes() -> None:
+    usage = estimate_usage(Workload(devices=1_000_000, every_seconds=60, reading_bytes=400))
+    on_demand, provisioned, advantage = list_stream_modes(usage)
+    assert on_demand.dollars == pytest.approx(
+        total(c for c in list_costs(usage) if c.service == "Kinesis")
+    )
+    # 16,667 records/s, 0.8 of 1000 in a shard: 20.8, so 21; 21 * 730 * ($0.015 + $0.02) + 43,800 * $0.014
+    assert provisioned.name == "provisioned, 21 shards"
+    assert provisioned.dollars == pytest.approx(536.55 + 613.2)
+    # 16.276 MB/s come in, less than the 25 that are billed; 32.55 go out
+    # (25 * 0.032 + 32.552 * 0.016) $/GB * 2,628,000 s / 1024
+    assert advantage.dollars == pytest.approx(3389.8, rel=1e-4)
+    assert (on_demand.complete, advantage.complete) == (True, False)
+    # 16,667 * 1024 * 518,400 s / 2^30, of a price that is not known
+    assert advantage.costs[-1].quantity == pytest.approx(8239.7, rel=1e-4)
+    # nine days beyond the first, whatever the seventh is
+    ten_days = Workload(
+        devices=1000, every_seconds=60, reading_bytes=400, stream_retention_seconds=10 * 86_400
+    )
+    kept = list_stream_modes(estimate_usage(ten_days))[2].costs[-1].quantity
+    assert kept == pytest.approx(1000 / 60 * 1024 * 9 * 86_400 / 2**30)
+    small = list_stream_modes(
+        estimate_usage(Workload(devices=1000, every_seconds=60, reading_bytes=400))
+    )
+    # 730 * ($0.015 + $0.02) + 43.8 * $0.014
+    assert (small[1].name, round(small[1].dollars, 4)) == ("provisioned, 1 shard", 26.1632)
+    planned = estimate_usage(
+        Workload(devices=1_000_000, every_seconds=60, reading_bytes=400, shard_count=30)
+    )
+    assert [mode.name for mode in list_stream_modes(planned)] == [
+        "provisioned, 30 shards",
+        "on-demand",
+        "On-demand Advantage",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity", "by_hand"),
+    [
+        # 1000 * $1 + 4000 * $0.80 + 1000 * $0.70
+        (prices.IOT_MESSAGES, 6e9, 4900),
+        # 500 TB * $0.029 + 500 TB * $0.025, in GB
+        (prices.FIREHOSE_GB, 1000 * 1024, 27_648),
+        # 7.5e9 * 0.0000133334 + 2.5e9 * 0.0000120001
+        (prices.LAMBDA_GB_SECONDS, 10e9, 130_000.75),
+        # 10 TB * $0.50 + 20 TB * $0.25 + 20 TB * $0.10 + 10 TB * $0.05
+        (prices.LOG_GB, 60 * 1024, 12_800),
+        (prices.KMS_REQUESTS, 20_000, 0.06),
+        (prices.S3_PUTS, 0, 0),
+    ],
+)
+def test_steps(price: Price, quantity: float, by_hand: float) -> None:
+    assert price.dollars(quantity) == pytest.approx(by_hand)
+
+
+def test_a_price_that_was_not_found_is_not_made_up() -> None:
+    assert prices.ADVANTAGE_GB_EXTENDED.dollars(1) is None
+
+
+def test_every_price_has_a_unit_a_source_of_aws_and_steps_in_order() -> None:
+    every = {name: each for name, each in vars(prices).items() if isinstance(each, Price)}
+    assert len(every) > 25
+    for name, price in every.items():
+        assert price.source.startswith("https://aws.amazon.com/"), name
+        assert price.unit, name
+        assert price.seen, name
+        ends = [end for end, _ in price.tiers]
+        assert ends == sorted(ends), name
+        assert not ends or ends[-1] == inf, name
+
+
+def test_the_smallest_and_the_largest_fleet() -> None:
+    one = bill(devices=1, every_seconds=3600)
+    # 730 messages; only one concurrent batch has a device, and each message is a batch
+    assert one["Lambda", "requests"].quantity == pytest.approx(730)
+    assert one["S3", "objects"].quantity == pytest.approx(730)
+    assert one["DynamoDB", "device-state writes"].quantity == pytest.approx(730)
+    # 5 + 0.5 + 10 * (1 + 1) ms, at half a GB
+    assert one["Lambda", "duration"].quantity == pytest.approx(730 * 0.0255 / 2)
+    usage = estimate_usage(Workload(devices=10**8, every_seconds=60, reading_bytes=400))
+    # 1,666,667 records/s, twice 1000 a shard
+    assert usage.shards == 3334
+    # 100 a batch, full: 499.9 records/s in each concurrent batch
+    assert usage.average.records == 100
+    assert usage.average.per_second == pytest.approx(16_666.67)
+    # of 1,666,667 * 400 bytes in buffers of 128 MiB
+    assert usage.objects == pytest.approx(4.967, rel=1e-3)
+    # 1 + 5 % of the rest
+    assert usage.traces == pytest.approx(834.3, rel=1e-3)
+
+
+def test_calls_of_an_average_batch() -> None:
+    """20.8 records of as many devices: one call for the readings, 21 states."""
+    calls = estimate_usage(
+        Workload(devices=1000, every_seconds=60, reading_bytes=400)
+    ).average.calls
+    assert calls.time_series == 1
+    assert calls.device_state == ceil(21 / STATES_PER_CALL)
+
+
+def test_what_limits_a_batch() -> None:
+    def records(**workload: Any) -> float:
+        settings = {"devices": 10**6, "every_seconds": 60, "reading_bytes": 400, **workload}
+        return estimate_usage(Workload(**settings)).average.records
+
+    assert records() == defaults.BATCH_SIZE
+    assert records(batch_size=7) == 7
+    # 34 concurrent batches of 490.2 records/s; without a window, a second of them
+    assert records(batch_size=10_000, batching_window_seconds=0) == pytest.approx(490.2, rel=1e-3)
+    assert records(batch_size=10_000, batching_window_seconds=2) == pytest.approx(980.4, rel=1e-3)
+    # ten batches of a shard at a time
+    assert records(batch_size=10_000, parallelization_factor=10) == pytest.approx(245.1, rel=1e-3)
+    # 100,000 bytes are 133,336 in base64, and 600: 46 of them in 6 MB
+    assert records(reading_bytes=100_000, shard_count=100) == 46
+
+
+fleets = st.integers(1, 10**8)
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> dict[str, Any]:
+    """Any settings under which a device sends at most once in a window."""
+    window = draw(st.floats(0, 300))
+    return {
+        "every_seconds": draw(st.floats(max(window, 1), 86_400)),
+        "batching_window_seconds": window,
+        "reading_bytes": draw(st.integers(1, 2000)),
+        "readings_per_message": draw(st.integers(1, 20)),
+        "batch_size": draw(st.integers(1, 10_000)),
+        "parallelization_factor": draw(st.integers(1, 10)),
+        "shard_count": draw(st.none() | st.integers(1, 1000)),
+        "peak": draw(st.floats(1, 10)),
+        "retention_seconds": draw(st.floats(86_400, 10 * 365 * 86_400)),
+        "stream_retention_seconds": draw(st.floats(86_400, 365 * 86_400)),
+    }
+
+
+def _not_cheaper(more: float, fewer: float) -> None:
+    assert more >= fewer * (1 - 1e-9)
+
+
+@settings(max_examples=300, deadline=None)
+@given(workload=workloads(), fleet=fleets, more=fleets)
+def test_more_devices_are_never_cheaper(workload: dict[str, Any], fleet: int, more: int) -> None:
+    fewer, more = sorted((fleet, more))
+    _not_cheaper(dollars(devices=more, **workload), dollars(devices=fewer, **workload))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    workload=workloads(),
+    devices=fleets,
+    larger=st.sampled_from(
+        ["reading_bytes", "retention_seconds", "stream_retention_seconds", "memory_mb"]
+    ),
+    factor=st.floats(1, 3),
+)
+def test_more_of_anything_is_never_cheaper(
+    workload: dict[str, Any], devices: int, larger: str, factor: float
+) -> None:
+    few = {**workload, "memory_mb": 512}
+    most = {"stream_retention_seconds": 365 * 86_400}
+    value = min(few[larger] * factor, most.get(larger, inf))
+    many = {**few, larger: type(few[larger])(value)}
+    _not_cheaper(dollars(devices=devices, **many), dollars(devices=devices, **few))
+
+
+@settings(max_examples=200, deadline=None)
+@given(workload=workloads(), devices=fleets)
+def test_every_figure_is_finite_and_no_bill_negative(
+    workload: dict[str, Any], devices: int
+) -> None:
+    usage = estimate_usage(Workload(devices=devices, **workload))
+    for cost in list_costs(usage):
+        assert 0 <= cost.quantity < inf, cost
+        assert cost.dollars is None or cost.dollars >= 0, cost
+    assert usage.average.devices <= usage.average.records <= usage.workload.batch_size
+    assert usage.device_state_units <= usage.time_series_units * (1 + 1e-9)

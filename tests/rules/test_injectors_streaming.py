@@ -1,0 +1,390 @@
+"""Injectors of plain streams, functions and event source mappings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kinesis as kinesis
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import custom_resources
+from aws_cdk.aws_cloudfront import experimental
+from aws_cdk.aws_lambda_event_sources import (
+    DynamoEventSource,
+    KinesisConsumerEventSource,
+    KinesisEventSource,
+    SqsDlq,
+    SqsEventSource,
+)
+from constructs import Construct
+
+from tests.rules.injected import ABSENT, Cases, Difference, with_injectors
+from tests.synth_support import ENV, REGION, fresh_app
+
+_ID = dynamodb.Attribute(name="deviceId", type=dynamodb.AttributeType.STRING)
+_SEVEN_DAYS = {"Stream/RetentionPeriodHours": 168}
+_STREAM_ON_DEMAND = {
+    "Stream/ShardCount": ABSENT,
+    "Stream/StreamModeDetails/StreamMode": "ON_DEMAND",
+}
+
+case = Cases()
+
+
+@pytest.fixture(scope="module")
+def added() -> dict[str, Difference]:
+    return case.differences()
+
+
+# --- streams ------------------------------------------------------------------------------------------------------
+
+
+@case
+def stream(stack: cdk.Stack) -> object:
+    return kinesis.Stream(stack, "Stream")
+
+
+def test_a_stream_is_on_demand_and_keeps_records_for_seven_days(
+    added: dict[str, Difference],
+) -> None:
+    assert added[stream] == _SEVEN_DAYS | _STREAM_ON_DEMAND
+
+
+@case
+def stream_says_no(stack: cdk.Stack) -> object:
+    return kinesis.Stream(
+        stack,
+        "Stream",
+        retention_period=cdk.Duration.hours(24),
+        stream_mode=kinesis.StreamMode.PROVISIONED,
+        encryption=kinesis.StreamEncryption.UNENCRYPTED,
+    )
+
+
+@case
+def stream_says_a_token(stack: cdk.Stack) -> object:
+    number = cdk.CfnParameter(stack, "Number", type="Number").value_as_number
+    return kinesis.Stream(
+        stack, "Stream", shard_count=number, retention_period=cdk.Duration.hours(number)
+    )
+
+
+@case
+def stream_with_shards(stack: cdk.Stack) -> object:
+    return kinesis.Stream(stack, "Stream", shard_count=3)
+
+
+def test_a_stream_with_shards_keeps_them(added: dict[str, Difference]) -> None:
+    assert added[stream_with_shards] == _SEVEN_DAYS
+
+
+# --- functions ----------------------------------------------------------------------------------------------------
+
+
+def function(scope: Construct, id: str = "Function", **said: Any) -> lambda_.Function:
+    return lambda_.Function(
+        scope,
+        id,
+        code=lambda_.Code.from_inline("def handler(event, context): pass"),
+        handler="index.handler",
+        runtime=lambda_.Runtime.PYTHON_3_13,
+        **said,
+    )
+
+
+@case
+def function_alone(stack: cdk.Stack) -> object:
+    return function(stack)
+
+
+def test_a_function_is_traced(added: dict[str, Difference]) -> None:
+    found = added[function_alone]
+    assert found.pop("Function/TracingConfig/Mode") == "Active"
+    statements = found["FunctionServiceRoleDefaultPolicy/PolicyDocument/Statement"]
+    assert [it["Action"] for it in statements] == [
+        ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+    ]
+    assert [path for path in found if not path.startswith("FunctionServiceRole")] == [
+        "Function/DependsOn"
+    ]
+
+
+@case
+def function_says_no(stack: cdk.Stack) -> object:
+    return function(
+        stack,
+        tracing=lambda_.Tracing.DISABLED,
+        timeout=cdk.Duration.seconds(4),
+        environment={"REGION": cdk.Aws.REGION},
+        retry_attempts=0,
+    )
+
+
+@case
+def function_with_a_role(stack: cdk.Stack) -> object:
+    principal = iam.ServicePrincipal("lambda.amazonaws.com")
+    return function(stack, role=iam.Role(stack, "Role", assumed_by=principal))
+
+
+@case
+def functions_of_cdk(stack: cdk.Stack) -> object:
+    call = custom_resources.AwsSdkCall(
+        service="S3",
+        action="listBuckets",
+        physical_resource_id=custom_resources.PhysicalResourceId.of("it"),
+    )
+    any_resource = custom_resources.AwsCustomResourcePolicy.ANY_RESOURCE
+    custom_resources.AwsCustomResource(
+        stack,
+        "Custom",
+        on_create=call,
+        policy=custom_resources.AwsCustomResourcePolicy.from_sdk_calls(resources=any_resource),
+    )
+    theirs = function(stack, tracing=lambda_.Tracing.DISABLED)
+    return custom_resources.Provider(stack, "Provider", on_event_handler=theirs)
+
+
+def edge_function(stack: cdk.Stack) -> object:
+    return experimental.EdgeFunction(
+        stack,
+        "Function",
+        code=lambda_.Code.from_inline("def handler(event, context): pass"),
+        handler="index.handler",
+        runtime=lambda_.Runtime.PYTHON_3_13,
+    )
+
+
+def test_an_edge_function_is_not_traced_wherever_it_lands() -> None:
+    app = with_injectors(fresh_app())
+    for id, region in (("Near", "us-east-1"), ("Far", REGION)):
+        edge_of = cdk.Environment(account=ENV.account, region=region)
+        edge_function(cdk.Stack(app, id, env=edge_of))
+    stacks = app.synth().stacks
+    assert len(stacks) == 3  # EdgeFunction puts the far one into a stack of its own
+    functions = [
+        it
+        for stack in stacks
+        for it in stack.template.get("Resources", {}).values()
+        if it["Type"] == "AWS::Lambda::Function"
+    ]
+    assert len(functions) >= 2
+    assert not [it for it in functions if "TracingConfig" in it["Properties"]]
+
+
+# --- mappings -----------------------------------------------------------------------------------------------------
+
+_PACE = {"MaximumBatchingWindowInSeconds": 5, "BisectBatchOnFunctionError": True}
+_BOUNDS = {"MaximumRetryAttempts": 10, "MaximumRecordAgeInSeconds": 51_840}
+
+
+def reader(stack: cdk.Stack, source: lambda_.IEventSource) -> lambda_.Function:
+    """A function without a word left to say, with an event source."""
+    made = function(stack, tracing=lambda_.Tracing.DISABLED)
+    made.add_event_source(source)
+    return made
+
+
+def token_stream(stack: cdk.Stack) -> kinesis.Stream:
+    retention = cdk.Duration.hours(24)
+    return kinesis.Stream(stack, "Source", shard_count=1, retention_period=retention)
+
+
+def mapping_difference(found: Difference) -> Difference:
+    """The difference by property; nothing else than one mapping may differ."""
+    assert len({path.rpartition("/")[0] for path in found}) <= 1, found
+    return {path.rpartition("/")[2]: value for path, value in found.items()}
+
+
+@case
+def mapping(stack: cdk.Stack) -> object:
+    source = KinesisEventSource(
+        token_stream(stack), starting_position=lambda_.StartingPosition.LATEST
+    )
+    return reader(stack, source)
+
+
+@case
+def mapping_by_name(stack: cdk.Stack) -> object:
+    known = kinesis.Stream.from_stream_attributes(
+        stack, "Source", stream_arn=f"arn:aws:kinesis:{REGION}:{ENV.account}:stream/readings"
+    )
+    position = lambda_.StartingPosition.TRIM_HORIZON
+    return reader(stack, KinesisEventSource(known, starting_position=position))
+
+
+@case
+def mapping_by_computed_name(stack: cdk.Stack) -> object:
+    arn = stack.format_arn(service="kinesis", resource="stream", resource_name="readings")
+    return lambda_.EventSourceMapping(
+        stack,
+        "Mapping",
+        target=function(stack, tracing=lambda_.Tracing.DISABLED),
+        event_source_arn=arn,
+        starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+    )
+
+
+@case
+def mapping_of_a_consumer(stack: cdk.Stack) -> object:
+    consumer = kinesis.StreamConsumer(
+        stack, "Consumer", stream=token_stream(stack), stream_consumer_name="reader"
+    )
+    position = lambda_.StartingPosition.TRIM_HORIZON
+    return reader(stack, KinesisConsumerEventSource(consumer, starting_position=position))
+
+
+@pytest.mark.parametrize(
+    "name", [mapping, mapping_by_name, mapping_by_computed_name, mapping_of_a_consumer]
+)
+def test_a_kinesis_mapping_waits_for_batches_and_bisects(
+    added: dict[str, Difference], name: str
+) -> None:
+    # No bound: without a destination it would drop records. No partial batches: the code may not know of them.
+    assert mapping_difference(added[name]) == _PACE
+
+
+@case
+def mapping_with_a_destination(stack: cdk.Stack) -> object:
+    lost = sqs.Queue(stack, "Lost", enforce_ssl=False, encryption=sqs.QueueEncryption.KMS_MANAGED)
+    source = KinesisEventSource(
+        token_stream(stack),
+        starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+        on_failure=SqsDlq(lost),
+    )
+    return reader(stack, source)
+
+
+def test_a_mapping_with_a_destination_gives_up_in_time(added: dict[str, Difference]) -> None:
+    found = mapping_difference(added[mapping_with_a_destination])
+    assert found == _PACE | _BOUNDS
+    assert found["MaximumRecordAgeInSeconds"] < 24 * 3600  # the shortest retention of any stream
+
+
+@case
+def mapping_says_no(stack: cdk.Stack) -> object:
+    lost = sqs.Queue(stack, "Lost", enforce_ssl=False, encryption=sqs.QueueEncryption.KMS_MANAGED)
+    source = KinesisEventSource(
+        token_stream(stack),
+        starting_position=lambda_.StartingPosition.AT_TIMESTAMP,
+        starting_position_timestamp=1_700_000_000.5,
+        on_failure=SqsDlq(lost),
+        max_batching_window=cdk.Duration.seconds(0),
+        bisect_batch_on_error=False,
+        retry_attempts=0,
+        max_record_age=cdk.Duration.seconds(60),
+        report_batch_item_failures=False,
+        enabled=False,
+    )
+    return reader(stack, source)
+
+
+@case
+def mapping_says_retries_only(stack: cdk.Stack) -> object:
+    retries = cdk.CfnParameter(stack, "Retries", type="Number").value_as_number
+    source = KinesisEventSource(
+        token_stream(stack),
+        starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+        retry_attempts=retries,
+    )
+    return reader(stack, source)
+
+
+def test_a_bound_of_the_author_is_not_completed_without_a_destination(
+    added: dict[str, Difference],
+) -> None:
+    assert mapping_difference(added[mapping_says_retries_only]) == _PACE
+
+
+@case
+def mapping_with_a_tumbling_window(stack: cdk.Stack) -> object:
+    source = KinesisEventSource(
+        token_stream(stack),
+        starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+        tumbling_window=cdk.Duration.seconds(60),
+    )
+    return reader(stack, source)
+
+
+@case
+def mapping_of_a_queue(stack: cdk.Stack) -> object:
+    jobs = sqs.Queue(stack, "Jobs", enforce_ssl=False, encryption=sqs.QueueEncryption.KMS_MANAGED)
+    return reader(stack, SqsEventSource(jobs))
+
+
+@case
+def mapping_of_a_table(stack: cdk.Stack) -> object:
+    changes = dynamodb.Table(
+        stack,
+        "Changes",
+        partition_key=_ID,
+        stream=dynamodb.StreamViewType.NEW_IMAGE,
+        billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+        deletion_protection=False,
+        point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+            point_in_time_recovery_enabled=True
+        ),
+    )
+    position = lambda_.StartingPosition.TRIM_HORIZON
+    return reader(stack, DynamoEventSource(changes, starting_position=position))
+
+
+@case
+def mapping_of_something(stack: cdk.Stack) -> object:
+    return lambda_.EventSourceMapping(
+        stack,
+        "Mapping",
+        target=function(stack, tracing=lambda_.Tracing.DISABLED),
+        event_source_arn=cdk.CfnParameter(stack, "Source").value_as_string,
+        starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+    )
+
+
+@case
+def mapping_of_a_cluster(stack: cdk.Stack) -> object:
+    cluster = cdk.CfnResource(stack, "Cluster", type="AWS::MSK::Cluster")
+    return lambda_.EventSourceMapping(
+        stack,
+        "Mapping",
+        target=function(stack, tracing=lambda_.Tracing.DISABLED),
+        event_source_arn=cluster.get_att("Arn").to_string(),
+        kafka_topic="readings",
+        starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+    )
+
+
+def test_a_mapping_without_a_source_is_refused_in_cdks_own_words() -> None:
+    stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
+    with pytest.raises(RuntimeError, match="eventSourceArn"):
+        lambda_.EventSourceMapping(
+            stack,
+            "Mapping",
+            target=function(stack),
+            starting_position=lambda_.StartingPosition.LATEST,
+        )
+
+
+# --- properties of the caller take precedence ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        stream_says_no,
+        stream_says_a_token,
+        function_says_no,
+        function_with_a_role,
+        functions_of_cdk,
+        mapping_says_no,
+        mapping_with_a_tumbling_window,
+        mapping_of_a_queue,
+        mapping_of_a_table,
+        mapping_of_something,
+        mapping_of_a_cluster,
+    ],
+)
+def test_properties_of_the_caller_take_precedence(added: dict[str, Difference], name: str) -> None:
+    assert added[name] == {}

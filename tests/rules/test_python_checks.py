@@ -1,0 +1,108 @@
+"""All Python rules together: what holds for every one of them."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iot_constructs.rules.template import Template
+from tests.rules.compliant_pipeline import (
+    Json,
+    check,
+    compliant,
+    found,
+    resource,
+    stack_info,
+    template,
+)
+
+Place = tuple[str | int, ...]
+
+
+def places_in(value: Any, at: Place = ()) -> Iterator[Place]:
+    yield at
+    entries: Any = ()
+    if isinstance(value, dict):
+        entries = value.items()
+    elif isinstance(value, list):
+        entries = enumerate(value)
+    for key, below in entries:
+        yield from places_in(below, (*at, key))
+
+
+def replaced(at: Place, value: Any) -> dict[str, Json]:
+    """The compliant pipeline with one value replaced."""
+    resources = copy.deepcopy(compliant())
+    holder: Any = resources
+    for key in at[:-1]:
+        holder = holder[key]
+    holder[at[-1]] = value
+    return resources
+
+
+PROPERTIES = [at for at in places_in(compliant()) if len(at) > 2 and at[1] == "Properties"]
+# A log bucket is recognized by a reference from a bucket of the same app.
+LOG_TARGET: Place = ("Data", "Properties", "LoggingConfiguration")
+
+
+def test_there_is_something_to_replace() -> None:
+    assert len(PROPERTIES) > 200
+    assert LOG_TARGET in PROPERTIES
+
+
+def test_what_only_the_deployment_knows_is_never_a_finding() -> None:
+    for at in PROPERTIES:
+        if at[: len(LOG_TARGET)] != LOG_TARGET:
+            assert found(replaced(at, {"Ref": "Parameter"})) == [], at
+
+
+@pytest.mark.parametrize("junk", [None, [], {}, "", 7, {"Fn::If": ["A"]}, {"Fn::Sub": []}])
+def test_no_template_makes_a_rule_raise(junk: Any) -> None:
+    for at in places_in(compliant()):
+        if at:
+            check(template(replaced(at, junk)))
+
+
+def test_findings_come_in_the_order_of_the_rules() -> None:
+    resources = compliant()
+    del resources["InvokeConfig"], resources["DataPolicy"], resources["Errors"]
+    resources["State"]["Properties"]["TableName"] = "iot-state"
+    ids = [it.rule_id[:6] for it in check(template(resources))]
+    # The alarm of the table names it by reference, so it still watches it.
+    assert ids == ["IOT_01", "IOT_04", "IOT_07", "IOT_23"]
+
+
+def test_a_finding_names_the_template_it_is_in() -> None:
+    queue = {"Queue": resource("AWS::SQS::Queue", QueueName="q")}
+    one, other = (template(queue, path=Path(name)) for name in ("a.json", "b.json"))
+    assert [it.template for it in check(one, other)] == [Path("a.json"), Path("b.json")]
+
+
+def test_two_nested_stacks_of_one_file_are_one_finding() -> None:
+    outer = template({name: resource("AWS::CloudFormation::Stack") for name in ("One", "Two")})
+    inside = {"Resources": {"Queue": resource("AWS::SQS::Queue", QueueName="q")}}
+    for name in ("One", "Two"):
+        outer.nested[name] = Template(Path("n.json"), inside, parent=outer.resources[name])
+    assert len(check(outer)) == 1
+
+
+def test_no_template_no_finding() -> None:
+    assert check() == []
+    assert check(template({}, stack_info(name="Empty"))) == []
+
+
+def test_neither_cdk_nor_boto3_is_imported() -> None:
+    """The rules run in a command line tool too, which must not wait for jsii."""
+    code = (
+        "import sys\n"
+        "from iot_constructs.rules import python_checks, metric_catalogue\n"
+        "print([it for it in ('aws_cdk', 'jsii', 'boto3') if it in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
