@@ -37,7 +37,7 @@ if not __package__:  # run as a script, whose own folder alone is on the path
 
 from bench.peers.app_main import synthesize
 from bench.synth.by_hand_alarms import DESCRIPTIONS
-from examples.iot_pipeline.processor_code import processor_code
+from examples.iot_pipeline.function_asset import function_asset
 
 TAGS = {"Environment": "dev", "ManagedBy": "iot-constructs", "Project": "iot-pipeline"}
 HAS_DLQ = (
@@ -702,7 +702,7 @@ class ByHandStack(cdk.Stack):
 def code_folder() -> str:
     """$PROCESSOR_CODE, or a folder that is put together like the example's."""
     given = os.environ.get("PROCESSOR_CODE")
-    return given if given is not None else str(processor_code())
+    return given if given is not None else str(function_asset())
 
 
 def build(app: cdk.App) -> cdk.Stack:

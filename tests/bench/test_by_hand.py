@@ -16,7 +16,7 @@ import pytest
 
 from bench.peers.environments import process_environment, python_of
 from bench.synth.by_hand import ByHandStack
-from examples.iot_pipeline.processor_code import processor_code
+from examples.iot_pipeline.function_asset import function_asset
 from examples.iot_pipeline.stack import IotPipelineStack
 from tests.synth_support import ENV, Json, fresh_app, template_of
 
@@ -68,7 +68,7 @@ def test_it_runs_where_only_aws_cdk_lib_is(templates: tuple[Json, Json], tmp_pat
     subprocess.run(
         [python_of("plain_l2"), _ROOT / "bench" / "synth" / "by_hand.py"],
         env=process_environment(
-            CDK_OUTDIR=str(tmp_path), CDK_VALIDATION="false", PROCESSOR_CODE=str(processor_code())
+            CDK_OUTDIR=str(tmp_path), CDK_VALIDATION="false", PROCESSOR_CODE=str(function_asset())
         ),
         check=True,
     )

@@ -25,7 +25,7 @@ class Published:
     unit: str
     dimension: str
     resource: str
-    """Which one, in the words of `names_of_resources`."""
+    """Which one, in the words of `resource_names`."""
 
 
 def _of_function(metric: str, unit: str = "Count") -> Published:
@@ -81,7 +81,7 @@ INCIDENTS: Final[Mapping[str, Published]] = {
 }
 
 
-def names_of_resources(emulator: Emulator, deployment: Deployment) -> dict[str, str]:
+def resource_names(emulator: Emulator, deployment: Deployment) -> dict[str, str]:
     """What the resources of the example are called, by the outputs of the stack and by the services."""
     function = deployment.output("FunctionName")
     mappings = emulator.client("lambda").list_event_source_mappings(FunctionName=function)
@@ -130,7 +130,7 @@ def put(cloudwatch: Any, points: Sequence[DataPoint]) -> None:
         )
 
 
-def times_of(alarm: Alarm, now: float, margin: float) -> list[float]:
+def period_times(alarm: Alarm, now: float, margin: float) -> list[float]:
     """One moment in each period that the alarm looks at, ``margin`` seconds before it leaves the period."""
     period = alarm["Period"]
     return [

@@ -21,7 +21,7 @@ from examples.iot_pipeline.local import deployment as cloudformation
 from examples.iot_pipeline.local.deployment import Deployer, alarm_arn, templates
 from examples.iot_pipeline.local.emulator import ACCOUNT, REGION, Emulator
 from tests.alarm_evaluator import ALARM, OK, Alarm, DataPoint, state_of
-from tests.e2e.alarm_data import INCIDENTS, data_points, names_of_resources, put, times_of
+from tests.e2e.alarm_data import INCIDENTS, data_points, period_times, put, resource_names
 
 _SUFFIX = "qa7"
 _NEW = "INSUFFICIENT_DATA"
@@ -110,7 +110,7 @@ class _Watcher:
         before = states(self._cloudwatch)
         value = alarm["Threshold"] - (0 if breaching else 1)
         now = time.time()
-        points = data_points(INCIDENTS[stem], self._names, value, times_of(alarm, now, _MARGIN))
+        points = data_points(INCIDENTS[stem], self._names, value, period_times(alarm, now, _MARGIN))
         put(self._cloudwatch, points)
         self._wave += points
         alarms = self._run.alarms.items()
@@ -205,7 +205,7 @@ def run(emulator: Emulator) -> Run:
         new=states(cloudwatch),
     )
     queue = _subscribe(emulator, topic)
-    watcher = _Watcher(emulator, run, names_of_resources(emulator, deployment), queue)
+    watcher = _Watcher(emulator, run, resource_names(emulator, deployment), queue)
     for stem in INCIDENTS:
         run.good_at_first[stem] = watcher.put_for(stem, breaching=False)
     for wave in (_FIRST, _SECOND_TABLE):

@@ -19,7 +19,7 @@ from examples.iot_pipeline.local.plan import Fate, newest_timestamps
 def run_file(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run whose records were put to their places by hand."""
     # Counting twice in a row must not have to wait for the queue.
-    monkeypatch.setattr(accounting, "HIDDEN_SECONDS", 1)
+    monkeypatch.setattr(accounting, "VISIBILITY_TIMEOUT_SECONDS", 1)
     dynamodb, sqs = emulator.client("dynamodb"), emulator.client("sqs")
     for table, sort_key in (("readings", True), ("states", False)):
         keys = [("deviceId", "S", "HASH"), ("timestamp", "N", "RANGE")][: 1 + sort_key]

@@ -16,8 +16,8 @@ from examples.iot_pipeline.local.deployment import Deployer, Deployment
 from examples.iot_pipeline.local.emulator import Emulator
 from examples.iot_pipeline.local.event_source_mapping import (
     Backoff,
+    Intervals,
     LocalEventSourceMapping,
-    Pace,
 )
 from iot_constructs._defaults import BATCH_SIZE, RETRY_ATTEMPTS
 
@@ -42,7 +42,7 @@ def test_one_redrive_brings_all_of_them_back(
         emulator,
         function_name=deployment.output(f"{route}Function"),
         backoff=_BACKOFF,
-        pace=Pace(0.1, 0.5, 0.5),
+        intervals=Intervals(0.1, 0.5, 0.5),
     )
     with mapping:
         _put(emulator, deployment.output(f"{route}Stream"), identities)

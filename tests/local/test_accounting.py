@@ -19,8 +19,8 @@ from examples.iot_pipeline.local.accounting import (
     DeadLetters,
     StoredReading,
     account,
-    conclude,
     dead_letter,
+    print_result,
     stored_reading,
 )
 from examples.iot_pipeline.local.plan import Fate, Kind, make_plan, newest_timestamps
@@ -65,7 +65,7 @@ def test_all_is_well() -> None:
 def test_missing_reading_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
     result = count(readings=READINGS[1:])
     assert result.lost == (READINGS[0].identity,)
-    assert conclude(result) == 1
+    assert print_result(result) == 1
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["lost"] == 1
 
 
@@ -80,7 +80,7 @@ def test_record_in_both_places_is_an_error() -> None:
     result = count(letters=[*LETTERS, letter])
     assert result.in_both == (READINGS[0].identity,)
     assert result.exit_code == 1
-    assert not result.adds_up
+    assert not result.is_complete
 
 
 def test_duplicate_stored_twice_is_an_error() -> None:
@@ -115,7 +115,7 @@ def test_bad_record_in_the_table_is_an_error() -> None:
 def test_what_nobody_sent_is_an_error() -> None:
     stranger = StoredReading("rec-ffffff-999999", "sensor-001", Decimal(1))
     result = count(readings=[*READINGS, stranger], unrecognized=("a batch failed",))
-    assert len(result.foreign) == 2
+    assert len(result.unknown) == 2
     assert result.exit_code == 1
 
 
@@ -219,7 +219,7 @@ class FakeQueue:
 @pytest.mark.parametrize("number", [0, 1, 10, 11, 95])
 def test_reader_finds_all_and_ends(number: int) -> None:
     bodies = [json.dumps({"messageId": f"rec-abcdef-{at:06d}"}) for at in range(number)]
-    reader = DeadLetterReader(FakeQueue(bodies), "url", hidden_seconds=20)
+    reader = DeadLetterReader(FakeQueue(bodies), "url", visibility_timeout=20)
     assert len(reader.read().letters) == number
     assert len(reader.read().letters) == number
 
@@ -240,10 +240,10 @@ class SlowQueue:
         return {"Messages": [{"MessageId": str(n), "Body": self.visible_at[n][1]} for n in taken]}
 
 
-@pytest.mark.parametrize(("hidden_seconds", "complete"), [(5, False), (100, True)])
+@pytest.mark.parametrize(("visibility_timeout", "complete"), [(5, False), (100, True)])
 def test_a_slow_queue_is_read_to_its_end_while_what_was_read_is_hidden(
-    hidden_seconds: int, complete: bool
+    visibility_timeout: int, complete: bool
 ) -> None:
     bodies = [json.dumps({"messageId": f"rec-abcdef-{at:06d}"}) for at in range(400)]
-    reader = DeadLetterReader(SlowQueue(bodies), "url", hidden_seconds=hidden_seconds)
+    reader = DeadLetterReader(SlowQueue(bodies), "url", visibility_timeout=visibility_timeout)
     assert (len(reader.read().letters) == len(bodies)) is complete

@@ -17,12 +17,12 @@ from examples.iot_pipeline.local.accounting import (
     account,
 )
 from examples.iot_pipeline.local.chaos import (
-    DEVICES_AT_ONCE,
-    SHUFFLED_TOGETHER,
+    CONCURRENT_DEVICES,
+    SHUFFLE_WINDOW,
     Result,
+    find_stale_states,
     parse,
     shuffled,
-    stale_states,
 )
 from examples.iot_pipeline.local.plan import Fate, Message, make_plan
 
@@ -67,17 +67,17 @@ def test_shuffled_keeps_every_message_and_changes_the_order_within_a_device() ->
 
 
 def test_shuffled_lets_some_devices_send_at_a_time() -> None:
-    order = shuffled(plan(devices=3 * DEVICES_AT_ONCE, readings=400), seed=1)
-    parts = [order[at : at + SHUFFLED_TOGETHER] for at in range(0, len(order), SHUFFLED_TOGETHER)]
+    order = shuffled(plan(devices=3 * CONCURRENT_DEVICES, readings=400), seed=1)
+    parts = [order[at : at + SHUFFLE_WINDOW] for at in range(0, len(order), SHUFFLE_WINDOW)]
     for part in parts:
         # The end of one group and the beginning of the next, at most.
-        assert len({message.device_id for message in part}) <= 2 * DEVICES_AT_ONCE
-    assert len({message.device_id for message in parts[0]}) == DEVICES_AT_ONCE
+        assert len({message.device_id for message in part}) <= 2 * CONCURRENT_DEVICES
+    assert len({message.device_id for message in parts[0]}) == CONCURRENT_DEVICES
 
 
 def test_a_good_run_ends_with_three_zeros() -> None:
     found, readings, states = perfect(plan())
-    result = Result(found, stale_states(readings, states), undelivered=0)
+    result = Result(found, find_stale_states(readings, states), undelivered=0)
     assert result.exit_code == 0
     assert result.problems == []
     stored, dead = len(found.stored), len(found.dead_lettered)
@@ -116,7 +116,7 @@ def test_a_state_that_is_not_the_newest_stored_is_counted(change: Decimal) -> No
     found, readings, states = perfect(plan())
     device = min(states)
     states[device] += change
-    result = Result(found, stale_states(readings, states), undelivered=0)
+    result = Result(found, find_stale_states(readings, states), undelivered=0)
     assert list(result.stale_state) == [device]
     assert numbers_of(result)["stale_state"] == 1
     assert result.problems
@@ -125,7 +125,7 @@ def test_a_state_that_is_not_the_newest_stored_is_counted(change: Decimal) -> No
 
 def test_a_missing_state_and_one_without_readings_are_stale() -> None:
     readings = [StoredReading("rec", "a", Decimal(1))]
-    assert stale_states(readings, {"b": Decimal(1)}) == {
+    assert find_stale_states(readings, {"b": Decimal(1)}) == {
         "a": "no state instead of 1",
         "b": "1 instead of none",
     }

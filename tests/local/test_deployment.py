@@ -12,14 +12,14 @@ from examples.iot_pipeline.local.deployment import (
     ALARM,
     AUTO_DELETE,
     COMPOSITE_ALARM,
-    LeftOut,
     Resolver,
     UnresolvedError,
-    accepted_by_emulator,
+    UnsupportedResource,
     alarm_arn,
     alarm_request,
     emulator_statements,
-    without_refused,
+    remove_unsupported,
+    split_template,
 )
 
 
@@ -71,16 +71,16 @@ def template() -> dict[str, Any]:
 
 
 def test_only_what_is_refused_is_left_out() -> None:
-    stripped, left_out = without_refused("Stack", template())
-    assert {each.logical_id for each in left_out} == {"Math", "All", "Empty"}
+    stripped, unsupported = split_template("Stack", template())
+    assert {each.logical_id for each in unsupported} == {"Math", "All", "Empty"}
     assert set(stripped["Resources"]) == {"Topic", "Plain", "Dashboard"}
     assert stripped["Resources"]["Plain"] == template()["Resources"]["Plain"]
-    assert all(each.reason for each in left_out)
-    assert {each.name for each in left_out} == {"math", "all", "Stack/Bucket/AutoDelete"}
+    assert all(each.reason for each in unsupported)
+    assert {each.name for each in unsupported} == {"math", "all", "Stack/Bucket/AutoDelete"}
 
 
 def test_references_to_it_become_literals() -> None:
-    stripped, _ = without_refused("Stack", template())
+    stripped, _ = split_template("Stack", template())
     dashboard = stripped["Resources"]["Dashboard"]
     assert dashboard["Properties"]["DashboardBody"] == alarm_arn("all")
     assert dashboard["DependsOn"] == ["Plain"]
@@ -89,14 +89,14 @@ def test_references_to_it_become_literals() -> None:
 
 def test_template_without_any_is_unchanged() -> None:
     plain = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}, "Outputs": {}}
-    assert without_refused("Stack", plain) == (plain, [])
+    assert split_template("Stack", plain) == (plain, [])
 
 
 def test_alarm_whose_name_is_unknown_is_refused() -> None:
     unnamed = template()
     del unnamed["Resources"]["Math"]["Properties"]["AlarmName"]
     with pytest.raises(UnresolvedError, match="Math needs a literal AlarmName"):
-        without_refused("Stack", unnamed)
+        split_template("Stack", unnamed)
 
 
 def resolver() -> Resolver:
@@ -107,8 +107,8 @@ def resolver() -> Resolver:
 
 
 def test_left_out_alarm_becomes_a_request() -> None:
-    _, left_out = without_refused("Stack", template())
-    requests = {each.name: alarm_request(each, resolver()) for each in left_out[:2]}
+    _, unsupported = split_template("Stack", template())
+    requests = {each.name: alarm_request(each, resolver()) for each in unsupported[:2]}
     assert requests["math"]["AlarmActions"] == ["arn:topic"]
     rule = f'ALARM("{alarm_arn("plain")}") OR ALARM("{alarm_arn("math")}")'
     assert requests["all"]["AlarmRule"] == rule
@@ -151,11 +151,11 @@ def test_assembly_is_copied_not_changed(tmp_path: Path) -> None:
         "properties": {"templateFile": file.name, "stackName": "stack-dev"},
     }
     (assembly / "manifest.json").write_text(json.dumps({"artifacts": {"Stack": artifact}}))
-    copy, left_out = accepted_by_emulator(assembly)
+    copy, unsupported = remove_unsupported(assembly)
     assert json.loads(file.read_text()) == template()
     assert "All" not in json.loads((copy / file.name).read_text())["Resources"]
-    assert {each.stack for each in left_out} == {"stack-dev"}
-    assert all(isinstance(each, LeftOut) for each in left_out)
+    assert {each.stack for each in unsupported} == {"stack-dev"}
+    assert all(isinstance(each, UnsupportedResource) for each in unsupported)
 
 
 def test_what_the_emulator_asks_for_follows_what_the_template_allows() -> None:

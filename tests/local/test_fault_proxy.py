@@ -26,9 +26,9 @@ from examples.iot_pipeline.local.chaos_faults import (
     Rule,
 )
 from examples.iot_pipeline.local.fault_proxy import (
-    error_answer,
-    inode_of,
-    operation_of,
+    error_response,
+    find_inode,
+    operation_name,
     sign,
     signal_caller,
     split_items,
@@ -69,13 +69,13 @@ def test_another_seed_gives_other_faults() -> None:
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("seed", range(5))
 def test_each_rule_is_applied_once_in_every_so_many_calls(rule: Rule, seed: int) -> None:
-    found = drawn(Faults(seed, [rule]), rule.operation, calls=3 * rule.every + rule.in_a_row)
+    found = drawn(Faults(seed, [rule]), rule.operation, calls=3 * rule.every + rule.consecutive)
     times = Counter(found)[rule.fault]
-    assert 3 * rule.in_a_row <= times <= 4 * rule.in_a_row
+    assert 3 * rule.consecutive <= times <= 4 * rule.consecutive
 
 
 def test_a_rule_in_a_row_hits_calls_one_after_the_other() -> None:
-    rule = Rule(Fault.SERVER_ERROR, STATE_WRITE, every=50, in_a_row=3)
+    rule = Rule(Fault.SERVER_ERROR, STATE_WRITE, every=50, consecutive=3)
     found = drawn(Faults(3, [rule]), STATE_WRITE, calls=50 + 3)
     first = found.index(Fault.SERVER_ERROR)
     assert found[first : first + 3] == [Fault.SERVER_ERROR] * 3
@@ -197,7 +197,7 @@ def test_one_statement_cannot_be_split() -> None:
 )
 def test_the_sdk_reads_the_error_that_aws_would_send(fault: Fault, service: str, code: str) -> None:
     operation = BATCH_WRITE if service == "dynamodb" else PUBLISH
-    answer = error_answer(fault, dynamodb=service == "dynamodb")
+    answer = error_response(fault, dynamodb=service == "dynamodb")
     assert answer is not None
     model = botocore.session.Session().get_service_model(service)
     parser = botocore.parsers.create_parser(model.resolved_protocol)
@@ -209,15 +209,17 @@ def test_the_sdk_reads_the_error_that_aws_would_send(fault: Fault, service: str,
     assert parsed["Error"]["Message"] == f"injected: {fault.value}"
 
 
-@pytest.mark.parametrize("fault", [Fault.SLOW, Fault.LOST_ANSWER, Fault.CRASH, Fault.PARTIAL_BATCH])
+@pytest.mark.parametrize(
+    "fault", [Fault.SLOW, Fault.LOST_RESPONSE, Fault.CRASH, Fault.PARTIAL_BATCH]
+)
 def test_other_faults_are_no_error_answers(fault: Fault) -> None:
-    assert error_answer(fault, dynamodb=True) is None
+    assert error_response(fault, dynamodb=True) is None
 
 
 def test_operation_is_in_the_header_or_in_the_body() -> None:
-    assert operation_of({"X-Amz-Target": "DynamoDB_20120810.PutItem"}, b"{}") == "PutItem"
-    assert operation_of({}, b"Action=PublishBatch&Version=2010-03-31") == PUBLISH
-    assert operation_of({}, b"\xff") == ""
+    assert operation_name({"X-Amz-Target": "DynamoDB_20120810.PutItem"}, b"{}") == "PutItem"
+    assert operation_name({}, b"Action=PublishBatch&Version=2010-03-31") == PUBLISH
+    assert operation_name({}, b"\xff") == ""
 
 
 def test_a_changed_body_has_a_signature_of_its_own() -> None:
@@ -245,8 +247,8 @@ TABLE = """\
 
 @pytest.mark.skipif(sys.byteorder != "little", reason="the text is of a little-endian machine")
 def test_inode_is_that_of_the_client_and_not_of_the_server() -> None:
-    assert inode_of(TABLE, 50000, 8080) == "222"
-    assert inode_of(TABLE, 50001, 8080) is None
+    assert find_inode(TABLE, 50000, 8080) == "222"
+    assert find_inode(TABLE, 50001, 8080) is None
 
 
 CLIENT = (

@@ -12,11 +12,11 @@ import pytest
 from examples.iot_pipeline.local.mapping_configuration import (
     UnsupportedMappingError,
     find_mapping,
-    not_reported,
     read_configuration,
+    template_only,
     template_properties,
 )
-from examples.iot_pipeline.local.mapping_decisions import FOR_EVER, Rules
+from examples.iot_pipeline.local.mapping_decisions import UNLIMITED, Rules
 
 STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/readings"
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:processor"
@@ -58,7 +58,7 @@ def test_every_setting_is_read() -> None:
 
 def test_what_is_absent_has_the_documented_default() -> None:
     found = read_configuration(deployed())
-    assert found.rules == Rules(100, 0, 1, FOR_EVER, FOR_EVER, False, False)
+    assert found.rules == Rules(100, 0, 1, UNLIMITED, UNLIMITED, False, False)
     assert found.destination_arn is None
     assert not found.event_count_metrics
 
@@ -211,4 +211,4 @@ def test_what_the_api_leaves_out_comes_from_the_template(as_text: bool) -> None:
 def test_a_value_that_cloudformation_computes_is_refused() -> None:
     for value in ({"Ref": "Window"}, {"Fn::If": ["a", 1, 2]}, [{"a": {"Ref": "b"}}]):
         with pytest.raises(UnsupportedMappingError):
-            not_reported({"TumblingWindowInSeconds": value})
+            template_only({"TumblingWindowInSeconds": value})

@@ -10,22 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples.iot_pipeline.local.mapping_answers import outcome_of
 from examples.iot_pipeline.local.mapping_decisions import (
-    FOR_EVER,
+    UNLIMITED,
     Condition,
     Decision,
     Discard,
     Failed,
     NotInvoked,
     Outcome,
-    PartlyFailed,
+    PartiallyFailed,
     Rules,
     Succeeded,
     decide,
     split_by_age,
 )
 from examples.iot_pipeline.local.mapping_records import Batch, Record, Response
+from examples.iot_pipeline.local.mapping_responses import parse_response
 
 RETURNED = Response("request")
 RAISED = Response("request", function_error="Unhandled")
@@ -49,7 +49,7 @@ def rules(**changes: Any) -> Rules:
 
 def answered(answer: Any, *, report: bool = True) -> Outcome:
     payload = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    return outcome_of(batch(1, 2, 3), RETURNED, payload, report_item_failures=report)
+    return parse_response(batch(1, 2, 3), RETURNED, payload, report_item_failures=report)
 
 
 def failures(*identifiers: Any) -> dict[str, Any]:
@@ -105,17 +105,17 @@ def test_an_answer_that_says_nothing_usable_fails_the_whole_batch(answer: Any) -
     ("reported", "lowest"), [(["2"], "2"), (["3", "2"], "2"), (["3"], "3"), (["1", "3"], "1")]
 )
 def test_lowest_reported_number_is_the_checkpoint(reported: list[str], lowest: str) -> None:
-    assert answered(failures(*reported)) == PartlyFailed(RETURNED, lowest)
+    assert answered(failures(*reported)) == PartiallyFailed(RETURNED, lowest)
 
 
 def test_sequence_numbers_are_compared_as_numbers() -> None:
-    outcome = outcome_of(
+    outcome = parse_response(
         batch(9, 10),
         RETURNED,
         json.dumps(failures("10", "9")).encode(),
         report_item_failures=True,
     )
-    assert outcome == PartlyFailed(RETURNED, "9")
+    assert outcome == PartiallyFailed(RETURNED, "9")
 
 
 def test_answers_do_not_matter_where_the_mapping_does_not_ask_for_them() -> None:
@@ -126,7 +126,7 @@ def test_answers_do_not_matter_where_the_mapping_does_not_ask_for_them() -> None
 def test_an_error_is_a_failure_whatever_the_answer_is() -> None:
     payload = json.dumps(failures("2")).encode()
     for report in (True, False):
-        outcome = outcome_of(batch(1, 2), RAISED, payload, report_item_failures=report)
+        outcome = parse_response(batch(1, 2), RAISED, payload, report_item_failures=report)
         assert outcome == Failed(RAISED)
 
 
@@ -166,8 +166,8 @@ def test_an_error_halves_the_batch_and_uses_up_no_retry(
         (batch(1, 2), Failed(RAISED), False),
         (batch(1), Failed(RAISED), True),
         (batch(1, 2), Failed(RETURNED), True),  # malformed: not an error of the function
-        (batch(1, 2), PartlyFailed(RETURNED, "1"), False),
-        (batch(1, 2), PartlyFailed(RETURNED, "1"), True),  # nothing to split off
+        (batch(1, 2), PartiallyFailed(RETURNED, "1"), False),
+        (batch(1, 2), PartiallyFailed(RETURNED, "1"), True),  # nothing to split off
     ],
 )
 def test_a_retry_is_used_up_and_then_the_batch_is_discarded(
@@ -203,7 +203,7 @@ def test_retries_for_ever_never_end() -> None:
 @pytest.mark.parametrize(("bisect", "used"), [(True, 1), (False, 2)])
 def test_a_partial_failure_goes_on_at_the_checkpoint(bisect: bool, used: int) -> None:
     settings = rules(bisect=bisect, maximum_retry_attempts=5)
-    decision = decide(batch(1, 2, 3, 4, retries=1), PartlyFailed(RETURNED, "3"), settings)
+    decision = decide(batch(1, 2, 3, 4, retries=1), PartiallyFailed(RETURNED, "3"), settings)
     assert numbers(decision.acknowledged) == [1, 2]
     (again,) = decision.again
     assert numbers(again.records) == [3, 4]
@@ -213,7 +213,7 @@ def test_a_partial_failure_goes_on_at_the_checkpoint(bisect: bool, used: int) ->
 
 def test_last_partial_failure_keeps_what_was_processed_and_discards_the_rest() -> None:
     settings = rules(maximum_retry_attempts=1)
-    decision = decide(batch(1, 2, 3, retries=1), PartlyFailed(RETURNED, "2"), settings)
+    decision = decide(batch(1, 2, 3, retries=1), PartiallyFailed(RETURNED, "2"), settings)
     assert numbers(decision.acknowledged) == [1]
     assert decision.discarded is not None
     assert numbers(decision.discarded.batch.records) == [2, 3]
@@ -239,11 +239,11 @@ def test_only_what_is_too_old_is_split_off(
 
 
 def test_without_a_maximum_nothing_is_too_old() -> None:
-    assert split_by_age(batch(1, 2), 1e12, FOR_EVER) == (batch(), batch(1, 2), batch())
+    assert split_by_age(batch(1, 2), 1e12, UNLIMITED) == (batch(), batch(1, 2), batch())
 
 
 # The model: a batch, a function of its records that is asked again and again, and the guide's text
-# as a recursion. It knows nothing of queues, lanes and decisions.
+# as a recursion. It knows nothing of queues or workers.
 
 Function = Callable[[Sequence[int]], int | str | None]
 """None for success, "raise", "malformed", or the index of the first record that failed."""
@@ -303,7 +303,7 @@ def outcome_for(tried: Batch, result: int | str | None) -> Outcome:
     if result is None:
         return Succeeded(RETURNED)
     if isinstance(result, int):
-        return PartlyFailed(RETURNED, tried.records[result].sequence_number)
+        return PartiallyFailed(RETURNED, tried.records[result].sequence_number)
     return Failed(RAISED if result == "raise" else RETURNED)
 
 

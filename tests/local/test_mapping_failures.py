@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from examples.iot_pipeline.local.mapping_decisions import Condition, Discard
-from examples.iot_pipeline.local.mapping_failures import Failure, destination_of, iso_time
+from examples.iot_pipeline.local.mapping_failures import Failure, create_destination, iso_time
 from examples.iot_pipeline.local.mapping_records import (
     Batch,
     EventTemplate,
     Response,
+    batch_length,
     event_of,
-    fitting,
 )
 
 STREAM = "arn:aws:kinesis:us-east-2:123456789012:stream/mystream"
@@ -94,11 +94,11 @@ def test_a_record_in_an_event_is_as_documented() -> None:
 def test_sizes_add_up_to_the_size_of_the_event() -> None:
     event = event_of(RECORDS)
     sizes = [record.size for record in RECORDS]
-    assert fitting(sizes, 100, len(event)) == 2
-    assert fitting(sizes, 100, len(event) - 1) == 1
-    assert fitting(sizes, 1, len(event)) == 1
-    assert fitting(sizes, 100, 1) == 1
-    assert fitting([], 100) == 0
+    assert batch_length(sizes, 100, len(event)) == 2
+    assert batch_length(sizes, 100, len(event) - 1) == 1
+    assert batch_length(sizes, 1, len(event)) == 1
+    assert batch_length(sizes, 100, 1) == 1
+    assert batch_length([], 100) == 0
 
 
 def test_a_failure_record_is_as_documented() -> None:
@@ -175,7 +175,7 @@ def sent(arn: str) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
         services.append(service)
         return client
 
-    destination = destination_of(arn, make)
+    destination = create_destination(arn, make)
     assert destination is not None
     destination(failure())
     return services, client.calls
@@ -205,4 +205,4 @@ def test_a_bucket_gets_an_object_and_is_asked_for_first() -> None:
 
 
 def test_no_destination_is_none() -> None:
-    assert destination_of(None, lambda service: Recorder()) is None
+    assert create_destination(None, lambda service: Recorder()) is None

@@ -16,7 +16,7 @@ from examples.iot_pipeline.local.mapping_decisions import (
     Failed,
     NotInvoked,
     Outcome,
-    PartlyFailed,
+    PartiallyFailed,
     Rules,
     Succeeded,
 )
@@ -26,8 +26,8 @@ from examples.iot_pipeline.local.mapping_loop import MappingLoop
 from examples.iot_pipeline.local.mapping_metrics import Metrics
 from examples.iot_pipeline.local.mapping_records import Batch, EventTemplate, Response
 from examples.iot_pipeline.local.mapping_stream import (
-    FROM_THE_BEGINNING,
-    Start,
+    FROM_TRIM_HORIZON,
+    StartPosition,
     StreamReader,
 )
 
@@ -144,7 +144,7 @@ class World:
         function: Callable[[Batch], Outcome] = lambda batch: Succeeded(RETURNED),
         destination: Destination | None = None,
         *,
-        start: Start = FROM_THE_BEGINNING,
+        start: StartPosition = FROM_TRIM_HORIZON,
         checkpoints: dict[str, str] | None = None,
         **rules: Any,
     ) -> None:
@@ -218,9 +218,9 @@ def test_more_records_than_one_read_returns() -> None:
 @pytest.mark.parametrize(
     ("start", "expected"),
     [
-        (FROM_THE_BEGINNING, {"ShardIteratorType": "TRIM_HORIZON"}),
+        (FROM_TRIM_HORIZON, {"ShardIteratorType": "TRIM_HORIZON"}),
         (
-            Start("AT_TIMESTAMP", datetime(2026, 1, 1, tzinfo=timezone.utc)),
+            StartPosition("AT_TIMESTAMP", datetime(2026, 1, 1, tzinfo=timezone.utc)),
             {
                 "ShardIteratorType": "AT_TIMESTAMP",
                 "Timestamp": datetime(2026, 1, 1, tzinfo=timezone.utc),
@@ -229,7 +229,7 @@ def test_more_records_than_one_read_returns() -> None:
     ],
 )
 def test_it_starts_where_the_mapping_says_and_reads_new_shards_whole(
-    start: Start, expected: dict[str, Any]
+    start: StartPosition, expected: dict[str, Any]
 ) -> None:
     world = World(start=start)
     world.kinesis.shard("a")
@@ -456,8 +456,8 @@ def test_discarded_records_go_to_the_destination_and_the_shard_goes_on() -> None
 
 
 def counts(world: World) -> dict[str, float]:
-    left_out = ("IteratorAge", "Duration")
-    return {k: v for k, v in world.metrics.totals.items() if v and k not in left_out}
+    unsupported = ("IteratorAge", "Duration")
+    return {k: v for k, v in world.metrics.totals.items() if v and k not in unsupported}
 
 
 def test_a_destination_that_cannot_be_reached_is_counted_and_nothing_is_forgotten() -> None:
@@ -490,7 +490,7 @@ def test_without_a_destination_records_are_dropped() -> None:
 
 
 def test_partial_failures_are_failed_events_and_no_errors() -> None:
-    answers: Iterator[Outcome] = iter([PartlyFailed(RETURNED, "2"), Succeeded(RETURNED)])
+    answers: Iterator[Outcome] = iter([PartiallyFailed(RETURNED, "2"), Succeeded(RETURNED)])
     world = World(lambda batch: next(answers), report_item_failures=True)
     world.kinesis.shard("a")
     world.kinesis.put("a", "1", "2", "3")
@@ -574,7 +574,7 @@ def invoked(answer: Any) -> tuple[Outcome, dict[str, Any]]:
     return outcome, client.requests[0]
 
 
-def answer_of(payload: bytes, **more: Any) -> dict[str, Any]:
+def make_response(payload: bytes, **more: Any) -> dict[str, Any]:
     return {
         "StatusCode": 200,
         "ExecutedVersion": "7",
@@ -585,7 +585,7 @@ def answer_of(payload: bytes, **more: Any) -> dict[str, Any]:
 
 
 def test_the_function_gets_the_event() -> None:
-    outcome, request = invoked(answer_of(b"null"))
+    outcome, request = invoked(make_response(b"null"))
     assert outcome == Succeeded(Response("id", 200, "7", None))
     assert request["FunctionName"] == FUNCTION
     assert request["InvocationType"] == "RequestResponse"
@@ -594,7 +594,7 @@ def test_the_function_gets_the_event() -> None:
 
 
 def test_an_error_of_the_function_is_a_failure() -> None:
-    outcome, _ = invoked(answer_of(b'{"errorType": "x"}', FunctionError="Unhandled"))
+    outcome, _ = invoked(make_response(b'{"errorType": "x"}', FunctionError="Unhandled"))
     assert outcome == Failed(Response("id", 200, "7", "Unhandled"))
 
 

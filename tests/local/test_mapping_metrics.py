@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from examples.iot_pipeline.local.mapping_metrics import BY_EMULATOR, EVENT_COUNTS, Metrics
+from examples.iot_pipeline.local.mapping_metrics import EMULATOR_METRICS, EVENT_COUNTS, Metrics
 
 
 class CloudWatch:
@@ -41,7 +41,7 @@ def metrics(*, event_counts: bool = True, invocation_metrics: bool = False) -> M
     )
 
 
-ALL = (*EVENT_COUNTS, *BY_EMULATOR, "IteratorAge", "DestinationDeliveryFailures")
+ALL = (*EVENT_COUNTS, *EMULATOR_METRICS, "IteratorAge", "DestinationDeliveryFailures")
 
 
 def published(subject: Metrics) -> dict[str, tuple[str, str, str]]:
@@ -76,8 +76,8 @@ def test_event_counts_are_published_only_where_the_mapping_asks_for_them() -> No
 
 def test_what_the_emulator_publishes_is_not_published_twice() -> None:
     subject = metrics()
-    assert not set(BY_EMULATOR) & set(published(subject))
-    assert set(BY_EMULATOR) < set(subject.totals)
+    assert not set(EMULATOR_METRICS) & set(published(subject))
+    assert set(EMULATOR_METRICS) < set(subject.totals)
 
 
 def test_values_are_gathered_and_none_is_lost() -> None:

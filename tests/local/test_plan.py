@@ -72,7 +72,7 @@ def test_bad_messages_are_bad() -> None:
 
 
 def test_forged_messages_claim_another_device() -> None:
-    forged = [message for message in plan() if message.kind is Kind.FORGED_DEVICE]
+    forged = [message for message in plan() if message.kind is Kind.DEVICE_ID_MISMATCH]
     assert all(json.loads(each.payload)["deviceId"] != each.device_id for each in forged)
 
 

@@ -13,9 +13,9 @@ from examples.iot_pipeline.local.rule_engine import (
     Delivery,
     KinesisRule,
     UnsupportedRuleError,
+    parse_topic_filter,
     read_rule,
     substitute,
-    topic_filter_of,
     topic_matches,
 )
 
@@ -69,7 +69,7 @@ def test_topic_filters(topic_filter: str, topic: str, expected: bool) -> None:
 
 
 def test_filter_is_read_from_the_sql() -> None:
-    assert topic_filter_of("select  *\n from 'a/+/b'") == "a/+/b"
+    assert parse_topic_filter("select  *\n from 'a/+/b'") == "a/+/b"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_filter_is_read_from_the_sql() -> None:
 )
 def test_other_sql_is_refused(sql: str) -> None:
     with pytest.raises(UnsupportedRuleError):
-        topic_filter_of(sql)
+        parse_topic_filter(sql)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from typing import Any
 from batch_processor import Processor
 from boto3.dynamodb.types import TypeDeserializer  # type: ignore[import-untyped,unused-ignore]
 from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
-from bounded_retries import Retries
 from processor_settings import Settings
+from retry_policy import RetryPolicy
 from stream_records import StreamRecord
 
 SERIES = "iot-sensor-metrics-test"
@@ -44,7 +44,7 @@ INSERT = f"INSERT INTO \"{STATE}\" VALUE {{'deviceId':?,'timestamp':?,'reading':
 Item = dict[str, Any]
 
 
-def event_of(*sent: tuple[str, object], arrival: float = ARRIVAL) -> dict[str, Any]:
+def kinesis_event(*sent: tuple[str, object], arrival: float = ARRIVAL) -> dict[str, Any]:
     """A Kinesis event from (device id, payload) pairs; payloads are bytes or JSON values."""
     records = []
     for position, (device_id, payload) in enumerate(sent):
@@ -66,8 +66,10 @@ def event_of(*sent: tuple[str, object], arrival: float = ARRIVAL) -> dict[str, A
     return {"Records": records}
 
 
-def records_of(*sent: tuple[str, object], arrival: float = ARRIVAL) -> list[StreamRecord]:
-    return [StreamRecord.from_event(raw) for raw in event_of(*sent, arrival=arrival)["Records"]]
+def make_records(*sent: tuple[str, object], arrival: float = ARRIVAL) -> list[StreamRecord]:
+    return [
+        StreamRecord.from_event(raw) for raw in kinesis_event(*sent, arrival=arrival)["Records"]
+    ]
 
 
 def sequence(position: int) -> str:
@@ -295,7 +297,7 @@ class Clock:
         self.remaining -= int(seconds * 1000)
 
 
-def processor_of(
+def make_processor(
     dynamodb: FakeDynamoDB, sns: FakeSNS | None = None, clock: Clock | None = None
 ) -> Processor:
     clock = clock if clock is not None else Clock()
@@ -303,11 +305,11 @@ def processor_of(
         dynamodb,
         sns if sns is not None else FakeSNS(),
         SETTINGS,
-        Retries(sleep=clock.sleep, jitter=lambda: 1.0),
+        RetryPolicy(sleep=clock.sleep, jitter=lambda: 1.0),
     )
 
 
-def readings_of(device_id: str, values: Iterable[object]) -> list[tuple[str, object]]:
+def make_readings(device_id: str, values: Iterable[object]) -> list[tuple[str, object]]:
     """One reading a millisecond."""
     return [
         (device_id, {"timestamp": NOW + offset, "value": value})
@@ -315,7 +317,7 @@ def readings_of(device_id: str, values: Iterable[object]) -> list[tuple[str, obj
     ]
 
 
-def by_device(items: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def group_by_device(items: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for item in items:
         found[item["deviceId"]].append(item)

@@ -20,9 +20,9 @@ from .aws_fakes import (
     Fault,
     always,
     aws_error,
-    event_of,
-    processor_of,
-    readings_of,
+    kinesis_event,
+    make_processor,
+    make_readings,
     sequence,
 )
 
@@ -40,11 +40,11 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> FakeDynamoDB:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, dynamodb: FakeDynamoDB) -> None:
-    monkeypatch.setattr(handler, "_processor", lambda: processor_of(dynamodb, FakeSNS()))
+    monkeypatch.setattr(handler, "_processor", lambda: make_processor(dynamodb, FakeSNS()))
 
 
 def test_answers_with_no_failures_when_all_is_done(dynamodb: FakeDynamoDB) -> None:
-    event = event_of(*readings_of("d1", range(3)), ("d2", b"junk"))
+    event = kinesis_event(*make_readings("d1", range(3)), ("d2", b"junk"))
     assert handler.handler(event, CONTEXT) == {"batchItemFailures": []}
     assert len(dynamodb.items(SERIES)) == 3
 
@@ -52,7 +52,7 @@ def test_answers_with_no_failures_when_all_is_done(dynamodb: FakeDynamoDB) -> No
 def test_answers_with_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     throttled = always("batch_write_item", Fault(error=aws_error("ThrottlingException")))
     use(monkeypatch, FakeDynamoDB(throttled))
-    event = event_of(("d1", b"junk"), *readings_of("d1", range(3)))
+    event = kinesis_event(("d1", b"junk"), *make_readings("d1", range(3)))
     answer = handler.handler(event, CONTEXT)
     assert answer == {"batchItemFailures": [{"itemIdentifier": sequence(1)}]}
 
@@ -60,8 +60,8 @@ def test_answers_with_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_replayed_batch_can_ask_for_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
     throttled = always("batch_write_item", Fault(error=aws_error("ThrottlingException")))
     use(monkeypatch, FakeDynamoDB(throttled))
-    event = {**event_of(*readings_of("d1", range(3))), "raiseOnFailure": True}
-    with pytest.raises(handler.RecordsNotStored, match="3 of 3 records"):
+    event = {**kinesis_event(*make_readings("d1", range(3))), "raiseOnFailure": True}
+    with pytest.raises(handler.BatchProcessingError, match="3 of 3 records"):
         handler.handler(event, CONTEXT)
 
 
@@ -78,7 +78,7 @@ def test_counts_and_logs_without_payloads(
 ) -> None:
     hot = always("statement d9", Fault(error=aws_error("Oops", SECRET)))
     use(monkeypatch, FakeDynamoDB(hot))
-    event = event_of(
+    event = kinesis_event(
         ("d1", {"timestamp": NOW, "value": SECRET}),
         ("d1", {"timestamp": NOW, "value": SECRET}),
         ("d2", {"timestamp": NOW, "deviceId": SECRET}),
@@ -96,7 +96,7 @@ def test_counts_and_logs_without_payloads(
         "RecordsRejected": [1.0],
         "RecordsFailed": [2.0],
         "DuplicateReadings": [1.0],
-        "ForgedDeviceId": [1.0],
+        "DeviceIdMismatches": [1.0],
     }
     assert emf["rejectedByReason"] == {"not-json": 1}
     [declared] = emf["_aws"]["CloudWatchMetrics"]
@@ -109,14 +109,14 @@ METRICS = (
     "RecordsRejected",
     "RecordsFailed",
     "DuplicateReadings",
-    "ForgedDeviceId",
+    "DeviceIdMismatches",
 )
 
 
 def test_metrics_of_a_quiet_batch_are_zero_not_missing(
     dynamodb: FakeDynamoDB, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    handler.handler(event_of(*readings_of("d1", [1])), CONTEXT)
+    handler.handler(kinesis_event(*make_readings("d1", [1])), CONTEXT)
     [emf] = [json.loads(line) for line in capfd.readouterr().out.splitlines() if '"_aws"' in line]
     assert [emf[name] for name in METRICS] == [[1.0], [0.0], [0.0], [0.0], [0.0]]
 

@@ -8,7 +8,7 @@ from collections import Counter
 from decimal import Decimal
 from typing import Any
 
-from dead_letters import payload_of
+from dead_letters import decode_payload
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,9 +20,9 @@ from .aws_fakes import (
     FakeSNS,
     Fault,
     aws_error,
-    by_device,
-    processor_of,
-    records_of,
+    group_by_device,
+    make_processor,
+    make_records,
 )
 
 DEVICES = ["d1", "d2", "d3"]
@@ -106,8 +106,8 @@ def test_each_record_ends_stored_or_published_or_delivered_again(
     clock = Clock()
     trouble = Trouble(plan, clock)
     dynamodb, sns = FakeDynamoDB(trouble), FakeSNS(trouble)
-    processor = processor_of(dynamodb, sns, clock)
-    records = records_of(*sent)
+    processor = make_processor(dynamodb, sns, clock)
+    records = make_records(*sent)
     stored = rejected = 0
     position = 0  # as Lambda does: deliver from the checkpoint until nothing is left
     for _ in range(200):
@@ -134,7 +134,7 @@ def test_each_record_ends_stored_or_published_or_delivered_again(
     # Nothing but garbage was published, and each different reading is stored exactly once.
     assert len(sns.reasons()) == len(garbage)
     different = {(d, json.dumps(p, sort_keys=True)) for d, p in sent if isinstance(p, dict)}
-    series = by_device(dynamodb.items(SERIES))
+    series = group_by_device(dynamodb.items(SERIES))
     assert sum(map(len, series.values())) == len(different)
     for device, items in series.items():
         newest = max(items, key=lambda item: Decimal(item["timestamp"]))
@@ -143,7 +143,7 @@ def test_each_record_ends_stored_or_published_or_delivered_again(
 
 
 def published(sns: FakeSNS, sequence_number: str) -> list[bytes | None]:
-    return [payload_of(m) for m in sns.messages if m["sequenceNumber"] == sequence_number]
+    return [decode_payload(m) for m in sns.messages if m["sequenceNumber"] == sequence_number]
 
 
 def is_stored(dynamodb: FakeDynamoDB, device: str, payload: dict[str, Any]) -> bool:

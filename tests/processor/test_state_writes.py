@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from bounded_retries import Deadline, Retries
+from retry_policy import Deadline, RetryPolicy
 from state_writes import DeviceStateWriter
 from table_writes import WriteReport
-from telemetry_reading import Reading, reading_of
+from telemetry_reading import Reading, parse_reading
 
 from .aws_fakes import (
     NOW,
@@ -21,21 +21,21 @@ from .aws_fakes import (
     Fault,
     always,
     aws_error,
+    make_records,
     once,
-    records_of,
 )
 
 CALL, STATEMENTS = "batch_execute_statement", "statement"
 
 
 def reading(device: str, value: object = 1, later: int = 0) -> Reading:
-    [record] = records_of((device, {"timestamp": NOW + later, "value": value}))
-    return reading_of(record, RETENTION)
+    [record] = make_records((device, {"timestamp": NOW + later, "value": value}))
+    return parse_reading(record, RETENTION)
 
 
 def store(dynamodb: Any, *readings: Reading, clock: Clock | None = None) -> WriteReport:
     clock = clock if clock is not None else Clock()
-    writer = DeviceStateWriter(dynamodb, STATE, Retries(sleep=clock.sleep, jitter=lambda: 1.0))
+    writer = DeviceStateWriter(dynamodb, STATE, RetryPolicy(sleep=clock.sleep, jitter=lambda: 1.0))
     return writer.store(readings, Deadline(clock.remaining_ms))
 
 

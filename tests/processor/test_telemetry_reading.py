@@ -9,21 +9,21 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from dynamodb_values import attribute_value, number, number_size
+from dynamodb_values import number, stored_number_size, to_attribute_value
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rejections import Reason, Rejected
+from invalid_records import InvalidRecordError, Reason
 from table_writes import time_series_item
-from telemetry_reading import Reading, reading_of, sort_key_of
+from telemetry_reading import Reading, compute_sort_key, parse_reading
 
-from .aws_fakes import ARRIVAL, DAY, NOW, RETENTION, plain, records_of
+from .aws_fakes import ARRIVAL, DAY, NOW, RETENTION, make_records, plain
 
 PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=150)
 
 
 def read(payload: object, device_id: str = "d1", arrival: float = ARRIVAL) -> Reading:
-    [record] = records_of((device_id, payload), arrival=arrival)
-    return reading_of(record, RETENTION)
+    [record] = make_records((device_id, payload), arrival=arrival)
+    return parse_reading(record, RETENTION)
 
 
 def timestamped(text: str) -> bytes:
@@ -39,11 +39,11 @@ def payload_of_item_size(size: int) -> dict[str, object]:
     """A payload whose time-series item DynamoDB counts as `size` bytes, if the device is d1."""
     full_length = 17  # bytes of a sort key, unless it ends in zeros, which DynamoDB trims
     empty = read({"timestamp": NOW, "text": ""})
-    missing = size - (empty.stored_bytes - number_size(empty.sort_key) + full_length)
+    missing = size - (empty.stored_bytes - stored_number_size(empty.sort_key) + full_length)
     for filler in string.ascii_lowercase:
         text = filler * missing
-        content, _ = attribute_value({"timestamp": Decimal(NOW), "text": text})
-        if number_size(sort_key_of(NOW, content)) == full_length:
+        content, _ = to_attribute_value({"timestamp": Decimal(NOW), "text": text})
+        if stored_number_size(compute_sort_key(NOW, content)) == full_length:
             return {"timestamp": NOW, "text": text}
     raise AssertionError("every sort key ends in zeros")
 
@@ -92,10 +92,10 @@ REJECTED: list[tuple[str, object, Reason]] = [
     [pytest.param(payload, reason, id=name) for name, payload, reason in REJECTED],
 )
 def test_rejects_what_can_never_be_stored(payload: object, reason: Reason) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(InvalidRecordError) as caught:
         read(payload)
     assert caught.value.reason is reason
-    assert caught.value.detail.startswith(reason.sentence)
+    assert caught.value.detail.startswith(reason.explanation)
     assert len(caught.value.detail) < 1000
 
 
@@ -129,7 +129,7 @@ def test_1e11_is_where_milliseconds_begin() -> None:
     in_1973 = 100_000_000
     assert int(read({"timestamp": 10**11}, arrival=in_1973).sort_key) == 10**11
     assert int(read({"timestamp": in_1973}, arrival=in_1973).sort_key) == 10**11
-    with pytest.raises(Rejected, match="24 hours after"):
+    with pytest.raises(InvalidRecordError, match="24 hours after"):
         read({"timestamp": 10**11 - 1}, arrival=in_1973)
 
 
@@ -185,7 +185,7 @@ def test_members_of_the_payload_cannot_overwrite_the_items_own_attributes() -> N
 def test_a_claimed_device_id_is_compared_with_the_partition_key(
     members: dict[str, Any], forged: bool
 ) -> None:
-    assert read({"timestamp": NOW, **members}).forged_device_id is forged
+    assert read({"timestamp": NOW, **members}).device_id_mismatch is forged
 
 
 def test_32_levels_are_accepted() -> None:
@@ -194,7 +194,7 @@ def test_32_levels_are_accepted() -> None:
 
 def test_an_item_of_exactly_400_kb_is_accepted() -> None:
     assert read(payload_of_item_size(409_600)).stored_bytes == 409_600
-    with pytest.raises(Rejected, match="409601 bytes"):
+    with pytest.raises(InvalidRecordError, match="409601 bytes"):
         read(payload_of_item_size(409_601))
 
 
@@ -287,4 +287,4 @@ def test_what_is_stored_equals_what_was_sent(value: object) -> None:
 )
 def test_a_number_has_one_form_however_it_is_spelled(value: Decimal) -> None:
     spellings = {number(text) for text in (str(value), f"{value:e}", f"{value:.30f}")}
-    assert len({str(attribute_value(spelling)) for spelling in spellings}) == 1
+    assert len({str(to_attribute_value(spelling)) for spelling in spellings}) == 1

@@ -39,7 +39,7 @@ from examples.iot_pipeline.local.plan import (
 
 # How long the DLQ queue hides what was read: longer than it takes to go through the whole queue,
 # and short enough that a user who looks afterwards finds the messages.
-HIDDEN_SECONDS = 20
+VISIBILITY_TIMEOUT_SECONDS = 20
 MESSAGES_PER_CALL = 10
 RULE_ERROR = "rule-error"
 
@@ -93,7 +93,7 @@ class Account:
     """Records that are not under the device that sent them."""
     unexpected: tuple[str, ...]
     """Records that are not where a record of their kind has to be."""
-    foreign: tuple[str, ...]
+    unknown: tuple[str, ...]
     """Records in the table or on the queue that nobody sent."""
     stale_state: Mapping[str, str]
     """Devices whose latest state is not their newest reading, and what it is instead."""
@@ -102,7 +102,7 @@ class Account:
     by_kind: Mapping[Kind, KindAccount] = field(default_factory=dict)
 
     @property
-    def adds_up(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every record that was sent is in exactly one place."""
         together = len(self.stored) + len(self.dead_lettered)
         return not self.lost and not self.in_both and self.sent == together
@@ -116,7 +116,7 @@ class Account:
             ("stored more than once", self.stored_more_than_once),
             ("not under the device that sent it", self.wrong_device),
             ("not where a record of its kind has to be", self.unexpected),
-            ("known to nobody", self.foreign),
+            ("known to nobody", self.unknown),
             (
                 "a state that is not the device's newest reading",
                 [f"{device} ({found})" for device, found in self.stale_state.items()],
@@ -142,7 +142,7 @@ class Account:
     @property
     def exit_code(self) -> int:
         """0 when no record is lost and the numbers add up, else 1."""
-        return 0 if self.adds_up and not self.problems else 1
+        return 0 if self.is_complete and not self.problems else 1
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,8 @@ def account(
         if (identity in stored and message.expected is not Fate.STORED)
         or (identity in dead and message.expected is not Fate.DEAD_LETTERED)
     ]
-    foreign = sorted((times_stored.keys() | times_dead.keys()) - sent.keys())
-    foreign += [f"message {text[:60]!r}" for text in dead_letters.unrecognized]
+    unknown = sorted((times_stored.keys() | times_dead.keys()) - sent.keys())
+    unknown += [f"message {text[:60]!r}" for text in dead_letters.unrecognized]
     return Account(
         sent=len(sent),
         messages=len(plan),
@@ -202,8 +202,8 @@ def account(
         dead_lettered_more_than_once=tuple(sorted(key for key in dead if times_dead[key] > 1)),
         wrong_device=tuple(sorted(wrong_device)),
         unexpected=tuple(unexpected),
-        foreign=tuple(foreign),
-        stale_state=_stale_states(sent.values(), states),
+        unknown=tuple(unknown),
+        stale_state=_find_stale_states(sent.values(), states),
         reasons={letter.identity: letter.reason for letter in dead_letters.letters},
         by_kind=_by_kind(plan, stored, dead, dead_letters),
     )
@@ -230,7 +230,7 @@ def dead_letter(body: str) -> DeadLetter | None:
     processor's rejected record, the rule's error document (both hold the payload), and anything
     else in which an identity can be read.
     """
-    message = _without_envelope(body)
+    message = _unwrap_sns(body)
     try:
         content = json.loads(message)
     except ValueError:
@@ -272,18 +272,18 @@ class DeadLetterReader:
     deleted. What was read once is remembered by message id, so reading again only adds.
     """
 
-    def __init__(self, sqs: Any, queue_url: str, hidden_seconds: int) -> None:
+    def __init__(self, sqs: Any, queue_url: str, visibility_timeout: int) -> None:
         """Choose a queue.
 
         Args:
             sqs: the client.
             queue_url: the queue.
-            hidden_seconds: longer than it takes to read the whole queue, or those messages that
+            visibility_timeout: longer than it takes to read the whole queue, or those messages that
                 come back first are read again and again in front of the others.
         """
         self._sqs = sqs
         self._queue_url = queue_url
-        self._hidden_seconds = hidden_seconds
+        self._hidden_seconds = visibility_timeout
         self._bodies: dict[str, str] = {}
 
     def read(self) -> DeadLetters:
@@ -347,7 +347,7 @@ class Run:
 class Accountant:
     """Counts the records of a run, as often as wanted."""
 
-    def __init__(self, run: Run, hidden_seconds: int | None = None) -> None:
+    def __init__(self, run: Run, visibility_timeout: int | None = None) -> None:
         """Choose a run, and for how long its dead letters are hidden after reading (20 s)."""
         self._run = run
         self._plan = run.plan()
@@ -356,7 +356,7 @@ class Accountant:
         self._reader = DeadLetterReader(
             endpoint.client("sqs"),
             run.queue_url,
-            hidden_seconds if hidden_seconds is not None else HIDDEN_SECONDS,
+            visibility_timeout if visibility_timeout is not None else VISIBILITY_TIMEOUT_SECONDS,
         )
 
     def count(self) -> Account:
@@ -391,7 +391,7 @@ class Accountant:
             time.sleep(pause)
 
 
-def conclude(result: Account) -> int:
+def print_result(result: Account) -> int:
     """Print what is wrong, if anything, and the accounting line last; returns the exit code."""
     for problem in result.problems:
         print(problem)
@@ -406,10 +406,10 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     # The run itself may have hidden the dead letters a moment ago: wait until they are back.
     accountant = Accountant(Run.load(Path(arguments[0])))
-    return conclude(accountant.count_until_settled(patience=HIDDEN_SECONDS + 2))
+    return print_result(accountant.count_until_settled(patience=VISIBILITY_TIMEOUT_SECONDS + 2))
 
 
-def _without_envelope(body: str) -> str:
+def _unwrap_sns(body: str) -> str:
     """The message inside the envelope in which SNS delivers to a queue, or the body itself."""
     try:
         content = json.loads(body)
@@ -437,7 +437,7 @@ def _is_gzip(content: Mapping[str, Any]) -> bool:
     return re.match("gzip", str(content.get("payloadEncoding", ""))) is not None
 
 
-def _stale_states(sent: Iterable[Message], states: Mapping[str, Decimal]) -> dict[str, str]:
+def _find_stale_states(sent: Iterable[Message], states: Mapping[str, Decimal]) -> dict[str, str]:
     stale: dict[str, str] = {}
     for device_id, newest in newest_timestamps(sent).items():
         state = states.get(device_id)

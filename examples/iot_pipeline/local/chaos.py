@@ -52,8 +52,8 @@ from examples.iot_pipeline.local.deployment import Deployer, Deployment, Unresol
 from examples.iot_pipeline.local.emulator import Emulator, EmulatorError, running_emulator
 from examples.iot_pipeline.local.event_source_mapping import (
     Backoff,
+    Intervals,
     LocalEventSourceMapping,
-    Pace,
     UnsupportedMappingError,
 )
 from examples.iot_pipeline.local.fault_proxy import CAN_CRASH, FaultProxy
@@ -68,19 +68,19 @@ OUT = Path("chaos-out")
 # So many devices send at a time, as after an outage of their site: all they have, and out of order.
 # More at a time make the run slower and not harder: the function writes one state for each device
 # in a batch, and what the emulator needs for a write is what the run takes its time for.
-DEVICES_AT_ONCE = 20
+CONCURRENT_DEVICES = 20
 # Messages change places within so many: across devices, and within a device across batches.
-SHUFFLED_TOGETHER = 4000
+SHUFFLE_WINDOW = 4000
 RECORDS_PER_PUT = 500
 BACKOFF = Backoff(first=0.05, longest=0.2)
 # The emulator goes through all records and all iterators of the last five minutes at each read:
 # reading twice a second was half of its work.
-PACE = Pace(read=2.0, shards=2.0)
-IDLE_SECONDS = 1800.0
-LOOK_SECONDS = 5.0
+INTERVALS = Intervals(read=2.0, shards=2.0)
+IDLE_TIMEOUT_SECONDS = 1800.0
+POLL_SECONDS = 5.0
 PATIENCE_SECONDS = 10.0
 # Thousands of dead letters are read once, however slow the machine, and by nobody after this.
-DEAD_LETTERS_HIDDEN_SECONDS = 3600
+DLQ_VISIBILITY_TIMEOUT_SECONDS = 3600
 
 # Where in the run each event is, as a part of all messages.
 RESHARD_AT = 0.15
@@ -88,7 +88,7 @@ STOP_AT, START_AT = 0.30, 0.40
 RESTART_AT = 0.60
 OUTAGE_AT = 0.75
 # The outage takes as long as its batches need to be given up, so only some records are in it.
-OUTAGE_PART, OUTAGE_MOST = 0.10, 1500
+OUTAGE_SHARE, OUTAGE_MAX_RECORDS = 0.10, 1500
 
 # A record that was rejected for what it holds stays on the queue: nothing has changed about it.
 REDRIVEN = ("failed-batch", "stored-batch", "async-failure", "rule-error")
@@ -170,7 +170,7 @@ class Result:
     @property
     def exit_code(self) -> int:
         """0 if nothing is wrong."""
-        return int(bool(self.problems or self.stale_state or not self.account.adds_up))
+        return int(bool(self.problems or self.stale_state or not self.account.is_complete))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -204,17 +204,17 @@ def shuffled(messages: Sequence[Message], seed: int) -> list[Message]:
     randomness = random.Random(seed)
     devices = sorted({message.device_id for message in messages})
     randomness.shuffle(devices)
-    group = {device: place // DEVICES_AT_ONCE for place, device in enumerate(devices)}
+    group = {device: place // CONCURRENT_DEVICES for place, device in enumerate(devices)}
     by_group = sorted(messages, key=lambda message: group[message.device_id])
     result: list[Message] = []
-    for start in range(0, len(by_group), SHUFFLED_TOGETHER):
-        part = by_group[start : start + SHUFFLED_TOGETHER]
+    for start in range(0, len(by_group), SHUFFLE_WINDOW):
+        part = by_group[start : start + SHUFFLE_WINDOW]
         randomness.shuffle(part)
         result += part
     return result
 
 
-def stale_states(
+def find_stale_states(
     readings: Iterable[StoredReading], states: Mapping[str, Decimal]
 ) -> dict[str, str]:
     """The devices whose state is not the newest reading that is stored, to the last digit."""
@@ -262,7 +262,7 @@ def _run(options: Options, screen: Screen) -> int:
             if isinstance(error, (BotoCoreError, ClientError)):
                 raise ChaosError(f"a call to the emulator failed: {error}") from error
             raise
-    screen.say(f"{time.monotonic() - start:.0f} s in all")
+    screen.print(f"{time.monotonic() - start:.0f} s in all")
     for problem in result.problems:
         print(problem)
     print(result.summary(), flush=True)
@@ -306,14 +306,14 @@ class _Chaos:
         self._put = 0
         self._configured = 0
         self._mapping = LocalEventSourceMapping(
-            emulator, function_name=self._function, backoff=BACKOFF, pace=PACE
+            emulator, function_name=self._function, backoff=BACKOFF, intervals=INTERVALS
         )
 
     def run(self) -> Result:
         """Everything, from the first record to the count."""
         self._configure_function()
         total = len(self._messages)
-        outage = min(int(total * OUTAGE_PART), OUTAGE_MOST)
+        outage = min(int(total * OUTAGE_SHARE), OUTAGE_MAX_RECORDS)
         with self._mapping:
             with self._screen.step("records flow, faults come") as report:
                 self._put_until(RESHARD_AT, report)
@@ -331,36 +331,36 @@ class _Chaos:
                 self._wait_until_idle()
             with self._screen.step("an outage, until batches are given up"):
                 self._faults.start_outage()
-                self._put_some(self._put + outage)
+                self._put_up_to(self._put + outage)
                 self._wait_until_idle()
                 self._faults.end_outage()
             with self._screen.step("records flow, faults come") as report:
                 self._put_until(1.0, report)
                 self._wait_until_idle()
             self._faults.stop()
-            given_up = int(self._mapping.totals.get(DELIVERED, 0))
+            discarded = int(self._mapping.totals.get(DELIVERED, 0))
             with self._screen.step("redrive"):
                 redriven = self._redrive()
             with self._screen.step("wait for what was redriven"):
                 self._wait_until_idle()
             undelivered = len(self._mapping.undelivered)
         with self._screen.step("account for every record") as report:
-            account = Accountant(self._run, DEAD_LETTERS_HIDDEN_SECONDS).count_until_settled(
+            account = Accountant(self._run, DLQ_VISIBILITY_TIMEOUT_SECONDS).count_until_settled(
                 patience=PATIENCE_SECONDS,
                 on_progress=lambda each: report(each.sent - len(each.lost), each.sent),
             )
             dynamodb = self._emulator.client("dynamodb")
-            stale = stale_states(
+            stale = find_stale_states(
                 read_time_series(dynamodb, self._run.time_series_table),
                 read_states(dynamodb, self._run.state_table),
             )
-        self._show(account, given_up, redriven)
+        self._show(account, discarded, redriven)
         return Result(account, {**stale, **account.stale_state}, undelivered)
 
     def _put_until(self, part: float, report: Report) -> None:
-        self._put_some(round(part * len(self._messages)), report)
+        self._put_up_to(round(part * len(self._messages)), report)
 
-    def _put_some(self, end: int, report: Report | None = None) -> None:
+    def _put_up_to(self, end: int, report: Report | None = None) -> None:
         """Put the messages up to `end` onto the stream."""
         while self._put < end:
             batch = self._messages[self._put : min(end, self._put + RECORDS_PER_PUT)]
@@ -382,8 +382,8 @@ class _Chaos:
             pending = [message for message, each in results if "ErrorCode" in each]
 
     def _wait_until_idle(self) -> None:
-        deadline = time.monotonic() + IDLE_SECONDS
-        while not self._mapping.wait_until_idle(LOOK_SECONDS):
+        deadline = time.monotonic() + IDLE_TIMEOUT_SECONDS
+        while not self._mapping.wait_until_idle(POLL_SECONDS):
             self._emulator.check()
             if time.monotonic() > deadline:
                 raise ChaosError(f"the mapping has not come to rest: {self._mapping.problems[-3:]}")
@@ -438,16 +438,16 @@ class _Chaos:
         )
         if finished.returncode != 0:
             # Not the end: whatever was not brought back is found missing by the count.
-            self._screen.say(f"the redrive ended with {finished.returncode}: {finished.stderr}")
+            self._screen.print(f"the redrive ended with {finished.returncode}: {finished.stderr}")
         try:
             found: dict[str, Any] = json.loads(finished.stdout)
         except ValueError:
             raise ChaosError(f"the redrive printed no JSON: {finished.stderr}") from None
         for kept in found["kept"]:
-            self._screen.say(f"  kept: {kept['kind']}: {kept['reason']}")
+            self._screen.print(f"  kept: {kept['kind']}: {kept['reason']}")
         return Redriven(found["messages"], found["records_put"], len(found["kept"]))
 
-    def _show(self, account: Account, given_up: int, redriven: Redriven) -> None:
+    def _show(self, account: Account, discarded: int, redriven: Redriven) -> None:
         self._screen.heading("Faults")
         injected = self._faults.injected
         rows = [
@@ -460,11 +460,13 @@ class _Chaos:
             totals[fault] += times
         missing = [each.value for each in Fault if not totals[each]]
         if missing:
-            self._screen.say(f"never injected: {', '.join(missing)}")
+            self._screen.print(f"never injected: {', '.join(missing)}")
         if not CAN_CRASH:
-            self._screen.say("no process was killed or stopped: its caller is found on Linux only")
+            self._screen.print(
+                "no process was killed or stopped: its caller is found on Linux only"
+            )
         elif self._proxy.not_found:
-            self._screen.say(
+            self._screen.print(
                 f"{self._proxy.not_found} processes to be killed or stopped were not found"
             )
         self._screen.heading("What became of the records")
@@ -474,7 +476,7 @@ class _Chaos:
             ("sent, distinct", account.sent, f"{duplicates} of them twice"),
             ("stored", len(account.stored), ""),
             ("dead-lettered", len(account.dead_lettered), f"{repeated} of them more than once"),
-            ("given up by the mapping", given_up, "records, on their way to the DLQ queue"),
+            ("given up by the mapping", discarded, "records, on their way to the DLQ queue"),
             ("batches on the DLQ queue", redriven.messages, "messages that were redriven"),
             ("redriven", redriven.records, "records put back on the stream"),
             ("messages kept", redriven.kept, ""),

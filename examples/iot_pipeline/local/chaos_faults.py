@@ -25,7 +25,7 @@ class Fault(str, Enum):
     PARTIAL_BATCH = "only some of a batch's items are written"
     TOPIC_THROTTLED = "SNS Throttling"
     SLOW = "no answer within the function's read timeout"
-    LOST_ANSWER = "done, but the connection breaks before the answer"
+    LOST_RESPONSE = "done, but the connection breaks before the answer"
     CRASH = "the function's process is killed"
     FREEZE = "the function's process stops until its timeout"
     OUTAGE = "total outage"
@@ -39,29 +39,29 @@ class Rule:
     operation: str
     every: int
     """One in so many calls begins it."""
-    in_a_row: int = 1
+    consecutive: int = 1
     """So many calls one after the other get it. The SDK makes two attempts by itself."""
 
 
 BATCH_WRITE, STATE_WRITE, PUBLISH = "BatchWriteItem", "BatchExecuteStatement", "PublishBatch"
 
 RULES = (
-    Rule(Fault.TABLE_THROTTLED, BATCH_WRITE, every=25, in_a_row=3),
-    Rule(Fault.REQUEST_THROTTLED, BATCH_WRITE, every=50, in_a_row=2),
-    Rule(Fault.SERVER_ERROR, BATCH_WRITE, every=50, in_a_row=3),
+    Rule(Fault.TABLE_THROTTLED, BATCH_WRITE, every=25, consecutive=3),
+    Rule(Fault.REQUEST_THROTTLED, BATCH_WRITE, every=50, consecutive=2),
+    Rule(Fault.SERVER_ERROR, BATCH_WRITE, every=50, consecutive=3),
     Rule(Fault.PARTIAL_BATCH, BATCH_WRITE, every=6),
-    Rule(Fault.LOST_ANSWER, BATCH_WRITE, every=40),
+    Rule(Fault.LOST_RESPONSE, BATCH_WRITE, every=40),
     Rule(Fault.SLOW, BATCH_WRITE, every=60),
     Rule(Fault.CRASH, BATCH_WRITE, every=60),
     Rule(Fault.FREEZE, BATCH_WRITE, every=1000),
-    Rule(Fault.REQUEST_THROTTLED, STATE_WRITE, every=50, in_a_row=2),
-    Rule(Fault.SERVER_ERROR, STATE_WRITE, every=50, in_a_row=3),
+    Rule(Fault.REQUEST_THROTTLED, STATE_WRITE, every=50, consecutive=2),
+    Rule(Fault.SERVER_ERROR, STATE_WRITE, every=50, consecutive=3),
     Rule(Fault.PARTIAL_BATCH, STATE_WRITE, every=6),
-    Rule(Fault.LOST_ANSWER, STATE_WRITE, every=40),
+    Rule(Fault.LOST_RESPONSE, STATE_WRITE, every=40),
     Rule(Fault.SLOW, STATE_WRITE, every=500),
     Rule(Fault.CRASH, STATE_WRITE, every=250),
-    Rule(Fault.TOPIC_THROTTLED, PUBLISH, every=12, in_a_row=2),
-    Rule(Fault.LOST_ANSWER, PUBLISH, every=25),
+    Rule(Fault.TOPIC_THROTTLED, PUBLISH, every=12, consecutive=2),
+    Rule(Fault.LOST_RESPONSE, PUBLISH, every=25),
     Rule(Fault.CRASH, PUBLISH, every=100),
 )
 """A slow answer is rare because it costs seconds, and a frozen process because it costs the function's
@@ -99,7 +99,9 @@ class Faults:
         """Go on as the rules say."""
         self._outage = False
 
-    def next(self, operation: str, fits: Callable[[Fault], bool] = lambda _: True) -> Fault | None:
+    def next(
+        self, operation: str, accepts: Callable[[Fault], bool] = lambda _: True
+    ) -> Fault | None:
         """What happens to the next call of an operation. What does not fit it waits for another."""
         with self._lock:
             if not self._active:
@@ -111,15 +113,15 @@ class Faults:
             self._calls[operation] += 1
             due = self._due.setdefault(operation, deque())
             for rule in self._rules:
-                if rule.operation == operation and self._begins(rule, number):
-                    due.extend([rule.fault] * rule.in_a_row)
-            fault = next((each for each in due if fits(each)), None)
+                if rule.operation == operation and self._is_selected(rule, number):
+                    due.extend([rule.fault] * rule.consecutive)
+            fault = next((each for each in due if accepts(each)), None)
             if fault is not None:
                 due.remove(fault)
                 self._injected[fault, operation] += 1
             return fault
 
-    def _begins(self, rule: Rule, number: int) -> bool:
+    def _is_selected(self, rule: Rule, number: int) -> bool:
         block, place = divmod(number, rule.every)
         # A text, because its hash as a seed is the same in every process.
         chosen = random.Random(f"{self._seed} {rule.fault.name} {rule.operation} {block}")

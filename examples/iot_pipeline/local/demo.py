@@ -22,7 +22,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from examples.iot_pipeline.local import chart
-from examples.iot_pipeline.local.accounting import Account, Accountant, Run, conclude
+from examples.iot_pipeline.local.accounting import Account, Accountant, Run, print_result
 from examples.iot_pipeline.local.alarms import alarm_states, publish_queue_depth
 from examples.iot_pipeline.local.archive import read_archive
 from examples.iot_pipeline.local.deployment import (
@@ -31,8 +31,8 @@ from examples.iot_pipeline.local.deployment import (
     EMULATOR_ACTIONS,
     Deployer,
     Deployment,
-    LeftOut,
     UnresolvedError,
+    UnsupportedResource,
 )
 from examples.iot_pipeline.local.devices import DeviceError, Fleet
 from examples.iot_pipeline.local.emulator import (
@@ -63,7 +63,7 @@ _EXPECTED = (
 )
 RUN_FILE = "run.json"
 
-GAPS = (
+EMULATOR_GAPS = (
     (
         "an IoT rule's Kinesis action is skipped",
         "rule_engine.py performs it as the deployed rule says",
@@ -163,7 +163,7 @@ def _run(options: Options, screen: Screen) -> int:
             if result.exit_code:
                 _save_logs(emulator, deployer, options.out)
             _show_records(screen, result)
-            _show_what_else(emulator, deployment, options, screen)
+            _show_details(emulator, deployment, options, screen)
         except Exception as error:
             _save_logs(emulator, deployer, options.out)
             # When the emulator has died, that is the news, and not which call failed first.
@@ -173,8 +173,8 @@ def _run(options: Options, screen: Screen) -> int:
             raise
         screen.heading(f"{time.monotonic() - start:.0f} s in all")
         if options.keep:
-            _explain_keep(screen, emulator, options)
-        code = conclude(result)
+            _show_keep_help(screen, emulator, options)
+        code = print_result(result)
         while options.keep:
             time.sleep(1)
             emulator.check()
@@ -186,27 +186,30 @@ def _deploy(deployer: Deployer, options: Options, screen: Screen) -> Deployment:
         assembly = deployer.prepare(options.suffix)
     with screen.step(f"cdk deploy (suffix {options.suffix})") as report:
         deployment = deployer.deploy(assembly, on_progress=report)
-    if deployment.left_out:
+    if deployment.unsupported:
         screen.heading("Left out of the template, because the emulator refuses it")
         screen.table(
             ["resource", "why", "instead"],
-            [(each.name, each.reason, _instead(each, deployment)) for each in deployment.left_out],
+            [
+                (each.name, each.reason, _replacement(each, deployment))
+                for each in deployment.unsupported
+            ],
         )
     for added in deployment.added_permissions:
-        screen.say(f"added for the emulator: role {added.role} may {added.action}")
-    screen.say()
+        screen.print(f"added for the emulator: role {added.role} may {added.action}")
+    screen.print()
     return deployment
 
 
-def _instead(left_out: LeftOut, deployment: Deployment) -> str:
-    if left_out.type == AUTO_DELETE:
+def _replacement(unsupported: UnsupportedResource, deployment: Deployment) -> str:
+    if unsupported.type == AUTO_DELETE:
         return "a teardown empties the bucket"
-    if left_out.name in deployment.created_by_api:
+    if unsupported.name in deployment.created_by_api:
         return "created by API"
-    return f"missing: {deployment.not_created.get(left_out.name, 'not created')}"
+    return f"missing: {deployment.failed_alarms.get(unsupported.name, 'not created')}"
 
 
-def _run_of(emulator: Emulator, deployment: Deployment, options: Options) -> Run:
+def _create_run(emulator: Emulator, deployment: Deployment, options: Options) -> Run:
     run = Run(
         devices=options.devices,
         readings=options.readings,
@@ -226,10 +229,10 @@ def _run_of(emulator: Emulator, deployment: Deployment, options: Options) -> Run
 def _send_and_count(
     emulator: Emulator, deployment: Deployment, options: Options, screen: Screen
 ) -> Account:
-    run = _run_of(emulator, deployment, options)
+    run = _create_run(emulator, deployment, options)
     plan = run.plan()
     names = sorted({message.device_id for message in plan})
-    engine = RuleEngine.of_deployed_rule(emulator, deployment.output("TelemetryRuleName"))
+    engine = RuleEngine.from_deployed_rule(emulator, deployment.output("TelemetryRuleName"))
     mapping = LocalEventSourceMapping(emulator, function_name=deployment.output("FunctionName"))
     with mapping, engine:
         with screen.step(f"{len(names)} devices send") as report, Fleet(emulator, names) as fleet:
@@ -240,9 +243,9 @@ def _send_and_count(
                 on_progress=lambda each: report(each.sent - len(each.lost), each.sent),
             )
     for dropped in engine.delivery.dropped:
-        screen.say(f"neither the stream nor the error action took it: {dropped}")
+        screen.print(f"neither the stream nor the error action took it: {dropped}")
     for failure in mapping.undelivered:
-        screen.say(f"given up, and its failure record reached nobody: {failure}")
+        screen.print(f"given up, and its failure record reached nobody: {failure}")
     return result
 
 
@@ -276,13 +279,13 @@ def _show_records(screen: Screen, result: Account) -> None:
     screen.table([*columns, "lost", "reason on the DLQ, or note"], rows)
     duplicates = result.messages - result.sent
     repeated = len(result.dead_lettered_more_than_once)
-    screen.say(
+    screen.print(
         f"{duplicates} duplicates sent and collapsed; {repeated} records on the DLQ more than once; "
         f"{len(result.stale_state)} devices whose latest state is not their newest reading"
     )
 
 
-def _show_what_else(
+def _show_details(
     emulator: Emulator, deployment: Deployment, options: Options, screen: Screen
 ) -> None:
     plan = Run.load(options.out / RUN_FILE).plan()
@@ -290,7 +293,7 @@ def _show_what_else(
     _show_alarms(screen, emulator, deployment)
     _show_chart_and_query(screen, emulator, deployment, plan, options)
     screen.heading("What the emulator lacks, and what stands in")
-    screen.table(["gap", "stand-in"], GAPS)
+    screen.table(["gap", "stand-in"], EMULATOR_GAPS)
 
 
 def _show_archive(
@@ -299,12 +302,12 @@ def _show_archive(
     archive = read_archive(emulator, deployment.output("BucketName"), plan)
     screen.heading("The raw archive")
     sent = len({message.identity for message in plan})
-    screen.say(
+    screen.print(
         f"{len(archive.records)} of {sent} records in {archive.objects} objects of "
         f"s3://{deployment.output('BucketName')} ({archive.bytes} bytes)"
     )
     if archive.example_key is not None:
-        screen.say(f"for example {archive.example_key}")
+        screen.print(f"for example {archive.example_key}")
 
 
 def _show_alarms(screen: Screen, emulator: Emulator, deployment: Deployment) -> None:
@@ -317,7 +320,7 @@ def _show_alarms(screen: Screen, emulator: Emulator, deployment: Deployment) -> 
     depth = sum(int(value) for value in attributes.values())
     watching = publish_queue_depth(emulator, queue_url, depth)
     screen.heading("Alarms")
-    math = {each.name for each in deployment.left_out if each.type == ALARM}
+    math = {each.name for each in deployment.unsupported if each.type == ALARM}
     screen.table(
         ["alarm", "state", "watches"],
         [
@@ -325,7 +328,7 @@ def _show_alarms(screen: Screen, emulator: Emulator, deployment: Deployment) -> 
             for each in alarm_states(emulator)
         ],
     )
-    screen.say(
+    screen.print(
         f"published for {watching} of them: {depth} messages on the DLQ queue; what has no data is of "
         "services that publish no metrics here, or has had nothing to count"
     )
@@ -342,13 +345,13 @@ def _show_chart_and_query(
     points = chart.query_readings(emulator.client("dynamodb"), table, device_id)
     file = chart.draw(points, device_id, table, options.out / "chart.png")
     screen.heading("A chart and a query")
-    screen.say(f"{len(points)} readings of {device_id}, read back from {table}: {file}")
+    screen.print(f"{len(points)} readings of {device_id}, read back from {table}: {file}")
     keep = "" if options.keep else " (the emulator stops now; --keep leaves it running)"
-    screen.say(f"its latest five readings, as a query to paste{keep}:")
-    screen.say(query_to_paste(emulator.endpoint, table, device_id))
+    screen.print(f"its latest five readings, as a query to paste{keep}:")
+    screen.print(query_command(emulator.endpoint, table, device_id))
 
 
-def query_to_paste(endpoint: Endpoint, table: str, device_id: str) -> str:
+def query_command(endpoint: Endpoint, table: str, device_id: str) -> str:
     """An AWS CLI command that reads the latest readings of a device from the emulator.
 
     In a real account it is the same without the credentials, the endpoint and the CA.
@@ -364,13 +367,13 @@ def query_to_paste(endpoint: Endpoint, table: str, device_id: str) -> str:
     return f"  {credentials} {shlex.join(arguments)}"
 
 
-def _explain_keep(screen: Screen, emulator: Emulator, options: Options) -> None:
+def _show_keep_help(screen: Screen, emulator: Emulator, options: Options) -> None:
     screen.heading("Still running, until Ctrl-C")
-    screen.say(f"  export AWS_ENDPOINT_URL={emulator.endpoint.url} AWS_DEFAULT_REGION={REGION}")
-    screen.say(f"  export AWS_CA_BUNDLE={emulator.endpoint.authority}")
-    screen.say(f"  export AWS_ACCESS_KEY_ID={CREDENTIAL} AWS_SECRET_ACCESS_KEY={CREDENTIAL}")
+    screen.print(f"  export AWS_ENDPOINT_URL={emulator.endpoint.url} AWS_DEFAULT_REGION={REGION}")
+    screen.print(f"  export AWS_CA_BUNDLE={emulator.endpoint.authority}")
+    screen.print(f"  export AWS_ACCESS_KEY_ID={CREDENTIAL} AWS_SECRET_ACCESS_KEY={CREDENTIAL}")
     again = f"python -m examples.iot_pipeline.local.accounting {options.out / RUN_FILE}"
-    screen.say(f"count again: {again}")
+    screen.print(f"count again: {again}")
 
 
 def _save_logs(emulator: Emulator, deployer: Deployer, out: Path) -> None:

@@ -50,7 +50,7 @@ EMULATOR_ACTIONS = {
     "dynamodb:PartiQLUpdate": "dynamodb:BatchExecuteStatement",
 }
 # The emulator does not look for the tables in the statements.
-_ON_ANYTHING = {"dynamodb:BatchExecuteStatement"}
+_ANY_RESOURCE = {"dynamodb:BatchExecuteStatement"}
 ADDED_POLICY = "EmulatorActions"
 
 # What a Ref or GetAtt to a deployed resource yields when it is not the physical id itself.
@@ -72,7 +72,7 @@ class UnresolvedError(ValueError):
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class UnsupportedResource:
     """A resource that the emulator's CloudFormation refuses."""
 
     stack: str
@@ -97,10 +97,10 @@ class Deployment:
 
     stacks: tuple[str, ...]
     outputs: Mapping[str, str]
-    left_out: tuple[LeftOut, ...]
+    unsupported: tuple[UnsupportedResource, ...]
     created_by_api: tuple[str, ...]
     """The alarms among these that now exist, in the order in which they were made."""
-    not_created: Mapping[str, str]
+    failed_alarms: Mapping[str, str]
     """The alarms among these that do not exist, and why."""
     buckets_to_empty: tuple[str, ...]
     added_permissions: tuple[AddedPermission, ...]
@@ -155,7 +155,7 @@ class Deployer:
 
     def deploy(self, assembly: Path, *, on_progress: Progress | None = None) -> Deployment:
         """``cdk deploy`` of an assembly, less what the emulator refuses, plus that by API."""
-        accepted, left_out = accepted_by_emulator(assembly)
+        accepted, unsupported = remove_unsupported(assembly)
         outputs_file = self._work / f"{assembly.name}.outputs.json"
 
         def on_line(line: str) -> None:
@@ -167,23 +167,23 @@ class Deployer:
         arguments += ["--progress", "events", "--outputs-file", str(outputs_file)]
         self._cdk(arguments, cwd=self._home, log=assembly.name, on_line=on_line)
         by_stack: dict[str, dict[str, str]] = json.loads(outputs_file.read_text("utf-8"))
-        created, not_created = self._create_by_api(
-            accepted, [each for each in left_out if each.type != AUTO_DELETE]
+        created, failed_alarms = self._create_by_api(
+            accepted, [each for each in unsupported if each.type != AUTO_DELETE]
         )
         added = [
             each for stack in by_stack for each in self._allow_emulator_actions(accepted, stack)
         ]
         buckets = [
             str(self._resolver(accepted, each.stack).resolve(each.properties["BucketName"]))
-            for each in left_out
+            for each in unsupported
             if each.type == AUTO_DELETE
         ]
         return Deployment(
             stacks=tuple(by_stack),
             outputs={key: value for each in by_stack.values() for key, value in each.items()},
-            left_out=tuple(left_out),
+            unsupported=tuple(unsupported),
             created_by_api=tuple(created),
-            not_created=not_created,
+            failed_alarms=failed_alarms,
             buckets_to_empty=tuple(buckets),
             added_permissions=tuple(added),
             assembly=accepted,
@@ -246,14 +246,14 @@ class Deployer:
         return environment
 
     def _create_by_api(
-        self, assembly: Path, left_out: Iterable[LeftOut]
+        self, assembly: Path, unsupported: Iterable[UnsupportedResource]
     ) -> tuple[list[str], dict[str, str]]:
         """Create the left-out alarms; returns their names, and why others could not be made."""
         cloudwatch = self._emulator.client("cloudwatch")
         created: list[str] = []
-        not_created: dict[str, str] = {}
+        failed_alarms: dict[str, str] = {}
         # A composite alarm is refused while an alarm in its rule does not exist.
-        for alarm in sorted(left_out, key=lambda each: each.type == COMPOSITE_ALARM):
+        for alarm in sorted(unsupported, key=lambda each: each.type == COMPOSITE_ALARM):
             try:
                 resolver = self._resolver(assembly, alarm.stack)
                 request = alarm_request(alarm, resolver)
@@ -262,10 +262,10 @@ class Deployer:
                 else:
                     cloudwatch.put_metric_alarm(**request)
             except (UnresolvedError, cloudwatch.exceptions.ClientError) as error:
-                not_created[alarm.name] = str(error)
+                failed_alarms[alarm.name] = str(error)
             else:
                 created.append(alarm.name)
-        return created, not_created
+        return created, failed_alarms
 
     def _allow_emulator_actions(self, assembly: Path, stack: str) -> list[AddedPermission]:
         """Add the emulator's own actions to each role that may do the like on AWS."""
@@ -359,19 +359,19 @@ class Resolver:
         raise UnresolvedError(f"attribute {attribute} of {name} ({key[0]}) is not known here")
 
 
-def accepted_by_emulator(assembly: Path) -> tuple[Path, list[LeftOut]]:
+def remove_unsupported(assembly: Path) -> tuple[Path, list[UnsupportedResource]]:
     """Copy an assembly without what the emulator refuses; returns the copy and what is missing."""
     copy = assembly.with_name(f"{assembly.name}-accepted")
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(assembly, copy)
-    left_out: list[LeftOut] = []
+    unsupported: list[UnsupportedResource] = []
     for stack, file in templates(copy).items():
         template: Template = json.loads(file.read_text("utf-8"))
-        stripped, missing = without_refused(stack, template)
+        stripped, missing = split_template(stack, template)
         if missing:
             file.write_text(json.dumps(stripped, indent=1), "utf-8")
-            left_out += missing
-    return copy, left_out
+            unsupported += missing
+    return copy, unsupported
 
 
 def templates(assembly: Path) -> dict[str, Path]:
@@ -385,11 +385,11 @@ def templates(assembly: Path) -> dict[str, Path]:
     }
 
 
-def without_refused(stack: str, template: Template) -> tuple[Template, list[LeftOut]]:
+def split_template(stack: str, template: Template) -> tuple[Template, list[UnsupportedResource]]:
     """Split a template into what the emulator accepts and what it refuses."""
-    missing: list[LeftOut] = []
+    missing: list[UnsupportedResource] = []
     for logical_id, resource in template["Resources"].items():
-        reason = _refusal(resource)
+        reason = _unsupported_reason(resource)
         if reason is None:
             continue
         properties = resource["Properties"]
@@ -398,7 +398,9 @@ def without_refused(stack: str, template: Template) -> tuple[Template, list[Left
         if not isinstance(name, str):
             # Nothing can stand for an alarm whose name only CloudFormation would make up.
             raise UnresolvedError(f"{logical_id} needs a literal AlarmName to be left out")
-        missing.append(LeftOut(stack, logical_id, resource["Type"], name, reason, properties))
+        missing.append(
+            UnsupportedResource(stack, logical_id, resource["Type"], name, reason, properties)
+        )
     names = {each.logical_id: each.name for each in missing}
     stripped = {
         **template,
@@ -406,16 +408,16 @@ def without_refused(stack: str, template: Template) -> tuple[Template, list[Left
             key: value for key, value in template["Resources"].items() if key not in names
         },
     }
-    literal = _with_literals(stripped, names)
+    literal = _resolve_references(stripped, names)
     assert isinstance(literal, dict)  # a template in is a template out
     return literal, [
-        LeftOut(
+        UnsupportedResource(
             each.stack,
             each.logical_id,
             each.type,
             each.name,
             each.reason,
-            _with_literals(each.properties, names),
+            _resolve_references(each.properties, names),
         )
         for each in missing
     ]
@@ -429,12 +431,12 @@ def emulator_statements(policy: Mapping[str, Any]) -> list[dict[str, Any]]:
         for action in [actions] if isinstance(actions, str) else actions:
             if statement["Effect"] == "Allow" and action in EMULATOR_ACTIONS:
                 asked = EMULATOR_ACTIONS[action]
-                resource = "*" if asked in _ON_ANYTHING else statement["Resource"]
+                resource = "*" if asked in _ANY_RESOURCE else statement["Resource"]
                 added.append({"Effect": "Allow", "Action": asked, "Resource": resource})
     return added
 
 
-def alarm_request(alarm: LeftOut, resolver: Resolver) -> dict[str, Any]:
+def alarm_request(alarm: UnsupportedResource, resolver: Resolver) -> dict[str, Any]:
     """The API request that makes the alarm which a template describes."""
     # CloudFormation's property names are the API's parameter names.
     return {key: resolver.resolve(value) for key, value in alarm.properties.items()}
@@ -445,7 +447,7 @@ def alarm_arn(name: str) -> str:
     return f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"
 
 
-def _refusal(resource: Mapping[str, Any]) -> str | None:
+def _unsupported_reason(resource: Mapping[str, Any]) -> str | None:
     if resource["Type"] == COMPOSITE_ALARM:
         return "the emulator's CloudFormation does not know composite alarms"
     if resource["Type"] == ALARM and resource["Properties"].get("Metrics"):
@@ -455,10 +457,10 @@ def _refusal(resource: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _with_literals(value: Any, names: Mapping[str, str]) -> Any:
+def _resolve_references(value: Any, names: Mapping[str, str]) -> Any:
     """The value with each reference to a left-out alarm replaced by its name or ARN."""
     if isinstance(value, list):
-        return [_with_literals(each, names) for each in value]
+        return [_resolve_references(each, names) for each in value]
     if not isinstance(value, Mapping):
         return value
     if len(value) == 1:
@@ -467,7 +469,7 @@ def _with_literals(value: Any, names: Mapping[str, str]) -> Any:
             return names[reference]
         if isinstance(get_att, list) and get_att[0] in names and get_att[1] == "Arn":
             return alarm_arn(names[get_att[0]])
-    literal = {key: _with_literals(each, names) for key, each in value.items()}
+    literal = {key: _resolve_references(each, names) for key, each in value.items()}
     depends_on = literal.get("DependsOn")
     if isinstance(depends_on, list):
         literal["DependsOn"] = [each for each in depends_on if each not in names]

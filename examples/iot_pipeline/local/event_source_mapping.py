@@ -18,7 +18,7 @@ the failure destination of a Kinesis mapping is never used (ministack 1.5.33, FA
 is deployed, and does what AWS documents, with the permissions of the function's role for reading
 the stream and for the failure destination. A setting that is not modelled (filters, tumbling
 windows, enhanced fan-out) is refused instead of being ignored. The rules are in
-`mapping_decisions` and `mapping_lanes`, which do no I/O; where AWS does not say what happens,
+`mapping_decisions` and `shard_batches`, which do no I/O; where AWS does not say what happens,
 `mapping_decisions` and `mapping_failures` say what was chosen here.
 
 Not modelled, because the emulator has no counterpart: the limits of the Kinesis API, and records
@@ -46,19 +46,19 @@ from examples.iot_pipeline.local.mapping_configuration import (
     read_configuration,
     template_properties,
 )
-from examples.iot_pipeline.local.mapping_failures import Failure, destination_of
-from examples.iot_pipeline.local.mapping_invocation import Invoker, invoking_client
-from examples.iot_pipeline.local.mapping_lanes import Backoff
-from examples.iot_pipeline.local.mapping_loop import MappingLoop, Pace
+from examples.iot_pipeline.local.mapping_failures import Failure, create_destination
+from examples.iot_pipeline.local.mapping_invocation import Invoker, create_invoke_client
+from examples.iot_pipeline.local.mapping_loop import Intervals, MappingLoop
 from examples.iot_pipeline.local.mapping_metrics import Metrics
 from examples.iot_pipeline.local.mapping_records import EventTemplate
-from examples.iot_pipeline.local.mapping_stream import Start, StreamReader
+from examples.iot_pipeline.local.mapping_stream import StartPosition, StreamReader
 from examples.iot_pipeline.local.rule_engine import RoleCopies
+from examples.iot_pipeline.local.shard_batches import Backoff
 
-__all__ = ["Backoff", "LocalEventSourceMapping", "Pace", "UnsupportedMappingError"]
+__all__ = ["Backoff", "Intervals", "LocalEventSourceMapping", "UnsupportedMappingError"]
 
-# Enough for every lane of the shards that fit on one machine; further lanes wait for their turn.
-MOST_CALLS_AT_ONCE = 32
+# Enough for every concurrent batch of the shards that fit on one machine; further batches wait.
+MAX_CONCURRENT_CALLS = 32
 DISABLED = "Disabled"
 
 
@@ -76,12 +76,12 @@ class LocalEventSourceMapping:
         *,
         function_name: str | None = None,
         mapping_uuid: str | None = None,
-        not_reported: Mapping[str, Any] | None = None,
+        template_only: Mapping[str, Any] | None = None,
         checkpoints: Mapping[str, str] | None = None,
         allow_disabled: bool = False,
         resume_emulator: bool = False,
         backoff: Backoff | None = None,
-        pace: Pace | None = None,
+        intervals: Intervals | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Choose a mapping; nothing is called yet.
@@ -90,15 +90,15 @@ class LocalEventSourceMapping:
             emulator: where it is deployed.
             function_name: its function, which must have one Kinesis mapping only; or
             mapping_uuid: the mapping itself.
-            not_reported: settings that the emulator's Lambda API does not return
-                (`mapping_configuration.NOT_REPORTED`). Default: from the stack that made the mapping.
+            template_only: settings that the emulator's Lambda API does not return
+                (`mapping_configuration.TEMPLATE_ONLY_PROPERTIES`). Default: from the stack that made the mapping.
             checkpoints: where another run left off (`checkpoints`). Default: as StartingPosition says.
             allow_disabled: run a mapping that is disabled, such as one that another run has paused.
                 AWS would not poll it.
             resume_emulator: let the emulator's poller go on at the end. It then begins where it was
                 paused and delivers everything again.
             backoff: the pauses between attempts.
-            pace: how often the stream is read and metrics are published.
+            intervals: how often the stream is read and metrics are published.
             clock: seconds since the epoch.
         """
         if (function_name is None) == (mapping_uuid is None):
@@ -108,19 +108,19 @@ class LocalEventSourceMapping:
         self._roles = RoleCopies(emulator)
         self._function_name = function_name
         self._uuid = mapping_uuid
-        self._not_reported = not_reported
+        self._not_reported = template_only
         self._first_checkpoints = checkpoints
         self._allow_disabled = allow_disabled
         self._resume_emulator = resume_emulator
         self._backoff = backoff
-        self._pace = pace
+        self._intervals = intervals
         self._clock = clock
         self._configuration: Configuration | None = None
         self._loop: MappingLoop | None = None
         self._metrics: Metrics | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._thread: threading.Thread | None = None
-        self._start: Start | None = None
+        self._start: StartPosition | None = None
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._error: BaseException | None = None
@@ -241,16 +241,16 @@ class LocalEventSourceMapping:
         def client(service: str) -> Any:
             return self._emulator.client(service, self._roles.credentials(role_arn))
 
-        pool = self._pool = ThreadPoolExecutor(MOST_CALLS_AT_ONCE, "event-source-mapping")
+        pool = self._pool = ThreadPoolExecutor(MAX_CONCURRENT_CALLS, "event-source-mapping")
         if self._start is None:
             self._start = self._first_position(configuration)
         template = EventTemplate(configuration.stream_arn, configuration.region, role_arn)
         invoker = Invoker(
-            invoking_client(
+            create_invoke_client(
                 self._lambda,
                 self._emulator.endpoint,
                 timeout_seconds=function["Timeout"],
-                connections=MOST_CALLS_AT_ONCE,
+                connections=MAX_CONCURRENT_CALLS,
             ),
             configuration.function_arn,
             report_item_failures=configuration.rules.report_item_failures,
@@ -269,7 +269,7 @@ class LocalEventSourceMapping:
             configuration,
             reader=StreamReader(client("kinesis"), template),
             invoke=invoker.invoke,
-            destination=destination_of(configuration.destination_arn, client),
+            destination=create_destination(configuration.destination_arn, client),
             metrics=self._metrics,
             cloudwatch=self._emulator.client("cloudwatch"),
             start=self._start,
@@ -278,16 +278,18 @@ class LocalEventSourceMapping:
             checkpoints=self.checkpoints,
             undelivered=self.undelivered,
             backoff=self._backoff,
-            pace=self._pace,
+            intervals=self._intervals,
         )
 
-    def _first_position(self, configuration: Configuration) -> Start:
+    def _first_position(self, configuration: Configuration) -> StartPosition:
         if configuration.starting_position == LATEST:
             # Iterators are made anew for each read, and LATEST would skip what came in between.
-            return Start(AT_TIMESTAMP, datetime.fromtimestamp(self._clock(), tz=timezone.utc))
+            return StartPosition(
+                AT_TIMESTAMP, datetime.fromtimestamp(self._clock(), tz=timezone.utc)
+            )
         if configuration.starting_position == AT_TIMESTAMP:
-            return Start(AT_TIMESTAMP, configuration.starting_timestamp)
-        return Start(TRIM_HORIZON)
+            return StartPosition(AT_TIMESTAMP, configuration.starting_timestamp)
+        return StartPosition(TRIM_HORIZON)
 
     def _work(self) -> None:
         loop = self._loop

@@ -61,11 +61,11 @@ _SNS_ERRORS = {
 _SIGNALS = {Fault.CRASH: signal.SIGKILL, Fault.FREEZE: signal.SIGSTOP}
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade"}
 # The checksum is of the body that the emulator sent.
-_OF_THE_BODY = {"x-amz-crc32"}
+_BODY_CHECKSUMS = {"x-amz-crc32"}
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpResponse:
     """A response, from the emulator or made up."""
 
     status: int
@@ -119,7 +119,7 @@ class SplitStatements:
         return json.dumps({**content, "Responses": responses}).encode()
 
 
-def operation_of(headers: Mapping[str, str], body: bytes) -> str:
+def operation_name(headers: Mapping[str, str], body: bytes) -> str:
     """The operation of a call: DynamoDB names it in a header, SNS in the body."""
     target = headers.get("X-Amz-Target")
     if target is not None:
@@ -155,7 +155,7 @@ _SPLIT: Mapping[str, Callable[[Mapping[str, Any]], Split | None]] = {
 }
 
 
-def error_answer(fault: Fault, *, dynamodb: bool) -> Answer | None:
+def error_response(fault: Fault, *, dynamodb: bool) -> HttpResponse | None:
     """The answer of AWS for a fault that is an error answer; None for another kind of fault."""
     found = (_DYNAMODB_ERRORS if dynamodb else _SNS_ERRORS).get(fault)
     if found is None:
@@ -176,7 +176,7 @@ def error_answer(fault: Fault, *, dynamodb: bool) -> Answer | None:
             f"<Error><Type>{kind}</Type><Code>{code}</Code><Message>{message}</Message></Error>"
             "<RequestId>injected</RequestId></ErrorResponse>"
         )
-    return Answer(status, headers, body.encode())
+    return HttpResponse(status, headers, body.encode())
 
 
 def sign(url: str, headers: Mapping[str, str], body: bytes, service: str) -> dict[str, str]:
@@ -192,7 +192,7 @@ def sign(url: str, headers: Mapping[str, str], body: bytes, service: str) -> dic
     return dict(request.headers.items())
 
 
-def inode_of(table: str, client_port: int, server_port: int) -> str | None:
+def find_inode(table: str, client_port: int, server_port: int) -> str | None:
     """The inode of the client's end of a connection on 127.0.0.1, from a text of /proc/net/tcp."""
     loopback = f"{int.from_bytes(socket.inet_aton(HOST), sys.byteorder):08X}"
     ends = [f"{loopback}:{client_port:04X}", f"{loopback}:{server_port:04X}"]
@@ -205,7 +205,7 @@ def inode_of(table: str, client_port: int, server_port: int) -> str | None:
 
 def signal_caller(client_port: int, server_port: int, group: int, number: signal.Signals) -> bool:
     """Signal the process at the other end, if it is one that the leader of a process group started."""
-    inode = inode_of(PROC.joinpath("net/tcp").read_text(), client_port, server_port)
+    inode = find_inode(PROC.joinpath("net/tcp").read_text(), client_port, server_port)
     if inode is None:
         return False
     for entry in PROC.iterdir():
@@ -274,9 +274,11 @@ class FaultProxy:
         self._server.shutdown()
         self._server.server_close()
 
-    def handle(self, headers: Mapping[str, str], body: bytes, client_port: int) -> Answer | None:
+    def handle(
+        self, headers: Mapping[str, str], body: bytes, client_port: int
+    ) -> HttpResponse | None:
         """Answer one call; None to break the connection."""
-        operation = operation_of(headers, body)
+        operation = operation_name(headers, body)
         dynamodb = "X-Amz-Target" in headers
         split = _SPLIT[operation](json.loads(body)) if operation in _SPLIT else None
         fault = self._faults.next(
@@ -284,7 +286,7 @@ class FaultProxy:
         )
         if fault is None:
             return self._forward(headers, body)
-        error = error_answer(fault, dynamodb=dynamodb)
+        error = error_response(fault, dynamodb=dynamodb)
         if error is not None:
             return error
         if fault is Fault.PARTIAL_BATCH:
@@ -304,16 +306,16 @@ class FaultProxy:
         """Close this thread's connection to the emulator."""
         self._connection().close()
 
-    def _forward_part(self, headers: Mapping[str, str], split: Split) -> Answer:
+    def _forward_part(self, headers: Mapping[str, str], split: Split) -> HttpResponse:
         body = json.dumps(split.forwarded).encode()
         signed = sign(f"{self.url}/", headers, body, "dynamodb")
         answer = self._forward(signed, body)
         if answer.status != 200:
             return answer
-        kept = tuple(each for each in answer.headers if each[0].lower() not in _OF_THE_BODY)
-        return Answer(answer.status, kept, split.answer(answer.body))
+        kept = tuple(each for each in answer.headers if each[0].lower() not in _BODY_CHECKSUMS)
+        return HttpResponse(answer.status, kept, split.answer(answer.body))
 
-    def _forward(self, headers: Mapping[str, str], body: bytes) -> Answer:
+    def _forward(self, headers: Mapping[str, str], body: bytes) -> HttpResponse:
         for is_last in (False, True):
             connection = self._connection()
             try:
@@ -331,7 +333,7 @@ class FaultProxy:
                 for name, value in response.getheaders()
                 if name.lower() not in _HOP_BY_HOP
             )
-            return Answer(response.status, kept, content)
+            return HttpResponse(response.status, kept, content)
         raise AssertionError("the last attempt returns or raises")
 
     def _connection(self) -> http.client.HTTPSConnection:

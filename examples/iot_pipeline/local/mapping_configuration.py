@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from examples.iot_pipeline.local.mapping_decisions import FOR_EVER, Rules
+from examples.iot_pipeline.local.mapping_decisions import UNLIMITED, Rules
 
 RESOURCE_TYPE = "AWS::Lambda::EventSourceMapping"
-NOT_REPORTED = (
+TEMPLATE_ONLY_PROPERTIES = (
     "MetricsConfig",
     "TumblingWindowInSeconds",
     "StartingPositionTimestamp",
@@ -32,7 +32,7 @@ REPORT_ITEM_FAILURES = "ReportBatchItemFailures"
 EVENT_COUNT = "EventCount"
 
 # Settings of other sources, and settings that change which records a function gets in which shape.
-_NOT_MODELLED = (
+_UNSUPPORTED = (
     "ProvisionedPollerConfig",
     "ScalingConfig",
     "SourceAccessConfigurations",
@@ -80,7 +80,7 @@ def read_configuration(mapping: Mapping[str, Any]) -> Configuration:
     Raises:
         UnsupportedMappingError: it asks for something that is not done here, or is not valid.
     """
-    _refuse_what_is_not_modelled(mapping)
+    _reject_unsupported(mapping)
     position = mapping.get("StartingPosition")
     if position not in (TRIM_HORIZON, LATEST, AT_TIMESTAMP):
         raise UnsupportedMappingError(f"StartingPosition is {position!r}")
@@ -88,10 +88,12 @@ def read_configuration(mapping: Mapping[str, Any]) -> Configuration:
         raise UnsupportedMappingError("StartingPosition AT_TIMESTAMP has no timestamp")
     # What is absent has the default of services-kinesis-parameters.html (FACTS 3).
     rules = Rules(
-        batch_size=_whole(mapping, "BatchSize", 100, 1, 10_000),
-        batching_window=_whole(mapping, "MaximumBatchingWindowInSeconds", 0, 0, 300),
-        parallelization_factor=_whole(mapping, "ParallelizationFactor", 1, 1, 10),
-        maximum_retry_attempts=_whole(mapping, "MaximumRetryAttempts", FOR_EVER, FOR_EVER, 10_000),
+        batch_size=_integer(mapping, "BatchSize", 100, 1, 10_000),
+        batching_window=_integer(mapping, "MaximumBatchingWindowInSeconds", 0, 0, 300),
+        parallelization_factor=_integer(mapping, "ParallelizationFactor", 1, 1, 10),
+        maximum_retry_attempts=_integer(
+            mapping, "MaximumRetryAttempts", UNLIMITED, UNLIMITED, 10_000
+        ),
         maximum_record_age=_record_age(mapping),
         bisect=_flag(mapping, "BisectBatchOnFunctionError"),
         report_item_failures=REPORT_ITEM_FAILURES in (mapping.get("FunctionResponseTypes") or []),
@@ -135,13 +137,13 @@ def template_properties(cloudformation: Any, uuid: str) -> dict[str, Any]:
             if logical_id is not None:
                 body = cloudformation.get_template(StackName=stack["StackName"])["TemplateBody"]
                 template = json.loads(body) if isinstance(body, str) else body
-                return not_reported(template["Resources"][logical_id].get("Properties", {}))
+                return template_only(template["Resources"][logical_id].get("Properties", {}))
     return {}
 
 
-def not_reported(properties: Mapping[str, Any]) -> dict[str, Any]:
+def template_only(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Of a template's properties those that the Lambda API leaves out. They must be literal."""
-    found = {key: properties[key] for key in NOT_REPORTED if key in properties}
+    found = {key: properties[key] for key in TEMPLATE_ONLY_PROPERTIES if key in properties}
     for key, value in found.items():
         if _has_intrinsic(value):
             raise UnsupportedMappingError(f"{key} is computed by CloudFormation: {value!r}")
@@ -168,7 +170,7 @@ def _has_intrinsic(value: Any) -> bool:
     )
 
 
-def _refuse_what_is_not_modelled(mapping: Mapping[str, Any]) -> None:
+def _reject_unsupported(mapping: Mapping[str, Any]) -> None:
     source = mapping.get("EventSourceArn", "")
     parts = source.split(":", 5)
     if len(parts) != 6 or parts[2] != "kinesis" or not parts[5].startswith("stream/"):
@@ -179,7 +181,7 @@ def _refuse_what_is_not_modelled(mapping: Mapping[str, Any]) -> None:
         raise UnsupportedMappingError("FilterCriteria is not modelled: every record is invoked")
     if int(mapping.get("TumblingWindowInSeconds") or 0):
         raise UnsupportedMappingError("TumblingWindowInSeconds is not modelled")
-    for key in _NOT_MODELLED:
+    for key in _UNSUPPORTED:
         if mapping.get(key):
             raise UnsupportedMappingError(f"{key} is not modelled for a Kinesis stream")
     unknown = set(mapping.get("FunctionResponseTypes") or []) - {REPORT_ITEM_FAILURES}
@@ -204,7 +206,7 @@ def _destination(config: Mapping[str, Any]) -> str | None:
     return arn
 
 
-def _whole(mapping: Mapping[str, Any], key: str, default: int, lowest: int, highest: int) -> int:
+def _integer(mapping: Mapping[str, Any], key: str, default: int, lowest: int, highest: int) -> int:
     value = mapping.get(key)
     number = default if value is None else int(value)
     if not lowest <= number <= highest:
@@ -213,10 +215,10 @@ def _whole(mapping: Mapping[str, Any], key: str, default: int, lowest: int, high
 
 
 def _record_age(mapping: Mapping[str, Any]) -> int:
-    age = _whole(mapping, "MaximumRecordAgeInSeconds", FOR_EVER, FOR_EVER, 604_800)
-    if FOR_EVER < age < 60:
+    age = _integer(mapping, "MaximumRecordAgeInSeconds", UNLIMITED, UNLIMITED, 604_800)
+    if UNLIMITED < age < 60:
         raise UnsupportedMappingError(
-            f"MaximumRecordAgeInSeconds is {age}, not {FOR_EVER} or >= 60"
+            f"MaximumRecordAgeInSeconds is {age}, not {UNLIMITED} or >= 60"
         )
     return age
 

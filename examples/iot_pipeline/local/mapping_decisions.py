@@ -29,7 +29,7 @@ from enum import Enum
 
 from examples.iot_pipeline.local.mapping_records import Batch, Record, Response
 
-FOR_EVER = -1
+UNLIMITED = -1
 
 
 class Condition(Enum):
@@ -52,8 +52,8 @@ class Rules:
     batching_window: float
     """Seconds."""
     parallelization_factor: int = 1
-    maximum_retry_attempts: int = FOR_EVER
-    maximum_record_age: float = FOR_EVER
+    maximum_retry_attempts: int = UNLIMITED
+    maximum_record_age: float = UNLIMITED
     """Seconds."""
     bisect: bool = False
     report_item_failures: bool = False
@@ -67,7 +67,7 @@ class Succeeded:
 
 
 @dataclass(frozen=True)
-class PartlyFailed:
+class PartiallyFailed:
     """The function processed the records before one of them."""
 
     response: Response
@@ -82,7 +82,7 @@ class Failed:
     response: Response
 
     @property
-    def by_error(self) -> bool:
+    def is_function_error(self) -> bool:
         """Whether the function raised or timed out."""
         return self.response.function_error is not None
 
@@ -95,7 +95,7 @@ class NotInvoked:
     throttled: bool = False
 
 
-Outcome = Succeeded | PartlyFailed | Failed | NotInvoked
+Outcome = Succeeded | PartiallyFailed | Failed | NotInvoked
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def decide(batch: Batch, outcome: Outcome, rules: Rules) -> Decision:
     tried = replace(batch, invocations=batch.invocations + 1, response=outcome.response)
     if isinstance(outcome, Succeeded):
         return Decision(acknowledged=batch.records)
-    if isinstance(outcome, PartlyFailed):
+    if isinstance(outcome, PartiallyFailed):
         numbers = [record.sequence_number for record in batch.records]
         start = numbers.index(outcome.checkpoint)
         rest = tried.part(start)
@@ -133,7 +133,7 @@ def decide(batch: Batch, outcome: Outcome, rules: Rules) -> Decision:
         if rules.bisect and start > 0:
             return Decision(acknowledged=done, again=(rest,), pause=True)
         return replace(_retry(rest, rules), acknowledged=done)
-    if outcome.by_error and rules.bisect and len(batch) > 1:
+    if outcome.is_function_error and rules.bisect and len(batch) > 1:
         middle = len(batch) // 2
         return Decision(again=(tried.part(0, middle), tried.part(middle)))
     return _retry(tried, rules)
@@ -146,7 +146,7 @@ def split_by_age(batch: Batch, now: float, maximum_age: float) -> tuple[Batch, B
     are not; the rest begins with one that is too old again. Only the records that are too old are
     discarded: the others are invoked without them.
     """
-    if maximum_age == FOR_EVER:
+    if maximum_age == UNLIMITED:
         return batch.part(0, 0), batch, batch.part(len(batch))
     old = [now - record.arrival > maximum_age for record in batch.records]
     expired = next((i for i, is_old in enumerate(old) if not is_old), len(old))
@@ -156,6 +156,6 @@ def split_by_age(batch: Batch, now: float, maximum_age: float) -> tuple[Batch, B
 
 def _retry(batch: Batch, rules: Rules) -> Decision:
     limit = rules.maximum_retry_attempts
-    if limit != FOR_EVER and batch.retries >= limit:
+    if limit != UNLIMITED and batch.retries >= limit:
         return Decision(discarded=Discard(batch, Condition.RETRY_ATTEMPTS_EXHAUSTED))
     return Decision(again=(replace(batch, retries=batch.retries + 1),), pause=True)

@@ -88,7 +88,7 @@ Destination = Callable[[Failure], None]
 """Sends a failure record; raises when that fails."""
 
 
-def destination_of(arn: str | None, client: Callable[[str], Any]) -> Destination | None:
+def create_destination(arn: str | None, client: Callable[[str], Any]) -> Destination | None:
     """The destination of this ARN. `client` makes one with the permissions of the function's role."""
     if arn is None:
         return None

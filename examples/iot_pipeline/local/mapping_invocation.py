@@ -16,13 +16,13 @@ import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from examples.iot_pipeline.local.emulator import CREDENTIAL, REGION, Endpoint
-from examples.iot_pipeline.local.mapping_answers import outcome_of
 from examples.iot_pipeline.local.mapping_decisions import NotInvoked, Outcome
 from examples.iot_pipeline.local.mapping_records import Batch, Response, event_of
+from examples.iot_pipeline.local.mapping_responses import parse_response
 
 THROTTLED = "TooManyRequestsException"
 # A function that times out answers a moment after its timeout.
-MARGIN_SECONDS = 30
+READ_TIMEOUT_MARGIN_SECONDS = 30
 
 
 class Invoker:
@@ -54,10 +54,12 @@ class Invoker:
             executed_version=answer.get("ExecutedVersion", "$LATEST"),
             function_error=answer.get("FunctionError"),
         )
-        return outcome_of(batch, response, payload, report_item_failures=self._report_item_failures)
+        return parse_response(
+            batch, response, payload, report_item_failures=self._report_item_failures
+        )
 
 
-def invoking_client(
+def create_invoke_client(
     usual: Any, endpoint: Endpoint, *, timeout_seconds: float, connections: int
 ) -> Any:
     """A Lambda client that waits as long as the function may run, and never tries twice by itself.
@@ -65,7 +67,7 @@ def invoking_client(
     A retry inside the client would be an invocation that nobody counts. All else is as in `usual`.
     """
     config = botocore.config.Config(
-        read_timeout=timeout_seconds + MARGIN_SECONDS,
+        read_timeout=timeout_seconds + READ_TIMEOUT_MARGIN_SECONDS,
         retries={"total_max_attempts": 1},
         max_pool_connections=connections,
     )

@@ -1,4 +1,4 @@
-"""The loop of a mapping: reads shards, runs lanes, and sends failure records.
+"""The loop of a mapping: reads shards, runs workers, and sends failure records.
 
 All decisions are taken in one thread (`MappingLoop.step`); only the calls that may take long, an
 invocation and the delivery of a failure record, run elsewhere, and their results are taken up by
@@ -27,21 +27,27 @@ from examples.iot_pipeline.local.mapping_decisions import (
     Succeeded,
 )
 from examples.iot_pipeline.local.mapping_failures import Destination, Failure
-from examples.iot_pipeline.local.mapping_lanes import Backoff, Invoke, Lane, ShardLanes, Wait
 from examples.iot_pipeline.local.mapping_metrics import Metrics
 from examples.iot_pipeline.local.mapping_records import Batch
 from examples.iot_pipeline.local.mapping_stream import (
-    FROM_THE_BEGINNING,
+    FROM_TRIM_HORIZON,
     ListedShard,
     OpenShard,
     Read,
     Shards,
-    Start,
+    StartPosition,
+)
+from examples.iot_pipeline.local.shard_batches import (
+    Backoff,
+    BatchWorker,
+    Invoke,
+    ShardBatches,
+    Wait,
 )
 
 LOG = logging.getLogger(__name__)
 
-# What is read ahead of a lane that retries. Reading ahead costs memory; not reading ahead would
+# What is read ahead of a worker that retries. Reading ahead costs memory; not reading ahead would
 # lose records when the emulator reshards.
 READ_AHEAD_RECORDS = 10_000
 READ_AHEAD_BYTES = 64 * 1024 * 1024
@@ -56,12 +62,12 @@ class Reader(Protocol):
     def shards(self) -> list[ListedShard]:
         """All shards."""
 
-    def read(self, shard_id: str, after: str | None, start: Start) -> Read:
+    def read(self, shard_id: str, after: str | None, start: StartPosition) -> Read:
         """The next records of a shard."""
 
 
 @dataclass(frozen=True)
-class Pace:
+class Intervals:
     """How often things are looked at, in seconds."""
 
     read: float = 0.25
@@ -83,13 +89,13 @@ class MappingLoop:
         destination: Destination | None,
         metrics: Metrics,
         cloudwatch: Any,
-        start: Start,
+        start: StartPosition,
         run: Callable[[Call], None],
         clock: Callable[[], float],
         checkpoints: Mapping[str, str] | None = None,
         undelivered: Iterable[Failure] = (),
         backoff: Backoff | None = None,
-        pace: Pace | None = None,
+        intervals: Intervals | None = None,
     ) -> None:
         self._configuration = configuration
         self._reader = reader
@@ -102,7 +108,7 @@ class MappingLoop:
         self._clock = clock
         self._checkpoints = dict(checkpoints if checkpoints is not None else {})
         self._backoff = backoff if backoff is not None else Backoff()
-        self._pace = pace if pace is not None else Pace()
+        self._intervals = intervals if intervals is not None else Intervals()
         self._shards = Shards()
         self._results: queue.SimpleQueue[Call] = queue.SimpleQueue()
         self._listed_at: float | None = None
@@ -131,13 +137,13 @@ class MappingLoop:
             self._read(shard)
             wakes.append(shard.next_read)
         for shard in self._shards.known.values():
-            for lane in shard.lanes.lanes:
-                wakes.extend(self._run_lane(shard, lane))
+            for worker in shard.batches.workers:
+                wakes.extend(self._run_worker(shard, worker))
         self._note_idleness()
         now = self._clock()
         if now >= self._next_publishing:
             self.publish_metrics()
-            self._next_publishing = wakes[1] = now + self._pace.metrics
+            self._next_publishing = wakes[1] = now + self._intervals.metrics
         return max(0.0, min(wakes) - self._clock())
 
     def take_results(self) -> None:
@@ -161,26 +167,26 @@ class MappingLoop:
         now = self._clock()
         if now < self._next_listing:
             return
-        self._next_listing = now + self._pace.shards
+        self._next_listing = now + self._intervals.shards
         try:
             listed = self._reader.shards()
         except (ClientError, BotoCoreError) as error:
             self._problem("ListShards", error)
             return
         # What comes later holds records that came after all that was there at the start.
-        start = self._start if self._listed_at is None else FROM_THE_BEGINNING
+        start = self._start if self._listed_at is None else FROM_TRIM_HORIZON
         self._listed_at = now
         self._shards.compare(listed)
         for each in self._shards.unknown(listed):
             checkpoint = self._checkpoints.get(each.shard_id)
-            lanes = ShardLanes(self._configuration.rules, self._backoff, checkpoint)
+            batches = ShardBatches(self._configuration.rules, self._backoff, checkpoint)
             self._shards.add(
                 OpenShard(
                     each.shard_id,
                     each.parents,
                     each.first_sequence_number,
                     start,
-                    lanes,
+                    batches,
                     last_read=checkpoint,
                     next_read=now,
                 )
@@ -190,8 +196,8 @@ class MappingLoop:
         now = self._clock()
         if now < shard.next_read:
             return
-        shard.next_read = now + self._pace.read
-        if len(shard.lanes) >= READ_AHEAD_RECORDS or shard.lanes.bytes >= READ_AHEAD_BYTES:
+        shard.next_read = now + self._intervals.read
+        if len(shard.batches) >= READ_AHEAD_RECORDS or shard.batches.bytes >= READ_AHEAD_BYTES:
             return
         try:
             read = self._reader.read(shard.shard_id, shard.last_read, shard.start)
@@ -200,40 +206,42 @@ class MappingLoop:
             self._problem(f"reading {shard.shard_id}", error)
             return
         self._metrics.add(names.POLLED, len(read.records))
-        shard.took(read, now)
+        shard.add_read(read, now)
         shard.empty_since = None if read.records else now
         if read.behind:
             shard.next_read = now
 
-    def _run_lane(self, shard: OpenShard, lane: Lane) -> list[float]:
-        """Start what the lane wants; returns when to look at it again."""
+    def _run_worker(self, shard: OpenShard, worker: BatchWorker) -> list[float]:
+        """Start what the worker wants; returns when to look at it again."""
         now = self._clock()
-        action = lane.next_action(now)
+        action = worker.next_action(now)
         if isinstance(action, Wait):
             return [] if action.until is None else [action.until]
         if isinstance(action, Invoke):
-            self._start_invocation(shard, lane, action.batch, now)
+            self._start_invocation(shard, worker, action.batch, now)
         else:
-            self._start_delivery(shard, lane, action, now)
+            self._start_delivery(shard, worker, action, now)
         return []
 
-    def _start_invocation(self, shard: OpenShard, lane: Lane, batch: Batch, now: float) -> None:
+    def _start_invocation(
+        self, shard: OpenShard, worker: BatchWorker, batch: Batch, now: float
+    ) -> None:
         age = max(0.0, now - batch.records[-1].arrival)
 
         def call() -> None:
             outcome = self._invoke(batch)
             ended = self._clock()
-            self._results.put(lambda: self._invoked(shard, lane, batch, outcome, ended - now))
+            self._results.put(lambda: self._invoked(shard, worker, batch, outcome, ended - now))
 
         self._metrics.add(names.INVOKED, len(batch))
         self._metrics.add(names.ITERATOR_AGE, round(1000 * age))
         self._start_call(call)
 
     def _invoked(
-        self, shard: OpenShard, lane: Lane, batch: Batch, outcome: Outcome, seconds: float
+        self, shard: OpenShard, worker: BatchWorker, batch: Batch, outcome: Outcome, seconds: float
     ) -> None:
-        decision = lane.invoked(outcome, self._clock())
-        shard.lanes.finished(decision.acknowledged)
+        decision = worker.invoked(outcome, self._clock())
+        shard.batches.finished(decision.acknowledged)
         if isinstance(outcome, NotInvoked):
             self._metrics.add(names.THROTTLES, 1 if outcome.throttled else 0)
             self._metrics.add(names.FAILED_INVOKE, len(batch))
@@ -245,7 +253,9 @@ class MappingLoop:
         self._metrics.add(names.ERRORS, 1 if has_error else 0)
         self._metrics.add(names.FAILED_INVOKE, len(batch) - len(decision.acknowledged))
 
-    def _start_delivery(self, shard: OpenShard, lane: Lane, discard: Discard, now: float) -> None:
+    def _start_delivery(
+        self, shard: OpenShard, worker: BatchWorker, discard: Discard, now: float
+    ) -> None:
         of = self._configuration
         failure = Failure(of.uuid, of.function_arn, of.stream_arn, shard.shard_id, discard, now)
 
@@ -256,15 +266,15 @@ class MappingLoop:
                     self._destination(failure)
             except Exception as reason:  # whatever it is, it is told and the shard goes on
                 error = reason
-            self._results.put(lambda: self._delivered(shard, lane, failure, error))
+            self._results.put(lambda: self._delivered(shard, worker, failure, error))
 
         self._start_call(call)
 
     def _delivered(
-        self, shard: OpenShard, lane: Lane, failure: Failure, error: Exception | None
+        self, shard: OpenShard, worker: BatchWorker, failure: Failure, error: Exception | None
     ) -> None:
-        records = lane.delivered()
-        shard.lanes.finished(records)
+        records = worker.delivered()
+        shard.batches.finished(records)
         if self._destination is not None and error is None:
             self._metrics.add(names.DELIVERED, len(records))
             return
@@ -281,7 +291,7 @@ class MappingLoop:
         def call_and_tell() -> None:
             try:
                 call()
-            except BaseException as error:  # a defect here must not leave a lane waiting for ever
+            except BaseException as error:  # a defect here must not leave a worker waiting for ever
                 self._results.put(partial(_raise, error))
 
         self.under_way += 1
@@ -290,7 +300,7 @@ class MappingLoop:
     def _note_idleness(self) -> None:
         shards = list(self._shards.known.values())
         moments = [shard.empty_since for shard in shards if not shard.ended]
-        busy = any(not shard.lanes.is_empty for shard in shards) or None in moments
+        busy = any(not shard.batches.is_empty for shard in shards) or None in moments
         if busy or self._listed_at is None:
             self.idle_since = None
         else:

@@ -28,7 +28,7 @@ EVENT_COUNTS = (POLLED, INVOKED, FAILED_INVOKE, DROPPED, DELIVERED)
 ITERATOR_AGE = "IteratorAge"
 DELIVERY_FAILURES = "DestinationDeliveryFailures"
 INVOCATIONS, ERRORS, THROTTLES, DURATION = "Invocations", "Errors", "Throttles", "Duration"
-BY_EMULATOR = (INVOCATIONS, ERRORS, THROTTLES, DURATION)
+EMULATOR_METRICS = (INVOCATIONS, ERRORS, THROTTLES, DURATION)
 
 # PutMetricData takes 1000 metrics a call, each with up to 150 different values.
 DATA_PER_CALL = 1000
@@ -52,7 +52,7 @@ class Metrics:
         self._mapping = [{"Name": "EventSourceMappingUUID", "Value": mapping_uuid}]
         self._left_out = set(() if event_counts else EVENT_COUNTS)
         if not invocation_metrics:
-            self._left_out.update(BY_EMULATOR)
+            self._left_out.update(EMULATOR_METRICS)
         self._values: defaultdict[str, Counter[float]] = defaultdict(Counter)
         self._totals: defaultdict[str, float] = defaultdict(float)
         self._lock = threading.Lock()

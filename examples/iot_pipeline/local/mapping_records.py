@@ -110,7 +110,9 @@ def event_of(records: Iterable[Record]) -> str:
     return json.dumps({"Records": [each.event for each in records]}, separators=_SEPARATORS)
 
 
-def fitting(sizes: Sequence[int], batch_size: int, payload_bytes: int = MAX_PAYLOAD_BYTES) -> int:
+def batch_length(
+    sizes: Sequence[int], batch_size: int, payload_bytes: int = MAX_PAYLOAD_BYTES
+) -> int:
     """How many records from the start make one batch.
 
     A record that alone is larger than the payload limit is a batch of its own: nothing is gained by

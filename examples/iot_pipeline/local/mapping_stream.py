@@ -22,8 +22,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from examples.iot_pipeline.local.mapping_configuration import TRIM_HORIZON
-from examples.iot_pipeline.local.mapping_lanes import ShardLanes
 from examples.iot_pipeline.local.mapping_records import EventTemplate, Record
+from examples.iot_pipeline.local.shard_batches import ShardBatches
 
 RECORDS_PER_READ = 1000
 NOT_FOUND = "ResourceNotFoundException"
@@ -50,7 +50,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Start:
+class StartPosition:
     """Where reading a shard begins."""
 
     iterator_type: str
@@ -63,7 +63,7 @@ class Start:
         return {"ShardIteratorType": self.iterator_type, "Timestamp": self.timestamp}
 
 
-FROM_THE_BEGINNING = Start(TRIM_HORIZON)
+FROM_TRIM_HORIZON = StartPosition(TRIM_HORIZON)
 
 
 class StreamReader:
@@ -80,7 +80,7 @@ class StreamReader:
         )
         return [_listed(shard) for page in pages for shard in page["Shards"]]
 
-    def read(self, shard_id: str, after: str | None, start: Start) -> Read:
+    def read(self, shard_id: str, after: str | None, start: StartPosition) -> Read:
         """The records that follow a sequence number, or the first ones."""
         if after is None:
             position = start.request()
@@ -118,8 +118,8 @@ class OpenShard:
     shard_id: str
     parents: tuple[str, ...]
     first_sequence_number: str
-    start: Start
-    lanes: ShardLanes
+    start: StartPosition
+    batches: ShardBatches
     last_read: str | None = None
     ended: bool = False
     next_read: float = 0.0
@@ -129,16 +129,16 @@ class OpenShard:
     @property
     def is_drained(self) -> bool:
         """Whether all that will ever be in it is done with."""
-        return self.ended and self.lanes.is_empty
+        return self.ended and self.batches.is_empty
 
-    def took(self, read: Read, now: float) -> None:
+    def add_read(self, read: Read, now: float) -> None:
         """Take the answer to a read."""
         if read.records:
             self.last_read = read.records[-1].sequence_number
-            self.lanes.add(read.records, now)
+            self.batches.add(read.records, now)
         if read.ended:
             self.ended = True
-            self.lanes.close()
+            self.batches.close()
 
 
 @dataclass
@@ -166,12 +166,12 @@ class Shards:
             each = news.get(shard.shard_id)
             if each is None:
                 shard.ended = True
-                shard.lanes.close()
+                shard.batches.close()
             elif shard.first_sequence_number != each.first_sequence_number:
                 shard.first_sequence_number = each.first_sequence_number
                 shard.parents = each.parents
                 shard.ended = False
-                shard.lanes.open()
+                shard.batches.open()
 
     def readable(self) -> Sequence[OpenShard]:
         """The shards whose next records may be read now."""
@@ -184,9 +184,9 @@ class Shards:
     def checkpoints(self) -> Mapping[str, str]:
         """Of each shard the sequence number up to which all is done with."""
         return {
-            shard_id: shard.lanes.checkpoint
+            shard_id: shard.batches.checkpoint
             for shard_id, shard in self.known.items()
-            if shard.lanes.checkpoint is not None
+            if shard.batches.checkpoint is not None
         }
 
     def _is_drained(self, shard_id: str) -> bool:

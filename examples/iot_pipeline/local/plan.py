@@ -28,7 +28,7 @@ class Kind(str, Enum):
     """The kinds of messages that devices send."""
 
     READING = "reading"
-    FORGED_DEVICE = "forged deviceId"
+    DEVICE_ID_MISMATCH = "forged deviceId"
     SAME_TIMESTAMP = "second reading at one timestamp"
     LATE = "late"
     DUPLICATE = "exact duplicate"
@@ -46,7 +46,7 @@ class Fate(str, Enum):
 
 EXPECTED = {
     Kind.READING: Fate.STORED,
-    Kind.FORGED_DEVICE: Fate.STORED,
+    Kind.DEVICE_ID_MISMATCH: Fate.STORED,
     Kind.SAME_TIMESTAMP: Fate.STORED,
     Kind.LATE: Fate.STORED,
     Kind.DUPLICATE: Fate.STORED,
@@ -56,7 +56,7 @@ EXPECTED = {
 }
 """What the pipeline promises for each kind; the run compares it with what it finds."""
 
-_ODD_ONES = tuple(kind for kind in Kind if kind is not Kind.READING)
+_IRREGULAR_KINDS = tuple(kind for kind in Kind if kind is not Kind.READING)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class _Device:
         """One kind a reading; the first is a plain one, which a late one can be later than."""
         kinds: list[Kind] = [Kind.READING]
         while len(kinds) < len(self._identities):
-            block = [*_ODD_ONES, *[Kind.READING] * (BLOCK - len(_ODD_ONES))]
+            block = [*_IRREGULAR_KINDS, *[Kind.READING] * (BLOCK - len(_IRREGULAR_KINDS))]
             self._random.shuffle(block)
             kinds += block
         return kinds[: len(self._identities)]
@@ -174,7 +174,7 @@ class _Device:
         }
         payload = json.dumps(content).encode()
         timestamp: int | None = moment
-        if kind is Kind.FORGED_DEVICE:
+        if kind is Kind.DEVICE_ID_MISMATCH:
             content["deviceId"] = self._random.choice(self._others)
             payload = json.dumps(content).encode()
         elif kind is Kind.NOT_JSON:

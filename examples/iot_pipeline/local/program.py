@@ -29,8 +29,8 @@ def run_program(
     try:
         return work(screen)
     except KeyboardInterrupt as interrupt:
-        screen.say()
-        screen.say("interrupted: the emulator is stopped and its files are removed")
+        screen.print()
+        screen.print("interrupted: the emulator is stopped and its files are removed")
         return 128 + signal.SIGTERM if isinstance(interrupt, _Terminated) else INTERRUPTED
     except expected as error:
         print(f"error: {error}", file=sys.stderr)

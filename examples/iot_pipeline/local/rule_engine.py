@@ -101,7 +101,7 @@ def read_rule(name: str, rule: dict[str, Any]) -> KinesisRule:
     error_action = _sns_action(name, rule.get("errorAction"))
     return KinesisRule(
         name=name,
-        topic_filter=topic_filter_of(rule["sql"]),
+        topic_filter=parse_topic_filter(rule["sql"]),
         stream_name=kinesis["streamName"],
         partition_key=kinesis["partitionKey"],
         role_arn=kinesis["roleArn"],
@@ -111,7 +111,7 @@ def read_rule(name: str, rule: dict[str, Any]) -> KinesisRule:
     )
 
 
-def topic_filter_of(sql: str) -> str:
+def parse_topic_filter(sql: str) -> str:
     """The filter in FROM of a ``SELECT *``; every other statement is refused.
 
     ``SELECT *`` alone passes a payload on byte for byte, be it JSON or not
@@ -320,7 +320,7 @@ class RuleEngine:
         self._client: mqtt.Client | None = None
 
     @classmethod
-    def of_deployed_rule(cls, emulator: Emulator, name: str) -> RuleEngine:
+    def from_deployed_rule(cls, emulator: Emulator, name: str) -> RuleEngine:
         """The engine for the rule of this name, read from the account it is deployed to."""
         deployed = emulator.client("iot").get_topic_rule(ruleName=name)["rule"]
         return cls(emulator, read_rule(name, deployed))

@@ -26,7 +26,7 @@ class Screen:
         self._console = terminal if is_terminal else Console(width=LOG_WIDTH)
         self._bars = is_terminal
 
-    def say(self, text: str = "") -> None:
+    def print(self, text: str = "") -> None:
         """Print a line as it is."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -78,15 +78,15 @@ class Screen:
     @contextmanager
     def _lines(self, text: str) -> Iterator[Report]:
         start = time.monotonic()
-        self.say(f"{text} ...")
+        self.print(f"{text} ...")
         quarter = 0
 
         def report(done: int, total: int) -> None:
             nonlocal quarter
             now = 4 * done // total if total else 0
             if now > quarter and done < total:
-                self.say(f"  {done} of {total}")
+                self.print(f"  {done} of {total}")
             quarter = max(quarter, now)
 
         yield report
-        self.say(f"  done in {time.monotonic() - start:.1f} s")
+        self.print(f"  done in {time.monotonic() - start:.1f} s")

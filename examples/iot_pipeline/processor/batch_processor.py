@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bounded_retries import Deadline, Retries, error_name
 from dead_letters import DeadLetter, DeadLetterTopic, SNSClient
+from invalid_records import InvalidRecordError, Reason
 from processor_settings import Settings
-from rejections import Reason, Rejected
+from retry_policy import Deadline, RetryPolicy, error_code
 from state_writes import DeviceStateWriter
 from stream_records import StreamRecord
 from table_writes import DynamoDBClient, TimeSeriesWriter
-from telemetry_reading import Reading, reading_of
+from telemetry_reading import Reading, parse_reading
 
 # Each slice is finished, dead letters included, before the next one begins. Otherwise a batch of
 # 10000 records could use up every invocation on its first step and never move its checkpoint.
@@ -50,9 +50,9 @@ class Processor:
         dynamodb: DynamoDBClient,
         sns: SNSClient,
         settings: Settings,
-        retries: Retries | None = None,
+        retries: RetryPolicy | None = None,
     ) -> None:
-        retries = retries if retries is not None else Retries()
+        retries = retries if retries is not None else RetryPolicy()
         self._retention_seconds = settings.retention_seconds
         self._time_series = TimeSeriesWriter(dynamodb, settings.time_series_table, retries)
         self._device_state = DeviceStateWriter(dynamodb, settings.device_state_table, retries)
@@ -76,15 +76,15 @@ class Processor:
     ) -> int:
         """Returns how many records from the start are done with."""
         readings: dict[int, Reading] = {}
-        rejected: dict[int, Rejected] = {}
+        rejected: dict[int, InvalidRecordError] = {}
         failed: dict[int, str] = {}
         for position, record in enumerate(records):
             try:
-                readings[position] = reading_of(record, self._retention_seconds)
-            except Rejected as rejection:
+                readings[position] = parse_reading(record, self._retention_seconds)
+            except InvalidRecordError as rejection:
                 rejected[position] = rejection
             except Exception as error:  # a defect here must not lose the record
-                failed[position] = f"reading: {error_name(error)}"
+                failed[position] = f"reading: {error_code(error)}"
 
         unique = {reading.key: reading for reading in readings.values()}
         series = self._time_series.store(list(unique.values()), deadline)
@@ -95,14 +95,14 @@ class Processor:
         ]
         # After the time series, and of stored readings only: the state never shows a reading that
         # the time series does not have.
-        state = self._device_state.store(newest_of_each_device(stored), deadline)
+        state = self._device_state.store(latest_per_device(stored), deadline)
         for position, reading in readings.items():
             for table, report in (("time series", series), ("device state", state)):
                 if reading.key in report.failed:
                     failed[position] = f"{table}: {report.failed[reading.key]}"
                 elif reading.key in report.refused:
-                    specifics = f"{table}: {report.refused[reading.key]}"
-                    rejected[position] = Rejected(Reason.REFUSED_BY_TABLE, specifics)
+                    context = f"{table}: {report.refused[reading.key]}"
+                    rejected[position] = InvalidRecordError(Reason.REFUSED_BY_TABLE, context)
 
         # What lies after the first failure is delivered again: publishing it now would double it.
         first_failure = min(failed, default=len(records))
@@ -110,8 +110,8 @@ class Processor:
         unpublished = self._dead_letters.publish(
             [DeadLetter(records[position], rejected[position]) for position in letters], deadline
         )
-        for index, error_code in unpublished.items():
-            failed[letters[index]] = f"dead letters: {error_code}"
+        for index, code in unpublished.items():
+            failed[letters[index]] = f"dead letters: {code}"
 
         done = min(failed, default=len(records))
         outcome.errors.update(failed.values())
@@ -119,7 +119,7 @@ class Processor:
         return done
 
 
-def newest_of_each_device(readings: Iterable[Reading]) -> list[Reading]:
+def latest_per_device(readings: Iterable[Reading]) -> list[Reading]:
     newest: dict[str, Reading] = {}
     for reading in readings:
         known = newest.get(reading.device_id)
@@ -132,12 +132,12 @@ def _count(
     outcome: Outcome,
     done: Sequence[StreamRecord],
     readings: dict[int, Reading],
-    rejected: dict[int, Rejected],
+    rejected: dict[int, InvalidRecordError],
 ) -> None:
     seen = set()
     for position, record in enumerate(done):
         reading = readings.get(position)
-        if reading is not None and reading.forged_device_id:
+        if reading is not None and reading.device_id_mismatch:
             outcome.forged.append(record.device_id)
         if position in rejected:
             outcome.rejected[rejected[position].reason.value] += 1

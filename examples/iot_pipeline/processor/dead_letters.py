@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bounded_retries import Deadline, Retries, error_name
-from rejections import Rejected
+from invalid_records import InvalidRecordError
+from retry_policy import Deadline, RetryPolicy, error_code
 from stream_records import StreamRecord
 
 # sns/latest/dg/sns-batch-api-actions.html: 10 messages and 256 KiB in one call, attributes
@@ -39,11 +39,11 @@ class SNSClient(Protocol):
 @dataclass(frozen=True)
 class DeadLetter:
     record: StreamRecord
-    rejected: Rejected
+    rejected: InvalidRecordError
 
 
 class DeadLetterTopic:
-    def __init__(self, client: SNSClient, topic_arn: str, retries: Retries) -> None:
+    def __init__(self, client: SNSClient, topic_arn: str, retries: RetryPolicy) -> None:
         self._client = client
         self._topic_arn = topic_arn
         self._retries = retries
@@ -54,13 +54,15 @@ class DeadLetterTopic:
         Nothing is published after a call with a failure: the later records are delivered again with
         the failed one, and their messages would be sent twice.
         """
-        for group in _groups([_entry(index, letter) for index, letter in enumerate(letters)]):
-            failed = self._publish_group(group, deadline)
+        for group in _batch_entries(
+            [_entry(index, letter) for index, letter in enumerate(letters)]
+        ):
+            failed = self._publish_batch(group, deadline)
             if failed:
                 return failed
         return {}
 
-    def _publish_group(self, group: list[dict[str, Any]], deadline: Deadline) -> dict[int, str]:
+    def _publish_batch(self, group: list[dict[str, Any]], deadline: Deadline) -> dict[int, str]:
         pending = {entry["Id"]: entry for entry in group}
         errors = dict.fromkeys(pending, "no time left")
         for _ in self._retries.attempts(deadline):
@@ -69,7 +71,7 @@ class DeadLetterTopic:
                     TopicArn=self._topic_arn, PublishBatchRequestEntries=list(pending.values())
                 )
             except Exception as error:
-                return dict.fromkeys(map(int, pending), error_name(error))
+                return dict.fromkeys(map(int, pending), error_code(error))
             # "check for batch errors even when the call returns an HTTP status code of 200"
             # (sns APIReference API_PublishBatch).
             errors = {failed["Id"]: failed["Code"] for failed in response.get("Failed", [])}
@@ -79,7 +81,7 @@ class DeadLetterTopic:
         return {int(identifier): code for identifier, code in errors.items()}
 
 
-def message_of(letter: DeadLetter) -> str:
+def format_message(letter: DeadLetter) -> str:
     """The message body: JSON that says where the record comes from, what was wrong, what it held.
 
     A payload that is too large is compressed; one that still is too large is left out, and
@@ -96,7 +98,7 @@ def message_of(letter: DeadLetter) -> str:
     return body
 
 
-def payload_of(message: Mapping[str, Any]) -> bytes | None:
+def decode_payload(message: Mapping[str, Any]) -> bytes | None:
     """The record's payload from a decoded message; None if the message says it lies elsewhere."""
     encoding, payload = message["payloadEncoding"], message["payload"]
     if encoding == "none":
@@ -132,7 +134,7 @@ def _entry(index: int, letter: DeadLetter) -> dict[str, Any]:
     attributes = {"kind": KIND, "reason": letter.rejected.reason.value}
     return {
         "Id": str(index),
-        "Message": message_of(letter),
+        "Message": format_message(letter),
         "MessageAttributes": {
             name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
         },
@@ -146,7 +148,7 @@ def _entry_bytes(entry: Mapping[str, Any]) -> int:
     )
 
 
-def _groups(entries: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _batch_entries(entries: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     group: list[dict[str, Any]] = []
     size = 0
     for entry in entries:

@@ -17,7 +17,7 @@ from decimal import (
 )
 from typing import Any
 
-from rejections import Reason, Rejected
+from invalid_records import InvalidRecordError, Reason
 
 AttributeValue = dict[str, Any]
 
@@ -45,17 +45,17 @@ def number(text: str) -> Decimal:
     try:
         return _NUMBERS.normalize(Decimal(text))
     except DecimalException:
-        raise Rejected(Reason.NUMBER_OUT_OF_RANGE, text[:60]) from None
+        raise InvalidRecordError(Reason.NUMBER_OUT_OF_RANGE, text[:60]) from None
 
 
 def utf8_size(text: str) -> int:
     try:
         return len(text.encode())
     except UnicodeEncodeError:
-        raise Rejected(Reason.LONE_SURROGATE) from None
+        raise InvalidRecordError(Reason.LONE_SURROGATE) from None
 
 
-def number_size(value: Decimal) -> int:
+def stored_number_size(value: Decimal) -> int:
     """A byte for two digits, in pairs that begin at the decimal point, one more, one for a minus.
 
     The documentation says "approximately"; an item that is too large all the same is refused by the
@@ -67,17 +67,17 @@ def number_size(value: Decimal) -> int:
     return (len(digits) + int(exponent) % 2 + 1) // 2 + 1 + sign
 
 
-def attribute_value(value: Any, level: int = 1) -> tuple[AttributeValue, int]:
+def to_attribute_value(value: Any, level: int = 1) -> tuple[AttributeValue, int]:
     """The attribute value of a parsed JSON value, and its size in bytes as DynamoDB counts it.
 
     Sizes: dynamodb/latest/developerguide/CapacityUnitCalculations.html.
     """
     if level > MAX_LEVELS:
-        raise Rejected(Reason.TOO_DEEP)
+        raise InvalidRecordError(Reason.TOO_DEEP)
     if isinstance(value, str):
         return {"S": value}, utf8_size(value)
     if isinstance(value, Decimal):
-        return {"N": str(value) if value else "0"}, number_size(value)
+        return {"N": str(value) if value else "0"}, stored_number_size(value)
     if value is None:
         return {"NULL": True}, 1
     if isinstance(value, bool):
@@ -86,14 +86,14 @@ def attribute_value(value: Any, level: int = 1) -> tuple[AttributeValue, int]:
     if isinstance(value, list):
         elements = []
         for member in value:
-            element, element_size = attribute_value(member, level + 1)
+            element, element_size = to_attribute_value(member, level + 1)
             elements.append(element)
             size += element_size + 1
         return {"L": elements}, size
     if isinstance(value, dict):
         members = {}
         for name, member in value.items():
-            members[name], member_size = attribute_value(member, level + 1)
+            members[name], member_size = to_attribute_value(member, level + 1)
             size += utf8_size(name) + member_size + 1
         return {"M": members}, size
     raise TypeError(f"{type(value).__name__} is not a type that JSON parsing gives")

@@ -3,12 +3,12 @@
 - `processor_settings`: the environment variables
 - `stream_records`: a Kinesis record
 - `telemetry_reading`: a record becomes a reading, or there is a reason why it cannot
-  (`rejections`, `dynamodb_values`)
+  (`invalid_records`, `dynamodb_values`)
 - `table_writes`: readings go to the time-series table
 - `state_writes`: the newest reading of each device goes to the device-state table
 - `dead_letters`: rejected records go to the SNS topic
 - `batch_processor`: all of it for one batch, and from where the batch has to be retried
-- `bounded_retries`: how long and how often to try
+- `retry_policy`: how long and how often to try
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RAISE_ON_FAILURE = "raiseOnFailure"
 _DEVICES_IN_LOG = 20
 
 
-class RecordsNotStored(Exception):
+class BatchProcessingError(Exception):
     """Some records of a replayed batch could be neither stored nor sent to the DLQ topic."""
 
 
@@ -56,7 +56,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
     if outcome.retry_from is None:
         return {"batchItemFailures": []}
     if event.get(RAISE_ON_FAILURE):
-        raise RecordsNotStored(
+        raise BatchProcessingError(
             f"{outcome.failed} of {len(records)} records: {dict(outcome.errors)}"
         )
     return {"batchItemFailures": [{"itemIdentifier": outcome.retry_from}]}
@@ -66,12 +66,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
 def _processor() -> Processor:
     return Processor(
         dynamodb=_client("dynamodb"),
-        sns=_SNSWhenNeeded(),
+        sns=_LazySNSClient(),
         settings=Settings.from_environment(os.environ),
     )
 
 
-class _SNSWhenNeeded:
+class _LazySNSClient:
     """Most functions never see a dead letter, and a client takes longer than all our imports."""
 
     @cached_property
@@ -85,7 +85,7 @@ class _SNSWhenNeeded:
 
 def _client(service: str) -> Any:
     # Two attempts of 1 s to connect and 3 s to answer, and a pause of up to 1 s: a hanging service
-    # takes 9 s, which bounded_retries.CALL_RESERVE_MS leaves. What lasts longer is for the mapping.
+    # takes 9 s, which retry_policy.CALL_RESERVE_MS leaves. What lasts longer is for the mapping.
     config = Config(
         connect_timeout=1,
         read_timeout=3,
@@ -105,7 +105,7 @@ def _report(outcome: Outcome, received: int) -> None:
         "RecordsRejected": outcome.rejected.total(),
         "RecordsFailed": outcome.failed,
         "DuplicateReadings": outcome.duplicates,
-        "ForgedDeviceId": len(outcome.forged),
+        "DeviceIdMismatches": len(outcome.forged),
     }
     for name, count in counts.items():
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=count)

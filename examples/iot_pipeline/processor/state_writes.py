@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from bounded_retries import Deadline, Retries, error_name
-from table_writes import GAVE_UP, DynamoDBClient, WriteReport, chunks, device_state_item
+from retry_policy import Deadline, RetryPolicy, error_code
+from table_writes import EXHAUSTED, DynamoDBClient, WriteReport, chunks, device_state_item
 from telemetry_reading import Reading, ReadingKey
 
 # A slice of a batch has up to 20 calls, and nothing says that AWS works on the statements of one
@@ -22,13 +22,13 @@ from telemetry_reading import Reading, ReadingKey
 STATE_WRITE_THREADS = 8
 
 # Codes of API_BatchStatementError. No pause mends these; the mapping's retries are for them.
-_LASTING = {"AccessDenied", "ResourceNotFound", "ItemCollectionSizeLimitExceeded"}
+_NOT_RETRYABLE = {"AccessDenied", "ResourceNotFound", "ItemCollectionSizeLimitExceeded"}
 
 
 class DeviceStateWriter:
     """Stores the latest reading of a device; a reading that arrives late never replaces it."""
 
-    def __init__(self, client: DynamoDBClient, table: str, retries: Retries) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, retries: RetryPolicy) -> None:
         self._client = client
         self._retries = retries
         # "If the WHERE clause of the UPDATE statement does not evaluate to true for any item",
@@ -53,7 +53,7 @@ class DeviceStateWriter:
     def _write_chunk(
         self, chunk: Sequence[Reading], deadline: Deadline, report: WriteReport
     ) -> None:
-        left = dict.fromkeys((reading.key for reading in chunk), GAVE_UP)
+        left = dict.fromkeys((reading.key for reading in chunk), EXHAUSTED)
         for _ in self._retries.attempts(deadline):
             pending = [reading for reading in chunk if reading.key in left]
             left = self._attempt(pending, deadline, report)
@@ -69,8 +69,8 @@ class DeviceStateWriter:
         # The second UPDATE: another invocation inserted the device after the first. What it does
         # not change either is done, because the item is there and not older.
         for statement in (self._update, self._insert, self._update):
-            if not deadline.has_room():
-                failed.update(dict.fromkeys((reading.key for reading in readings), GAVE_UP))
+            if not deadline.has_time():
+                failed.update(dict.fromkeys((reading.key for reading in readings), EXHAUSTED))
                 break
             readings = self._execute(statement, readings, deadline, report, failed)
             if not readings:
@@ -91,7 +91,7 @@ class DeviceStateWriter:
                 Statements=[self._request(statement, reading) for reading in readings]
             )
         except Exception as error:
-            if error_name(error) == "ValidationException" and len(readings) > 1:
+            if error_code(error) == "ValidationException" and len(readings) > 1:
                 # Should DynamoDB refuse a whole call for one item: find it, store the others.
                 for reading in readings:
                     self._write_chunk([reading], deadline, report)
@@ -113,7 +113,7 @@ class DeviceStateWriter:
                     others.append(reading)
             elif code == "ValidationError":
                 report.refused[reading.key] = refusal.get("Message", "")
-            elif code in _LASTING:
+            elif code in _NOT_RETRYABLE:
                 report.failed[reading.key] = code
             elif refusal:
                 failed[reading.key] = code or "an error without a code"

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
-from bounded_retries import Deadline, Retries, error_message, error_name
 from dynamodb_values import AttributeValue
+from retry_policy import Deadline, RetryPolicy, error_code, error_message
 from telemetry_reading import Reading, ReadingKey
 
 # dynamodb APIReference API_BatchWriteItem: 25 puts and 16 MB on the wire in one call; 25 statements
@@ -23,7 +23,7 @@ from telemetry_reading import Reading, ReadingKey
 MAX_WRITES_PER_CALL = 25
 MAX_STORED_BYTES_PER_CALL = 1_400_000
 
-GAVE_UP = "no attempts or time left"
+EXHAUSTED = "no attempts or time left"
 
 
 class DynamoDBClient(Protocol):
@@ -42,10 +42,10 @@ class WriteReport:
     failed: dict[ReadingKey, str] = field(default_factory=dict)
 
     def add(self, reading: Reading, error: Exception) -> None:
-        if error_name(error) == "ValidationException":
+        if error_code(error) == "ValidationException":
             self.refused[reading.key] = error_message(error)
         else:
-            self.failed[reading.key] = error_name(error)
+            self.failed[reading.key] = error_code(error)
 
 
 class TimeSeriesWriter:
@@ -55,7 +55,7 @@ class TimeSeriesWriter:
     writing a reading again changes nothing.
     """
 
-    def __init__(self, client: DynamoDBClient, table: str, retries: Retries) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, retries: RetryPolicy) -> None:
         self._client = client
         self._table = table
         self._retries = retries
@@ -80,26 +80,26 @@ class TimeSeriesWriter:
             try:
                 response = self._client.batch_write_item(RequestItems={self._table: puts})
             except Exception as error:
-                if error_name(error) == "ValidationException":
+                if error_code(error) == "ValidationException":
                     self._write_one_by_one(list(pending.values()), deadline, report)
                 else:
                     for reading in pending.values():
                         report.add(reading, error)
                 return
             unprocessed = response.get("UnprocessedItems", {}).get(self._table, [])
-            keys = [_key_of(request["PutRequest"]["Item"]) for request in unprocessed]
+            keys = [_item_key(request["PutRequest"]["Item"]) for request in unprocessed]
             pending = {key: pending[key] for key in keys}
             if not pending:
                 return
-        report.failed.update(dict.fromkeys(pending, GAVE_UP))
+        report.failed.update(dict.fromkeys(pending, EXHAUSTED))
 
     def _write_one_by_one(
         self, readings: Sequence[Reading], deadline: Deadline, report: WriteReport
     ) -> None:
         """One invalid item makes DynamoDB refuse the whole call: find it, store the others."""
         for reading in readings:
-            if not deadline.has_room():
-                report.failed[reading.key] = GAVE_UP
+            if not deadline.has_time():
+                report.failed[reading.key] = EXHAUSTED
                 continue
             try:
                 self._client.put_item(TableName=self._table, Item=time_series_item(reading))
@@ -120,7 +120,7 @@ def device_state_item(reading: Reading) -> dict[str, AttributeValue]:
     }
 
 
-def _key_of(item: dict[str, AttributeValue]) -> ReadingKey:
+def _item_key(item: dict[str, AttributeValue]) -> ReadingKey:
     return item["deviceId"]["S"], Decimal(item["timestamp"]["N"])
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import distribution
 
-from examples.iot_pipeline.processor_code import processor_code
+from examples.iot_pipeline.function_asset import function_asset
 
 # What is missing in the folder is not found elsewhere: a package has one folder, and this one comes first.
 IMPORTS = """
@@ -22,7 +22,7 @@ print(json.dumps([getattr(sys.modules[name], "__file__", None) for name in names
 
 
 def test_the_function_and_powertools_batch_import_from_the_folder_alone() -> None:
-    folder = str(processor_code())
+    folder = str(function_asset())
     completed = subprocess.run(
         [sys.executable, "-B", "-c", IMPORTS.format(folder=folder)],
         env={**os.environ, "AWS_DEFAULT_REGION": "us-east-1"},
@@ -37,7 +37,7 @@ def test_the_function_and_powertools_batch_import_from_the_folder_alone() -> Non
 
 
 def test_most_of_powertools_stays_at_home() -> None:
-    folder = processor_code()
+    folder = function_asset()
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert "aws_lambda_powertools/logging/logger.py" in names
     left_out = ("aws_lambda_powertools/event_handler/", "aws_lambda_powertools/utilities/parser/")

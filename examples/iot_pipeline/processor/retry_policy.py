@@ -22,11 +22,11 @@ class Deadline:
         # Half of a short timeout, or a function with a timeout of a few seconds would never begin.
         self._reserve_ms = min(CALL_RESERVE_MS, remaining_ms() // 2)
 
-    def has_room(self) -> bool:
+    def has_time(self) -> bool:
         return self._remaining_ms() > self._reserve_ms
 
 
-class Retries:
+class RetryPolicy:
     """A bounded number of attempts with exponential pauses and full jitter between them."""
 
     def __init__(
@@ -44,12 +44,12 @@ class Retries:
                 self._sleep(
                     self._jitter() * min(MAX_PAUSE_SECONDS, BASE_PAUSE_SECONDS * 2**attempt)
                 )
-            if not deadline.has_room():
+            if not deadline.has_time():
                 return
             yield attempt
 
 
-def error_name(error: Exception) -> str:
+def error_code(error: Exception) -> str:
     """The AWS error code, or the exception's class: never its message, which can hold data."""
     return _aws_error(error).get("Code") or type(error).__name__
 

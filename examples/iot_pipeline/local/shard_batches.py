@@ -1,9 +1,9 @@
 """Which records of a shard are invoked when. Pure: time is told, nothing is called.
 
-A lane processes one batch at a time. A shard has as many lanes as the mapping's parallelization
-factor, and all records of a partition key go through the same lane: "When you increase the number
+A worker processes one batch at a time. A shard has as many workers as the mapping's parallelization
+factor, and all records of a partition key go through the same worker: "When you increase the number
 of concurrent batches per shard, Lambda still ensures in-order processing at the partition-key
-level" (lambda/latest/dg/with-kinesis.html). While a lane retries, the others go on.
+level" (lambda/latest/dg/with-kinesis.html). While a worker retries, the others go on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from examples.iot_pipeline.local.mapping_decisions import (
     decide,
     split_by_age,
 )
-from examples.iot_pipeline.local.mapping_records import Batch, Record, fitting
+from examples.iot_pipeline.local.mapping_records import Batch, Record, batch_length
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Backoff:
 
 @dataclass(frozen=True)
 class Invoke:
-    """Invoke the function with this batch, then call `Lane.invoked`."""
+    """Invoke the function with this batch, then call `BatchWorker.invoked`."""
 
     batch: Batch
 
@@ -55,7 +55,7 @@ class Wait:
 Action = Invoke | Discard | Wait
 
 
-class Lane:
+class BatchWorker:
     """The batches of some partition keys of a shard, one after the other."""
 
     def __init__(self, rules: Rules, backoff: Backoff) -> None:
@@ -90,7 +90,7 @@ class Lane:
         self._closed = False
 
     def next_action(self, now: float) -> Action:
-        """What to do now. After `Invoke` and `Discard` the lane waits for the result."""
+        """What to do now. After `Invoke` and `Discard` the worker waits for the result."""
         if self._invoking is not None or self._delivering is not None:
             return Wait()
         if self._given_up is not None:
@@ -141,13 +141,13 @@ class Lane:
         if not self._buffer:
             return False
         sizes = self._sizes()
-        full = fitting(sizes, self._rules.batch_size)
+        full = batch_length(sizes, self._rules.batch_size)
         is_full = full == self._rules.batch_size or full < len(sizes)
         end = self._window_end()
         return is_full or self._closed or (end is not None and now >= end)
 
     def _take_batch(self) -> Batch:
-        count = fitting(self._sizes(), self._rules.batch_size)
+        count = batch_length(self._sizes(), self._rules.batch_size)
         return Batch(tuple(self._buffer.popleft()[0] for _ in range(count)))
 
     def _sizes(self) -> Sequence[int]:
@@ -160,11 +160,13 @@ class Lane:
         return self._buffer[0][1] + self._rules.batching_window if self._buffer else None
 
 
-class ShardLanes:
-    """The lanes of a shard, and how far all of them are together."""
+class ShardBatches:
+    """The workers of a shard, and how far all of them are together."""
 
     def __init__(self, rules: Rules, backoff: Backoff, checkpoint: str | None = None) -> None:
-        self.lanes = tuple(Lane(rules, backoff) for _ in range(rules.parallelization_factor))
+        self.workers = tuple(
+            BatchWorker(rules, backoff) for _ in range(rules.parallelization_factor)
+        )
         self.checkpoint = checkpoint
         """The sequence number up to which every record is done with."""
         self.bytes = 0
@@ -185,17 +187,17 @@ class ShardLanes:
         self._unfinished.extend(records)
         self.bytes += sum(record.size for record in records)
         for record in records:
-            self._lane_of(record.partition_key).add([record], now)
+            self._worker_for(record.partition_key).add([record], now)
 
     def close(self) -> None:
         """The shard has ended."""
-        for lane in self.lanes:
-            lane.close()
+        for worker in self.workers:
+            worker.close()
 
     def open(self) -> None:
         """The shard goes on after all."""
-        for lane in self.lanes:
-            lane.open()
+        for worker in self.workers:
+            worker.open()
 
     def finished(self, records: Iterable[Record]) -> None:
         """Note that records are acknowledged or discarded, and move the checkpoint."""
@@ -206,6 +208,6 @@ class ShardLanes:
             self.checkpoint = self._unfinished.popleft().sequence_number
             self._finished.remove(self.checkpoint)
 
-    def _lane_of(self, partition_key: str) -> Lane:
+    def _worker_for(self, partition_key: str) -> BatchWorker:
         # Not hash(): it differs from process to process, and a failed run should be repeatable.
-        return self.lanes[zlib.crc32(partition_key.encode()) % len(self.lanes)]
+        return self.workers[zlib.crc32(partition_key.encode()) % len(self.workers)]

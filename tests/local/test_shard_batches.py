@@ -1,7 +1,7 @@
 """Lanes, driven through simulated time by whatever Hypothesis thinks of.
 
 `Simulation` is a shard, a function and a clock. What it logs is held against the documented rules,
-each of which is a few lines that know nothing of how lanes work.
+each of which is a few lines that know nothing of how workers work.
 """
 
 from __future__ import annotations
@@ -15,18 +15,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.iot_pipeline.local.mapping_decisions import (
-    FOR_EVER,
+    UNLIMITED,
     Condition,
     Discard,
     Failed,
     NotInvoked,
     Outcome,
-    PartlyFailed,
+    PartiallyFailed,
     Rules,
     Succeeded,
 )
-from examples.iot_pipeline.local.mapping_lanes import Backoff, Invoke, Lane, ShardLanes, Wait
 from examples.iot_pipeline.local.mapping_records import MAX_PAYLOAD_BYTES, Batch, Record, Response
+from examples.iot_pipeline.local.shard_batches import (
+    Backoff,
+    BatchWorker,
+    Invoke,
+    ShardBatches,
+    Wait,
+)
 
 RETURNED = Response("request")
 RAISED = Response("request", function_error="Unhandled")
@@ -66,7 +72,7 @@ class Simulation:
         self.chance = random.Random(seed)
         self.duration = duration
         self.backoff = Backoff(first=0.5, longest=8.0)
-        self.lanes = ShardLanes(rules, self.backoff)
+        self.shard = ShardBatches(rules, self.backoff)
         self.now = 0.0
         self.calls: list[Call] = []
         self.discards: list[tuple[Discard, float]] = []
@@ -74,30 +80,30 @@ class Simulation:
         self.at_once: list[list[set[str]]] = []
         self.added: dict[int, float] = {}
         self._seen: dict[int, int] = {}
-        self._open: list[tuple[float, Lane, Call | None]] = []
+        self._open: list[tuple[float, BatchWorker, Call | None]] = []
 
     def run(self, *, limit: int = 5_000) -> Simulation:
         waiting = list(self.records)
         for _ in range(limit):
             arrived = [each for each in waiting if each.arrival <= self.now]
             waiting = waiting[len(arrived) :]
-            self.lanes.add(arrived, self.now)
+            self.shard.add(arrived, self.now)
             self.added.update((each.position, self.now) for each in arrived)
             if not waiting:
-                self.lanes.close()
+                self.shard.close()
             wakes = [each.arrival for each in waiting[:1]] + self._begin()
-            if self.lanes.is_empty and not waiting:
-                assert all(lane.is_empty for lane in self.lanes.lanes)
+            if self.shard.is_empty and not waiting:
+                assert all(worker.is_empty for worker in self.shard.workers)
                 return self
             self._end(wakes)
         raise AssertionError("it does not come to an end")
 
     def _begin(self) -> list[float]:
         wakes = []
-        lanes = list(self.lanes.lanes)
-        self.chance.shuffle(lanes)
-        for lane in lanes:
-            action = lane.next_action(self.now)
+        workers = list(self.shard.workers)
+        self.chance.shuffle(workers)
+        for worker in workers:
+            action = worker.next_action(self.now)
             if isinstance(action, Wait):
                 wakes += [] if action.until is None else [action.until]
                 continue
@@ -105,12 +111,12 @@ class Simulation:
             if isinstance(action, Invoke):
                 call = self._call(action.batch)
                 self.calls.append(call)
-                self._open.append((end, lane, call))
+                self._open.append((end, worker, call))
                 self.at_once.append([each[2].keys for each in self._open if each[2] is not None])
             else:
                 self.discards.append((action, self.now))
-                self._open.append((end, lane, None))
-            assert lane.next_action(self.now) == Wait(), "a lane does one thing at a time"
+                self._open.append((end, worker, None))
+            assert worker.next_action(self.now) == Wait(), "a worker does one thing at a time"
         return wakes
 
     def _end(self, wakes: list[float]) -> None:
@@ -120,14 +126,14 @@ class Simulation:
         assert following > self.now
         self.now = following
         while self._open and self._open[0][0] <= self.now:
-            _, lane, call = self._open.pop(0)
+            _, worker, call = self._open.pop(0)
             if call is None:
-                self.lanes.finished(lane.delivered())
+                self.shard.finished(worker.delivered())
             else:
                 call.ended = self.now
-                self.lanes.finished(lane.invoked(call.outcome, self.now).acknowledged)
-            if self.lanes.checkpoint is not None:
-                self.checkpoints.append(int(self.lanes.checkpoint))
+                self.shard.finished(worker.invoked(call.outcome, self.now).acknowledged)
+            if self.shard.checkpoint is not None:
+                self.checkpoints.append(int(self.shard.checkpoint))
                 self._check_checkpoint()
 
     def _call(self, batch: Batch) -> Call:
@@ -147,7 +153,7 @@ class Simulation:
             return Call(numbers, keys, self.now, Failed(RETURNED))
         if bad:
             first = min(bad)
-            outcome = PartlyFailed(RETURNED, str(numbers[first]))
+            outcome = PartiallyFailed(RETURNED, str(numbers[first]))
             return Call(numbers, keys, self.now, outcome, processed=numbers[:first])
         return Call(numbers, keys, self.now, Succeeded(RETURNED), processed=numbers)
 
@@ -200,7 +206,7 @@ rules_ = st.builds(
     batching_window=st.sampled_from([0.0, 1.0, 20.0]),
     parallelization_factor=st.sampled_from([1, 2, 10]),
     maximum_retry_attempts=st.integers(0, 4),
-    maximum_record_age=st.sampled_from([FOR_EVER, 60.0]),
+    maximum_record_age=st.sampled_from([UNLIMITED, 60.0]),
     bisect=st.booleans(),
     report_item_failures=st.just(True),
 )
@@ -270,10 +276,10 @@ def test_documented_rules_hold(
     for call in simulation.calls:
         for number in call.numbers:
             age = call.began - arrival[number]
-            assert rules.maximum_record_age == FOR_EVER or age <= rules.maximum_record_age
+            assert rules.maximum_record_age == UNLIMITED or age <= rules.maximum_record_age
     for discard, when in simulation.discards:
         if discard.condition is Condition.RECORD_AGE_EXCEEDED:
-            assert rules.maximum_record_age != FOR_EVER
+            assert rules.maximum_record_age != UNLIMITED
             assert all(
                 when - each.arrival > rules.maximum_record_age for each in discard.batch.records
             )
@@ -296,7 +302,7 @@ def test_batches_are_full_or_their_window_is_over(
     records: list[Record], batch_size: int, window: float, behaviour: dict[int, Behaviour]
 ) -> None:
     small = [Record(r.sequence_number, r.partition_key, r.arrival, {}, 100) for r in records]
-    rules = Rules(batch_size, window, 2, 2, FOR_EVER)
+    rules = Rules(batch_size, window, 2, 2, UNLIMITED)
     simulation = Simulation(rules, small, behaviour).run()
     seen: set[int] = set()
     for call in simulation.calls:
@@ -312,8 +318,8 @@ def test_batches_are_full_or_their_window_is_over(
 def test_throttles_change_nothing_but_the_time(
     rules: Rules, records: list[Record], behaviour: dict[int, Behaviour], seed: int
 ) -> None:
-    # Everything is there at once and the order of lanes is fixed, so that only throttles differ.
-    same = Rules(**{**vars(rules), "maximum_record_age": FOR_EVER, "parallelization_factor": 1})
+    # Everything is there at once and the order of workers is fixed, so that only throttles differ.
+    same = Rules(**{**vars(rules), "maximum_record_age": UNLIMITED, "parallelization_factor": 1})
     at_once = [Record(r.sequence_number, r.partition_key, 0.0, {}, r.size) for r in records]
     calm = Simulation(same, at_once, behaviour).run()
     busy = Simulation(same, at_once, behaviour, throttled=some_throttles(0.7, seed)).run()
@@ -337,7 +343,7 @@ def test_age_alone_ends_a_throttle_that_does_not(
     assert simulation.discarded(Condition.RECORD_AGE_EXCEEDED) == {r.position for r in records}
     assert simulation.executed == []
     for discard, when in simulation.discards:
-        # A batch waits for those before it in its lane, all of which are done with by then.
+        # A batch waits for those before it in its worker, all of which are done with by then.
         oldest = discard.batch.records[0].arrival
         assert when - oldest <= 60.0 + 2 * (simulation.backoff.longest + 2 * simulation.duration)
 
@@ -354,7 +360,7 @@ def test_bisecting_isolates_poison_and_its_neighbours_succeed(
 ) -> None:
     records = make_records([0.0] * count, [0, 1], [100])
     poison &= {each.position for each in records}
-    rules = Rules(batch_size, 0.0, 1, limit, FOR_EVER, bisect=True)
+    rules = Rules(batch_size, 0.0, 1, limit, UNLIMITED, bisect=True)
     bad = dict.fromkeys(poison, ("raise", ALWAYS))
     simulation = Simulation(rules, records, bad).run()
     assert simulation.discarded() == poison
@@ -370,7 +376,7 @@ def test_a_function_that_never_succeeds_is_invoked_as_often_as_documented(
     count: int, limit: int, bisect: bool
 ) -> None:
     records = make_records([0.0] * count, [0], [100])
-    rules = Rules(100, 0.0, 1, limit, FOR_EVER, bisect)
+    rules = Rules(100, 0.0, 1, limit, UNLIMITED, bisect)
     bad = {each.position: ("raise", ALWAYS) for each in records}
     simulation = Simulation(rules, records, bad).run()
     assert simulation.processed() == set()
@@ -382,7 +388,7 @@ def test_a_function_that_never_succeeds_is_invoked_as_often_as_documented(
 
 def test_a_lane_that_retries_does_not_hold_up_the_others() -> None:
     records = make_records([0.0] * 20, [0, 1, 2, 3, 4, 5], [100])
-    rules = Rules(1, 0.0, 10, 4, FOR_EVER)
+    rules = Rules(1, 0.0, 10, 4, UNLIMITED)
     bad = {100: ("raise", ALWAYS)}
     simulation = Simulation(rules, records, bad).run()
     given_up = simulation.discards[0][1]
@@ -393,8 +399,8 @@ def test_a_lane_that_retries_does_not_hold_up_the_others() -> None:
 # Batches.
 
 
-def lane(size: int = 3, window: float = 0.0) -> Lane:
-    return Lane(Rules(size, window), Backoff())
+def new_worker(size: int = 3, window: float = 0.0) -> BatchWorker:
+    return BatchWorker(Rules(size, window), Backoff())
 
 
 def record(number: int, size: int = 100) -> Record:
@@ -407,13 +413,13 @@ def taken(action: object) -> list[int]:
 
 
 def test_without_a_window_a_single_record_is_invoked_at_once() -> None:
-    subject = lane()
+    subject = new_worker()
     subject.add([record(1)], 10.0)
     assert taken(subject.next_action(10.0)) == [1]
 
 
 def test_a_window_opens_with_the_first_record_and_closes_the_batch() -> None:
-    subject = lane(window=5.0)
+    subject = new_worker(window=5.0)
     assert subject.next_action(9.0) == Wait()
     subject.add([record(1)], 10.0)
     subject.add([record(2)], 14.0)
@@ -422,7 +428,7 @@ def test_a_window_opens_with_the_first_record_and_closes_the_batch() -> None:
 
 
 def test_a_full_batch_does_not_wait_for_the_window() -> None:
-    subject = lane(window=5.0)
+    subject = new_worker(window=5.0)
     subject.add([record(number) for number in range(4)], 10.0)
     assert taken(subject.next_action(10.0)) == [0, 1, 2]
     subject.invoked(Succeeded(RETURNED), 11.0)
@@ -430,13 +436,13 @@ def test_a_full_batch_does_not_wait_for_the_window() -> None:
 
 
 def test_a_batch_ends_at_the_payload_limit() -> None:
-    subject = lane(size=100, window=5.0)
+    subject = new_worker(size=100, window=5.0)
     subject.add([record(1, 3 * MB), record(2, 2 * MB), record(3, 2 * MB)], 10.0)
     assert taken(subject.next_action(10.0)) == [1, 2]
 
 
 def test_what_is_too_old_leaves_the_batch_and_the_rest_is_invoked() -> None:
-    subject = Lane(Rules(10, 0.0, maximum_record_age=60.0), Backoff())
+    subject = BatchWorker(Rules(10, 0.0, maximum_record_age=60.0), Backoff())
     old, young = Record("1", "key", 0.0, {}, 1), Record("2", "key", 50.0, {}, 1)
     subject.add([old, young], 61.0)
     action = subject.next_action(61.0)
@@ -449,7 +455,7 @@ def test_what_is_too_old_leaves_the_batch_and_the_rest_is_invoked() -> None:
 
 
 def test_what_got_too_old_between_two_attempts_is_not_invoked_again() -> None:
-    subject = Lane(Rules(10, 0.0, maximum_record_age=60.0), Backoff(first=5.0, longest=5.0))
+    subject = BatchWorker(Rules(10, 0.0, maximum_record_age=60.0), Backoff(first=5.0, longest=5.0))
     subject.add([record(1)], 0.0)
     assert taken(subject.next_action(58.0)) == [1]
     subject.invoked(Failed(RAISED), 59.0)
@@ -460,7 +466,7 @@ def test_what_got_too_old_between_two_attempts_is_not_invoked_again() -> None:
 
 
 def test_the_end_of_the_shard_closes_the_batch() -> None:
-    subject = lane(window=5.0)
+    subject = new_worker(window=5.0)
     subject.add([record(1)], 10.0)
     subject.close()
     assert taken(subject.next_action(10.0)) == [1]
@@ -468,7 +474,7 @@ def test_the_end_of_the_shard_closes_the_batch() -> None:
 
 def test_retries_wait_longer_and_longer_and_success_resets_that() -> None:
     backoff = Backoff(first=1.0, longest=5.0)
-    subject = Lane(Rules(10, 0.0), backoff)
+    subject = BatchWorker(Rules(10, 0.0), backoff)
     subject.add([record(1), record(2)], 0.0)
     now, waits = 0.0, []
     for _ in range(5):
@@ -481,7 +487,7 @@ def test_retries_wait_longer_and_longer_and_success_resets_that() -> None:
         now = action.until
     assert waits == [1.0, 2.0, 4.0, 5.0, 5.0]
     assert taken(subject.next_action(now)) == [1, 2]
-    subject.invoked(PartlyFailed(RETURNED, "2"), now)
+    subject.invoked(PartiallyFailed(RETURNED, "2"), now)
     assert subject.next_action(now) == Wait(now + 1.0)
 
 
@@ -490,10 +496,10 @@ def test_an_outage_of_any_length_has_a_pause() -> None:
 
 
 def test_records_of_a_key_are_in_one_lane_in_every_process() -> None:
-    lanes = ShardLanes(Rules(100, 0.0, 10), Backoff())
-    lanes.add([Record(str(n), f"key-{n % 7}", 0.0, {}, 1) for n in range(70)], 0.0)
+    shard = ShardBatches(Rules(100, 0.0, 10), Backoff())
+    shard.add([Record(str(n), f"key-{n % 7}", 0.0, {}, 1) for n in range(70)], 0.0)
     found = []
-    for each in lanes.lanes:
+    for each in shard.workers:
         action = each.next_action(0.0)
         records = action.batch.records if isinstance(action, Invoke) else ()
         found.append(sorted({int(each.partition_key[-1]) for each in records}))
@@ -502,7 +508,7 @@ def test_records_of_a_key_are_in_one_lane_in_every_process() -> None:
 
 
 def test_results_that_nobody_waits_for_are_a_defect() -> None:
-    subject = lane()
+    subject = new_worker()
     with pytest.raises(AssertionError):
         subject.invoked(Succeeded(RETURNED), 0.0)
     with pytest.raises(AssertionError):

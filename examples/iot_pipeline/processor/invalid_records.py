@@ -10,14 +10,14 @@ from enum import Enum
 
 
 class Reason(str, Enum):
-    """A stable id and the sentence that explains it."""
+    """A stable id and the explanation that explains it."""
 
-    sentence: str
+    explanation: str
 
-    def __new__(cls, identifier: str, sentence: str) -> Reason:
+    def __new__(cls, identifier: str, explanation: str) -> Reason:
         member = str.__new__(cls, identifier)
         member._value_ = identifier
-        member.sentence = sentence
+        member.explanation = explanation
         return member
 
     NOT_UTF8 = ("not-utf8", "the payload is not valid UTF-8")
@@ -47,10 +47,10 @@ class Reason(str, Enum):
     REFUSED_BY_TABLE = ("refused-by-table", "DynamoDB refused the item as invalid")
 
 
-class Rejected(Exception):
+class InvalidRecordError(Exception):
     """The record can never be stored. It goes to the dead-letter topic and is not retried."""
 
-    def __init__(self, reason: Reason, specifics: str = "") -> None:
+    def __init__(self, reason: Reason, context: str = "") -> None:
         self.reason = reason
-        self.detail = f"{reason.sentence}: {specifics[:500]}" if specifics else reason.sentence
+        self.detail = f"{reason.explanation}: {context[:500]}" if context else reason.explanation
         super().__init__(self.detail)

@@ -19,11 +19,11 @@ NO_VPC: Final = (
     "the function calls public AWS APIs only, over TLS and with its role, and no network leads to it "
     "(lambda/latest/dg/configuration-vpc.html)"
 )
-ONE_REGION: Final = (
+SINGLE_REGION: Final = (
     "S3 keeps each object in three availability zones (AmazonS3/latest/userguide/DataDurability.html) and a deletion "
     "can be undone (versions); nobody asks for a second region"
 )
-NO_LOCK: Final = (
+NO_OBJECT_LOCK: Final = (
     "no law asks for telemetry that nobody can delete, a lock cannot be taken back, and a log bucket must not have one "
     "(AmazonS3/latest/userguide/enable-server-access-logging.html)"
 )
@@ -31,23 +31,23 @@ _CONFIG_PACKS = ("HIPAA.Security", "NIST.800.53.R4", "NIST.800.53.R5", "PCI.DSS.
 """The packs that are made after the conformance packs of AWS Config."""
 
 
-def decide_on_inline_policies(stack: cdk.Stack) -> None:
+def suppress_inline_policies(stack: cdk.Stack) -> None:
     """Answer for every policy of the stack."""
     _acknowledge(stack, _in_packs("IAMNoInlinePolicy", INLINE_POLICIES))
 
 
-def decide_on_vpc(function: IConstruct) -> None:
+def suppress_vpc(function: IConstruct) -> None:
     """Answer for one function; checkov's CKV_AWS_117 is in checkov.yaml."""
     _acknowledge(function, _in_packs("LambdaInsideVPC", NO_VPC))
 
 
-def decide_on_buckets(buckets: IConstruct) -> None:
+def suppress_bucket_rules(buckets: IConstruct) -> None:
     """Answer for the buckets of a SecureDataBucket."""
     _acknowledge(
         buckets,
         {
-            **_in_packs("S3BucketReplicationEnabled", ONE_REGION),
-            "NIST.800.53.R4-S3BucketDefaultLockEnabled": NO_LOCK,
+            **_in_packs("S3BucketReplicationEnabled", SINGLE_REGION),
+            "NIST.800.53.R4-S3BucketDefaultLockEnabled": NO_OBJECT_LOCK,
         },
     )
 

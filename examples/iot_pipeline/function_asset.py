@@ -40,7 +40,7 @@ _LEFT_OUT = tuple(
 
 
 @lru_cache(maxsize=1)
-def processor_code() -> Path:
+def function_asset() -> Path:
     """A folder with the code of the function: the same files, byte for byte, each time.
 
     Raises:

@@ -13,17 +13,17 @@ from collections.abc import Mapping
 from examples.iot_pipeline.local.mapping_decisions import (
     Failed,
     Outcome,
-    PartlyFailed,
+    PartiallyFailed,
     Succeeded,
 )
 from examples.iot_pipeline.local.mapping_records import Batch, Response
 
 
-class _Malformed(ValueError):
+class _MalformedResponseError(ValueError):
     """The answer is not of the documented form."""
 
 
-def outcome_of(
+def parse_response(
     batch: Batch, response: Response, payload: bytes, *, report_item_failures: bool
 ) -> Outcome:
     """The outcome of an invocation that took place."""
@@ -32,35 +32,35 @@ def outcome_of(
     if not report_item_failures:
         return Succeeded(response)
     try:
-        reported = _reported(payload)
-    except _Malformed:
+        reported = _failed_identifiers(payload)
+    except _MalformedResponseError:
         return Failed(response)
     if not reported:
         return Succeeded(response)
     if reported - {record.sequence_number for record in batch.records}:
         return Failed(response)
-    return PartlyFailed(response, min(reported, key=int))
+    return PartiallyFailed(response, min(reported, key=int))
 
 
-def _reported(payload: bytes) -> set[str]:
+def _failed_identifiers(payload: bytes) -> set[str]:
     try:
         answer = json.loads(payload) if payload else None
     except ValueError as error:
-        raise _Malformed from error
+        raise _MalformedResponseError from error
     if answer in (None, "", [], {}):
         return set()
     if not isinstance(answer, Mapping):
-        raise _Malformed
+        raise _MalformedResponseError
     failures = answer.get("batchItemFailures")
     if failures is None:
         return set()
     if not isinstance(failures, list):
-        raise _Malformed
+        raise _MalformedResponseError
     return {_identifier(failure) for failure in failures}
 
 
 def _identifier(failure: object) -> str:
     identifier = failure.get("itemIdentifier") if isinstance(failure, Mapping) else None
     if not isinstance(identifier, str) or not identifier:
-        raise _Malformed
+        raise _MalformedResponseError
     return identifier
