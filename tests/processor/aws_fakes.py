@@ -1,6 +1,6 @@
-"""DynamoDB and SNS as far as the processor uses them, as strict as AWS and able to fail like it.
+"""Fakes of DynamoDB and SNS that enforce the limits of AWS and inject faults.
 
-test_against_emulator.py runs the same code against a wire implementation.
+test_against_emulator.py runs the same code against the emulator.
 """
 
 from __future__ import annotations
@@ -91,14 +91,14 @@ def aws_error(code: str, message: str = "") -> Exception:
 class Fault:
     error: Exception | None = None
     after: bool = False
-    """The call takes effect and only its answer is lost, as when a connection breaks."""
+    """The call takes effect and only its response is lost."""
     leaves: Callable[[int], bool] | None = None
-    """Which entries of a batch call, by their index, are left undone."""
+    """Returns whether an entry of a batch call, by its index, is not processed."""
 
 
 Faults = Callable[[str], "Fault | None"]
-"""Called with the operation of each call, which is `batch_write_item`, `put_item`,
-`batch_execute_statement` or `publish_batch`, and with `statement <device>` for each statement."""
+"""Called with the operation of each call (`batch_write_item`, `put_item`, `batch_execute_statement`,
+or `publish_batch`) and with `statement <device>` for each statement."""
 
 
 def no_faults(operation: str) -> None:
@@ -110,9 +110,9 @@ def always(operation: str, fault: Fault) -> Faults:
 
 
 def once(operation: str, *faults: Fault) -> Faults:
-    """The calls of `operation` meet `faults` one after the other, later calls none."""
-    left = list(faults)
-    return lambda called: left.pop(0) if left and called.startswith(operation) else None
+    """Inject `faults` into the next calls of `operation`, one each."""
+    pending = list(faults)
+    return lambda called: pending.pop(0) if pending and called.startswith(operation) else None
 
 
 class FakeDynamoDB:
@@ -187,11 +187,11 @@ class FakeDynamoDB:
 
     def _execute(
         self,
-        Statement: str,  # noqa: N803  # as AWS spells them
+        Statement: str,  # noqa: N803  # the API's names
         Parameters: list[Any],  # noqa: N803
         ReturnValuesOnConditionCheckFailure: str = "NONE",  # noqa: N803
     ) -> dict[str, Any]:
-        """The two statements that the processor uses, and no others."""
+        """Run one of the two statements that the processor uses."""
         items = self._tables[STATE]
         if Statement == UPDATE:
             timestamp, content, device_id, than = Parameters
@@ -208,7 +208,7 @@ class FakeDynamoDB:
             return {"Error": {"Code": "ValidationError", "Message": "the item is invalid"}}
         if Statement == INSERT and found is not None:
             return {"Error": {"Code": "DuplicateItem"}, "TableName": STATE}
-        # A comparison with an attribute that is not there is false.
+        # A comparison with a missing attribute is false.
         if Statement == UPDATE and (
             found is None or not Decimal(found["timestamp"]["N"]) < Decimal(than["N"])
         ):
@@ -283,7 +283,7 @@ def _message_bytes(entry: dict[str, Any]) -> int:
 
 
 class Clock:
-    """The invocation's remaining time; passes when told to, and while the code sleeps."""
+    """The invocation's remaining time. It advances only by `sleep` and by assignment."""
 
     def __init__(self, remaining_ms: int = 60_000) -> None:
         self.remaining = remaining_ms
@@ -310,7 +310,7 @@ def make_processor(
 
 
 def make_readings(device_id: str, values: Iterable[object]) -> list[tuple[str, object]]:
-    """One reading a millisecond."""
+    """Return one reading per millisecond."""
     return [
         (device_id, {"timestamp": NOW + offset, "value": value})
         for offset, value in enumerate(values)

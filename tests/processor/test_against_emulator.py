@@ -1,6 +1,6 @@
-"""The same code against a wire implementation of DynamoDB, SNS and SQS on 127.0.0.1.
+"""The processor against the emulator's DynamoDB, SNS, and SQS.
 
-What the fakes claim about conditions, batches and limits is checked here by another implementation.
+Verifies the behavior of the fakes (conditions, batches, limits) against another implementation.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def test_the_handler_stores_a_batch_and_publishes_the_rest(
     handler._processor.cache_clear()
     sent = [*make_readings("d1", range(60)), ("d2", b"\xff\x00"), *make_readings("d2", [0.1, "a"])]
     try:
-        # Twice: Lambda delivers at least once.
+        # Twice, because Lambda delivers at least once.
         for _ in range(2):
             assert handler.handler(kinesis_event(*sent), CONTEXT) == {"batchItemFailures": []}
     finally:
@@ -131,14 +131,14 @@ def test_late_data_never_overwrites_the_state_in_any_order(cloud: Cloud) -> None
     assert int(states[0][0]) == NOW + 2
 
 
-def test_states_of_new_and_known_and_late_devices_in_one_batch(cloud: Cloud) -> None:
+def test_new_existing_and_late_devices_in_one_batch(cloud: Cloud) -> None:
     def process(*sent: tuple[str, object]) -> None:
         assert (
             cloud.processor().process(make_records(*sent), Clock().remaining_ms).retry_from is None
         )
 
     def offset(device: int) -> int:
-        return (-1, 0, 1)[device % 3]  # late, the same reading again, newer
+        return (-1, 0, 1)[device % 3]  # late, duplicate, newer
 
     process(*[(f"d{n}", {"timestamp": NOW, "at": 0}) for n in range(40)])
     process(*[(f"d{n}", {"timestamp": NOW + offset(n), "at": offset(n)}) for n in range(60)])
@@ -149,7 +149,7 @@ def test_states_of_new_and_known_and_late_devices_in_one_batch(cloud: Cloud) -> 
     assert states == known | {f"d{n}": offset(n) for n in range(40, 60)}
 
 
-def test_readings_of_one_millisecond_survive_and_are_found_by_milliseconds(cloud: Cloud) -> None:
+def test_readings_of_one_millisecond_are_all_stored_and_found_by_milliseconds(cloud: Cloud) -> None:
     sent = [("d1", {"timestamp": NOW + ms, "value": v}) for ms in range(4) for v in range(3)]
     cloud.processor().process(make_records(*sent, *sent), Clock().remaining_ms)
     table = boto3.resource(
@@ -166,9 +166,9 @@ def test_readings_of_one_millisecond_survive_and_are_found_by_milliseconds(cloud
     assert {item["reading"]["value"] for item in found} == {0, 1, 2}
 
 
-def test_what_the_code_accepts_the_table_accepts(cloud: Cloud) -> None:
+def test_the_table_accepts_readings_at_the_limits(cloud: Cloud) -> None:
     sent = [
-        # Not the last bytes: the size of a number is documented only approximately.
+        # Slightly below the limit: the documented size of a number is approximate.
         ("d1", payload_of_item_size(409_500)),
         ("d1", nested(31)),
         (
@@ -191,14 +191,16 @@ def test_what_the_code_accepts_the_table_accepts(cloud: Cloud) -> None:
     ],
     ids=["409601 bytes", "33 levels", "39 digits"],
 )
-def test_what_the_code_rejects_the_table_refuses(cloud: Cloud, content: dict[str, Any]) -> None:
-    """The limits in the code are not tighter than the table's: one step beyond is refused."""
+def test_the_table_refuses_readings_beyond_the_limits(
+    cloud: Cloud, content: dict[str, Any]
+) -> None:
+    """The processor's limits are not stricter than the table's."""
     good, beyond = read({"timestamp": NOW, "value": "good"}), one_step_beyond(read(content))
     writer = TimeSeriesWriter(
         cloud.dynamodb, cloud.settings.time_series_table, RetryPolicy(sleep=Clock().sleep)
     )
     report = writer.store([good, beyond], Deadline(Clock().remaining_ms))
-    # The good one was in the same refused call.
+    # The valid reading was in the same refused call.
     assert list(report.refused) == [beyond.key]
     assert report.failed == {}
     [item] = cloud.items(cloud.settings.time_series_table)
@@ -219,7 +221,7 @@ def one_step_beyond(reading: Reading) -> Reading:
     return replace(reading, content={"M": members})
 
 
-def test_a_missing_table_is_a_failure_and_not_a_rejection(cloud: Cloud) -> None:
+def test_a_missing_table_is_a_failure_not_an_invalid_record(cloud: Cloud) -> None:
     records = make_records(*make_readings("d1", range(3)))
     cloud.dynamodb.delete_table(TableName=cloud.settings.time_series_table)
     outcome = cloud.processor().process(records, Clock().remaining_ms)

@@ -1,4 +1,4 @@
-"""What becomes of a batch: stored, sent away, or reported for a retry."""
+"""A batch: records are stored, dead-lettered, or retried from the checkpoint."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_every_reading_is_stored_and_the_newest_is_the_state() -> None:
     assert dynamodb.state("d1")["reading"]["value"] == 29
     assert dynamodb.state("d2")["reading"]["value"] == 4
     assert set(dynamodb.state("d1")) == {"deviceId", "timestamp", "reading"}
-    # One call for each 25 readings; one for each 25 devices, and one more because they are new.
+    # One call per 25 readings, and one per 25 devices plus one because the devices are new.
     assert dynamodb.calls.count(("batch_write_item", 25)) == 1
     assert len(dynamodb.calls) == 2 + 2
 
@@ -66,7 +66,7 @@ def test_different_readings_of_one_millisecond_all_survive() -> None:
     assert {item["reading"]["value"] for item in dynamodb.items(SERIES)} == set(range(60))
 
 
-def test_a_whole_batch_delivered_again_changes_nothing() -> None:
+def test_a_retried_batch_changes_nothing() -> None:
     dynamodb = FakeDynamoDB()
     processor = make_processor(dynamodb)
     records = make_records(*make_readings("d1", range(40)), *make_readings("d2", "abc"))
@@ -102,18 +102,18 @@ def test_within_a_millisecond_the_state_does_not_depend_on_the_order_of_arrival(
     assert states[0]["timestamp"] == max(item["timestamp"] for item in dynamodb.items(SERIES))
 
 
-def test_a_forged_device_id_changes_nothing_but_the_count() -> None:
+def test_a_device_id_mismatch_is_counted_and_stored_under_the_partition_key() -> None:
     dynamodb = FakeDynamoDB()
-    forged = ("d1", {"timestamp": NOW, "deviceId": "d2"})
-    outcome = make_processor(dynamodb).process(make_records(forged), Clock().remaining_ms)
-    assert (outcome.stored, outcome.forged) == (1, ["d1"])
+    sent = ("d1", {"timestamp": NOW, "deviceId": "d2"})
+    outcome = make_processor(dynamodb).process(make_records(sent), Clock().remaining_ms)
+    assert (outcome.stored, outcome.device_id_mismatches) == (1, ["d1"])
     [item] = dynamodb.items(SERIES)
     assert item["deviceId"] == "d1"
     assert item["reading"]["deviceId"] == "d2"
     assert [state["deviceId"] for state in dynamodb.items(STATE)] == ["d1"]
 
 
-def test_what_cannot_be_stored_is_published_and_does_not_block_the_others() -> None:
+def test_invalid_records_are_published_and_do_not_block_the_others() -> None:
     dynamodb, sns = FakeDynamoDB(), FakeSNS()
     sent = [*make_readings("d1", [1]), BAD, *make_readings("d2", [2]), ("d3", {"value": 1})]
     outcome = make_processor(dynamodb, sns).process(make_records(*sent), Clock().remaining_ms)
@@ -124,7 +124,7 @@ def test_what_cannot_be_stored_is_published_and_does_not_block_the_others() -> N
     assert decode_payload(sns.messages[0]) == b"not json"
 
 
-def test_items_left_unprocessed_are_written_again_after_growing_pauses() -> None:
+def test_unprocessed_items_are_retried_with_exponential_backoff() -> None:
     leave_odd = Fault(leaves=lambda index: index % 2 == 1)
     dynamodb = FakeDynamoDB(once("batch_write_item", leave_odd, leave_odd, leave_odd))
     clock = Clock()
@@ -156,7 +156,7 @@ def test_pauses_are_jittered() -> None:
 
 
 def test_when_retries_run_out_the_lowest_sequence_number_is_reported() -> None:
-    # The fourth and the fifth of each call stay unprocessed for ever.
+    # The fourth and the fifth item stay unprocessed.
     def hot(called: str) -> Fault | None:
         wanted = called == "batch_write_item"
         return (
@@ -171,11 +171,11 @@ def test_when_retries_run_out_the_lowest_sequence_number_is_reported() -> None:
     dynamodb, sns = FakeDynamoDB(hot), FakeSNS()
     sent = [BAD, *make_readings("d1", range(4)), BAD]
     outcome = make_processor(dynamodb, sns).process(make_records(*sent), Clock().remaining_ms)
-    # Position 0 is rejected, 1 to 3 are stored, 4 is not.
+    # Position 0 is rejected, 1 to 3 are stored, and 4 fails.
     assert outcome.retry_from == sequence(4)
     assert (outcome.stored, outcome.failed, outcome.rejected.total()) == (3, 2, 1)
     assert dynamodb.state("d1")["reading"]["value"] == 2
-    # The rejection after the failure is delivered again: publishing it now would double it.
+    # Lambda retries the record after the failure, so publishing it now would duplicate it.
     assert list(sns.reasons()) == [sequence(0)]
     assert len(sizes()) == 6
 
@@ -191,10 +191,10 @@ def test_when_retries_run_out_the_lowest_sequence_number_is_reported() -> None:
         aws_error("KMSThrottlingException"),
         TimeoutError(),
         ConnectionError(),
-        KeyError("a defect"),
+        KeyError("a bug"),
     ],
 )
-def test_a_failed_call_is_reported_and_the_other_calls_still_made(error: Exception) -> None:
+def test_a_failed_call_is_reported_and_the_other_calls_continue(error: Exception) -> None:
     dynamodb, sns = FakeDynamoDB(once("batch_write_item", Fault(error=error))), FakeSNS()
     sent = [BAD, *make_readings("d1", range(26)), BAD]
     outcome = make_processor(dynamodb, sns).process(make_records(*sent), Clock().remaining_ms)
@@ -216,7 +216,7 @@ def test_a_failed_state_write_is_reported() -> None:
     assert len(dynamodb.items(SERIES)) == 3
 
 
-def test_the_state_never_shows_a_reading_that_the_time_series_does_not_have() -> None:
+def test_the_state_never_shows_a_reading_that_the_time_series_lacks() -> None:
     leaves_last = Fault(leaves=lambda index: index == 1)
     keeps_failing = Fault(leaves=lambda index: True)
     faults = once("batch_write_item", leaves_last, *[keeps_failing] * 10)
@@ -226,7 +226,7 @@ def test_the_state_never_shows_a_reading_that_the_time_series_does_not_have() ->
     assert dynamodb.state("d1")["reading"]["value"] == "stored"
 
 
-def test_one_item_that_dynamodb_refuses_goes_to_the_topic_alone() -> None:
+def test_only_the_item_that_dynamodb_refuses_is_dead_lettered() -> None:
     dynamodb = FakeDynamoDB(refuses=lambda item: item["reading"]["M"]["value"] == {"N": "7"})
     sns = FakeSNS()
     records = make_records(*make_readings("d1", range(30)))
@@ -239,7 +239,7 @@ def test_one_item_that_dynamodb_refuses_goes_to_the_topic_alone() -> None:
     assert "time series: the item is invalid" in message["detail"]
 
 
-def test_a_failure_while_looking_for_the_refused_item_is_reported() -> None:
+def test_a_failure_while_searching_for_the_refused_item_is_reported() -> None:
     fault = once("put_item", Fault(error=THROTTLED))
     dynamodb = FakeDynamoDB(fault, refuses=lambda item: item["reading"]["M"]["value"] == {"N": "3"})
     sns = FakeSNS()
@@ -250,7 +250,7 @@ def test_a_failure_while_looking_for_the_refused_item_is_reported() -> None:
     assert {item["reading"]["value"] for item in dynamodb.items(SERIES)} == {1, 2, 4}
 
 
-def test_looking_for_the_refused_item_ends_when_the_time_does() -> None:
+def test_the_search_for_the_refused_item_stops_before_the_timeout() -> None:
     clock = Clock(30_000)
 
     def slow(called: str) -> None:
@@ -261,13 +261,13 @@ def test_looking_for_the_refused_item_ends_when_the_time_does() -> None:
     outcome = make_processor(dynamodb, clock=clock).process(records, clock.remaining_ms)
     assert clock.remaining > 0
     assert len(dynamodb.items(SERIES)) == 3
-    # The newest of the stored ones is the state's, and there was no time for that.
+    # No time was left to write the newest stored reading as the state.
     assert outcome.retry_from == sequence(2)
     assert dynamodb.items(STATE) == []
 
 
-def test_a_reading_that_only_the_state_table_refuses_is_not_retried_for_ever() -> None:
-    # The time-series item has a ttl, the state item has not.
+def test_a_reading_that_only_the_state_table_refuses_is_dead_lettered() -> None:
+    # Only the time-series item has a ttl.
     dynamodb, sns = FakeDynamoDB(refuses=lambda item: "ttl" not in item), FakeSNS()
     outcome = make_processor(dynamodb, sns).process(
         make_records(*make_readings("d1", [1])), Clock().remaining_ms
@@ -279,7 +279,7 @@ def test_a_reading_that_only_the_state_table_refuses_is_not_retried_for_ever() -
 @pytest.mark.parametrize(
     "fault", [Fault(error=aws_error("AuthorizationError")), Fault(leaves=lambda index: True)]
 )
-def test_rejections_that_cannot_be_published_are_reported(fault: Fault) -> None:
+def test_a_failed_publication_is_reported(fault: Fault) -> None:
     dynamodb, sns = FakeDynamoDB(), FakeSNS(always("publish_batch", fault))
     sent = [*make_readings("d1", [1]), BAD, *make_readings("d2", [2])]
     outcome = make_processor(dynamodb, sns).process(make_records(*sent), Clock().remaining_ms)
@@ -288,7 +288,7 @@ def test_rejections_that_cannot_be_published_are_reported(fault: Fault) -> None:
     assert sns.messages == []
 
 
-def test_only_messages_that_failed_are_published_again() -> None:
+def test_only_failed_messages_are_published_again() -> None:
     dynamodb = FakeDynamoDB()
     sns = FakeSNS(once("publish_batch", Fault(leaves=lambda index: index in (2, 5))))
     outcome = make_processor(dynamodb, sns).process(make_records(*[BAD] * 12), Clock().remaining_ms)
@@ -314,7 +314,7 @@ def test_large_readings_are_spread_over_several_calls() -> None:
     assert batches == [3, 3, 2]
 
 
-def test_reports_in_time_when_the_time_runs_out() -> None:
+def test_the_checkpoint_is_returned_before_the_timeout() -> None:
     clock = Clock(30_000)
 
     def slow(called: str) -> None:
@@ -323,15 +323,15 @@ def test_reports_in_time_when_the_time_runs_out() -> None:
     dynamodb, sns = FakeDynamoDB(slow), FakeSNS()
     records = make_records(*make_readings("d1", range(100)), BAD)
     outcome = make_processor(dynamodb, sns, clock).process(records, clock.remaining_ms)
-    # Three calls of 9 s leave 3 s; a fourth could have lasted beyond the end.
+    # Three calls of 9 s leave 3 s. A fourth call could exceed the timeout.
     assert clock.remaining > 0
     assert len(dynamodb.calls) == 3
-    # 75 readings are stored; the newest of them is not the state yet.
+    # 75 readings are stored, but the newest is not the state yet.
     assert outcome.retry_from == sequence(74)
     assert sns.messages == []
 
 
-def test_a_short_timeout_still_lets_the_function_work() -> None:
+def test_a_short_timeout_leaves_time_to_process() -> None:
     clock = Clock(3_000)
     records = make_records(*make_readings("d1", range(3)), BAD)
     outcome = make_processor(FakeDynamoDB(), FakeSNS(), clock).process(records, clock.remaining_ms)
@@ -349,7 +349,7 @@ def test_a_large_batch_finishes_slice_by_slice() -> None:
     ]
 
     def remaining_ms() -> int:
-        # The time is up as soon as the first slice is finished.
+        # The time runs out after the first slice.
         return clock.remaining if not sns.messages else 0
 
     outcome = make_processor(dynamodb, sns, clock).process(make_records(*sent), remaining_ms)
@@ -359,7 +359,7 @@ def test_a_large_batch_finishes_slice_by_slice() -> None:
     assert list(sns.reasons()) == [sequence(SLICE_RECORDS - 1)]
 
 
-def test_a_defect_in_reading_a_record_reports_it() -> None:
+def test_a_record_that_makes_the_parser_crash_is_retried() -> None:
     broken = make_records(*make_readings("d1", [1, 2]))
     broken[1] = type(broken[1])(**{**vars(broken[1]), "data_base64": "no base64, not even padded"})
     outcome = make_processor(FakeDynamoDB()).process(broken, Clock().remaining_ms)
@@ -367,11 +367,11 @@ def test_a_defect_in_reading_a_record_reports_it() -> None:
     assert outcome.errors == {"reading: Error": 1}
 
 
-def test_an_empty_batch_is_done() -> None:
+def test_an_empty_batch_succeeds() -> None:
     assert make_processor(FakeDynamoDB()).process([], Clock().remaining_ms).retry_from is None
 
 
-def test_queries_by_milliseconds_take_in_the_start_and_leave_out_the_end() -> None:
+def test_queries_by_milliseconds_include_the_start_and_exclude_the_end() -> None:
     dynamodb = FakeDynamoDB()
     records = make_records(*make_readings("d1", range(10)))
     make_processor(dynamodb).process(records, Clock().remaining_ms)

@@ -1,4 +1,4 @@
-"""A message on the dead-letter topic explains itself and gives the payload back."""
+"""Messages on the dead-letter topic: content, limits, and the payload's round trip."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def publish(sns: FakeSNS, *letters: DeadLetter) -> dict[int, str]:
     return topic.publish(letters, Deadline(Clock().remaining_ms))
 
 
-def test_the_message_says_everything_needed_to_find_and_mend_the_record() -> None:
+def test_the_message_has_origin_reason_and_payload() -> None:
     sns = FakeSNS()
     assert publish(sns, make_letter(b"\xff")) == {}
     assert sns.messages == [
@@ -60,11 +60,11 @@ def test_a_large_payload_is_compressed() -> None:
     message = json.loads(format_message(letter))
     assert message["payloadEncoding"] == "gzip+base64"
     assert decode_payload(message) == payload
-    # No clock in it: a record delivered twice gives the same message.
+    # No modification time: a duplicate record results in the same message.
     assert base64.b64decode(message["payload"])[4:8] == bytes(4)
 
 
-def test_a_payload_too_large_for_any_message_says_where_it_is() -> None:
+def test_a_payload_too_large_for_a_message_is_replaced_by_its_location() -> None:
     sns = FakeSNS()
     assert publish(sns, make_letter(incompressible(300_000))) == {}
     [message] = sns.messages
@@ -75,7 +75,7 @@ def test_a_payload_too_large_for_any_message_says_where_it_is() -> None:
 
 
 def test_calls_stay_within_ten_messages_and_256_kib() -> None:
-    # The fake refuses what SNS refuses.
+    # The fake enforces the limits of SNS.
     sns = FakeSNS()
     large = [make_letter(incompressible(size)) for size in (190_000, 190_000, 60_000, 10, 190_000)]
     assert publish(sns, *large, *[make_letter(b"\xff")] * 25) == {}
@@ -99,7 +99,7 @@ def test_the_payload_survives_the_round_trip(payload: bytes, times: int, device:
     assert message["deviceId"] == (device or "d")
 
 
-def test_an_unknown_encoding_is_not_guessed() -> None:
+def test_an_unknown_encoding_is_an_error() -> None:
     with pytest.raises(ValueError, match="'rot13'"):
         decode_payload({"payloadEncoding": "rot13", "payload": "nop"})
     with pytest.raises(binascii.Error):

@@ -1,7 +1,7 @@
-"""Sending what can never be stored to the dead-letter topic, payload and reason included.
+"""Publishes invalid records to the dead-letter topic, each with its payload and the reason.
 
-Delivery is at least once: a record that is delivered again after its message went out is published
-again. `streamArn`, `shardId` and `sequenceNumber` together identify a message.
+Delivery is at least once: a retried record can be published again. The combination of `streamArn`,
+`shardId`, and `sequenceNumber` identifies a message.
 """
 
 from __future__ import annotations
@@ -9,26 +9,27 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from chunks import split_chunks
 from invalid_records import InvalidRecordError
 from retry_policy import Deadline, RetryPolicy, error_code
 from stream_records import StreamRecord
 
-# sns/latest/dg/sns-batch-api-actions.html: 10 messages and 256 KiB in one call, attributes
-# included; the same limit for one message.
+# sns/latest/dg/sns-batch-api-actions.html: 10 messages and 256 KiB per call, including attributes.
+# The same size limit applies to one message.
 MAX_MESSAGES_PER_CALL = 10
 MAX_BYTES_PER_CALL = 262_144
-# SNS wraps the message in an envelope of its own when it hands it to the queue.
+# SNS wraps the message in an envelope before it delivers it to the queue.
 ENVELOPE_RESERVE_BYTES = 4_096
 MAX_BODY_BYTES = MAX_BYTES_PER_CALL - ENVELOPE_RESERVE_BYTES
 
 KIND = "rejected-record"
 _NOT_IN_MESSAGE = (
-    "too large for a message: read the record at shardId and sequenceNumber from the stream while "
-    "it retains it, or find it in the archive"
+    "too large for a message: read the record at shardId and sequenceNumber from the stream before "
+    "its retention ends, or find it in the archive"
 )
 
 
@@ -49,21 +50,22 @@ class DeadLetterTopic:
         self._retries = retries
 
     def publish(self, letters: Sequence[DeadLetter], deadline: Deadline) -> dict[int, str]:
-        """Publishes `letters` in order; returns the indexes that failed, each with its error.
+        """Publish `letters` in order. Returns the index and error code of each failed message.
 
-        Nothing is published after a call with a failure: the later records are delivered again with
-        the failed one, and their messages would be sent twice.
+        Stops after the first call with a failure: Lambda retries the later records together with
+        the failed one, so their messages would be sent twice.
         """
-        for group in _batch_entries(
-            [_entry(index, letter) for index, letter in enumerate(letters)]
+        entries = [_entry(index, letter) for index, letter in enumerate(letters)]
+        for chunk in split_chunks(
+            entries, _entry_bytes, max_items=MAX_MESSAGES_PER_CALL, max_bytes=MAX_BYTES_PER_CALL
         ):
-            failed = self._publish_batch(group, deadline)
+            failed = self._publish_chunk(chunk, deadline)
             if failed:
                 return failed
         return {}
 
-    def _publish_batch(self, group: list[dict[str, Any]], deadline: Deadline) -> dict[int, str]:
-        pending = {entry["Id"]: entry for entry in group}
+    def _publish_chunk(self, chunk: list[dict[str, Any]], deadline: Deadline) -> dict[int, str]:
+        pending = {entry["Id"]: entry for entry in chunk}
         errors = dict.fromkeys(pending, "no time left")
         for _ in self._retries.attempts(deadline):
             try:
@@ -82,15 +84,15 @@ class DeadLetterTopic:
 
 
 def format_message(letter: DeadLetter) -> str:
-    """The message body: JSON that says where the record comes from, what was wrong, what it held.
+    """Return the message body: JSON with the record's origin, the reason, and the payload.
 
-    A payload that is too large is compressed; one that still is too large is left out, and
-    `payloadLocation` says where to find it.
+    A large payload is compressed. If it is still too large, it is omitted and `payloadLocation`
+    explains where to find it.
     """
     data = letter.record.data_base64
     body = _body(letter, "base64", data)
     if len(body) > MAX_BODY_BYTES:
-        # mtime=0: the same record gives the same message.
+        # mtime=0 keeps the message deterministic.
         data = base64.b64encode(gzip.compress(letter.record.data, mtime=0)).decode()
         body = _body(letter, "gzip+base64", data)
     if len(body) > MAX_BODY_BYTES:
@@ -99,7 +101,7 @@ def format_message(letter: DeadLetter) -> str:
 
 
 def decode_payload(message: Mapping[str, Any]) -> bytes | None:
-    """The record's payload from a decoded message; None if the message says it lies elsewhere."""
+    """Return the record's payload from a parsed message, or None if the message omits it."""
     encoding, payload = message["payloadEncoding"], message["payload"]
     if encoding == "none":
         return None
@@ -107,12 +109,14 @@ def decode_payload(message: Mapping[str, Any]) -> bytes | None:
         return base64.b64decode(payload, validate=True)
     if encoding == "gzip+base64":
         return gzip.decompress(base64.b64decode(payload, validate=True))
-    raise ValueError(f"payloadEncoding is {encoding!r}; known are base64, gzip+base64 and none")
+    raise ValueError(
+        f"unsupported payloadEncoding {encoding!r}; expected base64, gzip+base64, or none"
+    )
 
 
 def _body(letter: DeadLetter, encoding: str, payload: str | None) -> str:
     record, rejected = letter.record, letter.rejected
-    # json.dumps escapes everything beyond ASCII, so characters are bytes and SNS takes them all.
+    # json.dumps escapes non-ASCII characters, so the length in characters is the size in bytes.
     return json.dumps(
         {
             "kind": KIND,
@@ -146,18 +150,3 @@ def _entry_bytes(entry: Mapping[str, Any]) -> int:
         len(name) + len(attribute["DataType"]) + len(attribute["StringValue"])
         for name, attribute in entry["MessageAttributes"].items()
     )
-
-
-def _batch_entries(entries: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    group: list[dict[str, Any]] = []
-    size = 0
-    for entry in entries:
-        entry_bytes = _entry_bytes(entry)
-        full = len(group) == MAX_MESSAGES_PER_CALL
-        if group and (full or size + entry_bytes > MAX_BYTES_PER_CALL):
-            yield group
-            group, size = [], 0
-        group.append(entry)
-        size += entry_bytes
-    if group:
-        yield group

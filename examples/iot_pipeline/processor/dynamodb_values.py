@@ -1,7 +1,7 @@
-"""JSON values as DynamoDB attribute values, with the size DynamoDB will count for them.
+"""Converts JSON values to DynamoDB attribute values and computes their size.
 
-Own code instead of boto3's TypeSerializer because one walk over the value has to give three things:
-the attribute value, its size, and the reason why DynamoDB could not hold it.
+Replaces boto3's TypeSerializer because one traversal has to return the attribute value and its size,
+and reject what DynamoDB can't store.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from invalid_records import InvalidRecordError, Reason
 AttributeValue = dict[str, Any]
 
 # dynamodb/latest/developerguide/Constraints.html: "supports nested attributes up to 32 levels
-# deep". The attribute itself is level 1 and a scalar inside it counts as a level.
+# deep". The attribute itself is level 1, and a scalar inside it counts as a level.
 MAX_LEVELS = 32
-# 38 significant digits, magnitudes from 1E-130 to 9.99...E+125. Rounding off trailing zeros is
-# exact and therefore not trapped; anything that would change the value is.
+# 38 significant digits, magnitudes from 1E-130 to 9.99...E+125. The traps reject every operation
+# that changes the value; removing trailing zeros is exact.
 _NUMBERS = Context(
     prec=38,
     Emin=-130,
@@ -38,9 +38,9 @@ _NUMBERS = Context(
 
 
 def number(text: str) -> Decimal:
-    """The exact number that `text` spells, without trailing zeros (boto3 refuses float, FACTS 10).
+    """Parse an exact number without trailing zeros. DynamoDB treats 1, 1.0, and 1e0 as equal.
 
-    1, 1.0 and 1e0 are one number to DynamoDB and become one number here.
+    Decimal, because boto3 rejects float: boto3/latest/reference/customizations/dynamodb.html.
     """
     try:
         return _NUMBERS.normalize(Decimal(text))
@@ -56,10 +56,10 @@ def utf8_size(text: str) -> int:
 
 
 def stored_number_size(value: Decimal) -> int:
-    """A byte for two digits, in pairs that begin at the decimal point, one more, one for a minus.
+    """Return the approximate size: one byte per two digits, one more, and one for a minus sign.
 
-    The documentation says "approximately"; an item that is too large all the same is refused by the
-    table and goes to the dead-letter topic by that way.
+    The pairs of digits start at the decimal point. The documentation calls the formula approximate:
+    the table rejects an item that is still too large, and it then goes to the dead-letter topic.
     """
     if not value:
         return 1
@@ -68,7 +68,7 @@ def stored_number_size(value: Decimal) -> int:
 
 
 def to_attribute_value(value: Any, level: int = 1) -> tuple[AttributeValue, int]:
-    """The attribute value of a parsed JSON value, and its size in bytes as DynamoDB counts it.
+    """Return the attribute value of a parsed JSON value and its size in bytes.
 
     Sizes: dynamodb/latest/developerguide/CapacityUnitCalculations.html.
     """
@@ -82,7 +82,7 @@ def to_attribute_value(value: Any, level: int = 1) -> tuple[AttributeValue, int]
         return {"NULL": True}, 1
     if isinstance(value, bool):
         return {"BOOL": value}, 1
-    size = 3  # of a list or map; each element costs one more
+    size = 3  # the overhead of a list or map, plus one byte per element
     if isinstance(value, list):
         elements = []
         for member in value:
@@ -96,4 +96,4 @@ def to_attribute_value(value: Any, level: int = 1) -> tuple[AttributeValue, int]
             members[name], member_size = to_attribute_value(member, level + 1)
             size += utf8_size(name) + member_size + 1
         return {"M": members}, size
-    raise TypeError(f"{type(value).__name__} is not a type that JSON parsing gives")
+    raise TypeError(f"{type(value).__name__} is not a JSON type")

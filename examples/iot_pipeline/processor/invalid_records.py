@@ -1,6 +1,6 @@
-"""Why a record can never be stored: every reason, in one table.
+"""The reasons for which the processor rejects a record.
 
-The ids are an interface: operators filter the dead-letter queue by them, so an id never changes its
+The IDs are an interface: operators filter the dead-letter queue by them, so an ID never changes its
 meaning.
 """
 
@@ -10,7 +10,7 @@ from enum import Enum
 
 
 class Reason(str, Enum):
-    """A stable id and the explanation that explains it."""
+    """A stable ID and its explanation."""
 
     explanation: str
 
@@ -22,33 +22,33 @@ class Reason(str, Enum):
 
     NOT_UTF8 = ("not-utf8", "the payload is not valid UTF-8")
     NOT_JSON = ("not-json", "the payload is not JSON")
-    NOT_FINITE = ("not-a-finite-number", "JSON has no NaN or Infinity and DynamoDB stores neither")
+    NOT_FINITE = ("not-a-finite-number", "neither JSON nor DynamoDB supports NaN or Infinity")
     NOT_AN_OBJECT = ("not-an-object", "the payload is JSON but not an object")
     DUPLICATE_MEMBER = ("duplicate-member", "a member occurs twice, so one value would be lost")
-    EMPTY_NAME = ("empty-attribute-name", "DynamoDB refuses a member without a name")
-    NO_TIMESTAMP = ("no-timestamp", "the payload has no member called timestamp")
-    TIMESTAMP_NOT_A_NUMBER = ("timestamp-not-a-number", "the timestamp has to be a JSON number")
+    EMPTY_NAME = ("empty-attribute-name", "DynamoDB does not support an empty attribute name")
+    NO_TIMESTAMP = ("no-timestamp", "the payload has no timestamp member")
+    TIMESTAMP_NOT_A_NUMBER = ("timestamp-not-a-number", "the timestamp must be a JSON number")
     TIMESTAMP_IN_THE_FUTURE = (
         "timestamp-in-the-future",
-        "the timestamp is more than 24 hours after the arrival, and such a reading would stay the "
-        "device's latest state for good",
+        "the timestamp is more than 24 hours after the arrival, and the reading would remain the "
+        "device's latest state until then",
     )
     TIMESTAMP_BEFORE_RETENTION = (
         "timestamp-older-than-retention",
-        "the reading was older than the table's retention when it arrived, so TTL would delete it",
+        "the reading was older than the table's retention on arrival, so TTL would delete it",
     )
     NUMBER_OUT_OF_RANGE = (
         "number-out-of-range",
-        "DynamoDB numbers have at most 38 significant digits and lie between 1E-130 and 1E126",
+        "DynamoDB supports up to 38 significant digits and magnitudes from 1E-130 to 9.99E+125",
     )
-    LONE_SURROGATE = ("lone-surrogate", "a string holds half of a surrogate pair, so it is no text")
-    TOO_DEEP = ("nested-too-deep", "DynamoDB stores at most 32 levels of nesting")
-    TOO_LARGE = ("item-too-large", "the item would be larger than DynamoDB's 400 KB")
-    REFUSED_BY_TABLE = ("refused-by-table", "DynamoDB refused the item as invalid")
+    LONE_SURROGATE = ("lone-surrogate", "a string contains an unpaired surrogate")
+    TOO_DEEP = ("nested-too-deep", "DynamoDB supports up to 32 levels of nesting")
+    TOO_LARGE = ("item-too-large", "the item would exceed DynamoDB's limit of 400 KB")
+    REFUSED_BY_TABLE = ("refused-by-table", "DynamoDB rejected the item with a validation error")
 
 
 class InvalidRecordError(Exception):
-    """The record can never be stored. It goes to the dead-letter topic and is not retried."""
+    """The record can't be stored. It goes to the dead-letter topic without a retry."""
 
     def __init__(self, reason: Reason, context: str = "") -> None:
         self.reason = reason

@@ -1,9 +1,8 @@
-"""Writing readings to the time-series table, and what both tables' writers have in common.
+"""Writes readings to the time-series table, and defines what both writers share.
 
-A write ends in one of three ways: done; refused, which no retry can change (ValidationException);
-or failed, which is everything else. Throttles and outages pass, and a missing permission or table
-is something an operator can mend, so a failed reading is never given up here: its record is
-reported for a retry.
+A write succeeds, is refused (ValidationException, which a retry can't change), or fails. A failed
+reading is never discarded here: throttling and outages end, and an operator can restore a missing
+permission or table. The processor reports its record, and Lambda retries it.
 """
 
 from __future__ import annotations
@@ -13,13 +12,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
+from chunks import split_chunks
 from dynamodb_values import AttributeValue
 from retry_policy import Deadline, RetryPolicy, error_code, error_message
 from telemetry_reading import Reading, ReadingKey
 
-# dynamodb APIReference API_BatchWriteItem: 25 puts and 16 MB on the wire in one call; 25 statements
-# in an API_BatchExecuteStatement. A byte of stored size takes at most 11 on the wire ('{"S": ""}, '
-# for an empty string in a list).
+# BatchWriteItem accepts 25 puts and 16 MB, and BatchExecuteStatement 25 statements
+# (amazondynamodb/latest/APIReference). One byte of item size takes up to 11 bytes in the request:
+# '{"S": ""}, ' is an empty string in a list.
 MAX_WRITES_PER_CALL = 25
 MAX_STORED_BYTES_PER_CALL = 1_400_000
 
@@ -36,7 +36,7 @@ class DynamoDBClient(Protocol):
 
 @dataclass
 class WriteReport:
-    """The readings that were not stored; every other one was."""
+    """The readings that were not stored, with the error."""
 
     refused: dict[ReadingKey, str] = field(default_factory=dict)
     failed: dict[ReadingKey, str] = field(default_factory=dict)
@@ -49,10 +49,10 @@ class WriteReport:
 
 
 class TimeSeriesWriter:
-    """Stores readings in the time-series table.
+    """Writes readings to the time-series table.
 
-    PutItem replaces an item of the same key (FACTS 9), and the key depends on the content alone, so
-    writing a reading again changes nothing.
+    Writes are idempotent: the key is derived from the content, and a put replaces an item with the
+    same key (amazondynamodb/latest/APIReference/API_PutItem.html).
     """
 
     def __init__(self, client: DynamoDBClient, table: str, retries: RetryPolicy) -> None:
@@ -61,13 +61,13 @@ class TimeSeriesWriter:
         self._retries = retries
 
     def store(self, readings: Sequence[Reading], deadline: Deadline) -> WriteReport:
-        """Stores `readings`, whose keys have to differ: BatchWriteItem refuses duplicates.
+        """Store `readings`. The keys must be unique: BatchWriteItem rejects duplicates.
 
-        Goes on after a failure, so that a batch that is given up at last has lost as few readings
-        as possible.
+        Continues after a failure to store as many readings as possible, in case Lambda discards
+        the batch.
         """
         report = WriteReport()
-        for chunk in chunks(readings):
+        for chunk in write_chunks(readings):
             self._write_chunk(chunk, deadline, report)
         return report
 
@@ -96,7 +96,7 @@ class TimeSeriesWriter:
     def _write_one_by_one(
         self, readings: Sequence[Reading], deadline: Deadline, report: WriteReport
     ) -> None:
-        """One invalid item makes DynamoDB refuse the whole call: find it, store the others."""
+        """Find the invalid item that made DynamoDB reject the whole call, and store the others."""
         for reading in readings:
             if not deadline.has_time():
                 report.failed[reading.key] = EXHAUSTED
@@ -112,7 +112,7 @@ def time_series_item(reading: Reading) -> dict[str, AttributeValue]:
 
 
 def device_state_item(reading: Reading) -> dict[str, AttributeValue]:
-    """The state has the sort key as its timestamp: a total order, the same on every delivery."""
+    """Return the state item. Its timestamp is the sort key, which is a deterministic total order."""
     return {
         "deviceId": {"S": reading.device_id},
         "timestamp": {"N": str(reading.sort_key)},
@@ -124,15 +124,10 @@ def _item_key(item: dict[str, AttributeValue]) -> ReadingKey:
     return item["deviceId"]["S"], Decimal(item["timestamp"]["N"])
 
 
-def chunks(readings: Sequence[Reading]) -> Iterator[list[Reading]]:
-    chunk: list[Reading] = []
-    size = 0
-    for reading in readings:
-        full = len(chunk) == MAX_WRITES_PER_CALL
-        if chunk and (full or size + reading.stored_bytes > MAX_STORED_BYTES_PER_CALL):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(reading)
-        size += reading.stored_bytes
-    if chunk:
-        yield chunk
+def write_chunks(readings: Sequence[Reading]) -> Iterator[list[Reading]]:
+    return split_chunks(
+        readings,
+        lambda reading: reading.stored_bytes,
+        max_items=MAX_WRITES_PER_CALL,
+        max_bytes=MAX_STORED_BYTES_PER_CALL,
+    )

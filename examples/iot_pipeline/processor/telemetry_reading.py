@@ -1,4 +1,4 @@
-"""From a stream record to a reading that both tables can hold, or the reason why not."""
+"""Parses and validates a stream record."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from dynamodb_values import (
 from invalid_records import InvalidRecordError, Reason
 from stream_records import StreamRecord
 
-# Below it a timestamp is in seconds: 1e11 ms is the year 1973, 1e11 s the year 5138.
+# A smaller timestamp is in seconds: 1e11 ms is in 1973, 1e11 s in 5138.
 FIRST_MILLISECOND_TIMESTAMP = 100_000_000_000
-# A device with a wrong clock must not freeze its latest state: nothing later would ever be newer.
+# A timestamp far in the future would block all later updates of the device's state.
 MAX_CLOCK_SKEW_MS = 24 * 60 * 60 * 1000
 MAX_ITEM_BYTES = 400 * 1024  # dynamodb/latest/developerguide/Constraints.html
 FRACTION_DIGITS = 18
 
 _ATTRIBUTE_NAME_BYTES = len("deviceId" + "timestamp" + "ttl" + "reading")
-# Wide enough for any 38-digit number times a thousand, and for the sort key.
+# Enough precision for a 38-digit number times 1000, and for the sort key.
 _EXACT = Context(prec=60)
 
 ReadingKey = tuple[str, Decimal]
@@ -37,15 +37,15 @@ ReadingKey = tuple[str, Decimal]
 class Reading:
     device_id: str
     sort_key: Decimal
-    """Epoch milliseconds plus a fraction that depends on the content; see `compute_sort_key`."""
+    """Epoch milliseconds plus a fraction derived from the content; see `compute_sort_key`."""
     expires_at: int
-    """Epoch seconds at which TTL may delete the reading (FACTS 9)."""
+    """The `ttl` attribute, in epoch seconds (amazondynamodb/latest/developerguide/TTL.html)."""
     content: AttributeValue
-    """The payload as sent, as one map attribute: a member called `ttl` or `deviceId` stays inside
-    it and cannot overwrite the item's own."""
+    """The payload as one map attribute, so that a member such as `ttl` can't overwrite the item's
+    own attribute."""
     stored_bytes: int
     device_id_mismatch: bool
-    """The payload claims another device id than the record's partition key."""
+    """Whether the device ID in the payload differs from the record's partition key."""
 
     @property
     def key(self) -> ReadingKey:
@@ -53,10 +53,10 @@ class Reading:
 
 
 def parse_reading(record: StreamRecord, retention_seconds: int) -> Reading:
-    """The reading in `record`; raises `InvalidRecordError` if it can never be stored."""
+    """Return the reading in `record`. Raises `InvalidRecordError` if it can't be stored."""
     payload = _parse_payload(record.data)
     milliseconds = _parse_timestamp(payload)
-    # Judged by the arrival and not by now, so that every delivery of a record ends the same way.
+    # Relative to the arrival, not to the current time, so that a retry has the same result.
     arrival = math.floor(record.arrival * 1000)
     if milliseconds > arrival + MAX_CLOCK_SKEW_MS:
         raise InvalidRecordError(
@@ -84,17 +84,16 @@ def parse_reading(record: StreamRecord, retention_seconds: int) -> Reading:
 
 
 def compute_sort_key(milliseconds: int, content: AttributeValue) -> Decimal:
-    """Epoch milliseconds plus a fraction between 0 and 0.9 made from a hash of the content.
+    """Return epoch milliseconds plus a fraction in (0, 0.9) derived from a hash of the content.
 
-    The same reading delivered twice gets the same key and is stored once; two different readings of
-    one device at one millisecond get different keys and both survive. "The same" is what DynamoDB
-    would store alike: neither the order of members nor the spelling of a number (1, 1.0, 1e0)
-    matters, while 1, "1" and true differ. Two different readings of one device at one millisecond
-    collide once in 9e17 pairs.
+    A duplicate gets the same key and is stored once. Two different readings of one device in the
+    same millisecond get different keys, and both are stored; the probability of a collision is 1 in
+    9e17. Readings are equal if DynamoDB stores equal items: the order of members and the notation of
+    a number (1, 1.0, 1e0) don't matter, but 1, "1", and true differ.
 
-    The fraction is never 0, so `BETWEEN start AND end` in milliseconds takes in `start` and leaves
-    out `end`. It stays below 0.9, so `int(timestamp)` is the millisecond even for a reader that
-    turns the number into a float. 13 + 18 digits are well inside DynamoDB's 38.
+    The fraction is never 0, so `BETWEEN start AND end` in milliseconds includes `start` and excludes
+    `end`. It is less than 0.9, so `int(timestamp)` is the millisecond even after a conversion to
+    float. The 31 digits fit into DynamoDB's 38.
     """
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     digest = int.from_bytes(hashlib.sha256(canonical.encode()).digest(), "big")
@@ -108,7 +107,7 @@ def _parse_payload(data: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise InvalidRecordError(Reason.NOT_UTF8, f"byte {error.start}") from None
     try:
-        # FACTS 10. Integers become Decimal too: one type of number, and no limit on int digits.
+        # Integers become Decimal too, which avoids Python's limit on the digits of an int.
         payload = json.loads(
             text,
             parse_float=number,
@@ -142,11 +141,11 @@ def _parse_timestamp(payload: dict[str, Any]) -> int:
     if "timestamp" not in payload:
         raise InvalidRecordError(Reason.NO_TIMESTAMP)
     timestamp = payload["timestamp"]
-    if not isinstance(timestamp, Decimal):  # every JSON number is a Decimal here, true is not
+    if not isinstance(timestamp, Decimal):  # every JSON number is a Decimal, true is not
         raise InvalidRecordError(Reason.TIMESTAMP_NOT_A_NUMBER)
     if timestamp < FIRST_MILLISECOND_TIMESTAMP:
         timestamp = timestamp.scaleb(3, _EXACT)
-    # A device may send fractions of a millisecond: the content, and with it the hash, keeps them.
+    # The content, and therefore the hash, keeps fractions of a millisecond.
     return math.floor(timestamp)
 
 
