@@ -1,4 +1,4 @@
-"""Starts a program of the example, and looks whether it has left anything."""
+"""Starts a program of the example and checks that it cleans up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(tmp_path: Path, module: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a module as a program; what that starts has `tmp_path` in its command line."""
+    """Start a module as a program. `tmp_path` is in the command line of its child processes."""
     files = tmp_path / "tmp"
     files.mkdir()
     return subprocess.Popen(
@@ -27,6 +27,6 @@ def start(tmp_path: Path, module: str, *arguments: str) -> subprocess.Popen[str]
     )
 
 
-def assert_nothing_is_left(tmp_path: Path) -> None:
+def assert_nothing_remains(tmp_path: Path) -> None:
     assert wait_until_gone(str(tmp_path), 10) == []
     assert list((tmp_path / "tmp").glob("iot-demo-*")) == []

@@ -1,6 +1,6 @@
-"""The stand-in against the real emulator: a function that fails in every documented way.
+"""The simulated mapping with the emulator and a function that fails in every documented way.
 
-The function runs on this machine, so it notes what it gets in a file that the test can read.
+The function runs locally and writes its events to a file that the test reads.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ Client = Callable[[str], Any]
 
 @dataclass
 class Sandbox:
-    """What a test deploys, under names of its own."""
+    """The resources of a test."""
 
     emulator: Emulator
     client: Client
     name: str
-    """Of its own stream, topic, queue and bucket."""
+    """The name of the stream, topic, queue, and bucket."""
     function: str
-    """Its function, whose role has the same name."""
+    """The name of the function and of its role."""
     calls_file: Path
     stream_arn: str
     queue_url: str
@@ -136,7 +136,7 @@ class Sandbox:
         return found
 
     def records_of(self, info: dict[str, Any]) -> list[str]:
-        """The records that a failure record names, read back from the stream."""
+        """Read the records of a failure record from the stream."""
         kinesis = self.client("kinesis")
         iterator = kinesis.get_shard_iterator(
             StreamARN=info["streamArn"],
@@ -162,7 +162,7 @@ def client(emulator: Emulator) -> Client:
 
 @pytest.fixture(scope="module")
 def shared_function(client: Client, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A function that stays warm from one test to the next."""
+    """A function that stays warm between tests."""
     calls = tmp_path_factory.mktemp("calls")
     _create_function(client, "esm-shared", calls, names="esm-*")
     return "esm-shared", calls
@@ -213,7 +213,7 @@ def _create_sandbox(
 
 
 def _create_function(client: Client, name: str, calls: Path, *, names: str) -> None:
-    """A function, and a role with what the guide asks for and no more."""
+    """Create a function and a role with the documented permissions."""
     iam = client("iam")
     principal = {"Service": "lambda.amazonaws.com"}
     trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
@@ -288,7 +288,7 @@ def test_every_record_is_processed_or_on_the_failure_destination(
     failed = [text for each in messages for text in sandbox.records_of(each["KinesisBatchInfo"])]
     assert sorted(failed) == sorted(bad)
 
-    # A partial failure checkpoints before the record; what follows in its batch is not processed.
+    # After a partial failure, the records from the checkpoint on are not processed.
     processed = []
     for batch in sandbox.batches():
         stopped = [i for i, text in enumerate(batch) if not text.startswith(("good", "once"))]
@@ -307,7 +307,7 @@ def test_every_record_is_processed_or_on_the_failure_destination(
     assert _sum(sandbox, "PolledEventCount", uuid=uuid) == 64
     assert _sum(sandbox, "FailedInvokeEventCount", uuid=uuid) == totals["FailedInvokeEventCount"]
     assert _sum(sandbox, "IteratorAge") == totals["IteratorAge"]
-    # The emulator itself counts these, and nobody counts them twice.
+    # Only the emulator publishes these metrics.
     assert _sum(sandbox, "Invocations") == totals["Invocations"] == len(sandbox.batches())
     assert _sum(sandbox, "Errors") == totals["Errors"]
 
@@ -330,7 +330,7 @@ def _sum(sandbox: Sandbox, name: str, uuid: str | None = None) -> float:
     return float(sum(point["Sum"] for point in points))
 
 
-def test_a_bucket_gets_the_records_themselves(sandbox: Sandbox) -> None:
+def test_a_bucket_receives_the_records(sandbox: Sandbox) -> None:
     uuid = sandbox.create_mapping(
         DestinationConfig={"OnFailure": {"Destination": f"arn:aws:s3:::{sandbox.name}"}}
     )
@@ -355,7 +355,7 @@ def test_a_bucket_gets_the_records_themselves(sandbox: Sandbox) -> None:
     assert _sum(sandbox, "OnFailureDestinationDeliveredEventCount", uuid=uuid) == 0
 
 
-def test_a_queue_gets_the_failure_record_without_an_envelope(sandbox: Sandbox) -> None:
+def test_a_queue_receives_the_failure_record_without_an_envelope(sandbox: Sandbox) -> None:
     uuid = sandbox.create_mapping(
         MaximumRetryAttempts=0,
         BisectBatchOnFunctionError=False,
@@ -365,12 +365,12 @@ def test_a_queue_gets_the_failure_record_without_an_envelope(sandbox: Sandbox) -
         sandbox.put("good-1", "unknown-1", "good-2", key="one")
         assert mapping.wait_until_idle(PATIENCE)
     (message,) = sandbox.messages(through_topic=False)
-    # An identifier that nobody knows fails the whole batch.
+    # An unknown identifier fails the whole batch.
     assert sandbox.records_of(message["KinesisBatchInfo"]) == ["good-1", "unknown-1", "good-2"]
     assert message["requestContext"]["approximateInvokeCount"] == 1
 
 
-def test_a_timeout_is_an_error_of_the_function(sandbox: Sandbox) -> None:
+def test_a_timeout_is_a_function_error(sandbox: Sandbox) -> None:
     uuid = sandbox.create_mapping(MaximumRetryAttempts=0)
     with sandbox.mapping(uuid) as mapping:
         sandbox.put("hang-1", key="one")
@@ -380,7 +380,7 @@ def test_a_timeout_is_an_error_of_the_function(sandbox: Sandbox) -> None:
     assert message["responseContext"]["functionError"] == "Unhandled"
 
 
-def test_throttles_use_up_no_retries(
+def test_throttling_uses_no_retries(
     sandbox_with_own_function: Sandbox,
 ) -> None:
     sandbox = sandbox_with_own_function
@@ -397,7 +397,7 @@ def test_throttles_use_up_no_retries(
     assert sandbox.messages() == []
 
 
-def test_a_role_that_may_not_send_is_counted_and_nothing_is_forgotten(
+def test_a_delivery_failure_because_of_missing_permissions_is_counted_and_kept(
     sandbox_with_own_function: Sandbox,
 ) -> None:
     sandbox = sandbox_with_own_function
@@ -416,7 +416,7 @@ def test_a_role_that_may_not_send_is_counted_and_nothing_is_forgotten(
     assert _sum(sandbox, "DestinationDeliveryFailures") == 1
 
 
-def test_the_emulator_is_paused_and_may_go_on_afterwards(sandbox: Sandbox) -> None:
+def test_the_emulator_is_paused_and_can_be_resumed(sandbox: Sandbox) -> None:
     uuid = sandbox.create_mapping()
     lambda_ = sandbox.client("lambda")
 
@@ -428,7 +428,7 @@ def test_the_emulator_is_paused_and_may_go_on_afterwards(sandbox: Sandbox) -> No
         sandbox.put(*(f"good-{n}" for n in range(10)))
         assert mapping.wait_until_idle(PATIENCE)
     assert state() == "Disabled"
-    # The emulator's poller would have invoked the function with the same records by now.
+    # An active poller of the emulator would have delivered the records twice.
     delivered = [text for batch in sandbox.batches() for text in batch]
     assert sorted(delivered) == sorted(f"good-{n}" for n in range(10))
     assert lambda_.get_event_source_mapping(UUID=uuid)["LastProcessingResult"].startswith("No ")
@@ -443,7 +443,7 @@ def test_the_emulator_is_paused_and_may_go_on_afterwards(sandbox: Sandbox) -> No
     assert state() == "Enabled"
 
 
-def test_it_goes_on_where_it_was_stopped(sandbox: Sandbox) -> None:
+def test_a_stopped_mapping_continues_from_its_checkpoints(sandbox: Sandbox) -> None:
     uuid = sandbox.create_mapping()
     mapping = sandbox.mapping(uuid)
     for round_ in range(2):
@@ -486,7 +486,7 @@ def test_children_of_a_split_shard_are_read(sandbox: Sandbox) -> None:
     assert sorted(delivered) == sorted(f"good-{n}" for n in range(90))
 
 
-def test_settings_that_the_api_leaves_out_come_from_the_stack(
+def test_settings_that_the_api_omits_come_from_the_stack(
     sandbox_with_own_function: Sandbox,
 ) -> None:
     sandbox = sandbox_with_own_function
@@ -516,7 +516,7 @@ def test_settings_that_the_api_leaves_out_come_from_the_stack(
         assert mapping.configuration.rules.bisect
 
 
-def test_latest_begins_with_what_comes_after_the_start(sandbox: Sandbox) -> None:
+def test_latest_starts_with_new_records(sandbox: Sandbox) -> None:
     sandbox.put("old", key="one")
     time.sleep(0.01)
     uuid = sandbox.create_mapping(StartingPosition="LATEST")
@@ -526,7 +526,7 @@ def test_latest_begins_with_what_comes_after_the_start(sandbox: Sandbox) -> None
     assert sandbox.batches() == [["good-1"]]
 
 
-def test_a_mapping_has_to_be_named(emulator: Emulator) -> None:
+def test_a_mapping_must_be_specified(emulator: Emulator) -> None:
     with pytest.raises(ValueError):
         LocalEventSourceMapping(emulator)
     with pytest.raises(ValueError):

@@ -1,8 +1,8 @@
-"""What the answer of a function says about a batch.
+"""Determines the outcome of a batch from the function's response.
 
-"Success and failure conditions" of services-kinesis-batchfailurereporting.html: an empty or null
-list and an empty or null answer are success; an empty, null or misnamed itemIdentifier is a
-complete failure, and so is whatever else is not of the documented form.
+"Success and failure conditions" (lambda/latest/dg/services-kinesis-batchfailurereporting.html): an
+empty or null list and an empty or null response are a success. An empty, null, or misnamed
+itemIdentifier and any other malformed response are a complete failure.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from examples.iot_pipeline.local.mapping_records import Batch, Response
 
 
 class _MalformedResponseError(ValueError):
-    """The answer is not of the documented form."""
+    """The response does not have the documented format."""
 
 
 def parse_response(
     batch: Batch, response: Response, payload: bytes, *, report_item_failures: bool
 ) -> Outcome:
-    """The outcome of an invocation that took place."""
+    """Return the outcome of an invocation."""
     if response.function_error is not None:
         return Failed(response)
     if not report_item_failures:
@@ -44,22 +44,22 @@ def parse_response(
 
 def _failed_identifiers(payload: bytes) -> set[str]:
     try:
-        answer = json.loads(payload) if payload else None
+        result = json.loads(payload) if payload else None
     except ValueError as error:
         raise _MalformedResponseError from error
-    if answer in (None, "", [], {}):
+    if result in (None, "", [], {}):
         return set()
-    if not isinstance(answer, Mapping):
+    if not isinstance(result, Mapping):
         raise _MalformedResponseError
-    failures = answer.get("batchItemFailures")
+    failures = result.get("batchItemFailures")
     if failures is None:
         return set()
     if not isinstance(failures, list):
         raise _MalformedResponseError
-    return {_identifier(failure) for failure in failures}
+    return {_item_identifier(failure) for failure in failures}
 
 
-def _identifier(failure: object) -> str:
+def _item_identifier(failure: object) -> str:
     identifier = failure.get("itemIdentifier") if isinstance(failure, Mapping) else None
     if not isinstance(identifier, str) or not identifier:
         raise _MalformedResponseError
