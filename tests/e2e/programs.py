@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tests.e2e.processes import wait_until_gone
@@ -25,6 +27,20 @@ def start(tmp_path: Path, module: str, *arguments: str) -> subprocess.Popen[str]
         text=True,
         encoding="utf-8",
     )
+
+
+def interrupt(process: subprocess.Popen[str], step: str, number: signal.Signals) -> str:
+    """Send a signal in the middle of a step. Returns the output."""
+    lines: list[str] = []
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if step in line:
+                break
+        time.sleep(1.5)
+        process.send_signal(number)
+        return "".join([*lines, process.stdout.read()])
 
 
 def assert_nothing_remains(tmp_path: Path) -> None:

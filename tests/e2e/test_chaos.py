@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,8 @@ import pytest
 from examples.iot_pipeline.local.chaos_faults import Fault
 from examples.iot_pipeline.local.fault_proxy import CAN_CRASH
 from examples.iot_pipeline.local.program import INTERRUPTED
-from tests.e2e.programs import assert_nothing_remains, start
+from tests.e2e.programs import assert_nothing_remains, interrupt, start
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 420
 RECORDS = 2000
 
@@ -93,16 +91,8 @@ def test_no_processes_or_files_remain(chaos: Finished) -> None:
 
 
 def test_interrupted(tmp_path: Path) -> None:
-    lines: list[str] = []
-    with start_chaos(tmp_path) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if "stop and start the mapping" in line:
-                break
-        time.sleep(1)  # interrupt in the middle of the step
-        process.send_signal(signal.SIGINT)
-        rest = process.stdout.read()
-    assert process.returncode == INTERRUPTED, "".join(lines) + rest
-    assert "Traceback" not in rest
+    process = start_chaos(tmp_path)
+    output = interrupt(process, "stop and start the mapping", signal.SIGINT)
+    assert process.returncode == INTERRUPTED, output
+    assert "Traceback" not in output
     assert_nothing_remains(tmp_path)

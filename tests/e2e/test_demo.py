@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from examples.iot_pipeline.local.accounting import Run
 from examples.iot_pipeline.local.demo import main
 from examples.iot_pipeline.local.plan import EXPECTED, Fate, Kind
 from examples.iot_pipeline.local.program import FAILED, INTERRUPTED
-from tests.e2e.programs import assert_nothing_remains, start
+from tests.e2e.programs import assert_nothing_remains, interrupt, start
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 240
 
 
@@ -109,19 +107,11 @@ def test_no_processes_or_files_remain(demo: Finished) -> None:
     ],
 )
 def test_interrupted(tmp_path: Path, step: str, number: signal.Signals, exit_code: int) -> None:
-    lines: list[str] = []
-    with start_demo(tmp_path) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if step in line:
-                break
-        time.sleep(1.5)  # interrupt in the middle of the step
-        process.send_signal(number)
-        rest = process.stdout.read()
-    assert process.returncode == exit_code
-    assert "interrupted" in rest, "".join(lines) + rest
-    assert "Traceback" not in rest
+    process = start_demo(tmp_path)
+    output = interrupt(process, step, number)
+    assert process.returncode == exit_code, output
+    assert "interrupted" in output
+    assert "Traceback" not in output
     assert_nothing_remains(tmp_path)
 
 

@@ -11,7 +11,7 @@ never evaluates metric math.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,53 +30,39 @@ class AlarmState:
     metric: str
 
 
-def publish_queue_depth(emulator: Emulator, queue_url: str, depth: int) -> int:
-    """Publish the depth of a queue. Returns the number of alarms on this metric."""
-    dimension = {"Name": "QueueName", "Value": queue_url.rsplit("/", 1)[-1]}
-    cloudwatch = emulator.client("cloudwatch")
-    cloudwatch.put_metric_data(
+def publish_queue_depth(emulator: Emulator, queue_url: str, depth: int) -> None:
+    """Publish the depth of a queue."""
+    emulator.client("cloudwatch").put_metric_data(
         Namespace=QUEUE_NAMESPACE,
         MetricData=[
             {
                 "MetricName": QUEUE_DEPTH,
-                "Dimensions": [dimension],
+                "Dimensions": [{"Name": "QueueName", "Value": queue_url.rsplit("/", 1)[-1]}],
                 "Value": float(depth),
                 "Unit": "Count",
             }
         ],
-    )
-    return sum(
-        alarm.get("Namespace") == QUEUE_NAMESPACE
-        and alarm.get("MetricName") == QUEUE_DEPTH
-        and dimension in alarm.get("Dimensions", [])
-        for alarm in _all_alarms(cloudwatch)
     )
 
 
 def alarm_states(emulator: Emulator) -> list[AlarmState]:
     """Return every alarm of the account, those in ALARM first."""
     order = {"ALARM": 0, "OK": 1, "INSUFFICIENT_DATA": 2}
-    alarms = _all_alarms(emulator.client("cloudwatch"))
+    pages = (
+        emulator.client("cloudwatch")
+        .get_paginator("describe_alarms")
+        .paginate(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    )
     states = [
         AlarmState(
             name=alarm["AlarmName"],
             state=alarm["StateValue"],
             metric=_metric(alarm),
         )
-        for alarm in alarms
-    ]
-    return sorted(states, key=lambda each: (order.get(each.state, 3), each.name))
-
-
-def _all_alarms(cloudwatch: Any) -> Iterable[Mapping[str, Any]]:
-    pages = cloudwatch.get_paginator("describe_alarms").paginate(
-        AlarmTypes=["MetricAlarm", "CompositeAlarm"]
-    )
-    return [
-        alarm
         for page in pages
         for alarm in [*page.get("CompositeAlarms", []), *page.get("MetricAlarms", [])]
     ]
+    return sorted(states, key=lambda each: (order.get(each.state, 3), each.name))
 
 
 def _metric(alarm: Mapping[str, Any]) -> str:

@@ -303,7 +303,7 @@ def _show_alarms(screen: Screen, emulator: Emulator, deployment: Deployment) -> 
         AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
     )["Attributes"]
     depth = sum(int(value) for value in attributes.values())
-    watching = publish_queue_depth(emulator, queue_url, depth)
+    publish_queue_depth(emulator, queue_url, depth)
     screen.heading("Alarms")
     math = {each.name for each in deployment.unsupported if each.type == ALARM}
     screen.table(
@@ -314,8 +314,8 @@ def _show_alarms(screen: Screen, emulator: Emulator, deployment: Deployment) -> 
         ],
     )
     screen.print(
-        f"{depth} messages on the DLQ queue, published for {watching} alarm(s); the other metrics without "
-        "data are not published by the emulator or have no events"
+        f"published the depth of the DLQ queue: {depth}; INSUFFICIENT_DATA: the emulator does not publish "
+        "the metric, or no event occurred"
     )
 
 

@@ -50,7 +50,7 @@ class EmulatorError(RuntimeError):
     """The emulator did not start, or stopped unexpectedly."""
 
 
-class _PortTaken(EmulatorError):
+class _PortInUseError(EmulatorError):
     """Another process bound the port before the emulator did."""
 
 
@@ -192,7 +192,7 @@ def _start(root: Path) -> Emulator:
         directory.mkdir()
         try:
             return _start_once(directory)
-        except _PortTaken as error:
+        except _PortInUseError as error:
             last = error
     raise EmulatorError(f"no free port in {START_ATTEMPTS} attempts; last error:\n{last}")
 
@@ -275,7 +275,7 @@ def _wait_until_ready(emulator: Emulator) -> None:
         if emulator.process.poll() is not None:
             tail = log_tail(emulator.log)
             if "already in use" in tail:
-                raise _PortTaken(tail)
+                raise _PortInUseError(tail)
             emulator.check()
         ready = _health(emulator)
         if ready is not None and ready.get("iot_mtls") != "starting":
@@ -284,7 +284,7 @@ def _wait_until_ready(emulator: Emulator) -> None:
             # The listener logs a failed bind and continues.
             tail = log_tail(emulator.log)
             if "failed to bind port" in tail:
-                raise _PortTaken(tail)
+                raise _PortInUseError(tail)
             raise EmulatorError(
                 f"the emulator's MQTT listener is {ready.get('iot_mtls')!r}; is the package "
                 f"cryptography installed?\n{tail}"
