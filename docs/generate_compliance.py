@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as pytest has it
 
-from examples.iot_pipeline import decisions
+from examples.iot_pipeline import nag_suppressions
 from tests.packs.apps import ALONE, EXAMPLES
 from tests.packs.finding import Finding
 from tests.packs.nag import NAG_PACKS
@@ -21,10 +21,10 @@ from tests.packs.template_scanners import CFN_LINT, CHECKOV, checkov_version
 COMPLIANCE_MD = Path(__file__).resolve().parent.parent / "COMPLIANCE.md"
 PACKS = (*NAG_PACKS, CFN_LINT, CHECKOV)
 _DECISIONS = {
-    decisions.INLINE_POLICIES,
-    decisions.NO_VPC,
-    decisions.ONE_REGION,
-    decisions.NO_LOCK,
+    nag_suppressions.INLINE_POLICIES,
+    nag_suppressions.NO_VPC,
+    nag_suppressions.SINGLE_REGION,
+    nag_suppressions.NO_OBJECT_LOCK,
 }
 
 
@@ -121,8 +121,9 @@ _TEXT = """\
 
 **{unanswered} unanswered findings, {total} acknowledgements.** {construct} of these are in the constructs, which
 answer what is no fault wherever they are used: you need not repeat them. {decided} are decisions of an app, in
-[decisions.py](examples/iot_pipeline/decisions.py) and [checkov.yaml](examples/iot_pipeline/checkov.yaml) of the
-example: read those and decide. One acknowledgement is one rule of one pack at one place.
+[nag_suppressions.py](examples/iot_pipeline/nag_suppressions.py) and
+[checkov.yaml](examples/iot_pipeline/checkov.yaml) of the example: read those and decide. One acknowledgement is one
+rule of one pack at one place.
 
 The packs are the six of cdk-nag {nag}, cfn-lint {cfn_lint} and checkov {checkov}. They run in `make test`
 (tests/packs) on the example for `dev` and `prod`, on each construct alone ({forms} forms) in a `SuffixedStack` of

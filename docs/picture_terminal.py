@@ -16,9 +16,9 @@ _WIDTH = 118
 # A picture of all of it would be too long to read. What is left out is said in the picture.
 LEFT_OUT = (
     "Alarms",  # the dashboard has them
-    "Left out of the template, because the emulator refuses it",
-    "A chart and a query",
-    "What the emulator lacks, and what stands in",
+    "Resources removed from the template for the emulator",
+    "Chart and query",
+    "Limitations of the emulator",
 )
 _NUMBERS = re.compile(r'^\{"sent".*\}$')
 

@@ -1,10 +1,8 @@
-"""What CloudWatch would make of data points: the state of an alarm, after the rules in AWS's user guide.
+"""Evaluates the state of a CloudWatch alarm from data points.
 
-For what the emulator leaves out: it looks at no dimension, no unit and no missing data, and takes all evaluation
-periods for one. The rules are those of "Evaluating an alarm" and "Configuring how CloudWatch alarms treat missing data"
-(AmazonCloudWatch/latest/monitoring/alarm-evaluation.html and alarms-and-missing-data.html). Alarms are in the words of
-DescribeAlarms. Only what alarms of this library use is known here, and anything else is an error: no metric math, for
-one, because no alarm is on any.
+The emulator ignores dimensions, units, and missing data, and treats all evaluation periods as one. This module follows
+AmazonCloudWatch/latest/monitoring/alarm-evaluation.html and alarms-and-missing-data.html. Alarms have the format of
+DescribeAlarms. It supports only what the library's alarms use. Anything else, such as metric math, is an error.
 """
 
 from __future__ import annotations
@@ -20,13 +18,13 @@ ALARM, OK = "ALARM", "OK"
 
 _STATISTICS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {"Sum": sum, "Maximum": max}
 _COMPARISONS: Final = {"GreaterThanOrEqualToThreshold": operator.ge}
-# "CloudWatch attempts to retrieve a higher number of data points": 5 where 3 are evaluated, in its examples.
-_FURTHER_PERIODS: Final = 2
+# "CloudWatch attempts to retrieve a higher number of data points": in the guide's examples, 5 for 3 periods.
+_ADDITIONAL_PERIODS: Final = 2
 
 
 @dataclass(frozen=True)
 class DataPoint:
-    """One data point as a service publishes it."""
+    """A data point of a service."""
 
     namespace: str
     metric: str
@@ -37,18 +35,20 @@ class DataPoint:
     """Seconds since the epoch."""
 
 
-def state_of(alarm: Alarm, points: Iterable[DataPoint], now: float) -> str:
-    """The alarm's state at ``now``: OK or ALARM."""
+def evaluate_alarm(alarm: Alarm, points: Iterable[DataPoint], now: float) -> str:
+    """Return the alarm's state at ``now``: OK or ALARM."""
     if alarm.get("Metrics"):
-        raise ValueError(f"{alarm['AlarmName']} is on metric math: teach this module its functions")
+        raise ValueError(f"{alarm['AlarmName']} uses metric math, which is not supported")
     return _state(alarm, _values(alarm, points, now))
 
 
 def _values(alarm: Alarm, points: Iterable[DataPoint], now: float) -> list[float | None]:
-    """The statistic of each period of the evaluation range, the latest last; None where there is no data."""
+    """Return the statistic of each period in the evaluation range, the latest last. None: no data."""
     statistic = _STATISTICS[alarm["Statistic"]]
     dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
-    periods: list[list[float]] = [[] for _ in range(alarm["EvaluationPeriods"] + _FURTHER_PERIODS)]
+    periods: list[list[float]] = [
+        [] for _ in range(alarm["EvaluationPeriods"] + _ADDITIONAL_PERIODS)
+    ]
     for point in points:
         ago = int((now - point.time) // alarm["Period"])
         if (
@@ -62,9 +62,9 @@ def _values(alarm: Alarm, points: Iterable[DataPoint], now: float) -> list[float
 
 
 def _state(alarm: Alarm, values: Sequence[float | None]) -> str:
-    """As many real values as are evaluated, the latest ones; where there are fewer, the rest counts as good."""
+    """Evaluate the latest available values. Missing ones count as not breaching."""
     if alarm["TreatMissingData"] != "notBreaching":
-        raise ValueError(f"TreatMissingData={alarm['TreatMissingData']} is not known here")
+        raise ValueError(f"TreatMissingData={alarm['TreatMissingData']} is not supported")
     real = [value for value in values if value is not None][-alarm["EvaluationPeriods"] :]
     breaches = _COMPARISONS[alarm["ComparisonOperator"]]
     breaching = sum(breaches(value, alarm["Threshold"]) for value in real)

@@ -1,4 +1,4 @@
-"""What the README compares: the example and the same pipeline in plain L2s, read off their two templates."""
+"""The README's comparison of the example with the same pipeline in plain L2 constructs, from their templates."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ Resources = Mapping[str, Mapping[str, Any]]
 
 
 def comparison_table(ours: Resources, plain: Resources) -> str:
-    """The Markdown table of the README."""
-    lines = ["| | plain L2s | iot-constructs |", "|---|---|---|"]
+    """Return the README's Markdown table."""
+    lines = ["| | Plain L2 constructs | iot-constructs |", "|---|---|---|"]
     lines += [f"| {label} | {read(plain)} | {read(ours)} |" for label, read in _ROWS]
     return "\n".join(lines)
 
@@ -43,7 +43,7 @@ def _bounded(resources: Resources) -> str:
     mapping = _mapping(resources)
     retries = mapping.get("MaximumRetryAttempts", -1)
     age = mapping.get("MaximumRecordAgeInSeconds", -1)
-    return f"{retries} retries, {age} s" if retries >= 0 and age >= 0 else "no, for ever"
+    return f"{retries} retries, {age} s" if retries >= 0 and age >= 0 else "no"
 
 
 def _suffixed(resources: Resources) -> str:
@@ -66,33 +66,33 @@ def _bucket(resources: Resources, key: str) -> str:
 
 
 _ROWS: list[tuple[str, Callable[[Resources], str]]] = [
-    ("resources", lambda r: str(len(r))),
-    ("names of stream and tables end in the environment", _suffixed),
-    ("point-in-time recovery of every table", _recovery),
+    ("Resources", lambda r: str(len(r))),
+    ("Environment suffix in the names of the stream and tables", _suffixed),
+    ("Point-in-time recovery of every table", _recovery),
     (
-        "every table is protected from deletion",
+        "Deletion protection of every table",
         lambda r: _yes(all(replica.get("DeletionProtectionEnabled") for replica in _replicas(r))),
     ),
-    ("batching window", lambda r: f"{_mapping(r).get('MaximumBatchingWindowInSeconds', 0)} s"),
+    ("Batching window", lambda r: f"{_mapping(r).get('MaximumBatchingWindowInSeconds', 0)} s"),
     (
-        "partial batch responses, bisecting",
+        "Partial batch responses and bisecting",
         lambda r: _yes(
             "FunctionResponseTypes" in _mapping(r) and "BisectBatchOnFunctionError" in _mapping(r)
         ),
     ),
-    ("retries and record age bounded", _bounded),
-    ("stream failures have a destination", lambda r: _yes("DestinationConfig" in _mapping(r))),
+    ("Bounded retries and record age", _bounded),
+    ("Failure destination of the stream", lambda r: _yes("DestinationConfig" in _mapping(r))),
     (
-        "asynchronous failures have a destination",
+        "Failure destination of asynchronous invocations",
         lambda r: _yes(bool(_all(r, "AWS::Lambda::EventInvokeConfig"))),
     ),
     (
-        "the IoT rule has an error action",
+        "Error action of the IoT rule",
         lambda r: _yes("ErrorAction" in _all(r, "AWS::IoT::TopicRule")[0]["TopicRulePayload"]),
     ),
-    ("bucket blocks public access", lambda r: _bucket(r, "PublicAccessBlockConfiguration")),
-    ("bucket refuses plain HTTP", _denies),
-    ("bucket has versions", lambda r: _bucket(r, "VersioningConfiguration")),
-    ("bucket logs its reads and writes", lambda r: _bucket(r, "LoggingConfiguration")),
-    ("alarms", lambda r: str(len(_all(r, "AWS::CloudWatch::Alarm")))),
+    ("Block Public Access of the bucket", lambda r: _bucket(r, "PublicAccessBlockConfiguration")),
+    ("TLS required by the bucket", _denies),
+    ("Versioning of the bucket", lambda r: _bucket(r, "VersioningConfiguration")),
+    ("Access logging of the bucket", lambda r: _bucket(r, "LoggingConfiguration")),
+    ("Alarms", lambda r: str(len(_all(r, "AWS::CloudWatch::Alarm")))),
 ]

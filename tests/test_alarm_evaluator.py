@@ -1,4 +1,4 @@
-"""The evaluator against the tables and sentences of AWS's user guide."""
+"""The alarm evaluator compared with the examples in the CloudWatch user guide."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.alarm_evaluator import DataPoint, state_of
+from tests.alarm_evaluator import DataPoint, evaluate_alarm
 
 _NOW = 1_800_000_000.0
 _PERIOD = 300
@@ -36,7 +36,7 @@ def _point(value: float, periods_ago: int = 0, **other: Any) -> DataPoint:
     return DataPoint(value=value, **{**fields, **other})
 
 
-# alarms-and-missing-data.html: the column NOT BREACHING; the latest data point is the last, "-" is a missing one.
+# alarms-and-missing-data.html, column NOT BREACHING. The last data point is the latest, and "-" is missing.
 @pytest.mark.parametrize(
     ("of_three", "data", "state"),
     [
@@ -59,17 +59,17 @@ def test_aws_tables_of_missing_data(of_three: int, data: str, state: str) -> Non
         for index, each in enumerate(data)
         if each != "-"
     ]
-    assert state_of({**_ALARM, "DatapointsToAlarm": of_three}, points, _NOW) == state
+    assert evaluate_alarm({**_ALARM, "DatapointsToAlarm": of_three}, points, _NOW) == state
 
 
 _ONE = {**_ALARM, "EvaluationPeriods": 1, "DatapointsToAlarm": 1}
 
 
-def test_a_period_is_one_value() -> None:
-    assert state_of(_ONE, [_point(1), _point(1)], _NOW) == "ALARM"
-    assert state_of(_ONE, [_point(1), _point(1, 1)], _NOW) == "OK"
-    assert state_of({**_ONE, "Statistic": "Maximum"}, [_point(1), _point(1)], _NOW) == "OK"
-    assert state_of({**_ONE, "Statistic": "Maximum"}, [_point(2), _point(1)], _NOW) == "ALARM"
+def test_each_period_has_one_value() -> None:
+    assert evaluate_alarm(_ONE, [_point(1), _point(1)], _NOW) == "ALARM"
+    assert evaluate_alarm(_ONE, [_point(1), _point(1, 1)], _NOW) == "OK"
+    assert evaluate_alarm({**_ONE, "Statistic": "Maximum"}, [_point(1), _point(1)], _NOW) == "OK"
+    assert evaluate_alarm({**_ONE, "Statistic": "Maximum"}, [_point(2), _point(1)], _NOW) == "ALARM"
 
 
 @pytest.mark.parametrize(
@@ -84,14 +84,14 @@ def test_a_period_is_one_value() -> None:
         {"time": _NOW + 1},
     ],
 )
-def test_data_that_is_not_the_alarms_does_not_count(other: dict[str, Any]) -> None:
-    assert state_of(_ONE, [_point(9)], _NOW) == "ALARM"
-    assert state_of(_ONE, [_point(9, **other)], _NOW) == "OK"
+def test_other_data_is_ignored(other: dict[str, Any]) -> None:
+    assert evaluate_alarm(_ONE, [_point(9)], _NOW) == "ALARM"
+    assert evaluate_alarm(_ONE, [_point(9, **other)], _NOW) == "OK"
 
 
-def test_a_unit_counts_where_the_alarm_has_one() -> None:
-    assert state_of({**_ONE, "Unit": "Count"}, [_point(9)], _NOW) == "ALARM"
-    assert state_of({**_ONE, "Unit": "Seconds"}, [_point(9)], _NOW) == "OK"
+def test_the_unit_must_match_if_the_alarm_has_one() -> None:
+    assert evaluate_alarm({**_ONE, "Unit": "Count"}, [_point(9)], _NOW) == "ALARM"
+    assert evaluate_alarm({**_ONE, "Unit": "Seconds"}, [_point(9)], _NOW) == "OK"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,6 @@ def test_a_unit_counts_where_the_alarm_has_one() -> None:
         {"Metrics": [{"Expression": "FILL(m1, 0)"}]},
     ],
 )
-def test_what_it_does_not_know_is_said(other: dict[str, Any]) -> None:
+def test_unsupported_settings_are_errors(other: dict[str, Any]) -> None:
     with pytest.raises((KeyError, ValueError)):
-        state_of({**_ONE, **other}, [_point(9)], _NOW)
+        evaluate_alarm({**_ONE, **other}, [_point(9)], _NOW)

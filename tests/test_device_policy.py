@@ -19,8 +19,8 @@ from aws_cdk import aws_sns as sns
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from examples.iot_pipeline.local.rule_engine import parse_topic_filter, topic_matches
 from examples.iot_pipeline.local.rule_engine import substitute as key_of
-from examples.iot_pipeline.local.rule_engine import topic_filter_of, topic_matches
 from iot_constructs import DevicePolicy, MonitoredStream, TelemetryRule
 from tests.iot_policy_evaluator import Connection, is_allowed
 from tests.synth_support import ACCOUNT, ENV, REGION, Json, fresh_stack, one, template_of
@@ -281,7 +281,7 @@ def test_what_reaches_the_rule_is_put_under_the_name_of_its_sender(
     payload = rule["TopicRulePayload"]
     key = payload["Actions"][0]["Kinesis"]["PartitionKey"]
     for topic in (tried, f"device/{mine}/telemetry"):
-        seen = topic_matches(topic_filter_of(payload["Sql"]), topic)
+        seen = topic_matches(parse_topic_filter(payload["Sql"]), topic)
         if is_allowed(policy, _connected(mine), "iot:Publish", f"{_ARN}topic/{topic}"):
             assert seen
             assert key_of(key, topic) == mine
@@ -404,8 +404,8 @@ def test_a_policy_as_long_as_aws_allows_and_one_that_is_longer(
         return len(text.replace("arn:aws:", "arn:aws-us-gov:").replace(REGION, region))
 
     room = 2048 - length(_document(env=env, publish_topics=["+/"]))
-    fitting = _document(env=env, publish_topics=["+/" + "x" * room])
-    assert length(fitting) == 2048
+    batch_length = _document(env=env, publish_topics=["+/" + "x" * room])
+    assert length(batch_length) == 2048
     with pytest.raises(ValueError, match="up to 2049 characters and AWS allows 2048") as refusal:
         _document(env=env, publish_topics=["+/" + "x" * (room + 1)])
     assert "put some topics into a second DevicePolicy" in str(refusal.value)

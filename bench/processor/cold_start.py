@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.processor import emulator
 from bench.processor.tables import Tables
-from examples.iot_pipeline.processor_code import processor_code
+from examples.iot_pipeline.function_asset import function_asset
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTS = {
@@ -63,7 +63,7 @@ def measure(rounds: int) -> dict[str, Start]:
 
 
 def _start(contender: str) -> tuple[float, float]:
-    paths = [str(processor_code())] if contender == "ours" else [str(ROOT)]
+    paths = [str(function_asset())] if contender == "ours" else [str(ROOT)]
     with tempfile.TemporaryDirectory() as nowhere:
         done = subprocess.run(
             # -B: our package stays without bytecode.

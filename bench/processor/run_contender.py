@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.processor.calls import Calls
-from bench.processor.workload import FIRST_SEQUENCE, Shape, event_of, readings
+from bench.processor.workload import FIRST_SEQUENCE, Shape, kinesis_event, readings
 
 ROOT = Path(__file__).resolve().parents[2]
 # Contender -> its module, and the folder that it is imported from.
@@ -52,7 +52,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     seconds: list[float] = []
     cpu_seconds = 0.0
     for number, batch in enumerate(readings(shape, job["batches"])):
-        event = event_of(batch, FIRST_SEQUENCE + number * shape.records)
+        event = kinesis_event(batch, FIRST_SEQUENCE + number * shape.records)
         if number == job["warm_up"]:
             calls.reset()
         cpu_before, before = time.process_time(), time.perf_counter()

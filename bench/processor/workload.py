@@ -73,7 +73,7 @@ def readings(shape: Shape, batches: int, seed: int = 7) -> Iterator[list[Reading
         ]
 
 
-def event_of(batch: list[Reading], first_sequence: int = FIRST_SEQUENCE) -> dict[str, Any]:
+def kinesis_event(batch: list[Reading], first_sequence: int = FIRST_SEQUENCE) -> dict[str, Any]:
     """The batch as Lambda hands it to the function (lambda/latest/dg/with-kinesis.html)."""
     return {
         "Records": [

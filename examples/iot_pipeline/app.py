@@ -7,10 +7,10 @@ import os
 import aws_cdk as cdk
 
 if __package__:
-    from . import decisions
+    from . import nag_suppressions
     from .stack import IotPipelineStack
 else:  # run as a script, which is what cdk.json does
-    import decisions  # type: ignore[import-not-found,no-redef]
+    import nag_suppressions  # type: ignore[import-not-found,no-redef]
     from stack import IotPipelineStack  # type: ignore[import-not-found,no-redef]
 
 
@@ -31,9 +31,9 @@ def add_pipeline(
 ) -> IotPipelineStack:
     """One environment of the pipeline, with what this app decides about it."""
     stack = IotPipelineStack(app, "IotPipeline", environment_suffix=environment_suffix, env=env)
-    decisions.decide_on_inline_policies(stack)
-    decisions.decide_on_vpc(stack.processor.function)
-    decisions.decide_on_buckets(stack.data)
+    nag_suppressions.suppress_inline_policies(stack)
+    nag_suppressions.suppress_vpc(stack.processor.function)
+    nag_suppressions.suppress_bucket_rules(stack.data)
     return stack
 
 

@@ -20,9 +20,9 @@ from iot_constructs import (
 )
 
 if __package__:
-    from .processor_code import processor_code
+    from .function_asset import function_asset
 else:  # copied to a folder of its own, which is then on the path
-    from processor_code import processor_code  # type: ignore[import-not-found,no-redef]
+    from function_asset import function_asset  # type: ignore[import-not-found,no-redef]
 
 
 class IotPipelineStack(SuffixedStack):
@@ -63,14 +63,14 @@ class IotPipelineStack(SuffixedStack):
             archive=self.archive,
             rule=self.rule,
         )
-        self._say_what_was_made()
+        self._create_outputs()
 
     def _create_processor(self) -> StreamProcessor:
         processor = StreamProcessor(
             self,
             "Processor",
             stream=self.stream,
-            code=lambda_.Code.from_asset(str(processor_code())),
+            code=lambda_.Code.from_asset(str(function_asset())),
             environment={
                 "TIME_SERIES_TABLE_NAME": self.time_series.table_name,
                 "TIME_SERIES_RETENTION_SECONDS": str(self.time_series.retention.to_seconds()),
@@ -85,7 +85,7 @@ class IotPipelineStack(SuffixedStack):
         self.device_state.grant(processor.role, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
         return processor
 
-    def _say_what_was_made(self) -> None:
+    def _create_outputs(self) -> None:
         queue = self.processor.dlq_queue
         outputs = {
             "StreamName": self.stream.stream_name,

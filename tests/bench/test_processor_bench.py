@@ -24,8 +24,8 @@ from bench.processor.measure import (
     planner_figures,
 )
 from bench.processor.tables import Found, Tables, compare, made_tables
-from bench.processor.workload import Reading, Shape, event_of, fleet, readings
-from examples.iot_pipeline.processor_code import processor_code
+from bench.processor.workload import Reading, Shape, fleet, kinesis_event, readings
+from examples.iot_pipeline.function_asset import function_asset
 
 SHAPE = Shape(records=60, devices=30)
 
@@ -245,7 +245,7 @@ def test_a_shape_that_cannot_be(records: int, devices: int) -> None:
 
 def test_sequence_numbers_go_on_from_batch_to_batch() -> None:
     [batch] = readings(SHAPE, 1)
-    numbers = [each["kinesis"]["sequenceNumber"] for each in event_of(batch, 1000)["Records"]]
+    numbers = [each["kinesis"]["sequenceNumber"] for each in kinesis_event(batch, 1000)["Records"]]
     assert numbers == [str(1000 + position) for position in range(60)]
 
 
@@ -333,7 +333,7 @@ def test_each_start_reaches_its_handler() -> None:
 def test_ours_starts_without_boto3_and_without_sns(tmp_path: Path) -> None:
     program = f"""
 import sys
-sys.path.insert(0, {str(processor_code())!r})
+sys.path.insert(0, {str(function_asset())!r})
 import botocore.session
 made = []
 create = botocore.session.Session.create_client

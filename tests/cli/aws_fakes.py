@@ -499,7 +499,7 @@ def async_failure(event: object) -> dict[str, Any]:
         },
         "requestPayload": event,
         "responseContext": {"statusCode": 200, "functionError": "Unhandled"},
-        "responsePayload": {"errorType": "RecordsNotStored", "errorMessage": "1 of 1 records"},
+        "responsePayload": {"errorType": "BatchProcessingError", "errorMessage": "1 of 1 records"},
     }
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from dead_letters import DeadLetter as ProcessorsDeadLetter
-from dead_letters import message_of
+from dead_letters import format_message
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from rejections import Reason, Rejected
+from invalid_records import InvalidRecordError, Reason
 from stream_records import StreamRecord
 
 from iot_constructs.cli.dead_letter_messages import (
@@ -92,7 +92,9 @@ def test_a_rejected_record(record: OnShard, wrap: Callable[[Any], str]) -> None:
 )
 def test_a_rejected_record_as_the_processor_writes_it(data: bytes) -> None:
     record = StreamRecord.from_event(event_record(OnShard("123", "d1", data, NOW)))
-    message = message_of(ProcessorsDeadLetter(record, Rejected(Reason.NOT_UTF8, "byte 0")))
+    message = format_message(
+        ProcessorsDeadLetter(record, InvalidRecordError(Reason.NOT_UTF8, "byte 0"))
+    )
     letter = parse_dead_letter(message)
     if len(data) == 1_000_000:
         assert letter.source == StreamRange(STREAM_ARN, SHARD, "123", "123", 1)

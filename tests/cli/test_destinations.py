@@ -247,7 +247,7 @@ def test_records_behind_a_failed_one_are_not_sent() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        ("Unhandled", b'{"errorType": "RecordsNotStored", "errorMessage": "1 of 1 records"}'),
+        ("Unhandled", b'{"errorType": "BatchProcessingError", "errorMessage": "1 of 1 records"}'),
         ("Unhandled", b"null"),
         (None, b"Internal"),
         (None, b'"ok"'),

@@ -28,8 +28,8 @@ from tests.processor.aws_fakes import (
     STATE,
     Clock,
     FakeDynamoDB,
-    processor_of,
-    records_of,
+    make_processor,
+    make_records,
 )
 
 WITHIN = 0.05
@@ -107,7 +107,7 @@ def telemetry(rng: random.Random, milliseconds: int, size: int) -> bytes:
 
 
 def processed(batch: Sequence[tuple[str, bytes]], into: Any) -> None:
-    outcome = processor_of(into, clock=Clock()).process(records_of(*batch), lambda: 60_000)
+    outcome = make_processor(into, clock=Clock()).process(make_records(*batch), lambda: 60_000)
     assert (outcome.retry_from, outcome.stored) == (None, len(batch))
 
 

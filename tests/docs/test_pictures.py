@@ -289,8 +289,8 @@ def test_the_text_is_that_of_a_good_run() -> None:
 
 def test_it_shows_the_steps_and_the_accounting() -> None:
     shown = _lines_of_terminal()
-    assert shown.index("$ make demo") < shown.index("20 devices send ...")
-    assert shown.index("Where every record is") < shown.index("not-a-finite-number 59")
+    assert shown.index("$ make demo") < shown.index("send from 20 devices ...")
+    assert shown.index("Records by kind") < shown.index("not-a-finite-number 59")
     assert '{"sent": 1200, "stored": 1023, "dead_lettered": 177, "lost": 0}' in shown
     for heading in picture_terminal.LEFT_OUT:
         assert f"[… not in this picture: {heading}]" in shown

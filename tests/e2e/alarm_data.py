@@ -1,8 +1,7 @@
-"""What AWS services publish when something goes wrong in the deployed example, and puts it where they would.
+"""Publishes the metrics that AWS services publish for an incident in the deployed example.
 
-The table is AWS's side: which service counts what, under which dimension, in which unit (the pages of
-`metric_catalogue`). Names come from the services themselves, not from the alarms: an alarm on the name of another
-resource, or of none, stays without data here as on AWS.
+The table lists the metric, dimension, and unit of each service (see the pages in `metric_catalogue`). Resource names
+come from the services, not from the alarms, so an alarm on the wrong resource gets no data, as on AWS.
 """
 
 from __future__ import annotations
@@ -18,56 +17,60 @@ from tests.alarm_evaluator import Alarm, DataPoint
 
 @dataclass(frozen=True)
 class Published:
-    """One metric of one resource of the example."""
+    """A metric of a resource of the example."""
 
     namespace: str
     metric: str
     unit: str
     dimension: str
     resource: str
-    """Which one, in the words of `names_of_resources`."""
+    """A key of `resource_names`."""
 
 
-def _of_function(metric: str, unit: str = "Count") -> Published:
+def _function_metric(metric: str, unit: str = "Count") -> Published:
     return Published("AWS/Lambda", metric, unit, "FunctionName", "function")
 
 
-def _of_mapping(metric: str) -> Published:
+def _mapping_metric(metric: str) -> Published:
     return Published("AWS/Lambda", metric, "Count", "EventSourceMappingUUID", "mapping")
 
 
-def _of_stream(metric: str, unit: str = "Count") -> Published:
+def _stream_metric(metric: str, unit: str = "Count") -> Published:
     return Published("AWS/Kinesis", metric, unit, "StreamName", "stream")
 
 
-def _of_table(metric: str, table: str) -> Published:
+def _table_metric(metric: str, table: str) -> Published:
     return Published("AWS/DynamoDB", metric, "Count", "TableName", table)
 
 
-# Name of the alarm, without the suffix -> what is published when that happens of which it speaks.
+# Alarm name without the suffix -> the metric that triggers the alarm.
 INCIDENTS: Final[Mapping[str, Published]] = {
-    "iot-kinesis-iterator-age": _of_stream("GetRecords.IteratorAgeMilliseconds", "Milliseconds"),
-    "iot-kinesis-write-throttling": _of_stream("WriteProvisionedThroughputExceeded"),
-    "iot-kinesis-read-throttling": _of_stream("ReadProvisionedThroughputExceeded"),
-    "iot-lambda-errors": _of_function("Errors"),
-    "iot-lambda-throttles": _of_function("Throttles"),
-    "iot-lambda-duration": _of_function("Duration", "Milliseconds"),
-    "iot-lambda-iterator-age": _of_function("IteratorAge", "Milliseconds"),
-    "iot-lambda-failed-events": _of_mapping("FailedInvokeEventCount"),
-    "iot-lambda-failed-batches": _of_mapping("OnFailureDestinationDeliveredEventCount"),
-    "iot-lambda-dropped-events": _of_mapping("DroppedEventCount"),
-    "iot-lambda-destination-failures": _of_function("DestinationDeliveryFailures"),
-    "iot-lambda-async-events-dropped": _of_function("AsyncEventsDropped"),
+    "iot-kinesis-iterator-age": _stream_metric(
+        "GetRecords.IteratorAgeMilliseconds", "Milliseconds"
+    ),
+    "iot-kinesis-write-throttling": _stream_metric("WriteProvisionedThroughputExceeded"),
+    "iot-kinesis-read-throttling": _stream_metric("ReadProvisionedThroughputExceeded"),
+    "iot-lambda-errors": _function_metric("Errors"),
+    "iot-lambda-throttles": _function_metric("Throttles"),
+    "iot-lambda-duration": _function_metric("Duration", "Milliseconds"),
+    "iot-lambda-iterator-age": _function_metric("IteratorAge", "Milliseconds"),
+    "iot-lambda-failed-events": _mapping_metric("FailedInvokeEventCount"),
+    "iot-lambda-failed-batches": _mapping_metric("OnFailureDestinationDeliveredEventCount"),
+    "iot-lambda-dropped-events": _mapping_metric("DroppedEventCount"),
+    "iot-lambda-destination-failures": _function_metric("DestinationDeliveryFailures"),
+    "iot-lambda-async-events-dropped": _function_metric("AsyncEventsDropped"),
     "iot-lambda-dlq-messages": Published(
         "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Count", "QueueName", "DLQ queue"
     ),
     "iot-sns-dlq-delivery-failures": Published(
         "AWS/SNS", "NumberOfNotificationsFailed", "Count", "TopicName", "DLQ topic"
     ),
-    "iot-dynamodb-metrics-throttling": _of_table("WriteThrottleEvents", "time series table"),
-    "iot-dynamodb-metrics-read-throttling": _of_table("ReadThrottleEvents", "time series table"),
-    "iot-dynamodb-state-throttling": _of_table("WriteThrottleEvents", "device state table"),
-    "iot-dynamodb-state-read-throttling": _of_table("ReadThrottleEvents", "device state table"),
+    "iot-dynamodb-metrics-throttling": _table_metric("WriteThrottleEvents", "time series table"),
+    "iot-dynamodb-metrics-read-throttling": _table_metric(
+        "ReadThrottleEvents", "time series table"
+    ),
+    "iot-dynamodb-state-throttling": _table_metric("WriteThrottleEvents", "device state table"),
+    "iot-dynamodb-state-read-throttling": _table_metric("ReadThrottleEvents", "device state table"),
     "iot-rule-throttling": Published(
         "AWS/IoT", "RuleMessageThrottled", "Count", "RuleName", "rule"
     ),
@@ -81,8 +84,8 @@ INCIDENTS: Final[Mapping[str, Published]] = {
 }
 
 
-def names_of_resources(emulator: Emulator, deployment: Deployment) -> dict[str, str]:
-    """What the resources of the example are called, by the outputs of the stack and by the services."""
+def resource_names(emulator: Emulator, deployment: Deployment) -> dict[str, str]:
+    """Return the names of the example's resources from the stack outputs and the services."""
     function = deployment.output("FunctionName")
     mappings = emulator.client("lambda").list_event_source_mappings(FunctionName=function)
     (mapping,) = mappings["EventSourceMappings"]
@@ -103,7 +106,7 @@ def names_of_resources(emulator: Emulator, deployment: Deployment) -> dict[str, 
 def data_points(
     published: Published, names: Mapping[str, str], value: float, times: Sequence[float]
 ) -> list[DataPoint]:
-    """The same value at each of these times."""
+    """Return data points with the same value at each time."""
     dimensions = {published.dimension: names[published.resource]}
     return [
         DataPoint(published.namespace, published.metric, dimensions, published.unit, value, each)
@@ -112,7 +115,7 @@ def data_points(
 
 
 def put(cloudwatch: Any, points: Sequence[DataPoint]) -> None:
-    """Publish them in the service's stead."""
+    """Publish data points."""
     for point in points:
         cloudwatch.put_metric_data(
             Namespace=point.namespace,
@@ -130,8 +133,8 @@ def put(cloudwatch: Any, points: Sequence[DataPoint]) -> None:
         )
 
 
-def times_of(alarm: Alarm, now: float, margin: float) -> list[float]:
-    """One moment in each period that the alarm looks at, ``margin`` seconds before it leaves the period."""
+def period_times(alarm: Alarm, now: float, margin: float) -> list[float]:
+    """Return a time in each evaluation period, ``margin`` seconds after the period starts."""
     period = alarm["Period"]
     return [
         now - (ago + 1) * period + margin for ago in reversed(range(alarm["EvaluationPeriods"]))

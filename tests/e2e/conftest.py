@@ -1,4 +1,4 @@
-"""One emulator a module, and a look at what runs on this machine."""
+"""One emulator per module."""
 
 from __future__ import annotations
 

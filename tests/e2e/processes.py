@@ -1,4 +1,4 @@
-"""What runs and listens on this machine, read from /proc (or from ps where there is none)."""
+"""Lists processes and listening sockets, from /proc or from ps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LISTENING = "0A"
 
 
 def command_lines() -> dict[int, str]:
-    """The command line of every process but this one."""
+    """Return the command line of every other process."""
     if PROC.joinpath("self").exists():
         found = {}
         for entry in PROC.iterdir():
@@ -20,7 +20,7 @@ def command_lines() -> dict[int, str]:
                 try:
                     line = entry.joinpath("cmdline").read_bytes().replace(b"\0", b" ")
                 except OSError:
-                    continue  # it has just ended
+                    continue  # the process ended
                 found[int(entry.name)] = line.decode(errors="replace")
     else:
         listing = subprocess.run(
@@ -33,23 +33,23 @@ def command_lines() -> dict[int, str]:
 
 
 def wait_until_gone(text: str, seconds: float) -> list[str]:
-    """Wait until no command line holds a text; returns those that still do."""
+    """Wait until no command line contains `text`. Returns the command lines that still do."""
     deadline = time.monotonic() + seconds
     while True:
-        left = [line for line in command_lines().values() if text in line]
-        if not left or time.monotonic() > deadline:
-            return left
+        remaining = [line for line in command_lines().values() if text in line]
+        if not remaining or time.monotonic() > deadline:
+            return remaining
         time.sleep(0.1)
 
 
 def listening_addresses(pid: int) -> set[tuple[str, int]]:
-    """Where a process accepts TCP connections: the address in the kernel's hex, and the port."""
+    """Return the addresses (in the kernel's hexadecimal format) and ports of listening sockets."""
     sockets = set()
     for descriptor in PROC.joinpath(str(pid), "fd").iterdir():
         try:
             target = str(descriptor.readlink())
         except OSError:
-            continue  # closed since we listed it
+            continue  # closed in the meantime
         if target.startswith("socket:["):
             sockets.add(target.removeprefix("socket:[").removesuffix("]"))
     found = set()

@@ -1,10 +1,12 @@
-"""Starts a program of the example, and looks whether it has left anything."""
+"""Starts a program of the example and checks that it cleans up."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tests.e2e.processes import wait_until_gone
@@ -13,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(tmp_path: Path, module: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a module as a program; what that starts has `tmp_path` in its command line."""
+    """Start a module as a program. `tmp_path` is in the command line of its child processes."""
     files = tmp_path / "tmp"
     files.mkdir()
     return subprocess.Popen(
@@ -27,6 +29,20 @@ def start(tmp_path: Path, module: str, *arguments: str) -> subprocess.Popen[str]
     )
 
 
-def assert_nothing_is_left(tmp_path: Path) -> None:
+def interrupt(process: subprocess.Popen[str], step: str, number: signal.Signals) -> str:
+    """Send a signal in the middle of a step. Returns the output."""
+    lines: list[str] = []
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if step in line:
+                break
+        time.sleep(1.5)
+        process.send_signal(number)
+        return "".join([*lines, process.stdout.read()])
+
+
+def assert_nothing_remains(tmp_path: Path) -> None:
     assert wait_until_gone(str(tmp_path), 10) == []
     assert list((tmp_path / "tmp").glob("iot-demo-*")) == []

@@ -1,9 +1,8 @@
-"""Every alarm of the deployed example fires, says so in a queue behind the alert topic, and goes out again.
+"""Every alarm of the deployed example goes to ALARM, notifies a queue through the alert topic, and returns to OK.
 
-The emulator shows the wiring: metric -> alarm -> alert topic -> queue, and the composite alarm over all. It takes data
-of any dimension for an alarm's, lets one that waits for three periods fire in the first, and knows nothing of missing
-data. So the same data points go through `alarm_evaluator`, which keeps AWS's rules. An alarm counts as fired when both
-say so.
+The emulator verifies the path: metric, alarm, alert topic, queue, and composite alarm. It ignores dimensions, the
+number of evaluation periods, and missing data, so `alarm_evaluator` evaluates the same data points with AWS's rules. A
+test requires both results.
 """
 
 from __future__ import annotations
@@ -20,26 +19,26 @@ import pytest
 from examples.iot_pipeline.local import deployment as cloudformation
 from examples.iot_pipeline.local.deployment import Deployer, alarm_arn, templates
 from examples.iot_pipeline.local.emulator import ACCOUNT, REGION, Emulator
-from tests.alarm_evaluator import ALARM, OK, Alarm, DataPoint, state_of
-from tests.e2e.alarm_data import INCIDENTS, data_points, names_of_resources, put, times_of
+from tests.alarm_evaluator import ALARM, OK, Alarm, DataPoint, evaluate_alarm
+from tests.e2e.alarm_data import INCIDENTS, data_points, period_times, put, resource_names
 
 _SUFFIX = "qa7"
 _NEW = "INSUFFICIENT_DATA"
 _HEALTH = f"iot-pipeline-health-{_SUFFIX}"
-# Data points are put this long before the emulator's window leaves them behind: they have to arrive within it, and
-# after it they do not keep an alarm from going out.
+# The time until the data points leave the emulator's evaluation window. They must arrive within the window, and they
+# must not keep an alarm in ALARM after it.
 _MARGIN = 5.0
 
-# The emulator fires all alarms of one metric at once, whatever their dimensions: those of the second table come later.
+# The emulator ignores dimensions and triggers the alarms of both tables at once, so those of the second table are last.
 _SECOND_TABLE = ("iot-dynamodb-state-throttling", "iot-dynamodb-state-read-throttling")
-# Its window is three periods, of which the last two outlast the test: it fires last and goes out with the emulator.
+# Its window of three periods exceeds the duration of the test, so it is the last one and does not return to OK.
 _LASTING = ("iot-lambda-failed-events",)
 _FIRST = tuple(stem for stem in INCIDENTS if stem not in (*_SECOND_TABLE, *_LASTING))
 
 
 @dataclass(frozen=True)
 class Message:
-    """What arrived in the queue: which alarm is now in which state."""
+    """A state change of an alarm, received by the queue."""
 
     alarm: str
     state: str
@@ -49,45 +48,45 @@ class Message:
 
 @dataclass(frozen=True)
 class Step:
-    """The data points of one alarm, put."""
+    """The published data points of one alarm and the states before and after."""
 
     time: float
     points: list[DataPoint]
     before: dict[str, str]
     after: dict[str, str]
-    by_the_rules: dict[str, str]
-    """What AWS would say after all data points of this wave."""
+    evaluated: dict[str, str]
+    """The states according to `alarm_evaluator` after all data points of this wave."""
 
     def changed(self) -> dict[str, str]:
-        """The alarms that the emulator changed, and to what."""
+        """Return the new states of the alarms that changed in the emulator."""
         return {name: state for name, state in self.after.items() if self.before[name] != state}
 
 
 @dataclass
 class Run:
-    """All that was seen."""
+    """The observations of the test run."""
 
     in_template: list[str]
-    """Names of the alarms in the template that was synthesized, the composite one included."""
+    """The names of the alarms in the template, including the composite alarm."""
     alarms: dict[str, Alarm]
-    """As they are deployed, in the words of DescribeAlarms."""
+    """The deployed alarms in the format of DescribeAlarms."""
     composite: dict[str, Any]
     alert_topic: str
     new: dict[str, str]
-    """States before any data."""
-    good_at_first: dict[str, Step] = field(default_factory=dict)
-    """By the alarm's name without the suffix, like the two that follow."""
+    """The states before any data."""
+    ok_before: dict[str, Step] = field(default_factory=dict)
+    """By alarm name without the suffix, like the next two attributes."""
     breaching: dict[str, Step] = field(default_factory=dict)
-    good_again: dict[str, Step] = field(default_factory=dict)
+    ok_after: dict[str, Step] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
 
     def steps(self) -> list[Step]:
-        """All of them."""
-        phases = (self.good_at_first, self.breaching, self.good_again)
+        """Return the steps of all phases."""
+        phases = (self.ok_before, self.breaching, self.ok_after)
         return [step for phase in phases for step in phase.values()]
 
-    def said(self, name: str) -> list[str]:
-        """The states of one alarm in the order of its messages."""
+    def notified_states(self, name: str) -> list[str]:
+        """Return the states of an alarm in the order of its messages."""
         return [message.state for message in self.messages if message.alarm == name]
 
 
@@ -96,7 +95,7 @@ def _name(stem: str) -> str:
 
 
 class _Watcher:
-    """Puts data, looks at the alarms, and reads the queue."""
+    """Publishes data, observes the alarms, and reads the queue."""
 
     def __init__(self, emulator: Emulator, run: Run, names: Mapping[str, str], queue: str) -> None:
         self._cloudwatch = emulator.client("cloudwatch")
@@ -105,28 +104,28 @@ class _Watcher:
         self._wave: list[DataPoint] = []
 
     def put_for(self, stem: str, *, breaching: bool) -> Step:
-        """Data at the threshold of one alarm, or just below it, in every period that it looks at."""
+        """Publish data at the threshold of an alarm, or just below it, for each evaluation period."""
         alarm = self._run.alarms[_name(stem)]
         before = states(self._cloudwatch)
         value = alarm["Threshold"] - (0 if breaching else 1)
         now = time.time()
-        points = data_points(INCIDENTS[stem], self._names, value, times_of(alarm, now, _MARGIN))
+        points = data_points(INCIDENTS[stem], self._names, value, period_times(alarm, now, _MARGIN))
         put(self._cloudwatch, points)
         self._wave += points
         alarms = self._run.alarms.items()
-        by_the_rules = {name: state_of(each, self._wave, now) for name, each in alarms}
-        return Step(now, points, before, states(self._cloudwatch), by_the_rules)
+        evaluated = {name: evaluate_alarm(each, self._wave, now) for name, each in alarms}
+        return Step(now, points, before, states(self._cloudwatch), evaluated)
 
-    def wait_until_forgotten(self) -> None:
-        """Until the emulator looks at none of the data points of alarms with one period."""
+    def wait_until_outdated(self) -> None:
+        """Wait until the data points have left the emulator's window of alarms with one period."""
         time.sleep(_MARGIN + 0.5)
 
     def begin_wave(self) -> None:
-        """As far as AWS's rules go, hours lie between: no data of an earlier wave counts."""
+        """Ignore the data of earlier waves in the evaluation."""
         self._wave = []
 
     def read_queue(self) -> None:
-        """Until it is empty: the emulator delivers while it answers the call that made an alarm change."""
+        """Read until the queue is empty. The emulator delivers messages synchronously."""
         while True:
             received = self._sqs.receive_message(
                 QueueUrl=self._queue, MaxNumberOfMessages=10, WaitTimeSeconds=0
@@ -136,19 +135,19 @@ class _Watcher:
             for each in received:
                 self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=each["ReceiptHandle"])
                 envelope = json.loads(each["Body"])
-                said = json.loads(envelope["Message"])
+                change = json.loads(envelope["Message"])
                 self._run.messages.append(
                     Message(
-                        said["AlarmName"],
-                        said["NewStateValue"],
-                        said["AlarmDescription"],
+                        change["AlarmName"],
+                        change["NewStateValue"],
+                        change["AlarmDescription"],
                         envelope["TopicArn"],
                     )
                 )
 
 
 def states(cloudwatch: Any) -> dict[str, str]:
-    """The state of every alarm of the account, the composite one included."""
+    """Return the state of every alarm of the account, including the composite alarm."""
     found = _describe(cloudwatch)
     return {each["AlarmName"]: each["StateValue"] for each in [*found[0], *found[1]]}
 
@@ -166,7 +165,7 @@ def _describe(cloudwatch: Any) -> tuple[list[Any], list[Any]]:
 
 
 def _subscribe(emulator: Emulator, topic: str) -> str:
-    """A queue that gets what is published to the topic; returns its URL."""
+    """Subscribe a queue to a topic. Returns the queue URL."""
     arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:on-call"
     allow = {
         "Effect": "Allow",
@@ -205,16 +204,16 @@ def run(emulator: Emulator) -> Run:
         new=states(cloudwatch),
     )
     queue = _subscribe(emulator, topic)
-    watcher = _Watcher(emulator, run, names_of_resources(emulator, deployment), queue)
+    watcher = _Watcher(emulator, run, resource_names(emulator, deployment), queue)
     for stem in INCIDENTS:
-        run.good_at_first[stem] = watcher.put_for(stem, breaching=False)
+        run.ok_before[stem] = watcher.put_for(stem, breaching=False)
     for wave in (_FIRST, _SECOND_TABLE):
         watcher.begin_wave()
         for stem in wave:
             run.breaching[stem] = watcher.put_for(stem, breaching=True)
-        watcher.wait_until_forgotten()
+        watcher.wait_until_outdated()
         for stem in wave:
-            run.good_again[stem] = watcher.put_for(stem, breaching=False)
+            run.ok_after[stem] = watcher.put_for(stem, breaching=False)
     watcher.begin_wave()
     for stem in _LASTING:
         run.breaching[stem] = watcher.put_for(stem, breaching=True)
@@ -224,13 +223,13 @@ def run(emulator: Emulator) -> Run:
 
 @pytest.fixture(params=list(INCIDENTS))
 def stem(request: pytest.FixtureRequest) -> str:
-    """Each alarm, by its name without the suffix."""
+    """The name of each alarm without the suffix."""
     name: str = request.param
     return name
 
 
 def _siblings(run: Run, stem: str) -> set[str]:
-    """The alarms on one metric, whose dimensions the emulator does not tell apart; this alarm is one of them."""
+    """Return the alarms on the same metric, including this one. The emulator ignores their dimensions."""
     metric = (INCIDENTS[stem].namespace, INCIDENTS[stem].metric)
     return {
         name
@@ -239,92 +238,92 @@ def _siblings(run: Run, stem: str) -> set[str]:
     }
 
 
-def _firing(states: Mapping[str, str]) -> set[str]:
+def _in_alarm(states: Mapping[str, str]) -> set[str]:
     return {name for name, state in states.items() if state == ALARM}
 
 
-def test_every_alarm_of_the_template_fired_and_was_heard(run: Run) -> None:
-    fired = {
+def test_every_alarm_of_the_template_was_triggered_and_notified(run: Run) -> None:
+    triggered = {
         _name(stem)
         for stem, step in run.breaching.items()
-        if step.changed().get(_name(stem)) == step.by_the_rules[_name(stem)] == ALARM
-        and ALARM in run.said(_name(stem))
+        if step.changed().get(_name(stem)) == step.evaluated[_name(stem)] == ALARM
+        and ALARM in run.notified_states(_name(stem))
     }
-    if run.composite["StateValue"] == OK and ALARM in run.said(_HEALTH):
-        fired.add(_HEALTH)
+    if run.composite["StateValue"] == OK and ALARM in run.notified_states(_HEALTH):
+        triggered.add(_HEALTH)
     assert len(run.in_template) == len(set(run.in_template)) > 0
-    assert fired == set(run.in_template)
+    assert triggered == set(run.in_template)
 
 
 def test_the_deployed_alarms_are_those_of_the_template(run: Run) -> None:
     assert {*run.alarms, run.composite["AlarmName"]} == set(run.in_template)
 
 
-def test_data_at_the_threshold_fires_it_and_no_other(run: Run, stem: str) -> None:
+def test_data_at_the_threshold_triggers_only_this_alarm(run: Run, stem: str) -> None:
     step = run.breaching[stem]
-    by_the_rules = {
-        name: state_of(alarm, step.points, step.time) for name, alarm in run.alarms.items()
+    evaluated = {
+        name: evaluate_alarm(alarm, step.points, step.time) for name, alarm in run.alarms.items()
     }
-    assert _firing(by_the_rules) == {_name(stem)}
+    assert _in_alarm(evaluated) == {_name(stem)}
     assert step.before[_name(stem)] == OK
     assert step.changed()[_name(stem)] == ALARM
     assert set(step.changed()) <= {*_siblings(run, stem), _HEALTH}
 
 
-def test_data_just_below_the_threshold_does_not_fire_it(run: Run, stem: str) -> None:
-    step = run.good_at_first[stem]
+def test_data_below_the_threshold_does_not_trigger_the_alarm(run: Run, stem: str) -> None:
+    step = run.ok_before[stem]
     assert step.after[_name(stem)] == OK
-    assert _firing(step.by_the_rules) == _firing(step.after) == set()
+    assert _in_alarm(step.evaluated) == _in_alarm(step.after) == set()
 
 
-def test_it_goes_out_with_good_data(run: Run, stem: str) -> None:
-    if stem in _LASTING:  # by the rules alone: the emulator would take ten minutes more
-        alarm, fired = run.alarms[_name(stem)], run.breaching[stem]
-        later, last = alarm["Period"], fired.points[-1]
-        good = replace(last, value=last.value - 1, time=last.time + later)
-        assert state_of(alarm, [*fired.points, good], fired.time + later) == OK
+def test_data_below_the_threshold_returns_the_alarm_to_ok(run: Run, stem: str) -> None:
+    if stem in _LASTING:  # with the evaluator only: the emulator would take ten more minutes
+        alarm, triggered = run.alarms[_name(stem)], run.breaching[stem]
+        later, last = alarm["Period"], triggered.points[-1]
+        below = replace(last, value=last.value - 1, time=last.time + later)
+        assert evaluate_alarm(alarm, [*triggered.points, below], triggered.time + later) == OK
         return
-    step = run.good_again[stem]
+    step = run.ok_after[stem]
     assert step.before[_name(stem)] == ALARM
     assert step.changed()[_name(stem)] == OK
     assert set(step.changed()) <= {*_siblings(run, stem), _HEALTH}
-    assert step.by_the_rules[_name(stem)] == OK
+    assert step.evaluated[_name(stem)] == OK
 
 
-def test_without_data_it_is_out(run: Run, stem: str) -> None:
-    """What is declared: no data is good. The emulator leaves an alarm without data as it is: new ones have no state."""
+def test_without_data_the_alarm_is_ok(run: Run, stem: str) -> None:
+    """Missing data is not breaching. In the emulator, an alarm without data keeps its state."""
     alarm, step = run.alarms[_name(stem)], run.breaching[stem]
     assert run.new[_name(stem)] == _NEW
     assert alarm["TreatMissingData"] == "notBreaching"
-    assert state_of(alarm, [], step.time) == OK
-    assert state_of(alarm, step.points, step.time + 86_400) == OK
+    assert evaluate_alarm(alarm, [], step.time) == OK
+    assert evaluate_alarm(alarm, step.points, step.time + 86_400) == OK
 
 
-def test_data_of_another_resource_or_of_none_leaves_it_out(run: Run, stem: str) -> None:
-    """On AWS; the emulator takes them for the alarm's."""
+def test_data_of_another_resource_is_ignored(run: Run, stem: str) -> None:
+    """With the evaluator only: the emulator ignores dimensions."""
     alarm, step = run.alarms[_name(stem)], run.breaching[stem]
     for dimensions in ({}, {INCIDENTS[stem].dimension: "another"}):
         points = [replace(point, dimensions=dimensions) for point in step.points]
-        assert state_of(alarm, points, step.time) == OK
+        assert evaluate_alarm(alarm, points, step.time) == OK
 
 
-def test_it_waits_for_each_of_its_periods(run: Run, stem: str) -> None:
+def test_every_evaluation_period_must_breach(run: Run, stem: str) -> None:
     alarm, step = run.alarms[_name(stem)], run.breaching[stem]
     assert len(step.points) == alarm["EvaluationPeriods"] == (3 if stem in _LASTING else 1)
-    assert state_of(alarm, step.points, step.time) == ALARM
-    assert state_of(alarm, step.points[1:], step.time) == OK
+    assert evaluate_alarm(alarm, step.points, step.time) == ALARM
+    assert evaluate_alarm(alarm, step.points[1:], step.time) == OK
 
 
-def test_its_unit_is_that_of_the_data(run: Run, stem: str) -> None:
-    """Better none, says the API reference of PutMetricAlarm: a wrong one never gets data."""
+def test_the_unit_matches_the_data(run: Run, stem: str) -> None:
+    """With a wrong unit, an alarm has no data (AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html)."""
     assert run.alarms[_name(stem)].get("Unit") in (None, INCIDENTS[stem].unit)
 
 
-def test_each_change_is_heard_behind_the_alert_topic(run: Run, stem: str) -> None:
+def test_each_state_change_is_published_to_the_alert_topic(run: Run, stem: str) -> None:
     name = _name(stem)
     waves = 2 if len(_siblings(run, stem)) > 1 else 1
     expected = [OK, ALARM] if stem in _LASTING else [OK, *[ALARM, OK] * waves]
-    assert run.said(name) == expected
+    assert run.notified_states(name) == expected
     for message in run.messages:
         if message.alarm == name:
             assert message.topic == run.alert_topic
@@ -332,17 +331,17 @@ def test_each_change_is_heard_behind_the_alert_topic(run: Run, stem: str) -> Non
             assert " First: " in message.description
 
 
-def test_nothing_else_is_heard(run: Run) -> None:
+def test_no_other_alarm_is_published(run: Run) -> None:
     assert {message.alarm for message in run.messages} == set(run.in_template)
 
 
-def test_the_composite_alarm_is_over_all_and_follows_each(run: Run) -> None:
-    over = re.findall(r'ALARM\("?([^")]+)"?\)', run.composite["AlarmRule"])
-    assert sorted(over) == sorted(map(alarm_arn, run.alarms))
+def test_the_composite_alarm_includes_and_follows_every_alarm(run: Run) -> None:
+    children = re.findall(r'ALARM\("?([^")]+)"?\)', run.composite["AlarmRule"])
+    assert sorted(children) == sorted(map(alarm_arn, run.alarms))
     assert run.composite["AlarmName"] == _HEALTH
     for step in run.steps():
-        any_fires = bool(_firing(step.after) - {_HEALTH})
-        assert step.after[_HEALTH] == (ALARM if any_fires else OK)
-    assert run.said(_HEALTH) == [ALARM, OK, ALARM, OK, ALARM]
-    (said, *_) = [message for message in run.messages if message.alarm == _HEALTH]
-    assert (said.topic, said.description) == (run.alert_topic, run.composite["AlarmDescription"])
+        any_in_alarm = bool(_in_alarm(step.after) - {_HEALTH})
+        assert step.after[_HEALTH] == (ALARM if any_in_alarm else OK)
+    assert run.notified_states(_HEALTH) == [ALARM, OK, ALARM, OK, ALARM]
+    (first, *_) = [message for message in run.messages if message.alarm == _HEALTH]
+    assert (first.topic, first.description) == (run.alert_topic, run.composite["AlarmDescription"])

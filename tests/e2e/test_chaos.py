@@ -1,4 +1,4 @@
-"""``make chaos``, the short version: faults of every kind, one redrive, and nothing is lost."""
+"""A short chaos run: all kinds of faults, one redrive, and no lost record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,22 +15,21 @@ import pytest
 from examples.iot_pipeline.local.chaos_faults import Fault
 from examples.iot_pipeline.local.fault_proxy import CAN_CRASH
 from examples.iot_pipeline.local.program import INTERRUPTED
-from tests.e2e.programs import assert_nothing_is_left, start
+from tests.e2e.programs import assert_nothing_remains, interrupt, start
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 420
 RECORDS = 2000
 
 
 def start_chaos(tmp_path: Path) -> subprocess.Popen[str]:
-    """The short version."""
+    """Start a short chaos run."""
     options = ["--records", str(RECORDS), "--devices", "40", "--seed", "1"]
     return start(tmp_path, "examples.iot_pipeline.local.chaos", *options)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that has ended."""
+    """A finished run."""
 
     tmp_path: Path
     exit_code: int
@@ -39,12 +37,12 @@ class Finished:
 
     @property
     def rows(self) -> list[list[str]]:
-        """The cells of each row of each table."""
+        """The cells of all table rows."""
         lines = [re.split("[│|]", line) for line in self.output.splitlines()]
         return [[cell.strip() for cell in cells] for cells in lines if len(cells) > 1]
 
     def number(self, name: str) -> int:
-        """A number of the table of records."""
+        """Return a number of the table of records."""
         return next(int(row[1]) for row in self.rows if row[0] == name)
 
 
@@ -56,7 +54,7 @@ def chaos(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return Finished(tmp_path, process.returncode, output)
 
 
-def test_nothing_is_lost_duplicated_or_stale(chaos: Finished) -> None:
+def test_no_record_is_lost_duplicated_or_stale(chaos: Finished) -> None:
     assert chaos.exit_code == 0, chaos.output
     numbers = json.loads(chaos.output.splitlines()[-1])
     assert list(numbers) == [
@@ -73,7 +71,7 @@ def test_every_kind_of_fault_was_injected(chaos: Finished) -> None:
     for row in chaos.rows:
         if len(row) > 2 and row[2].isdigit():
             times[row[0]] += int(row[2])
-    # A frozen process comes once in 1000 calls, and takes a minute: the long run has it.
+    # Only a long run has a frozen process, which takes a minute.
     expected = {fault.value for fault in Fault if fault is not Fault.FREEZE}
     if not CAN_CRASH:
         expected.remove(Fault.CRASH.value)
@@ -81,28 +79,20 @@ def test_every_kind_of_fault_was_injected(chaos: Finished) -> None:
 
 
 def test_batches_reached_the_failure_destination_and_were_redriven(chaos: Finished) -> None:
-    given_up = chaos.number("given up by the mapping")
-    assert given_up > 0
+    discarded = chaos.number("discarded by the mapping")
+    assert discarded > 0
     assert chaos.number("batches on the DLQ queue") > 0
-    assert chaos.number("redriven") >= given_up
+    assert chaos.number("redriven") >= discarded
     assert chaos.number("messages kept") == 0
 
 
-def test_nothing_is_left(chaos: Finished) -> None:
-    assert_nothing_is_left(chaos.tmp_path)
+def test_no_processes_or_files_remain(chaos: Finished) -> None:
+    assert_nothing_remains(chaos.tmp_path)
 
 
 def test_interrupted(tmp_path: Path) -> None:
-    lines: list[str] = []
-    with start_chaos(tmp_path) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if "stop and start the mapping" in line:
-                break
-        time.sleep(1)  # so that it is in the middle of that
-        process.send_signal(signal.SIGINT)
-        rest = process.stdout.read()
-    assert process.returncode == INTERRUPTED, "".join(lines) + rest
-    assert "Traceback" not in rest
-    assert_nothing_is_left(tmp_path)
+    process = start_chaos(tmp_path)
+    output = interrupt(process, "stop and start the mapping", signal.SIGINT)
+    assert process.returncode == INTERRUPTED, output
+    assert "Traceback" not in output
+    assert_nothing_remains(tmp_path)

@@ -1,4 +1,4 @@
-"""``make demo``: everything is accounted for, and nothing stays behind, also when interrupted."""
+"""``make demo`` accounts for every record and cleans up, even after an interrupt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from examples.iot_pipeline.local.accounting import Run
 from examples.iot_pipeline.local.demo import main
 from examples.iot_pipeline.local.plan import EXPECTED, Fate, Kind
 from examples.iot_pipeline.local.program import FAILED, INTERRUPTED
-from tests.e2e.programs import assert_nothing_is_left, start
+from tests.e2e.programs import assert_nothing_remains, interrupt, start
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 240
 
 
@@ -30,7 +28,7 @@ def start_demo(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
 
 @dataclass(frozen=True)
 class Finished:
-    """A demo that has run."""
+    """A finished demo."""
 
     tmp_path: Path
     exit_code: int
@@ -42,7 +40,7 @@ class Finished:
         return numbers
 
     def row(self, name: str) -> list[str]:
-        """The cells of a row of a table."""
+        """Return the cells of a table row."""
         line = next(each for each in self.output.splitlines() if each.startswith(f"{name} "))
         return [cell.strip() for cell in re.split("[│|]", line)]
 
@@ -65,7 +63,7 @@ def test_every_record_is_accounted_for(demo: Finished) -> None:
     assert numbers["lost"] == 0
 
 
-def test_every_kind_is_where_it_has_to_be(demo: Finished) -> None:
+def test_every_kind_has_the_expected_result(demo: Finished) -> None:
     plan = Run.load(demo.tmp_path / "out" / "run.json").plan()
     for kind in set(Kind) - {Kind.DUPLICATE}:
         number = str(sum(message.kind is kind for message in plan))
@@ -74,14 +72,14 @@ def test_every_kind_is_where_it_has_to_be(demo: Finished) -> None:
     assert len({message.identity for message in plan}) == demo.accounting["sent"]
 
 
-def test_output_shows_all_there_is(demo: Finished) -> None:
+def test_output_is_complete(demo: Finished) -> None:
     for text in (
-        "Left out of the template, because the emulator refuses it",
-        "created by API",
-        "Where every record is",
+        "Resources removed from the template for the emulator",
+        "created with the API",
+        "Records by kind",
         "1200 of 1200 records in",
         "aws dynamodb query --endpoint-url https://127.0.0.1:",
-        "What the emulator lacks, and what stands in",
+        "Limitations of the emulator",
     ):
         assert text in demo.output
 
@@ -90,39 +88,31 @@ def test_alarm_on_dead_letters_fires(demo: Finished) -> None:
     assert demo.row("iot-lambda-dlq-messages-dev")[1] == "ALARM"
 
 
-def test_chart_is_a_picture(demo: Finished) -> None:
-    picture = (demo.tmp_path / "out" / "chart.png").read_bytes()
-    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
-    assert len(picture) > 10_000
+def test_chart_is_a_png_file(demo: Finished) -> None:
+    chart = (demo.tmp_path / "out" / "chart.png").read_bytes()
+    assert chart.startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(chart) > 10_000
 
 
-def test_nothing_is_left(demo: Finished) -> None:
-    assert_nothing_is_left(demo.tmp_path)
+def test_no_processes_or_files_remain(demo: Finished) -> None:
+    assert_nothing_remains(demo.tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("moment", "number", "exit_code"),
+    ("step", "number", "exit_code"),
     [
         ("cdk bootstrap, cdk synth", signal.SIGINT, INTERRUPTED),
-        ("devices send", signal.SIGINT, INTERRUPTED),
+        ("send from", signal.SIGINT, INTERRUPTED),
         ("cdk bootstrap, cdk synth", signal.SIGTERM, 128 + signal.SIGTERM),
     ],
 )
-def test_interrupted(tmp_path: Path, moment: str, number: signal.Signals, exit_code: int) -> None:
-    lines: list[str] = []
-    with start_demo(tmp_path) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if moment in line:
-                break
-        time.sleep(1.5)  # so that it is in the middle of that
-        process.send_signal(number)
-        rest = process.stdout.read()
-    assert process.returncode == exit_code
-    assert "interrupted" in rest, "".join(lines) + rest
-    assert "Traceback" not in rest
-    assert_nothing_is_left(tmp_path)
+def test_interrupted(tmp_path: Path, step: str, number: signal.Signals, exit_code: int) -> None:
+    process = start_demo(tmp_path)
+    output = interrupt(process, step, number)
+    assert process.returncode == exit_code, output
+    assert "interrupted" in output
+    assert "Traceback" not in output
+    assert_nothing_remains(tmp_path)
 
 
 def test_failure_of_the_cdk_app_is_shown(
@@ -137,7 +127,7 @@ def test_failure_of_the_cdk_app_is_shown(
 @pytest.mark.parametrize(
     "arguments", [["--devices", "0"], ["--readings", "x"], ["--rate", "0"], ["--rate", "nan"]]
 )
-def test_bad_arguments_are_refused(arguments: list[str]) -> None:
+def test_invalid_arguments_are_errors(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as error:
         main(arguments)
     assert error.value.code == FAILED

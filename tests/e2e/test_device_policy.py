@@ -1,4 +1,4 @@
-"""A device against the device policy, deployed, at a broker that evaluates it for every packet."""
+"""The deployed device policy, enforced by the emulator's broker."""
 
 from __future__ import annotations
 
@@ -33,43 +33,43 @@ class Certificate:
 
 
 class Device:
-    """One connection; MQTT 5, because it says what was refused instead of hanging up."""
+    """A device connection. Unlike MQTT 3.1.1, MQTT 5 returns the reason of a refusal."""
 
     def __init__(self, emulator: Emulator, client_id: str, certificate: Certificate) -> None:
         tls = broker_tls(emulator)
         tls.load_cert_chain(certificate.certificate, certificate.key)
-        self._answers: queue.Queue[str] = queue.Queue()
+        self._reasons: queue.Queue[str] = queue.Queue()
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5
         )
         self._client.tls_set_context(tls)
-        self._client.on_connect = lambda _c, _d, _f, reason, _p: self._answer(reason)
-        self._client.on_publish = lambda _c, _d, _m, reason, _p: self._answer(reason)
-        self._client.on_subscribe = lambda _c, _d, _m, reasons, _p: self._answer(reasons[0])
+        self._client.on_connect = lambda _c, _d, _f, reason, _p: self._add_reason(reason)
+        self._client.on_publish = lambda _c, _d, _m, reason, _p: self._add_reason(reason)
+        self._client.on_subscribe = lambda _c, _d, _m, reasons, _p: self._add_reason(reasons[0])
         self._client.connect(HOST, emulator.mqtt_port)
         self._client.loop_start()
-        self.connected = self._answers.get(timeout=SECONDS)
+        self.connected = self._reasons.get(timeout=SECONDS)
 
     def publish(self, topic: str, *, retain: bool = False) -> str:
         self._client.publish(topic, b"{}", qos=1, retain=retain)
-        return self._answers.get(timeout=SECONDS)
+        return self._reasons.get(timeout=SECONDS)
 
     def subscribe(self, topic_filter: str) -> str:
         self._client.subscribe(topic_filter, options=SubscribeOptions(qos=1))
-        return self._answers.get(timeout=SECONDS)
+        return self._reasons.get(timeout=SECONDS)
 
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _answer(self, reason: ReasonCode) -> None:
-        self._answers.put(str(reason))
+    def _add_reason(self, reason: ReasonCode) -> None:
+        self._reasons.put(str(reason))
 
 
 @pytest.fixture(scope="module")
 def policy_name(emulator: Emulator) -> str:
-    """The policy as CloudFormation makes it from the template."""
-    # Without the check of the bootstrap version: the account is not bootstrapped for one policy.
+    """Deploy the policy and return its name."""
+    # Without the bootstrap version check, because the account is not bootstrapped.
     stack = SuffixedStack(
         fresh_app(),
         "Devices",
@@ -115,11 +115,11 @@ def a(emulator: Emulator, certificate_of_a: Certificate) -> Iterator[Device]:
 
 
 def test_a_publishes_as_itself_and_cannot_as_b(emulator: Emulator, a: Device) -> None:
-    heard: queue.Queue[str] = queue.Queue()
-    # The emulator lets a client without a certificate do anything: it sees what came through.
+    received: queue.Queue[str] = queue.Queue()
+    # The emulator does not restrict a client without a certificate.
     listener = connected_client(emulator, f"listener-{uuid.uuid4().hex}", broker_tls(emulator))
     subscribed: queue.Queue[None] = queue.Queue()
-    listener.on_message = lambda _c, _d, message: heard.put(message.topic)
+    listener.on_message = lambda _c, _d, message: received.put(message.topic)
     listener.on_subscribe = lambda _c, _d, _m, _r, _p: subscribed.put(None)
     listener.subscribe("#", qos=1)
     subscribed.get(timeout=SECONDS)
@@ -128,39 +128,37 @@ def test_a_publishes_as_itself_and_cannot_as_b(emulator: Emulator, a: Device) ->
             assert a.publish(refused) == NOT_AUTHORIZED, refused
         assert a.publish("device/a/telemetry", retain=True) == NOT_AUTHORIZED
         assert a.publish("device/a/telemetry") == "Success"
-        # What was refused was sent before, so it would have been heard before.
-        assert heard.get(timeout=SECONDS) == "device/a/telemetry"
+        # The refused messages were sent earlier, so the listener would have received them earlier.
+        assert received.get(timeout=SECONDS) == "device/a/telemetry"
     finally:
         listener.disconnect()
         listener.loop_stop()
 
 
-def test_a_hears_its_own_commands_only(a: Device) -> None:
+def test_a_subscribes_only_to_its_own_commands(a: Device) -> None:
     assert a.subscribe("device/a/commands") == "Granted QoS 1"
     for refused in ("device/b/commands", "device/+/commands", "device/#", "#", "+/a/commands"):
         assert a.subscribe(refused) == NOT_AUTHORIZED, refused
 
 
-def test_a_cannot_connect_as_b_or_under_any_other_name(
+def test_a_cannot_connect_with_another_client_id(
     emulator: Emulator, certificate_of_a: Certificate
 ) -> None:
-    for client_id in ("b", "nobody", "a2", "*", "${iot:Connection.Thing.ThingName}"):
+    for client_id in ("b", "other", "a2", "*", "${iot:Connection.Thing.ThingName}"):
         device = Device(emulator, client_id, certificate_of_a)
         assert device.connected == NOT_AUTHORIZED, client_id
         device.close()
 
 
-def test_a_certificate_that_belongs_to_no_thing_cannot_connect(
-    emulator: Emulator, policy_name: str
-) -> None:
+def test_a_certificate_without_a_thing_cannot_connect(emulator: Emulator, policy_name: str) -> None:
     unattached = _certificate(emulator, policy_name, None)
-    for client_id in ("a", "nobody", "${iot:Connection.Thing.ThingName}"):
+    for client_id in ("a", "other", "${iot:Connection.Thing.ThingName}"):
         device = Device(emulator, client_id, unattached)
         assert device.connected == NOT_AUTHORIZED, client_id
         device.close()
 
 
-def test_a_loses_everything_with_its_thing(emulator: Emulator, policy_name: str) -> None:
+def test_a_detached_certificate_cannot_connect(emulator: Emulator, policy_name: str) -> None:
     certificate = _certificate(emulator, policy_name, "c")
     device = Device(emulator, "c", certificate)
     assert device.connected == "Success"

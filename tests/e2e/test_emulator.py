@@ -1,4 +1,4 @@
-"""The emulator is reachable from this machine only, ends with its parent, and needs no AWS setup."""
+"""The emulator listens only locally, ends with its parent, and ignores the AWS configuration."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ needs_proc = pytest.mark.skipif(
 
 
 @needs_proc
-def test_it_listens_on_its_two_ports_of_the_loopback_interface(emulator: Emulator) -> None:
-    # Transfer Family and the like open ports when they are first used.
+def test_it_listens_only_on_two_ports_of_the_loopback_interface(emulator: Emulator) -> None:
+    # Some services, such as Transfer Family, open ports on first use.
     emulator.client("transfer").create_server()
     assert listening_addresses(emulator.process.pid) == {
         (LOOPBACK_IN_HEX, emulator.https_port),
@@ -41,7 +41,9 @@ def test_it_listens_on_its_two_ports_of_the_loopback_interface(emulator: Emulato
     }
 
 
-def test_users_aws_setup_is_not_used(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_aws_configuration_of_the_user_is_ignored(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_PROFILE", "somebody")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "https://127.0.0.1:9")
@@ -57,14 +59,14 @@ def test_permissions_are_enforced(emulator: Emulator) -> None:
         '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", '
         f'"Principal": {{"AWS": "{ACCOUNT}"}}, "Action": "sts:AssumeRole"}}]}}'
     )
-    role = iam.create_role(RoleName="nobody", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    role = iam.create_role(RoleName="no-permissions", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
     assumed = emulator.client("sts").assume_role(RoleArn=role, RoleSessionName="test")
     dynamodb = emulator.client("dynamodb", assumed["Credentials"])
     with pytest.raises(ClientError, match="not authorized"):
         dynamodb.list_tables()
 
 
-def test_two_at_once(emulator: Emulator) -> None:
+def test_two_concurrent_emulators(emulator: Emulator) -> None:
     with running_emulator() as other:
         other.client("sqs").create_queue(QueueName="of-the-other")
         assert not emulator.client("sqs").list_queues().get("QueueUrls")
@@ -73,7 +75,7 @@ def test_two_at_once(emulator: Emulator) -> None:
     assert emulator.process.poll() is None
 
 
-def test_taken_port_is_tried_again_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     free_ports = module._free_ports
     with socket.socket() as taken:
         taken.bind((HOST, 0))
@@ -89,17 +91,17 @@ def test_taken_port_is_tried_again_with_another(monkeypatch: pytest.MonkeyPatch)
     assert not offers
 
 
-def test_its_death_is_reported_with_its_log() -> None:
+def test_an_unexpected_stop_is_reported_with_the_log() -> None:
     with running_emulator() as emulator:
         os.killpg(emulator.process.pid, signal.SIGKILL)
         emulator.process.wait()
-        with pytest.raises(EmulatorError, match="ended by itself") as error:
+        with pytest.raises(EmulatorError, match="stopped unexpectedly") as error:
             emulator.check()
     assert "Ready" in str(error.value)
 
 
 def wait_until_refused(port: int, seconds: float) -> bool:
-    """Wait until nobody listens on a port: a process closes its sockets a moment after its end."""
+    """Wait until no process listens on a port. Sockets can outlive their process briefly."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with socket.socket() as connection:
@@ -120,7 +122,7 @@ with running_emulator() as emulator:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_it_ends_with_its_parent(number: signal.Signals, tmp_path: Path) -> None:
-    # A short directory of its own: the command line of everything that is started names it.
+    # The command line of every child process contains this directory.
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(
         [sys.executable, "-c", PARENT],

@@ -1,4 +1,4 @@
-"""The accounting as a program: it counts real tables and a real queue, and exits with 1 on a loss."""
+"""The accounting as a program: it counts tables and a queue of the emulator."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from examples.iot_pipeline.local.plan import Fate, newest_timestamps
 
 @pytest.fixture
 def run_file(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run whose records were put to their places by hand."""
-    # Counting twice in a row must not have to wait for the queue.
-    monkeypatch.setattr(accounting, "HIDDEN_SECONDS", 1)
+    """A run whose records are all in the expected place."""
+    # The second count must not wait for the visibility timeout.
+    monkeypatch.setattr(accounting, "VISIBILITY_TIMEOUT_SECONDS", 1)
     dynamodb, sqs = emulator.client("dynamodb"), emulator.client("sqs")
     for table, sort_key in (("readings", True), ("states", False)):
         keys = [("deviceId", "S", "HASH"), ("timestamp", "N", "RANGE")][: 1 + sort_key]
@@ -62,7 +62,7 @@ def run_file(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return tmp_path / "run.json"
 
 
-def test_deleted_reading_is_found_to_be_lost(
+def test_a_deleted_reading_is_lost(
     run_file: Path, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(run_file)]) == 0

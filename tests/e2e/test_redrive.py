@@ -1,4 +1,4 @@
-"""Records that kept failing come back by one redrive, once the cause is removed: both routes, counted."""
+"""After the cause is fixed, one redrive restores all failed records from a topic or a bucket."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from examples.iot_pipeline.local.deployment import Deployer, Deployment
 from examples.iot_pipeline.local.emulator import Emulator
 from examples.iot_pipeline.local.event_source_mapping import (
     Backoff,
+    Intervals,
     LocalEventSourceMapping,
-    Pace,
 )
 from iot_constructs._defaults import BATCH_SIZE, RETRY_ATTEMPTS
 
@@ -34,7 +34,7 @@ def deployment(emulator: Emulator) -> Deployment:
 
 
 @pytest.mark.parametrize(("route", "kind"), [("Sns", "failed-batch"), ("S3", "stored-batch")])
-def test_one_redrive_brings_all_of_them_back(
+def test_one_redrive_restores_all_records(
     emulator: Emulator, deployment: Deployment, route: str, kind: str
 ) -> None:
     identities = {f"{route.lower()}-{n % 6}/{n}" for n in range(_RECORDS)}
@@ -42,7 +42,7 @@ def test_one_redrive_brings_all_of_them_back(
         emulator,
         function_name=deployment.output(f"{route}Function"),
         backoff=_BACKOFF,
-        pace=Pace(0.1, 0.5, 0.5),
+        intervals=Intervals(0.1, 0.5, 0.5),
     )
     with mapping:
         _put(emulator, deployment.output(f"{route}Stream"), identities)
@@ -54,7 +54,7 @@ def test_one_redrive_brings_all_of_them_back(
         assert shown["records_found"] == _RECORDS
         assert _stored(emulator, deployment, route) == set()
 
-        _remove_the_cause(emulator, deployment.output(f"{route}Function"))
+        _fix_the_cause(emulator, deployment.output(f"{route}Function"))
         done = _redrive(emulator, deployment, route, "--execute")
         assert done["records_put"] == _RECORDS
         assert done["kept"] == []
@@ -66,23 +66,23 @@ def test_one_redrive_brings_all_of_them_back(
     assert (again["records_found"], again["messages"]) == (0, 0)
 
 
-def test_a_poison_record_holds_up_its_neighbours_for_no_more_than_its_retries(
+def test_a_poison_record_blocks_its_neighbors_only_during_its_retries(
     emulator: Emulator, deployment: Deployment
 ) -> None:
-    """With the library's settings: nothing is blocked until the retention ends, or the record's age."""
-    neighbours = {f"poison-neighbour-{n % 3}/{n}" for n in range(_RECORDS)}
-    # The poison comes first and has a neighbour's partition key, so all of that key wait behind it.
-    poison = "poison-neighbour-0/poison"
+    """With the library's defaults, it does not block the shard until it expires."""
+    neighbors = {f"poison-neighbor-{n % 3}/{n}" for n in range(_RECORDS)}
+    # The poison record comes first and has the partition key of a neighbor.
+    poison = "poison-neighbor-0/poison"
     mapping = LocalEventSourceMapping(
         emulator, function_name=deployment.output("PoisonFunction"), backoff=_BACKOFF
     )
     with mapping:
         _put(emulator, deployment.output("PoisonStream"), {poison})
-        _put(emulator, deployment.output("PoisonStream"), neighbours)
+        _put(emulator, deployment.output("PoisonStream"), neighbors)
         assert mapping.wait_until_idle(_PATIENCE)
     bisections = math.ceil(math.log2(BATCH_SIZE)) + 1
     assert RETRY_ATTEMPTS < mapping.totals["Errors"] <= RETRY_ATTEMPTS + 1 + bisections
-    assert _stored(emulator, deployment, "poison-neighbour") == neighbours
+    assert _stored(emulator, deployment, "poison-neighbor") == neighbors
     assert mapping.undelivered == []
     shown = _redrive(emulator, deployment, "Poison")
     assert (shown["messages"], shown["records_found"]) == (1, 1)
@@ -108,7 +108,7 @@ def _stored(emulator: Emulator, deployment: Deployment, prefix: str) -> set[str]
     return {identity for identity in found if identity.startswith(prefix.lower())}
 
 
-def _remove_the_cause(emulator: Emulator, function: str) -> None:
+def _fix_the_cause(emulator: Emulator, function: str) -> None:
     client = emulator.client("lambda")
     variables = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
     client.update_function_configuration(
@@ -119,7 +119,7 @@ def _remove_the_cause(emulator: Emulator, function: str) -> None:
 def _redrive(
     emulator: Emulator, deployment: Deployment, route: str, *options: str
 ) -> dict[str, Any]:
-    """As an operator calls it; the answer is its JSON document."""
+    """Run ``iot-constructs redrive`` and return its JSON output."""
     done = subprocess.run(
         [
             *[sys.executable, "-m", "iot_constructs.cli", "redrive", "--json"],

@@ -1,4 +1,4 @@
-"""Two environments in one account do not meet, and a short-lived one leaves nothing behind."""
+"""Two environments in one account are independent, and a short-lived one is deleted completely."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Inventory = dict[str, set[str]]
 
 
 def inventory(emulator: Emulator) -> Inventory:
-    """The names of all that is in the account."""
+    """Return the names of all resources in the account."""
 
     def names(service: str, operation: str, pick: Callable[[Any], list[str]]) -> set[str]:
         client = emulator.client(service)
@@ -71,13 +71,13 @@ def inventory(emulator: Emulator) -> Inventory:
 
 @dataclass(frozen=True)
 class Environments:
-    """`dev` and `qa7`, both deployed."""
+    """The deployed environments `dev` and `qa7`."""
 
     deployer: Deployer
     dev: Deployment
     qa7: Deployment
     before_qa7: Inventory
-    """What was in the account when there was only `dev`."""
+    """The resources before the deployment of `qa7`."""
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_no_name_is_shared(environments: Environments) -> None:
     assert not set(environments.dev.stacks) & set(environments.qa7.stacks)
 
 
-def test_first_one_is_untouched_by_the_second(
+def test_the_second_environment_does_not_change_the_first(
     emulator: Emulator, environments: Environments
 ) -> None:
     now = inventory(emulator)
@@ -125,8 +125,8 @@ def test_data_stays_in_its_environment(emulator: Emulator, environments: Environ
         assert [item["reading"]["M"]["of"]["S"] for item in items] == [suffix]
 
 
-# Last in this file: it takes one of them down.
-def test_teardown_leaves_nothing(emulator: Emulator, environments: Environments) -> None:
+# Must be the last test in this file, because it deletes an environment.
+def test_teardown_deletes_everything(emulator: Emulator, environments: Environments) -> None:
     bucket = environments.qa7.output("BucketName")
     emulator.client("s3").put_object(Bucket=bucket, Key="telemetry/x", Body=b"x")
     environments.deployer.destroy(environments.qa7)

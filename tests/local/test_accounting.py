@@ -1,4 +1,4 @@
-"""The accounting finds what is lost, doubled or misplaced."""
+"""The accounting finds lost, duplicated, and misplaced records."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from examples.iot_pipeline.local.accounting import (
     DeadLetters,
     StoredReading,
     account,
-    conclude,
     dead_letter,
+    print_result,
     stored_reading,
 )
 from examples.iot_pipeline.local.plan import Fate, Kind, make_plan, newest_timestamps
@@ -49,7 +49,7 @@ def count(
     return account(PLAN, readings, DeadLetters(tuple(letters), unrecognized), states)
 
 
-def test_all_is_well() -> None:
+def test_complete_account() -> None:
     result = count()
     assert result.problems == []
     assert result.exit_code == 0
@@ -65,7 +65,7 @@ def test_all_is_well() -> None:
 def test_missing_reading_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
     result = count(readings=READINGS[1:])
     assert result.lost == (READINGS[0].identity,)
-    assert conclude(result) == 1
+    assert print_result(result) == 1
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["lost"] == 1
 
 
@@ -80,7 +80,7 @@ def test_record_in_both_places_is_an_error() -> None:
     result = count(letters=[*LETTERS, letter])
     assert result.in_both == (READINGS[0].identity,)
     assert result.exit_code == 1
-    assert not result.adds_up
+    assert not result.is_complete
 
 
 def test_duplicate_stored_twice_is_an_error() -> None:
@@ -96,26 +96,26 @@ def test_dead_letter_twice_is_allowed() -> None:
     assert result.exit_code == 0
 
 
-@pytest.mark.parametrize("device", ["sensor-002", "somebody-else"])
-def test_reading_under_a_forged_device_is_an_error(device: str) -> None:
-    mine = next(each for each in READINGS if each.device_id == "sensor-001")
-    others = [each for each in READINGS if each is not mine]
-    result = count(readings=[*others, replace(mine, device_id=device)])
-    assert result.wrong_device == (mine.identity,)
+@pytest.mark.parametrize("device", ["sensor-002", "unknown-sensor"])
+def test_reading_of_another_device_is_an_error(device: str) -> None:
+    moved = next(each for each in READINGS if each.device_id == "sensor-001")
+    others = [each for each in READINGS if each is not moved]
+    result = count(readings=[*others, replace(moved, device_id=device)])
+    assert result.wrong_device == (moved.identity,)
     assert result.exit_code == 1
 
 
-def test_bad_record_in_the_table_is_an_error() -> None:
-    bad = StoredReading(LETTERS[0].identity, LETTERS[0].device_id or "", Decimal(1))
-    result = count(readings=[*READINGS, bad], letters=LETTERS[1:])
+def test_invalid_record_in_the_table_is_an_error() -> None:
+    invalid = StoredReading(LETTERS[0].identity, LETTERS[0].device_id or "", Decimal(1))
+    result = count(readings=[*READINGS, invalid], letters=LETTERS[1:])
     assert result.unexpected == (LETTERS[0].identity,)
     assert result.exit_code == 1
 
 
-def test_what_nobody_sent_is_an_error() -> None:
+def test_unknown_record_is_an_error() -> None:
     stranger = StoredReading("rec-ffffff-999999", "sensor-001", Decimal(1))
     result = count(readings=[*READINGS, stranger], unrecognized=("a batch failed",))
-    assert len(result.foreign) == 2
+    assert len(result.unknown) == 2
     assert result.exit_code == 1
 
 
@@ -127,7 +127,7 @@ def test_stale_state_is_an_error() -> None:
     assert result.exit_code == 1
 
 
-def test_state_with_a_fraction_is_the_newest() -> None:
+def test_fraction_of_the_state_timestamp_is_ignored() -> None:
     states = {device: newest + Decimal("0.899") for device, newest in STATES.items()}
     assert count(states=states).exit_code == 0
 
@@ -178,7 +178,7 @@ REJECTED = {"kind": "rejected-record", "reason": "not-json", "deviceId": "a"}
     ],
 )
 @pytest.mark.parametrize("enveloped", [True, False])
-def test_dead_letters_of_every_shape(
+def test_dead_letters_of_every_format(
     message: dict[str, Any], expected: DeadLetter | None, enveloped: bool
 ) -> None:
     body = json.dumps(message)
@@ -203,7 +203,7 @@ def test_stored_item() -> None:
 
 
 class FakeQueue:
-    """A queue whose messages are back at its front as soon as they were read."""
+    """A queue whose messages are immediately visible again."""
 
     def __init__(self, bodies: list[str]) -> None:
         self.messages = [
@@ -217,15 +217,15 @@ class FakeQueue:
 
 
 @pytest.mark.parametrize("number", [0, 1, 10, 11, 95])
-def test_reader_finds_all_and_ends(number: int) -> None:
+def test_reader_finds_all_messages_and_ends(number: int) -> None:
     bodies = [json.dumps({"messageId": f"rec-abcdef-{at:06d}"}) for at in range(number)]
-    reader = DeadLetterReader(FakeQueue(bodies), "url", hidden_seconds=20)
+    reader = DeadLetterReader(FakeQueue(bodies), "url", visibility_timeout=20)
     assert len(reader.read().letters) == number
     assert len(reader.read().letters) == number
 
 
 class SlowQueue:
-    """A queue of which each call takes a second; what is hidden comes back in front of the others."""
+    """A queue with one call per second. Messages that become visible again precede the others."""
 
     def __init__(self, bodies: list[str]) -> None:
         self.visible_at = {number: (0, body) for number, body in enumerate(bodies)}
@@ -240,10 +240,10 @@ class SlowQueue:
         return {"Messages": [{"MessageId": str(n), "Body": self.visible_at[n][1]} for n in taken]}
 
 
-@pytest.mark.parametrize(("hidden_seconds", "complete"), [(5, False), (100, True)])
-def test_a_slow_queue_is_read_to_its_end_while_what_was_read_is_hidden(
-    hidden_seconds: int, complete: bool
+@pytest.mark.parametrize(("visibility_timeout", "complete"), [(5, False), (100, True)])
+def test_a_slow_queue_is_read_completely_within_the_visibility_timeout(
+    visibility_timeout: int, complete: bool
 ) -> None:
     bodies = [json.dumps({"messageId": f"rec-abcdef-{at:06d}"}) for at in range(400)]
-    reader = DeadLetterReader(SlowQueue(bodies), "url", hidden_seconds=hidden_seconds)
+    reader = DeadLetterReader(SlowQueue(bodies), "url", visibility_timeout=visibility_timeout)
     assert (len(reader.read().letters) == len(bodies)) is complete

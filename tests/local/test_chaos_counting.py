@@ -1,4 +1,4 @@
-"""What of a chaos run needs no emulator: the order of the messages, the numbers, the exit code."""
+"""The order of the messages, the result, and the exit code of a chaos run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from examples.iot_pipeline.local.accounting import (
     account,
 )
 from examples.iot_pipeline.local.chaos import (
-    DEVICES_AT_ONCE,
-    SHUFFLED_TOGETHER,
+    CONCURRENT_DEVICES,
+    SHUFFLE_WINDOW,
     Result,
+    find_stale_states,
     parse,
     shuffled,
-    stale_states,
 )
 from examples.iot_pipeline.local.plan import Fate, Message, make_plan
 
@@ -34,7 +34,7 @@ def plan(devices: int = 5, readings: int = 60) -> list[Message]:
 
 
 def perfect(messages: list[Message]) -> tuple[Account, list[StoredReading], dict[str, Decimal]]:
-    """The account of a run in which all went well."""
+    """The account of a run without errors."""
     by_identity = {message.identity: message for message in messages}
     readings, letters = [], []
     states: dict[str, Decimal] = {}
@@ -55,7 +55,7 @@ def numbers_of(result: Result) -> Mapping[str, int]:
     return numbers
 
 
-def test_shuffled_keeps_every_message_and_changes_the_order_within_a_device() -> None:
+def test_shuffled_keeps_every_message_and_changes_the_order_per_device() -> None:
     messages = plan()
     order = shuffled(messages, seed=1)
     assert sorted(order, key=id) == sorted(messages, key=id)
@@ -66,18 +66,18 @@ def test_shuffled_keeps_every_message_and_changes_the_order_within_a_device() ->
     ]
 
 
-def test_shuffled_lets_some_devices_send_at_a_time() -> None:
-    order = shuffled(plan(devices=3 * DEVICES_AT_ONCE, readings=400), seed=1)
-    parts = [order[at : at + SHUFFLED_TOGETHER] for at in range(0, len(order), SHUFFLED_TOGETHER)]
+def test_shuffled_limits_the_concurrent_devices() -> None:
+    order = shuffled(plan(devices=3 * CONCURRENT_DEVICES, readings=400), seed=1)
+    parts = [order[at : at + SHUFFLE_WINDOW] for at in range(0, len(order), SHUFFLE_WINDOW)]
     for part in parts:
-        # The end of one group and the beginning of the next, at most.
-        assert len({message.device_id for message in part}) <= 2 * DEVICES_AT_ONCE
-    assert len({message.device_id for message in parts[0]}) == DEVICES_AT_ONCE
+        # A window can span two groups.
+        assert len({message.device_id for message in part}) <= 2 * CONCURRENT_DEVICES
+    assert len({message.device_id for message in parts[0]}) == CONCURRENT_DEVICES
 
 
-def test_a_good_run_ends_with_three_zeros() -> None:
+def test_a_run_without_errors_ends_with_three_zeros() -> None:
     found, readings, states = perfect(plan())
-    result = Result(found, stale_states(readings, states), undelivered=0)
+    result = Result(found, find_stale_states(readings, states), undelivered=0)
     assert result.exit_code == 0
     assert result.problems == []
     stored, dead = len(found.stored), len(found.dead_lettered)
@@ -96,7 +96,7 @@ def test_a_lost_record_is_counted() -> None:
     assert result.exit_code == 1
 
 
-def test_a_record_under_two_keys_is_counted() -> None:
+def test_a_record_with_two_keys_is_counted() -> None:
     messages = plan()
     _, readings, states = perfect(messages)
     again = replace(readings[0], timestamp=readings[0].timestamp + 1)
@@ -112,30 +112,30 @@ def test_a_record_under_two_keys_is_counted() -> None:
 
 
 @pytest.mark.parametrize("change", [Decimal("-0.0001"), Decimal(-1), Decimal(5)])
-def test_a_state_that_is_not_the_newest_stored_is_counted(change: Decimal) -> None:
+def test_a_stale_state_is_counted(change: Decimal) -> None:
     found, readings, states = perfect(plan())
     device = min(states)
     states[device] += change
-    result = Result(found, stale_states(readings, states), undelivered=0)
+    result = Result(found, find_stale_states(readings, states), undelivered=0)
     assert list(result.stale_state) == [device]
     assert numbers_of(result)["stale_state"] == 1
     assert result.problems
     assert result.exit_code == 1
 
 
-def test_a_missing_state_and_one_without_readings_are_stale() -> None:
+def test_a_missing_state_and_a_state_without_readings_are_stale() -> None:
     readings = [StoredReading("rec", "a", Decimal(1))]
-    assert stale_states(readings, {"b": Decimal(1)}) == {
+    assert find_stale_states(readings, {"b": Decimal(1)}) == {
         "a": "no state instead of 1",
         "b": "1 instead of none",
     }
 
 
-def test_a_failure_record_that_reached_nobody_fails_the_run() -> None:
+def test_an_undelivered_failure_record_fails_the_run() -> None:
     found, _, _ = perfect(plan())
     result = Result(found, {}, undelivered=1)
     assert result.exit_code == 1
-    assert "1 failure records reached nobody" in result.problems
+    assert "1 failure records not delivered" in result.problems
 
 
 def test_seed_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,14 +146,14 @@ def test_seed_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert parse([]).seed == 1
 
 
-def test_there_are_at_least_as_many_records_as_asked_for() -> None:
+def test_the_number_of_records_is_rounded_up() -> None:
     for records, devices in ((50_000, 200), (2000, 40), (7, 3), (1, 5)):
         options = parse(["--records", str(records), "--devices", str(devices)])
         assert records <= options.readings * options.devices < records + devices
 
 
 @pytest.mark.parametrize("arguments", [["--records", "0"], ["--devices", "x"], ["--seed", "y"]])
-def test_bad_arguments_are_refused(arguments: list[str]) -> None:
+def test_invalid_arguments_are_errors(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as error:
         parse(arguments)
     assert error.value.code == 2

@@ -1,4 +1,4 @@
-"""What the emulator refuses is taken out of a template, and nothing else."""
+"""Only unsupported resources are removed from a template."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from examples.iot_pipeline.local.deployment import (
     ALARM,
     AUTO_DELETE,
     COMPOSITE_ALARM,
-    LeftOut,
     Resolver,
     UnresolvedError,
-    accepted_by_emulator,
+    UnsupportedResource,
     alarm_arn,
     alarm_request,
     emulator_statements,
-    without_refused,
+    remove_unsupported,
+    split_template,
 )
 
 
@@ -70,33 +70,33 @@ def template() -> dict[str, Any]:
     }
 
 
-def test_only_what_is_refused_is_left_out() -> None:
-    stripped, left_out = without_refused("Stack", template())
-    assert {each.logical_id for each in left_out} == {"Math", "All", "Empty"}
+def test_only_unsupported_resources_are_removed() -> None:
+    stripped, unsupported = split_template("Stack", template())
+    assert {each.logical_id for each in unsupported} == {"Math", "All", "Empty"}
     assert set(stripped["Resources"]) == {"Topic", "Plain", "Dashboard"}
     assert stripped["Resources"]["Plain"] == template()["Resources"]["Plain"]
-    assert all(each.reason for each in left_out)
-    assert {each.name for each in left_out} == {"math", "all", "Stack/Bucket/AutoDelete"}
+    assert all(each.reason for each in unsupported)
+    assert {each.name for each in unsupported} == {"math", "all", "Stack/Bucket/AutoDelete"}
 
 
-def test_references_to_it_become_literals() -> None:
-    stripped, _ = without_refused("Stack", template())
+def test_references_to_removed_resources_become_literals() -> None:
+    stripped, _ = split_template("Stack", template())
     dashboard = stripped["Resources"]["Dashboard"]
     assert dashboard["Properties"]["DashboardBody"] == alarm_arn("all")
     assert dashboard["DependsOn"] == ["Plain"]
     assert stripped["Outputs"]["Alarm"]["Value"] == "math"
 
 
-def test_template_without_any_is_unchanged() -> None:
+def test_a_supported_template_is_unchanged() -> None:
     plain = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}, "Outputs": {}}
-    assert without_refused("Stack", plain) == (plain, [])
+    assert split_template("Stack", plain) == (plain, [])
 
 
-def test_alarm_whose_name_is_unknown_is_refused() -> None:
+def test_an_alarm_without_a_literal_name_is_an_error() -> None:
     unnamed = template()
     del unnamed["Resources"]["Math"]["Properties"]["AlarmName"]
-    with pytest.raises(UnresolvedError, match="Math needs a literal AlarmName"):
-        without_refused("Stack", unnamed)
+    with pytest.raises(UnresolvedError, match="Math must have a literal AlarmName"):
+        split_template("Stack", unnamed)
 
 
 def resolver() -> Resolver:
@@ -106,9 +106,9 @@ def resolver() -> Resolver:
     return Resolver("Stack", types, ids)
 
 
-def test_left_out_alarm_becomes_a_request() -> None:
-    _, left_out = without_refused("Stack", template())
-    requests = {each.name: alarm_request(each, resolver()) for each in left_out[:2]}
+def test_a_removed_alarm_becomes_a_request() -> None:
+    _, unsupported = split_template("Stack", template())
+    requests = {each.name: alarm_request(each, resolver()) for each in unsupported[:2]}
     assert requests["math"]["AlarmActions"] == ["arn:topic"]
     rule = f'ALARM("{alarm_arn("plain")}") OR ALARM("{alarm_arn("math")}")'
     assert requests["all"]["AlarmRule"] == rule
@@ -131,17 +131,17 @@ def test_resolver(value: Any, expected: Any) -> None:
     "value",
     [
         {"Ref": "Nobody"},
-        {"Fn::GetAtt": ["Topic", "Colour"]},
+        {"Fn::GetAtt": ["Topic", "Color"]},
         {"Fn::ImportValue": "x"},
         {"Fn::Sub": ["${a}", {"a": 1}]},
     ],
 )
-def test_resolver_does_not_guess(value: Any) -> None:
+def test_resolver_rejects_unsupported_values(value: Any) -> None:
     with pytest.raises(UnresolvedError):
         resolver().resolve(value)
 
 
-def test_assembly_is_copied_not_changed(tmp_path: Path) -> None:
+def test_the_assembly_is_copied_not_changed(tmp_path: Path) -> None:
     assembly = tmp_path / "assembly"
     assembly.mkdir()
     file = assembly / "Stack.template.json"
@@ -151,14 +151,14 @@ def test_assembly_is_copied_not_changed(tmp_path: Path) -> None:
         "properties": {"templateFile": file.name, "stackName": "stack-dev"},
     }
     (assembly / "manifest.json").write_text(json.dumps({"artifacts": {"Stack": artifact}}))
-    copy, left_out = accepted_by_emulator(assembly)
+    copy, unsupported = remove_unsupported(assembly)
     assert json.loads(file.read_text()) == template()
     assert "All" not in json.loads((copy / file.name).read_text())["Resources"]
-    assert {each.stack for each in left_out} == {"stack-dev"}
-    assert all(isinstance(each, LeftOut) for each in left_out)
+    assert {each.stack for each in unsupported} == {"stack-dev"}
+    assert all(isinstance(each, UnsupportedResource) for each in unsupported)
 
 
-def test_what_the_emulator_asks_for_follows_what_the_template_allows() -> None:
+def test_emulator_actions_follow_the_corresponding_aws_actions() -> None:
     def statement(action: Any, effect: str = "Allow", resource: str = "it") -> dict[str, Any]:
         return {"Effect": effect, "Action": action, "Resource": resource}
 

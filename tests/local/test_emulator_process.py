@@ -1,4 +1,4 @@
-"""The emulator's process listens where it is told to, and nowhere else."""
+"""The emulator's process listens only on its own ports of the loopback interface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _ports(monkeypatch: pytest.MonkeyPatch) -> None:
     "address",
     [("127.0.0.1", 4000), ("127.0.0.1", 4001), ("::1", 4000, 0, 0), ("127.0.0.1", 0), "/a/path"],
 )
-def test_its_own_ports_on_this_machine(address: object) -> None:
+def test_its_own_ports_are_allowed(address: object) -> None:
     refuse_other_binds("socket.bind", (None, address))
 
 
@@ -25,10 +25,10 @@ def test_its_own_ports_on_this_machine(address: object) -> None:
     "address",
     [("0.0.0.0", 4000), ("", 4000), ("::", 4000, 0, 0), ("10.1.2.3", 4000), ("127.0.0.1", 443)],
 )
-def test_everything_else_is_refused(address: object) -> None:
+def test_other_addresses_and_ports_are_refused(address: object) -> None:
     with pytest.raises(PermissionError, match="refused to listen"):
         refuse_other_binds("socket.bind", (None, address))
 
 
-def test_other_events_pass() -> None:
+def test_other_events_are_ignored() -> None:
     refuse_other_binds("socket.connect", (None, ("10.1.2.3", 80)))

@@ -1,6 +1,6 @@
-"""The stand-in against the real emulator: a function that fails in every documented way.
+"""The simulated mapping with the emulator and a function that fails in every documented way.
 
-The function runs on this machine, so it notes what it gets in a file that the test can read.
+The function runs locally and writes its events to a file that the test reads.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ import pytest
 from examples.iot_pipeline.local.emulator import ACCOUNT, REGION, Emulator, running_emulator
 from examples.iot_pipeline.local.event_source_mapping import (
     Backoff,
+    Intervals,
     LocalEventSourceMapping,
-    Pace,
     UnsupportedMappingError,
 )
 
 PATIENCE = 90.0
-QUICK: dict[str, Any] = {"backoff": Backoff(first=0.01, longest=0.05), "pace": Pace(0.1, 0.3, 0.5)}
+QUICK: dict[str, Any] = {
+    "backoff": Backoff(first=0.01, longest=0.05),
+    "intervals": Intervals(0.1, 0.3, 0.5),
+}
 EVENT_COUNT = {"MetricsConfig": {"Metrics": ["EventCount"]}}
 
 FUNCTION = """
@@ -63,15 +66,15 @@ Client = Callable[[str], Any]
 
 
 @dataclass
-class Place:
-    """What a test deploys, under names of its own."""
+class Sandbox:
+    """The resources of a test."""
 
     emulator: Emulator
     client: Client
     name: str
-    """Of its own stream, topic, queue and bucket."""
+    """The name of the stream, topic, queue, and bucket."""
     function: str
-    """Its function, whose role has the same name."""
+    """The name of the function and of its role."""
     calls_file: Path
     stream_arn: str
     queue_url: str
@@ -98,7 +101,7 @@ class Place:
 
     def mapping(self, uuid: str, **arguments: Any) -> LocalEventSourceMapping:
         return LocalEventSourceMapping(
-            self.emulator, mapping_uuid=uuid, **{"not_reported": {}, **QUICK, **arguments}
+            self.emulator, mapping_uuid=uuid, **{"template_only": {}, **QUICK, **arguments}
         )
 
     def put(self, *data: str, key: str | None = None) -> None:
@@ -133,7 +136,7 @@ class Place:
         return found
 
     def records_of(self, info: dict[str, Any]) -> list[str]:
-        """The records that a failure record names, read back from the stream."""
+        """Read the records of a failure record from the stream."""
         kinesis = self.client("kinesis")
         iterator = kinesis.get_shard_iterator(
             StreamARN=info["streamArn"],
@@ -159,7 +162,7 @@ def client(emulator: Emulator) -> Client:
 
 @pytest.fixture(scope="module")
 def shared_function(client: Client, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A function that stays warm from one test to the next."""
+    """A function that stays warm between tests."""
     calls = tmp_path_factory.mktemp("calls")
     _create_function(client, "esm-shared", calls, names="esm-*")
     return "esm-shared", calls
@@ -171,22 +174,24 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def place(
+def sandbox(
     emulator: Emulator, client: Client, shared_function: tuple[str, Path], name: str
-) -> Place:
+) -> Sandbox:
     function, calls = shared_function
-    return _create_place(emulator, client, name, function, calls)
+    return _create_sandbox(emulator, client, name, function, calls)
 
 
 @pytest.fixture
-def place_with_own_function(emulator: Emulator, client: Client, tmp_path: Path, name: str) -> Place:
+def sandbox_with_own_function(
+    emulator: Emulator, client: Client, tmp_path: Path, name: str
+) -> Sandbox:
     _create_function(client, name, tmp_path, names=name)
-    return _create_place(emulator, client, name, name, tmp_path)
+    return _create_sandbox(emulator, client, name, name, tmp_path)
 
 
-def _create_place(
+def _create_sandbox(
     emulator: Emulator, client: Client, name: str, function: str, calls: Path
-) -> Place:
+) -> Sandbox:
     topic_arn = client("sns").create_topic(Name=name)["TopicArn"]
     sqs = client("sqs")
     queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
@@ -202,13 +207,13 @@ def _create_place(
     client("s3").create_bucket(Bucket=name)
     client("kinesis").create_stream(StreamName=name, ShardCount=1)
     stream_arn = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{name}"
-    return Place(
+    return Sandbox(
         emulator, client, name, function, calls / name, stream_arn, queue_url, topic_arn, queue_arn
     )
 
 
 def _create_function(client: Client, name: str, calls: Path, *, names: str) -> None:
-    """A function, and a role with what the guide asks for and no more."""
+    """Create a function and a role with the documented permissions."""
     iam = client("iam")
     principal = {"Service": "lambda.amazonaws.com"}
     trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
@@ -262,30 +267,30 @@ def eventually(check: Callable[[], bool]) -> bool:
 
 
 def test_every_record_is_processed_or_on_the_failure_destination(
-    place_with_own_function: Place,
+    sandbox_with_own_function: Sandbox,
 ) -> None:
-    place = place_with_own_function
-    uuid = place.create_mapping(ParallelizationFactor=2)
+    sandbox = sandbox_with_own_function
+    uuid = sandbox.create_mapping(ParallelizationFactor=2)
     good = [f"good-{n}" for n in range(60)]
     bad = ["poison-1", "crash-1", "report-1"]
-    with place.mapping(uuid, not_reported=EVENT_COUNT) as mapping:
-        place.put(*good[:20], "poison-1", *good[20:40], "once-1", "crash-1", *good[40:])
+    with sandbox.mapping(uuid, template_only=EVENT_COUNT) as mapping:
+        sandbox.put(*good[:20], "poison-1", *good[20:40], "once-1", "crash-1", *good[40:])
         assert mapping.wait_until_idle(PATIENCE)
-        place.put("report-1", key="alone")
+        sandbox.put("report-1", key="alone")
         assert mapping.wait_until_idle(PATIENCE)
         assert mapping.undelivered == []
         totals = mapping.totals
-    messages = place.messages()
+    messages = sandbox.messages()
     for message in messages:
         assert message["requestContext"]["condition"] == "RetryAttemptsExhausted"
-        assert message["requestContext"]["functionArn"].endswith(place.name)
+        assert message["requestContext"]["functionArn"].endswith(sandbox.name)
         assert message["KinesisBatchInfo"]["batchSize"] == 1
-    failed = [text for each in messages for text in place.records_of(each["KinesisBatchInfo"])]
+    failed = [text for each in messages for text in sandbox.records_of(each["KinesisBatchInfo"])]
     assert sorted(failed) == sorted(bad)
 
-    # A partial failure checkpoints before the record; what follows in its batch is not processed.
+    # After a partial failure, the records from the checkpoint on are not processed.
     processed = []
-    for batch in place.batches():
+    for batch in sandbox.batches():
         stopped = [i for i, text in enumerate(batch) if not text.startswith(("good", "once"))]
         processed += batch if not stopped else []
     assert set(good) | {"once-1"} <= set(processed)
@@ -298,22 +303,22 @@ def test_every_record_is_processed_or_on_the_failure_destination(
     ]
     assert totals["PolledEventCount"] == 64
     assert totals["OnFailureDestinationDeliveredEventCount"] == 3
-    assert _sum(place, "OnFailureDestinationDeliveredEventCount", uuid=uuid) == 3
-    assert _sum(place, "PolledEventCount", uuid=uuid) == 64
-    assert _sum(place, "FailedInvokeEventCount", uuid=uuid) == totals["FailedInvokeEventCount"]
-    assert _sum(place, "IteratorAge") == totals["IteratorAge"]
-    # The emulator itself counts these, and nobody counts them twice.
-    assert _sum(place, "Invocations") == totals["Invocations"] == len(place.batches())
-    assert _sum(place, "Errors") == totals["Errors"]
+    assert _sum(sandbox, "OnFailureDestinationDeliveredEventCount", uuid=uuid) == 3
+    assert _sum(sandbox, "PolledEventCount", uuid=uuid) == 64
+    assert _sum(sandbox, "FailedInvokeEventCount", uuid=uuid) == totals["FailedInvokeEventCount"]
+    assert _sum(sandbox, "IteratorAge") == totals["IteratorAge"]
+    # Only the emulator publishes these metrics.
+    assert _sum(sandbox, "Invocations") == totals["Invocations"] == len(sandbox.batches())
+    assert _sum(sandbox, "Errors") == totals["Errors"]
 
 
-def _sum(place: Place, name: str, uuid: str | None = None) -> float:
+def _sum(sandbox: Sandbox, name: str, uuid: str | None = None) -> float:
     dimension = (
-        {"Name": "FunctionName", "Value": place.name}
+        {"Name": "FunctionName", "Value": sandbox.name}
         if uuid is None
         else {"Name": "EventSourceMappingUUID", "Value": uuid}
     )
-    points = place.client("cloudwatch").get_metric_statistics(
+    points = sandbox.client("cloudwatch").get_metric_statistics(
         Namespace="AWS/Lambda",
         MetricName=name,
         Dimensions=[dimension],
@@ -325,112 +330,112 @@ def _sum(place: Place, name: str, uuid: str | None = None) -> float:
     return float(sum(point["Sum"] for point in points))
 
 
-def test_a_bucket_gets_the_records_themselves(place: Place) -> None:
-    uuid = place.create_mapping(
-        DestinationConfig={"OnFailure": {"Destination": f"arn:aws:s3:::{place.name}"}}
+def test_a_bucket_receives_the_records(sandbox: Sandbox) -> None:
+    uuid = sandbox.create_mapping(
+        DestinationConfig={"OnFailure": {"Destination": f"arn:aws:s3:::{sandbox.name}"}}
     )
-    with place.mapping(uuid) as mapping:
-        place.put("good-1", "poison-1", "good-2", key="one")
+    with sandbox.mapping(uuid) as mapping:
+        sandbox.put("good-1", "poison-1", "good-2", key="one")
         assert mapping.wait_until_idle(PATIENCE)
         assert mapping.undelivered == []
-    s3 = place.client("s3")
-    (listed,) = s3.list_objects_v2(Bucket=place.name)["Contents"]
-    body = json.load(s3.get_object(Bucket=place.name, Key=listed["Key"])["Body"])
+    s3 = sandbox.client("s3")
+    (listed,) = s3.list_objects_v2(Bucket=sandbox.name)["Contents"]
+    body = json.load(s3.get_object(Bucket=sandbox.name, Key=listed["Key"])["Body"])
     info = body["KinesisBatchInfo"]
     assert listed["Key"].startswith(f"aws/lambda/{uuid}/{info['shardId']}/")
     (record,) = json.loads(body["payload"])["Records"]
     assert base64.b64decode(record["kinesis"]["data"]) == b"poison-1"
     (delivered,) = [
         each
-        for call in place.calls()
+        for call in sandbox.calls()
         for each in call["event"]["Records"][:1]
         if call["data"] == ["poison-1"]
     ][:1]
     assert record == delivered
-    assert _sum(place, "OnFailureDestinationDeliveredEventCount", uuid=uuid) == 0
+    assert _sum(sandbox, "OnFailureDestinationDeliveredEventCount", uuid=uuid) == 0
 
 
-def test_a_queue_gets_the_failure_record_without_an_envelope(place: Place) -> None:
-    uuid = place.create_mapping(
+def test_a_queue_receives_the_failure_record_without_an_envelope(sandbox: Sandbox) -> None:
+    uuid = sandbox.create_mapping(
         MaximumRetryAttempts=0,
         BisectBatchOnFunctionError=False,
-        DestinationConfig={"OnFailure": {"Destination": place.queue_arn}},
+        DestinationConfig={"OnFailure": {"Destination": sandbox.queue_arn}},
     )
-    with place.mapping(uuid) as mapping:
-        place.put("good-1", "unknown-1", "good-2", key="one")
+    with sandbox.mapping(uuid) as mapping:
+        sandbox.put("good-1", "unknown-1", "good-2", key="one")
         assert mapping.wait_until_idle(PATIENCE)
-    (message,) = place.messages(through_topic=False)
-    # An identifier that nobody knows fails the whole batch.
-    assert place.records_of(message["KinesisBatchInfo"]) == ["good-1", "unknown-1", "good-2"]
+    (message,) = sandbox.messages(through_topic=False)
+    # An unknown identifier fails the whole batch.
+    assert sandbox.records_of(message["KinesisBatchInfo"]) == ["good-1", "unknown-1", "good-2"]
     assert message["requestContext"]["approximateInvokeCount"] == 1
 
 
-def test_a_timeout_is_an_error_of_the_function(place: Place) -> None:
-    uuid = place.create_mapping(MaximumRetryAttempts=0)
-    with place.mapping(uuid) as mapping:
-        place.put("hang-1", key="one")
+def test_a_timeout_is_a_function_error(sandbox: Sandbox) -> None:
+    uuid = sandbox.create_mapping(MaximumRetryAttempts=0)
+    with sandbox.mapping(uuid) as mapping:
+        sandbox.put("hang-1", key="one")
         assert mapping.wait_until_idle(PATIENCE)
         assert mapping.totals["Errors"] == 1
-    (message,) = place.messages()
+    (message,) = sandbox.messages()
     assert message["responseContext"]["functionError"] == "Unhandled"
 
 
-def test_throttles_use_up_no_retries(
-    place_with_own_function: Place,
+def test_throttling_uses_no_retries(
+    sandbox_with_own_function: Sandbox,
 ) -> None:
-    place = place_with_own_function
-    uuid = place.create_mapping(MaximumRetryAttempts=0)
-    lambda_ = place.client("lambda")
-    lambda_.put_function_concurrency(FunctionName=place.name, ReservedConcurrentExecutions=0)
-    with place.mapping(uuid) as mapping:
-        place.put("good-1")
+    sandbox = sandbox_with_own_function
+    uuid = sandbox.create_mapping(MaximumRetryAttempts=0)
+    lambda_ = sandbox.client("lambda")
+    lambda_.put_function_concurrency(FunctionName=sandbox.name, ReservedConcurrentExecutions=0)
+    with sandbox.mapping(uuid) as mapping:
+        sandbox.put("good-1")
         assert eventually(lambda: mapping.totals.get("Throttles", 0) >= 3)
-        assert place.batches() == []
-        lambda_.delete_function_concurrency(FunctionName=place.name)
+        assert sandbox.batches() == []
+        lambda_.delete_function_concurrency(FunctionName=sandbox.name)
         assert mapping.wait_until_idle(PATIENCE)
-    assert place.batches() == [["good-1"]]
-    assert place.messages() == []
+    assert sandbox.batches() == [["good-1"]]
+    assert sandbox.messages() == []
 
 
-def test_a_role_that_may_not_send_is_counted_and_nothing_is_forgotten(
-    place_with_own_function: Place,
+def test_a_delivery_failure_because_of_missing_permissions_is_counted_and_kept(
+    sandbox_with_own_function: Sandbox,
 ) -> None:
-    place = place_with_own_function
-    uuid = place.create_mapping(MaximumRetryAttempts=0)
-    iam = place.client("iam")
-    policy = _policy(_allow(place.stream_arn, "kinesis:*"))
-    iam.put_role_policy(RoleName=place.function, PolicyName="p", PolicyDocument=policy)
-    with place.mapping(uuid, not_reported=EVENT_COUNT) as mapping:
-        place.put("poison-1")
+    sandbox = sandbox_with_own_function
+    uuid = sandbox.create_mapping(MaximumRetryAttempts=0)
+    iam = sandbox.client("iam")
+    policy = _policy(_allow(sandbox.stream_arn, "kinesis:*"))
+    iam.put_role_policy(RoleName=sandbox.function, PolicyName="p", PolicyDocument=policy)
+    with sandbox.mapping(uuid, template_only=EVENT_COUNT) as mapping:
+        sandbox.put("poison-1")
         assert mapping.wait_until_idle(PATIENCE)
         assert mapping.totals["DestinationDeliveryFailures"] == 1
         assert mapping.totals["DroppedEventCount"] == 1
         (failure,) = mapping.undelivered
-    assert place.records_of(failure.document()["KinesisBatchInfo"]) == ["poison-1"]
-    assert place.messages() == []
-    assert _sum(place, "DestinationDeliveryFailures") == 1
+    assert sandbox.records_of(failure.document()["KinesisBatchInfo"]) == ["poison-1"]
+    assert sandbox.messages() == []
+    assert _sum(sandbox, "DestinationDeliveryFailures") == 1
 
 
-def test_the_emulator_is_paused_and_may_go_on_afterwards(place: Place) -> None:
-    uuid = place.create_mapping()
-    lambda_ = place.client("lambda")
+def test_the_emulator_is_paused_and_can_be_resumed(sandbox: Sandbox) -> None:
+    uuid = sandbox.create_mapping()
+    lambda_ = sandbox.client("lambda")
 
     def state() -> str:
         return str(lambda_.get_event_source_mapping(UUID=uuid)["State"])
 
-    with place.mapping(uuid) as mapping:
+    with sandbox.mapping(uuid) as mapping:
         assert state() == "Disabled"
-        place.put(*(f"good-{n}" for n in range(10)))
+        sandbox.put(*(f"good-{n}" for n in range(10)))
         assert mapping.wait_until_idle(PATIENCE)
     assert state() == "Disabled"
-    # The emulator's poller would have invoked the function with the same records by now.
-    delivered = [text for batch in place.batches() for text in batch]
+    # An active poller of the emulator would have delivered the records twice.
+    delivered = [text for batch in sandbox.batches() for text in batch]
     assert sorted(delivered) == sorted(f"good-{n}" for n in range(10))
     assert lambda_.get_event_source_mapping(UUID=uuid)["LastProcessingResult"].startswith("No ")
 
     with pytest.raises(UnsupportedMappingError):
-        place.mapping(uuid).start()
-    with place.mapping(
+        sandbox.mapping(uuid).start()
+    with sandbox.mapping(
         uuid, allow_disabled=True, resume_emulator=True, checkpoints=mapping.checkpoints
     ) as following:
         assert following.wait_until_idle(PATIENCE)
@@ -438,60 +443,60 @@ def test_the_emulator_is_paused_and_may_go_on_afterwards(place: Place) -> None:
     assert state() == "Enabled"
 
 
-def test_it_goes_on_where_it_was_stopped(place: Place) -> None:
-    uuid = place.create_mapping()
-    mapping = place.mapping(uuid)
+def test_a_stopped_mapping_continues_from_its_checkpoints(sandbox: Sandbox) -> None:
+    uuid = sandbox.create_mapping()
+    mapping = sandbox.mapping(uuid)
     for round_ in range(2):
         mapping.start()
         with pytest.raises(RuntimeError):
             mapping.start()
-        place.put(f"good-{round_}", key="one")
+        sandbox.put(f"good-{round_}", key="one")
         assert mapping.wait_until_idle(PATIENCE)
         mapping.stop()
         mapping.stop()
-        place.put(f"between-{round_}", key="one")
+        sandbox.put(f"between-{round_}", key="one")
     with mapping:
         assert mapping.wait_until_idle(PATIENCE)
-    texts = [text for batch in place.batches() for text in batch]
+    texts = [text for batch in sandbox.batches() for text in batch]
     assert texts == ["good-0", "between-0", "good-1", "between-1"]
 
 
-def test_children_of_a_split_shard_are_read(place: Place) -> None:
-    uuid = place.create_mapping()
-    kinesis = place.client("kinesis")
-    with place.mapping(uuid) as mapping:
-        place.put(*(f"good-{n}" for n in range(20)))
+def test_children_of_a_split_shard_are_read(sandbox: Sandbox) -> None:
+    uuid = sandbox.create_mapping()
+    kinesis = sandbox.client("kinesis")
+    with sandbox.mapping(uuid) as mapping:
+        sandbox.put(*(f"good-{n}" for n in range(20)))
         assert mapping.wait_until_idle(PATIENCE)  # the emulator deletes a parent with its records
-        shard = kinesis.list_shards(StreamARN=place.stream_arn)["Shards"][0]
+        shard = kinesis.list_shards(StreamARN=sandbox.stream_arn)["Shards"][0]
         edges = shard["HashKeyRange"]
         middle = (int(edges["StartingHashKey"]) + int(edges["EndingHashKey"])) // 2
         kinesis.split_shard(
-            StreamARN=place.stream_arn,
+            StreamARN=sandbox.stream_arn,
             ShardToSplit=shard["ShardId"],
             NewStartingHashKey=str(middle),
         )
-        place.put(*(f"good-{n}" for n in range(20, 60)))
+        sandbox.put(*(f"good-{n}" for n in range(20, 60)))
         assert mapping.wait_until_idle(PATIENCE)
         kinesis.update_shard_count(
-            StreamARN=place.stream_arn, TargetShardCount=2, ScalingType="UNIFORM_SCALING"
+            StreamARN=sandbox.stream_arn, TargetShardCount=2, ScalingType="UNIFORM_SCALING"
         )
-        place.put(*(f"good-{n}" for n in range(60, 90)))
+        sandbox.put(*(f"good-{n}" for n in range(60, 90)))
         assert mapping.wait_until_idle(PATIENCE)
-    delivered = [text for batch in place.batches() for text in batch]
+    delivered = [text for batch in sandbox.batches() for text in batch]
     assert sorted(delivered) == sorted(f"good-{n}" for n in range(90))
 
 
-def test_settings_that_the_api_leaves_out_come_from_the_stack(
-    place_with_own_function: Place,
+def test_settings_that_the_api_omits_come_from_the_stack(
+    sandbox_with_own_function: Sandbox,
 ) -> None:
-    place = place_with_own_function
+    sandbox = sandbox_with_own_function
     template = {
         "Resources": {
             "Mapping": {
                 "Type": "AWS::Lambda::EventSourceMapping",
                 "Properties": {
-                    "FunctionName": place.name,
-                    "EventSourceArn": place.stream_arn,
+                    "FunctionName": sandbox.name,
+                    "EventSourceArn": sandbox.stream_arn,
                     "StartingPosition": "TRIM_HORIZON",
                     "MaximumRetryAttempts": 3,
                     "BisectBatchOnFunctionError": True,
@@ -500,28 +505,28 @@ def test_settings_that_the_api_leaves_out_come_from_the_stack(
             }
         }
     }
-    cloudformation = place.client("cloudformation")
-    cloudformation.create_stack(StackName=place.name, TemplateBody=json.dumps(template))
+    cloudformation = sandbox.client("cloudformation")
+    cloudformation.create_stack(StackName=sandbox.name, TemplateBody=json.dumps(template))
     cloudformation.get_waiter("stack_create_complete").wait(
-        StackName=place.name, WaiterConfig={"Delay": 1}
+        StackName=sandbox.name, WaiterConfig={"Delay": 1}
     )
-    with LocalEventSourceMapping(place.emulator, function_name=place.name, **QUICK) as mapping:
+    with LocalEventSourceMapping(sandbox.emulator, function_name=sandbox.name, **QUICK) as mapping:
         assert mapping.configuration.event_count_metrics
         assert mapping.configuration.rules.maximum_retry_attempts == 3
         assert mapping.configuration.rules.bisect
 
 
-def test_latest_begins_with_what_comes_after_the_start(place: Place) -> None:
-    place.put("old", key="one")
+def test_latest_starts_with_new_records(sandbox: Sandbox) -> None:
+    sandbox.put("old", key="one")
     time.sleep(0.01)
-    uuid = place.create_mapping(StartingPosition="LATEST")
-    with place.mapping(uuid) as mapping:
-        place.put("good-1", key="one")
+    uuid = sandbox.create_mapping(StartingPosition="LATEST")
+    with sandbox.mapping(uuid) as mapping:
+        sandbox.put("good-1", key="one")
         assert mapping.wait_until_idle(PATIENCE)
-    assert place.batches() == [["good-1"]]
+    assert sandbox.batches() == [["good-1"]]
 
 
-def test_a_mapping_has_to_be_named(emulator: Emulator) -> None:
+def test_a_mapping_must_be_specified(emulator: Emulator) -> None:
     with pytest.raises(ValueError):
         LocalEventSourceMapping(emulator)
     with pytest.raises(ValueError):

@@ -1,4 +1,4 @@
-"""The proxy's faults: which call gets which, what they look like, and who may be killed."""
+"""Selection and format of injected faults, and signals to the caller."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from examples.iot_pipeline.local.chaos_faults import (
     Rule,
 )
 from examples.iot_pipeline.local.fault_proxy import (
-    error_answer,
-    inode_of,
-    operation_of,
+    error_response,
+    find_inode,
+    operation_name,
     sign,
     signal_caller,
     split_items,
@@ -51,7 +51,7 @@ def batch(*names: str, table: str = "table") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("operation", [BATCH_WRITE, STATE_WRITE, PUBLISH])
-def test_same_seed_gives_same_faults_whatever_other_operations_do(operation: str) -> None:
+def test_faults_of_a_seed_do_not_depend_on_other_operations(operation: str) -> None:
     alone, among_others = Faults(7), Faults(7)
     expected = drawn(alone, operation)
     found = []
@@ -62,31 +62,31 @@ def test_same_seed_gives_same_faults_whatever_other_operations_do(operation: str
     assert any(expected)
 
 
-def test_another_seed_gives_other_faults() -> None:
+def test_different_seeds_select_different_faults() -> None:
     assert drawn(Faults(1), BATCH_WRITE) != drawn(Faults(2), BATCH_WRITE)
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("seed", range(5))
-def test_each_rule_is_applied_once_in_every_so_many_calls(rule: Rule, seed: int) -> None:
-    found = drawn(Faults(seed, [rule]), rule.operation, calls=3 * rule.every + rule.in_a_row)
+def test_each_rule_applies_once_per_block_of_calls(rule: Rule, seed: int) -> None:
+    found = drawn(Faults(seed, [rule]), rule.operation, calls=3 * rule.every + rule.consecutive)
     times = Counter(found)[rule.fault]
-    assert 3 * rule.in_a_row <= times <= 4 * rule.in_a_row
+    assert 3 * rule.consecutive <= times <= 4 * rule.consecutive
 
 
-def test_a_rule_in_a_row_hits_calls_one_after_the_other() -> None:
-    rule = Rule(Fault.SERVER_ERROR, STATE_WRITE, every=50, in_a_row=3)
+def test_consecutive_faults() -> None:
+    rule = Rule(Fault.SERVER_ERROR, STATE_WRITE, every=50, consecutive=3)
     found = drawn(Faults(3, [rule]), STATE_WRITE, calls=50 + 3)
     first = found.index(Fault.SERVER_ERROR)
     assert found[first : first + 3] == [Fault.SERVER_ERROR] * 3
 
 
-def test_faults_that_are_chosen_for_the_same_call_come_one_after_the_other() -> None:
+def test_faults_selected_for_the_same_call_occur_in_sequence() -> None:
     rules = [Rule(Fault.SLOW, STATE_WRITE, every=1), Rule(Fault.CRASH, STATE_WRITE, every=1)]
     assert drawn(Faults(1, rules), STATE_WRITE, calls=4) == [Fault.SLOW, Fault.CRASH] * 2
 
 
-def test_a_fault_that_does_not_fit_waits_for_a_call_that_it_fits() -> None:
+def test_a_fault_stays_pending_until_a_call_accepts_it() -> None:
     faults = Faults(1, [Rule(Fault.PARTIAL_BATCH, BATCH_WRITE, every=1000)])
     refused = [faults.next(BATCH_WRITE, lambda _: False) for _ in range(1000)]
     assert refused == [None] * 1000
@@ -94,11 +94,11 @@ def test_a_fault_that_does_not_fit_waits_for_a_call_that_it_fits() -> None:
     assert faults.next(BATCH_WRITE) is Fault.PARTIAL_BATCH
 
 
-def test_an_unknown_operation_goes_through() -> None:
+def test_an_unknown_operation_has_no_faults() -> None:
     assert set(drawn(Faults(1), "Publish")) == {None}
 
 
-def test_an_outage_hits_every_call_and_then_ends() -> None:
+def test_an_outage_affects_every_call_until_it_ends() -> None:
     faults, undisturbed = Faults(1), Faults(1)
     before = drawn(faults, STATE_WRITE, calls=500)
     faults.start_outage()
@@ -110,14 +110,14 @@ def test_an_outage_hits_every_call_and_then_ends() -> None:
     assert faults.injected[Fault.OUTAGE, STATE_WRITE] == 10
 
 
-def test_after_the_stop_nothing_happens() -> None:
+def test_no_faults_after_stop() -> None:
     faults = Faults(1, [Rule(Fault.SLOW, STATE_WRITE, every=1)])
     faults.start_outage()
     faults.stop()
     assert drawn(faults, STATE_WRITE, calls=10) == [None] * 10
 
 
-def test_injected_is_counted_by_fault_and_operation() -> None:
+def test_injected_faults_are_counted_by_fault_and_operation() -> None:
     faults = Faults(1)
     expected = Counter(
         (each, name) for name in (BATCH_WRITE, STATE_WRITE) for each in drawn(faults, name) if each
@@ -126,15 +126,17 @@ def test_injected_is_counted_by_fault_and_operation() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 24, 25])
-def test_split_leaves_some_items_and_loses_none(count: int) -> None:
+def test_split_forwards_some_items_and_loses_none(count: int) -> None:
     names = [f"device-{number}" for number in range(count)]
     request = batch(*names)
     split = split_items(request)
     assert split is not None
-    done, left = split.forwarded["RequestItems"]["table"], split.left["table"]
-    assert done
-    assert left
-    assert sorted(map(json.dumps, done + left)) == sorted(json.dumps(put(name)) for name in names)
+    forwarded, unprocessed = split.forwarded["RequestItems"]["table"], split.unprocessed["table"]
+    assert forwarded
+    assert unprocessed
+    assert sorted(map(json.dumps, forwarded + unprocessed)) == sorted(
+        json.dumps(put(name)) for name in names
+    )
     assert split.forwarded["Other"] == "kept"
     assert request == batch(*names)
 
@@ -145,38 +147,38 @@ def test_split_of_two_tables() -> None:
     split = split_items(request)
     assert split is not None
     assert split.forwarded["RequestItems"] == {"one": [put("a")]}
-    assert split.left == {"two": [put("b")]}
+    assert split.unprocessed == {"two": [put("b")]}
 
 
 def test_one_item_cannot_be_split() -> None:
     assert split_items(batch("a")) is None
 
 
-def test_answer_of_a_split_has_what_was_left_and_what_the_table_left() -> None:
+def test_response_of_a_split_combines_the_unprocessed_items() -> None:
     split = split_items(batch("a", "b", "c"))
     assert split is not None
     body = json.dumps({"UnprocessedItems": {"table": [put("c")]}, "ConsumedCapacity": []})
-    assert json.loads(split.answer(body.encode())) == {
+    assert json.loads(split.response(body.encode())) == {
         "UnprocessedItems": {"table": [put("c"), put("b")]},
         "ConsumedCapacity": [],
     }
-    assert json.loads(split.answer(b"{}")) == {"UnprocessedItems": {"table": [put("b")]}}
+    assert json.loads(split.response(b"{}")) == {"UnprocessedItems": {"table": [put("b")]}}
 
 
 @pytest.mark.parametrize("count", [2, 3, 24, 25])
-def test_split_statements_are_answered_in_their_order(count: int) -> None:
+def test_responses_of_split_statements_are_in_order(count: int) -> None:
     request = {"Statements": [{"Statement": f"s{n}"} for n in range(count)], "Other": "kept"}
     split = split_statements(request)
     assert split is not None
-    carried_out = [f"s{n}" for n in range(0, count, 2)]
+    forwarded = [f"s{n}" for n in range(0, count, 2)]
     assert split.forwarded == {
-        "Statements": [{"Statement": s} for s in carried_out],
+        "Statements": [{"Statement": s} for s in forwarded],
         "Other": "kept",
     }
-    body = json.dumps({"Responses": [{"TableName": s} for s in carried_out]}).encode()
-    responses = json.loads(split.answer(body))["Responses"]
+    body = json.dumps({"Responses": [{"TableName": s} for s in forwarded]}).encode()
+    responses = json.loads(split.response(body))["Responses"]
     assert len(responses) == count
-    assert [each["TableName"] for each in responses[::2]] == carried_out
+    assert [each["TableName"] for each in responses[::2]] == forwarded
     assert {each["Error"]["Code"] for each in responses[1::2]} == {"ThrottlingError"}
 
 
@@ -195,32 +197,34 @@ def test_one_statement_cannot_be_split() -> None:
         (Fault.OUTAGE, "sns", "AuthorizationError"),
     ],
 )
-def test_the_sdk_reads_the_error_that_aws_would_send(fault: Fault, service: str, code: str) -> None:
+def test_the_sdk_parses_an_error_response(fault: Fault, service: str, code: str) -> None:
     operation = BATCH_WRITE if service == "dynamodb" else PUBLISH
-    answer = error_answer(fault, dynamodb=service == "dynamodb")
-    assert answer is not None
+    response = error_response(fault, dynamodb=service == "dynamodb")
+    assert response is not None
     model = botocore.session.Session().get_service_model(service)
     parser = botocore.parsers.create_parser(model.resolved_protocol)
     parsed = parser.parse(
-        {"status_code": answer.status, "headers": dict(answer.headers), "body": answer.body},
+        {"status_code": response.status, "headers": dict(response.headers), "body": response.body},
         model.operation_model(operation).output_shape,
     )
     assert parsed["Error"]["Code"] == code
     assert parsed["Error"]["Message"] == f"injected: {fault.value}"
 
 
-@pytest.mark.parametrize("fault", [Fault.SLOW, Fault.LOST_ANSWER, Fault.CRASH, Fault.PARTIAL_BATCH])
-def test_other_faults_are_no_error_answers(fault: Fault) -> None:
-    assert error_answer(fault, dynamodb=True) is None
+@pytest.mark.parametrize(
+    "fault", [Fault.SLOW, Fault.LOST_RESPONSE, Fault.CRASH, Fault.PARTIAL_BATCH]
+)
+def test_other_faults_are_not_error_responses(fault: Fault) -> None:
+    assert error_response(fault, dynamodb=True) is None
 
 
 def test_operation_is_in_the_header_or_in_the_body() -> None:
-    assert operation_of({"X-Amz-Target": "DynamoDB_20120810.PutItem"}, b"{}") == "PutItem"
-    assert operation_of({}, b"Action=PublishBatch&Version=2010-03-31") == PUBLISH
-    assert operation_of({}, b"\xff") == ""
+    assert operation_name({"X-Amz-Target": "DynamoDB_20120810.PutItem"}, b"{}") == "PutItem"
+    assert operation_name({}, b"Action=PublishBatch&Version=2010-03-31") == PUBLISH
+    assert operation_name({}, b"\xff") == ""
 
 
-def test_a_changed_body_has_a_signature_of_its_own() -> None:
+def test_a_modified_request_is_signed_by_the_root_user() -> None:
     headers = {
         "Host": "127.0.0.1:1",
         "X-Amz-Target": "DynamoDB_20120810.BatchWriteItem",
@@ -243,10 +247,10 @@ TABLE = """\
 """
 
 
-@pytest.mark.skipif(sys.byteorder != "little", reason="the text is of a little-endian machine")
+@pytest.mark.skipif(sys.byteorder != "little", reason="the table is from a little-endian machine")
 def test_inode_is_that_of_the_client_and_not_of_the_server() -> None:
-    assert inode_of(TABLE, 50000, 8080) == "222"
-    assert inode_of(TABLE, 50001, 8080) is None
+    assert find_inode(TABLE, 50000, 8080) == "222"
+    assert find_inode(TABLE, 50001, 8080) is None
 
 
 CLIENT = (
@@ -258,7 +262,7 @@ CLIENT = (
 def test_only_a_process_of_the_group_is_killed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        # Not in a group of its own: it is in this one's, whose leader it is not.
+        # In the process group of the test, not as its leader.
         with subprocess.Popen([sys.executable, "-c", CLIENT, str(port)]) as client:
             connection, (_, client_port) = server.accept()
             with connection:
@@ -271,7 +275,7 @@ def test_only_a_process_of_the_group_is_killed() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the caller is found through /proc")
-def test_a_caller_is_stopped_and_lives() -> None:
+def test_a_caller_is_stopped_not_killed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with subprocess.Popen([sys.executable, "-c", CLIENT, str(port)]) as client:

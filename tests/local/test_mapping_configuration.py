@@ -1,4 +1,4 @@
-"""A mapping's settings are read as they are deployed; what is not modelled is refused."""
+"""The settings of a deployed mapping are read, and unsupported ones rejected."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from examples.iot_pipeline.local.mapping_configuration import (
     UnsupportedMappingError,
     find_mapping,
-    not_reported,
     read_configuration,
+    template_only,
     template_properties,
 )
-from examples.iot_pipeline.local.mapping_decisions import FOR_EVER, Rules
+from examples.iot_pipeline.local.mapping_decisions import UNLIMITED, Rules
 
 STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/readings"
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:processor"
@@ -56,20 +56,20 @@ def test_every_setting_is_read() -> None:
     assert found.state == "Enabled"
 
 
-def test_what_is_absent_has_the_documented_default() -> None:
+def test_missing_settings_have_the_documented_defaults() -> None:
     found = read_configuration(deployed())
-    assert found.rules == Rules(100, 0, 1, FOR_EVER, FOR_EVER, False, False)
+    assert found.rules == Rules(100, 0, 1, UNLIMITED, UNLIMITED, False, False)
     assert found.destination_arn is None
     assert not found.event_count_metrics
 
 
-def test_an_alias_is_invoked_and_its_function_measured() -> None:
+def test_an_alias_is_invoked_and_its_function_has_the_metrics() -> None:
     found = read_configuration(deployed(FunctionArn=f"{FUNCTION}:live"))
     assert found.function_arn == f"{FUNCTION}:live"
     assert found.function_name == "processor"
 
 
-def test_values_that_a_template_writes_as_strings_are_understood() -> None:
+def test_values_can_be_strings_as_in_a_template() -> None:
     found = read_configuration(
         deployed(MaximumRetryAttempts="3", BisectBatchOnFunctionError="false")
     )
@@ -78,13 +78,13 @@ def test_values_that_a_template_writes_as_strings_are_understood() -> None:
     assert read_configuration(deployed(BisectBatchOnFunctionError="true")).rules.bisect
 
 
-def test_a_timestamp_is_read_in_both_forms() -> None:
-    moment = datetime(2026, 1, 2, tzinfo=timezone.utc)
-    for value in (moment, moment.timestamp()):
+def test_a_timestamp_can_be_a_datetime_or_a_number() -> None:
+    timestamp = datetime(2026, 1, 2, tzinfo=timezone.utc)
+    for value in (timestamp, timestamp.timestamp()):
         found = read_configuration(
             deployed(StartingPosition="AT_TIMESTAMP", StartingPositionTimestamp=value)
         )
-        assert found.starting_timestamp == moment
+        assert found.starting_timestamp == timestamp
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_timestamp_is_read_in_both_forms() -> None:
         ({"SourceAccessConfigurations": [{"Type": "VPC_SUBNET"}]}, "SourceAccessConfigurations"),
         ({"FunctionResponseTypes": ["Something"]}, "FunctionResponseTypes"),
         ({"MetricsConfig": {"Metrics": ["EventCount", "KafkaMetrics"]}}, "KafkaMetrics"),
-        ({"DestinationConfig": {"OnSuccess": {"Destination": TOPIC}}}, "success"),
+        ({"DestinationConfig": {"OnSuccess": {"Destination": TOPIC}}}, "OnSuccess"),
         ({"DestinationConfig": {"OnFailure": {"Destination": f"{TOPIC}.fifo"}}}, "standard"),
         (
             {
@@ -113,7 +113,7 @@ def test_a_timestamp_is_read_in_both_forms() -> None:
         ),
         ({"DestinationConfig": {"OnFailure": {"Destination": "nonsense"}}}, "standard"),
         ({"StartingPosition": None}, "StartingPosition"),
-        ({"StartingPosition": "AT_TIMESTAMP"}, "timestamp"),
+        ({"StartingPosition": "AT_TIMESTAMP"}, "StartingPositionTimestamp"),
         ({"BatchSize": 0}, "BatchSize"),
         ({"BatchSize": 10_001}, "BatchSize"),
         ({"MaximumBatchingWindowInSeconds": 301}, "MaximumBatchingWindowInSeconds"),
@@ -126,10 +126,10 @@ def test_a_timestamp_is_read_in_both_forms() -> None:
         ({"MaximumRecordAgeInSeconds": 604_801}, "MaximumRecordAgeInSeconds"),
     ],
 )
-def test_what_is_not_modelled_is_refused(changes: dict[str, Any], named: str) -> None:
-    with pytest.raises(UnsupportedMappingError) as refusal:
+def test_unsupported_settings_are_rejected(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(UnsupportedMappingError) as error:
         read_configuration(deployed(**changes))
-    assert named in str(refusal.value)
+    assert named in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,12 @@ def test_what_is_not_modelled_is_refused(changes: dict[str, Any], named: str) ->
         {"MaximumRecordAgeInSeconds": -1, "MaximumRetryAttempts": -1},
     ],
 )
-def test_settings_that_say_nothing_are_no_reason_to_refuse(changes: dict[str, Any]) -> None:
+def test_empty_settings_are_accepted(changes: dict[str, Any]) -> None:
     assert read_configuration(deployed(**changes)).destination_arn is None
 
 
 class Paginated:
-    """A client whose paginators return what it is given."""
+    """A client with predefined pages."""
 
     def __init__(self, **pages: list[dict[str, Any]]) -> None:
         self._pages = pages
@@ -199,7 +199,7 @@ class CloudFormation(Paginated):
 
 
 @pytest.mark.parametrize("as_text", [True, False])
-def test_what_the_api_leaves_out_comes_from_the_template(as_text: bool) -> None:
+def test_properties_that_the_api_omits_come_from_the_template(as_text: bool) -> None:
     metrics = {"Metrics": ["EventCount"]}
     properties = {"MetricsConfig": metrics, "BatchSize": 5, "FunctionName": {"Ref": "Function"}}
     template = {"Resources": {"Mapping": {"Properties": properties}}}
@@ -208,7 +208,7 @@ def test_what_the_api_leaves_out_comes_from_the_template(as_text: bool) -> None:
     assert template_properties(client, "another") == {}
 
 
-def test_a_value_that_cloudformation_computes_is_refused() -> None:
+def test_a_value_with_an_intrinsic_function_is_rejected() -> None:
     for value in ({"Ref": "Window"}, {"Fn::If": ["a", 1, 2]}, [{"a": {"Ref": "b"}}]):
         with pytest.raises(UnsupportedMappingError):
-            not_reported({"TumblingWindowInSeconds": value})
+            template_only({"TumblingWindowInSeconds": value})

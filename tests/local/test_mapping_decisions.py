@@ -1,4 +1,4 @@
-"""What becomes of a batch: each documented rule by itself, and against a model of all of them."""
+"""Each documented retry rule, and all rules compared with a model."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples.iot_pipeline.local.mapping_answers import outcome_of
 from examples.iot_pipeline.local.mapping_decisions import (
-    FOR_EVER,
+    UNLIMITED,
     Condition,
     Decision,
     Discard,
     Failed,
     NotInvoked,
     Outcome,
-    PartlyFailed,
+    PartiallyFailed,
     Rules,
     Succeeded,
     decide,
     split_by_age,
 )
 from examples.iot_pipeline.local.mapping_records import Batch, Record, Response
+from examples.iot_pipeline.local.mapping_responses import parse_response
 
 RETURNED = Response("request")
 RAISED = Response("request", function_error="Unhandled")
@@ -47,20 +47,20 @@ def rules(**changes: Any) -> Rules:
     return Rules(**{"batch_size": 100, "batching_window": 0, **changes})
 
 
-def answered(answer: Any, *, report: bool = True) -> Outcome:
-    payload = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    return outcome_of(batch(1, 2, 3), RETURNED, payload, report_item_failures=report)
+def parsed(response: Any, *, report: bool = True) -> Outcome:
+    payload = response if isinstance(response, bytes) else json.dumps(response).encode()
+    return parse_response(batch(1, 2, 3), RETURNED, payload, report_item_failures=report)
 
 
 def failures(*identifiers: Any) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": each} for each in identifiers]}
 
 
-# services-kinesis-batchfailurereporting.html, "Success and failure conditions".
+# lambda/latest/dg/services-kinesis-batchfailurereporting.html, "Success and failure conditions"
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         None,
         {},
@@ -72,12 +72,12 @@ def failures(*identifiers: Any) -> dict[str, Any]:
         {"statusCode": 200},
     ],
 )
-def test_an_answer_without_failures_is_success(answer: Any) -> None:
-    assert answered(answer) == Succeeded(RETURNED)
+def test_a_response_without_failures_is_a_success(response: Any) -> None:
+    assert parsed(response) == Succeeded(RETURNED)
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         failures(""),
         failures(None),
@@ -97,51 +97,51 @@ def test_an_answer_without_failures_is_success(answer: Any) -> None:
         b"\xff",
     ],
 )
-def test_an_answer_that_says_nothing_usable_fails_the_whole_batch(answer: Any) -> None:
-    assert answered(answer) == Failed(RETURNED)
+def test_a_malformed_response_fails_the_whole_batch(response: Any) -> None:
+    assert parsed(response) == Failed(RETURNED)
 
 
 @pytest.mark.parametrize(
     ("reported", "lowest"), [(["2"], "2"), (["3", "2"], "2"), (["3"], "3"), (["1", "3"], "1")]
 )
-def test_lowest_reported_number_is_the_checkpoint(reported: list[str], lowest: str) -> None:
-    assert answered(failures(*reported)) == PartlyFailed(RETURNED, lowest)
+def test_the_lowest_reported_number_is_the_checkpoint(reported: list[str], lowest: str) -> None:
+    assert parsed(failures(*reported)) == PartiallyFailed(RETURNED, lowest)
 
 
 def test_sequence_numbers_are_compared_as_numbers() -> None:
-    outcome = outcome_of(
+    outcome = parse_response(
         batch(9, 10),
         RETURNED,
         json.dumps(failures("10", "9")).encode(),
         report_item_failures=True,
     )
-    assert outcome == PartlyFailed(RETURNED, "9")
+    assert outcome == PartiallyFailed(RETURNED, "9")
 
 
-def test_answers_do_not_matter_where_the_mapping_does_not_ask_for_them() -> None:
-    assert answered(failures("2"), report=False) == Succeeded(RETURNED)
-    assert answered("nonsense", report=False) == Succeeded(RETURNED)
+def test_responses_are_ignored_without_report_batch_item_failures() -> None:
+    assert parsed(failures("2"), report=False) == Succeeded(RETURNED)
+    assert parsed("nonsense", report=False) == Succeeded(RETURNED)
 
 
-def test_an_error_is_a_failure_whatever_the_answer_is() -> None:
+def test_an_error_is_a_failure_regardless_of_the_response() -> None:
     payload = json.dumps(failures("2")).encode()
     for report in (True, False):
-        outcome = outcome_of(batch(1, 2), RAISED, payload, report_item_failures=report)
+        outcome = parse_response(batch(1, 2), RAISED, payload, report_item_failures=report)
         assert outcome == Failed(RAISED)
 
 
-# Decisions.
+# Decisions
 
 
-def test_success_acknowledges_all() -> None:
+def test_success_acknowledges_all_records() -> None:
     assert decide(batch(1, 2), Succeeded(RETURNED), rules()) == Decision(batch(1, 2).records)
 
 
 @pytest.mark.parametrize("outcome", [NotInvoked("down"), NotInvoked("busy", throttled=True)])
-def test_what_was_not_invoked_uses_up_nothing(outcome: Outcome) -> None:
+def test_a_failed_invocation_uses_no_retry(outcome: Outcome) -> None:
     tried = batch(1, 2, retries=3)
     decision = decide(tried, outcome, rules(maximum_retry_attempts=3, bisect=True))
-    assert decision == Decision(again=(tried,), pause=True)
+    assert decision == Decision(retries=(tried,), backoff=True)
 
 
 @pytest.mark.parametrize(
@@ -149,13 +149,13 @@ def test_what_was_not_invoked_uses_up_nothing(outcome: Outcome) -> None:
     [(2, ([0], [1])), (3, ([0], [1, 2])), (10, ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9]))],
 )
 @pytest.mark.parametrize("retries", [0, 2])
-def test_an_error_halves_the_batch_and_uses_up_no_retry(
+def test_an_error_bisects_the_batch_and_uses_no_retry(
     size: int, halves: tuple[list[int], list[int]], retries: int
 ) -> None:
     settings = rules(bisect=True, maximum_retry_attempts=2)
     decision = decide(batch(*range(size), retries=retries), Failed(RAISED), settings)
-    assert [numbers(part.records) for part in decision.again] == list(halves)
-    assert {part.retries for part in decision.again} == {retries}
+    assert [numbers(part.records) for part in decision.retries] == list(halves)
+    assert {part.retries for part in decision.retries} == {retries}
     assert not decision.discarded
     assert not decision.acknowledged
 
@@ -165,55 +165,55 @@ def test_an_error_halves_the_batch_and_uses_up_no_retry(
     [
         (batch(1, 2), Failed(RAISED), False),
         (batch(1), Failed(RAISED), True),
-        (batch(1, 2), Failed(RETURNED), True),  # malformed: not an error of the function
-        (batch(1, 2), PartlyFailed(RETURNED, "1"), False),
-        (batch(1, 2), PartlyFailed(RETURNED, "1"), True),  # nothing to split off
+        (batch(1, 2), Failed(RETURNED), True),  # a malformed response is not a function error
+        (batch(1, 2), PartiallyFailed(RETURNED, "1"), False),
+        (batch(1, 2), PartiallyFailed(RETURNED, "1"), True),  # the first record: no split
     ],
 )
-def test_a_retry_is_used_up_and_then_the_batch_is_discarded(
+def test_a_batch_is_discarded_after_its_retries(
     tried: Batch, outcome: Outcome, bisect: bool
 ) -> None:
     settings = rules(maximum_retry_attempts=2, bisect=bisect)
     for used in (1, 2):
         decision = decide(tried, outcome, settings)
-        assert decision.pause
-        (again,) = decision.again
-        assert again.records == tried.records
-        assert again.retries == used
-        tried = again
+        assert decision.backoff
+        (retry,) = decision.retries
+        assert retry.records == tried.records
+        assert retry.retries == used
+        tried = retry
     decision = decide(tried, outcome, settings)
-    assert decision.again == ()
+    assert decision.retries == ()
     assert decision.discarded is not None
     assert decision.discarded.condition is Condition.RETRY_ATTEMPTS_EXHAUSTED
     assert decision.discarded.batch.records == tried.records
     assert decision.discarded.batch.invocations == 3
 
 
-def test_no_retries_means_none() -> None:
+def test_zero_retries() -> None:
     decision = decide(batch(1), Failed(RAISED), rules(maximum_retry_attempts=0))
     assert isinstance(decision.discarded, Discard)
 
 
-def test_retries_for_ever_never_end() -> None:
+def test_unlimited_retries() -> None:
     decision = decide(batch(1, retries=10**6), Failed(RAISED), rules())
     assert decision.discarded is None
-    assert decision.again
+    assert decision.retries
 
 
 @pytest.mark.parametrize(("bisect", "used"), [(True, 1), (False, 2)])
-def test_a_partial_failure_goes_on_at_the_checkpoint(bisect: bool, used: int) -> None:
+def test_a_partial_failure_retries_from_the_checkpoint(bisect: bool, used: int) -> None:
     settings = rules(bisect=bisect, maximum_retry_attempts=5)
-    decision = decide(batch(1, 2, 3, 4, retries=1), PartlyFailed(RETURNED, "3"), settings)
+    decision = decide(batch(1, 2, 3, 4, retries=1), PartiallyFailed(RETURNED, "3"), settings)
     assert numbers(decision.acknowledged) == [1, 2]
-    (again,) = decision.again
-    assert numbers(again.records) == [3, 4]
-    assert again.retries == used
-    assert decision.pause
+    (retry,) = decision.retries
+    assert numbers(retry.records) == [3, 4]
+    assert retry.retries == used
+    assert decision.backoff
 
 
-def test_last_partial_failure_keeps_what_was_processed_and_discards_the_rest() -> None:
+def test_the_last_partial_failure_discards_only_unprocessed_records() -> None:
     settings = rules(maximum_retry_attempts=1)
-    decision = decide(batch(1, 2, 3, retries=1), PartlyFailed(RETURNED, "2"), settings)
+    decision = decide(batch(1, 2, 3, retries=1), PartiallyFailed(RETURNED, "2"), settings)
     assert numbers(decision.acknowledged) == [1]
     assert decision.discarded is not None
     assert numbers(decision.discarded.batch.records) == [2, 3]
@@ -223,13 +223,13 @@ def test_last_partial_failure_keeps_what_was_processed_and_discards_the_rest() -
     ("arrivals", "parts"),
     [
         ([100, 101], ([], [100, 101], [])),
-        ([39, 40, 41], ([39], [40, 41], [])),  # an age of just 60 s does not exceed 60 s
+        ([39, 40, 41], ([39], [40, 41], [])),  # exactly 60 s does not exceed 60 s
         ([1, 2], ([1, 2], [], [])),
         ([100, 1, 101], ([], [100], [1, 101])),
         ([1, 100, 2, 101], ([1], [100], [2, 101])),
     ],
 )
-def test_only_what_is_too_old_is_split_off(
+def test_only_expired_records_are_split_off(
     arrivals: list[int], parts: tuple[list[int], list[int], list[int]]
 ) -> None:
     whole = Batch(tuple(record(i, arrival=at) for i, at in enumerate(arrivals)), retries=1)
@@ -238,12 +238,11 @@ def test_only_what_is_too_old_is_split_off(
     assert {part.retries for part in split} == {1}
 
 
-def test_without_a_maximum_nothing_is_too_old() -> None:
-    assert split_by_age(batch(1, 2), 1e12, FOR_EVER) == (batch(), batch(1, 2), batch())
+def test_without_a_maximum_age_no_record_expires() -> None:
+    assert split_by_age(batch(1, 2), 1e12, UNLIMITED) == (batch(), batch(1, 2), batch())
 
 
-# The model: a batch, a function of its records that is asked again and again, and the guide's text
-# as a recursion. It knows nothing of queues, lanes and decisions.
+# The model: the guide's rules as a recursion, without queues or workers.
 
 Function = Callable[[Sequence[int]], int | str | None]
 """None for success, "raise", "malformed", or the index of the first record that failed."""
@@ -267,11 +266,11 @@ class Model:
         elif isinstance(result, int):
             self.acknowledged += records[:result]
             split = self.bisect and result > 0
-            self.again(records[result:], retries, free=split)
+            self.retry(records[result:], retries, free=split)
         else:
-            self.again(records, retries, free=False)
+            self.retry(records, retries, free=False)
 
-    def again(self, records: Sequence[int], retries: int, *, free: bool) -> None:
+    def retry(self, records: Sequence[int], retries: int, *, free: bool) -> None:
         if free:
             self.run(records, retries)
         elif retries < self.limit:
@@ -280,14 +279,14 @@ class Model:
             self.discarded.append(list(records))
 
 
-def unreliable(behaviour: Sequence[tuple[str, int]]) -> Function:
-    """Record i behaves as said for so many of the invocations that contain it."""
-    seen = [0] * len(behaviour)
+def unreliable(behavior: Sequence[tuple[str, int]]) -> Function:
+    """Record i fails with `behavior[i]` in a number of the invocations that contain it."""
+    seen = [0] * len(behavior)
 
     def function(records: Sequence[int]) -> int | str | None:
         bad: dict[int, str] = {}
         for index, number in enumerate(records):
-            what, times = behaviour[number]
+            what, times = behavior[number]
             if what != "ok" and seen[number] < times:
                 bad[index] = what
             seen[number] += 1
@@ -303,11 +302,11 @@ def outcome_for(tried: Batch, result: int | str | None) -> Outcome:
     if result is None:
         return Succeeded(RETURNED)
     if isinstance(result, int):
-        return PartlyFailed(RETURNED, tried.records[result].sequence_number)
+        return PartiallyFailed(RETURNED, tried.records[result].sequence_number)
     return Failed(RAISED if result == "raise" else RETURNED)
 
 
-behaviours = st.lists(
+behaviors = st.lists(
     st.tuples(
         st.sampled_from(["ok", "ok", "ok", "raise", "report", "malformed"]),
         st.sampled_from([1, 2, 3, 5, 10**9]),
@@ -317,28 +316,28 @@ behaviours = st.lists(
 )
 
 
-@given(behaviours, st.integers(0, 4), st.booleans())
-def test_decisions_are_those_of_the_model(
-    behaviour: list[tuple[str, int]], limit: int, bisect: bool
+@given(behaviors, st.integers(0, 4), st.booleans())
+def test_decisions_equal_those_of_the_model(
+    behavior: list[tuple[str, int]], limit: int, bisect: bool
 ) -> None:
-    model = Model(unreliable(behaviour), limit, bisect)
-    model.run(range(len(behaviour)))
+    model = Model(unreliable(behavior), limit, bisect)
+    model.run(range(len(behavior)))
 
-    function = unreliable(behaviour)
+    function = unreliable(behavior)
     settings = rules(maximum_retry_attempts=limit, bisect=bisect)
     calls: list[list[int]] = []
     acknowledged: list[int] = []
     discarded: list[list[int]] = []
-    todo = [batch(*range(len(behaviour)))]
+    todo = [batch(*range(len(behavior)))]
     while todo:
-        assert len(calls) <= len(model.calls), "it does not come to an end"
+        assert len(calls) <= len(model.calls), "more invocations than the model"
         tried = todo.pop(0)
         calls.append(numbers(tried.records))
         decision = decide(tried, outcome_for(tried, function(calls[-1])), settings)
         acknowledged += numbers(decision.acknowledged)
         if decision.discarded:
             discarded.append(numbers(decision.discarded.batch.records))
-        todo = [*decision.again, *todo]
+        todo = [*decision.retries, *todo]
 
     assert calls == model.calls
     assert acknowledged == model.acknowledged

@@ -1,4 +1,4 @@
-"""Failure records have the documented shape and go where the mapping says."""
+"""Failure records have the documented format and go to the mapping's destination."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from examples.iot_pipeline.local.mapping_decisions import Condition, Discard
-from examples.iot_pipeline.local.mapping_failures import Failure, destination_of, iso_time
+from examples.iot_pipeline.local.mapping_failures import Failure, create_destination, iso_time
 from examples.iot_pipeline.local.mapping_records import (
     Batch,
     EventTemplate,
     Response,
-    event_of,
-    fitting,
+    batch_length,
+    invocation_payload,
 )
 
 STREAM = "arn:aws:kinesis:us-east-2:123456789012:stream/mystream"
@@ -27,7 +27,7 @@ UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 TEMPLATE = EventTemplate(STREAM, "us-east-2", ROLE)
 
 
-def moment(text: str) -> datetime:
+def timestamp(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
 
 
@@ -36,7 +36,7 @@ def read(number: int, arrival: str, data: bytes = b"Hello, this is a test.") -> 
         "SequenceNumber": str(number),
         "PartitionKey": "1",
         "Data": data,
-        "ApproximateArrivalTimestamp": moment(arrival),
+        "ApproximateArrivalTimestamp": timestamp(arrival),
     }
 
 
@@ -58,12 +58,12 @@ def failure(
         STREAM,
         "shardId-000000000001",
         Discard(Batch(RECORDS, 2, invocations, response), condition),
-        moment("2019-11-14T00:38:06.021").timestamp(),
+        timestamp("2019-11-14T00:38:06.021").timestamp(),
     )
 
 
 def test_a_record_in_an_event_is_as_documented() -> None:
-    # The example of lambda/latest/dg/with-kinesis.html.
+    # The example in lambda/latest/dg/with-kinesis.html
     number = 49590338271490256608559692538361571095921575989136588898
     arrival = datetime.fromtimestamp(1545084650.987, tz=timezone.utc)
     record = EventTemplate(
@@ -88,21 +88,21 @@ def test_a_record_in_an_event_is_as_documented() -> None:
         "awsRegion": "us-east-2",
         "eventSourceARN": "arn:aws:kinesis:us-east-2:123456789012:stream/lambda-stream",
     }
-    assert json.loads(event_of([record])) == {"Records": [record.event]}
+    assert json.loads(invocation_payload([record])) == {"Records": [record.event]}
 
 
-def test_sizes_add_up_to_the_size_of_the_event() -> None:
-    event = event_of(RECORDS)
+def test_record_sizes_equal_the_size_of_the_event() -> None:
+    event = invocation_payload(RECORDS)
     sizes = [record.size for record in RECORDS]
-    assert fitting(sizes, 100, len(event)) == 2
-    assert fitting(sizes, 100, len(event) - 1) == 1
-    assert fitting(sizes, 1, len(event)) == 1
-    assert fitting(sizes, 100, 1) == 1
-    assert fitting([], 100) == 0
+    assert batch_length(sizes, 100, len(event)) == 2
+    assert batch_length(sizes, 100, len(event) - 1) == 1
+    assert batch_length(sizes, 1, len(event)) == 1
+    assert batch_length(sizes, 100, 1) == 1
+    assert batch_length([], 100) == 0
 
 
 def test_a_failure_record_is_as_documented() -> None:
-    # kinesis-on-failure-destination.html, "Example Amazon SNS and Amazon SQS invocation record".
+    # The example in lambda/latest/dg/kinesis-on-failure-destination.html
     assert failure().document() == {
         "requestContext": {
             "requestId": "an-id",
@@ -130,7 +130,7 @@ def test_a_failure_record_is_as_documented() -> None:
 
 
 @pytest.mark.parametrize("response", [None, Response("an-id", function_error="Unhandled")])
-def test_a_record_that_got_too_old_was_not_answered(response: Response | None) -> None:
+def test_an_expired_record_has_no_response_context(response: Response | None) -> None:
     document = failure(Condition.RECORD_AGE_EXCEEDED, response=response, invocations=0).document()
     assert document["requestContext"]["condition"] == "RecordAgeExceeded"
     assert document["requestContext"]["approximateInvokeCount"] == 1
@@ -138,7 +138,7 @@ def test_a_record_that_got_too_old_was_not_answered(response: Response | None) -
     assert "responseContext" not in document
 
 
-def test_a_bucket_gets_the_whole_event_as_a_string() -> None:
+def test_a_bucket_receives_the_event_as_a_string() -> None:
     document = failure().document_with_payload()
     assert isinstance(document["payload"], str)
     assert json.loads(document["payload"]) == {"Records": [each.event for each in RECORDS]}
@@ -146,18 +146,18 @@ def test_a_bucket_gets_the_whole_event_as_a_string() -> None:
     assert document == failure().document()
 
 
-def test_a_key_is_as_documented() -> None:
+def test_an_object_key_is_as_documented() -> None:
     expected = r"aws/lambda/a-mapping/shardId-000000000001/2019/11/14/2019-11-14T00\.38\.06-" + UUID
     assert re.fullmatch(expected, failure().key())
     assert failure().key() != failure().key()
 
 
-def test_moments_have_three_digits() -> None:
+def test_timestamps_have_milliseconds() -> None:
     assert iso_time(0) == "1970-01-01T00:00:00.000Z"
 
 
 class Recorder:
-    """A client that notes its calls."""
+    """A client that records its calls."""
 
     meta = SimpleNamespace(endpoint_url="https://127.0.0.1:1")
 
@@ -175,27 +175,27 @@ def sent(arn: str) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
         services.append(service)
         return client
 
-    destination = destination_of(arn, make)
+    destination = create_destination(arn, make)
     assert destination is not None
     destination(failure())
     return services, client.calls
 
 
-def test_a_topic_gets_the_document() -> None:
+def test_a_topic_receives_the_failure_record() -> None:
     arn = "arn:aws:sns:us-east-2:123456789012:dlq"
     services, ((name, request),) = sent(arn)
     assert (services, name, request["TopicArn"]) == (["sns"], "publish", arn)
     assert json.loads(request["Message"]) == failure().document()
 
 
-def test_a_queue_gets_the_document() -> None:
+def test_a_queue_receives_the_failure_record() -> None:
     services, ((name, request),) = sent("arn:aws:sqs:us-east-2:123456789012:dlq")
     assert (services, name) == (["sqs"], "send_message")
     assert request["QueueUrl"] == "https://127.0.0.1:1/123456789012/dlq"
     assert json.loads(request["MessageBody"]) == failure().document()
 
 
-def test_a_bucket_gets_an_object_and_is_asked_for_first() -> None:
+def test_a_bucket_receives_an_object_after_head_bucket() -> None:
     services, (head, (name, request)) = sent("arn:aws:s3:::failed-batches")
     assert services == ["s3"]
     assert head == ("head_bucket", {"Bucket": "failed-batches"})
@@ -205,4 +205,4 @@ def test_a_bucket_gets_an_object_and_is_asked_for_first() -> None:
 
 
 def test_no_destination_is_none() -> None:
-    assert destination_of(None, lambda service: Recorder()) is None
+    assert create_destination(None, lambda service: Recorder()) is None

@@ -1,4 +1,4 @@
-"""The loop reads shards in their order, survives what can fail, and counts what it does."""
+"""The loop reads shards in order, recovers from failures, and counts metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from examples.iot_pipeline.local.mapping_decisions import (
     Failed,
     NotInvoked,
     Outcome,
-    PartlyFailed,
+    PartiallyFailed,
     Rules,
     Succeeded,
 )
@@ -26,8 +26,8 @@ from examples.iot_pipeline.local.mapping_loop import MappingLoop
 from examples.iot_pipeline.local.mapping_metrics import Metrics
 from examples.iot_pipeline.local.mapping_records import Batch, EventTemplate, Response
 from examples.iot_pipeline.local.mapping_stream import (
-    FROM_THE_BEGINNING,
-    Start,
+    FROM_TRIM_HORIZON,
+    StartPosition,
     StreamReader,
 )
 
@@ -55,7 +55,7 @@ def refusal(code: str, operation: str = "GetRecords", status: int = 400) -> Clie
 
 
 class Kinesis:
-    """A stream that behaves as AWS's API, as far as a reader sees it."""
+    """A fake of the Kinesis API for a reader."""
 
     def __init__(self) -> None:
         self.listed: dict[str, dict[str, Any]] = {}
@@ -87,7 +87,7 @@ class Kinesis:
             )
 
     def delete(self, shard_id: str) -> None:
-        """As the emulator does with a parent shard."""
+        """Delete a parent shard, as the emulator does."""
         del self.listed[shard_id], self.records[shard_id]
 
     def get_paginator(self, name: str) -> Any:
@@ -137,14 +137,14 @@ class CloudWatch:
 
 
 class World:
-    """A loop with a stream, a function and a clock that a test can set."""
+    """A loop with a fake stream, function, and clock."""
 
     def __init__(
         self,
         function: Callable[[Batch], Outcome] = lambda batch: Succeeded(RETURNED),
         destination: Destination | None = None,
         *,
-        start: Start = FROM_THE_BEGINNING,
+        start: StartPosition = FROM_TRIM_HORIZON,
         checkpoints: dict[str, str] | None = None,
         **rules: Any,
     ) -> None:
@@ -218,9 +218,9 @@ def test_more_records_than_one_read_returns() -> None:
 @pytest.mark.parametrize(
     ("start", "expected"),
     [
-        (FROM_THE_BEGINNING, {"ShardIteratorType": "TRIM_HORIZON"}),
+        (FROM_TRIM_HORIZON, {"ShardIteratorType": "TRIM_HORIZON"}),
         (
-            Start("AT_TIMESTAMP", datetime(2026, 1, 1, tzinfo=timezone.utc)),
+            StartPosition("AT_TIMESTAMP", datetime(2026, 1, 1, tzinfo=timezone.utc)),
             {
                 "ShardIteratorType": "AT_TIMESTAMP",
                 "Timestamp": datetime(2026, 1, 1, tzinfo=timezone.utc),
@@ -228,8 +228,8 @@ def test_more_records_than_one_read_returns() -> None:
         ),
     ],
 )
-def test_it_starts_where_the_mapping_says_and_reads_new_shards_whole(
-    start: Start, expected: dict[str, Any]
+def test_the_starting_position_applies_only_to_the_first_shards(
+    start: StartPosition, expected: dict[str, Any]
 ) -> None:
     world = World(start=start)
     world.kinesis.shard("a")
@@ -241,7 +241,7 @@ def test_it_starts_where_the_mapping_says_and_reads_new_shards_whole(
     assert first["b"]["ShardIteratorType"] == "TRIM_HORIZON"
 
 
-def test_it_goes_on_after_a_checkpoint() -> None:
+def test_reading_continues_after_a_checkpoint() -> None:
     world = World(checkpoints={"a": "2"})
     world.kinesis.shard("a")
     world.kinesis.put("a", "1", "2", "3")
@@ -251,7 +251,7 @@ def test_it_goes_on_after_a_checkpoint() -> None:
 
 
 @pytest.mark.parametrize("parents", [["a"], ["a", "b"]])
-def test_children_wait_until_their_parents_are_done_with(parents: list[str]) -> None:
+def test_children_wait_until_their_parents_are_completed(parents: list[str]) -> None:
     failing = True
 
     def function(batch: Batch) -> Outcome:
@@ -286,7 +286,7 @@ def test_a_deleted_parent_has_ended() -> None:
     assert world.loop.idle_since is not None
 
 
-def test_a_parent_that_nobody_has_seen_is_not_waited_for() -> None:
+def test_a_child_does_not_wait_for_an_unknown_parent() -> None:
     world = World()
     world.kinesis.shard("b", "long-gone")
     world.kinesis.put("b", "new")
@@ -294,7 +294,7 @@ def test_a_parent_that_nobody_has_seen_is_not_waited_for() -> None:
     assert world.batches == [["new"]]
 
 
-def test_shards_that_begin_again_under_an_old_name_are_read() -> None:
+def test_new_shards_with_the_id_of_a_known_shard_are_read() -> None:
     world = World()
     world.kinesis.shard("a")
     world.kinesis.put("a", "1", "2")
@@ -303,7 +303,7 @@ def test_shards_that_begin_again_under_an_old_name_are_read() -> None:
     world.kinesis.shard("b", "a")
     world.kinesis.put("b", "3")
     world.run()
-    for name in ("a", "b"):  # as the emulator's UpdateShardCount does: no parents, old names
+    for name in ("a", "b"):  # as the emulator's UpdateShardCount does: no parents, same IDs
         world.kinesis.records.pop(name, None)
         world.kinesis.shard(name, first="4")
     world.kinesis.put("a", "4")
@@ -312,14 +312,14 @@ def test_shards_that_begin_again_under_an_old_name_are_read() -> None:
     assert sorted(key for batch in world.batches for key in batch) == ["1", "2", "3", "4", "5"]
 
 
-def test_a_child_whose_parent_begins_again_is_not_waited_for() -> None:
+def test_a_deleted_child_does_not_block_its_replaced_parent() -> None:
     world = World()
     world.kinesis.shard("a")
     world.kinesis.put("a", "1")
     world.run()
     world.kinesis.shard("b", "a")
-    world.run(1.5)  # known, but not read: "a" has not ended
-    # As the emulator's UpdateShardCount does: "a" is another shard now, and "b" is nowhere.
+    world.run(1.5)  # "b" is known but not read, because "a" has not ended
+    # As the emulator's UpdateShardCount does: "a" is a new shard, and "b" is deleted.
     world.kinesis.delete("b")
     world.kinesis.records.pop("a", None)
     world.kinesis.shard("a", first="2")
@@ -329,7 +329,7 @@ def test_a_child_whose_parent_begins_again_is_not_waited_for() -> None:
     assert world.loop.idle_since is not None
 
 
-def test_a_stream_that_is_not_found_is_a_problem_and_no_end() -> None:
+def test_a_missing_stream_is_retried() -> None:
     world = World()
     world.kinesis.shard("a")
     world.run(1.0)
@@ -351,7 +351,7 @@ def test_a_stream_that_is_not_found_is_a_problem_and_no_end() -> None:
     ],
 )
 @pytest.mark.parametrize("at", range(4))
-def test_a_call_that_fails_is_made_again(error: Exception, at: int) -> None:
+def test_a_failed_call_is_retried(error: Exception, at: int) -> None:
     world = World()
     world.kinesis.shard("a")
     world.kinesis.put("a", "1")
@@ -363,7 +363,7 @@ def test_a_call_that_fails_is_made_again(error: Exception, at: int) -> None:
     assert world.loop.problems
 
 
-def test_failures_that_are_no_failed_calls_are_not_hidden() -> None:
+def test_other_exceptions_are_raised() -> None:
     world = World()
     world.kinesis.shard("a")
     world.kinesis.failing = [ZeroDivisionError()]
@@ -371,7 +371,7 @@ def test_failures_that_are_no_failed_calls_are_not_hidden() -> None:
         world.run()
 
 
-def test_a_defect_in_a_call_ends_the_loop() -> None:
+def test_a_bug_in_a_call_ends_the_loop() -> None:
     def function(batch: Batch) -> Outcome:
         raise ZeroDivisionError
 
@@ -382,7 +382,7 @@ def test_a_defect_in_a_call_ends_the_loop() -> None:
         world.run()
 
 
-def test_idle_means_that_what_was_there_is_done_with() -> None:
+def test_idle_means_that_all_records_are_completed() -> None:
     world = World()
     world.kinesis.shard("a")
     world.run()
@@ -390,7 +390,7 @@ def test_idle_means_that_what_was_there_is_done_with() -> None:
     assert first is not None
     world.held = []
     world.kinesis.put("a", "1")
-    world.now = asked = world.now + 0.01
+    world.now = added = world.now + 0.01
     world.run()
     assert world.loop.idle_since is None
     for call in world.held:
@@ -398,7 +398,7 @@ def test_idle_means_that_what_was_there_is_done_with() -> None:
     world.held = None
     world.run()
     assert world.loop.idle_since is not None
-    assert world.loop.idle_since >= asked > first
+    assert world.loop.idle_since >= added > first
 
 
 def test_reading_ahead_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,10 +415,10 @@ def test_reading_ahead_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.metrics.totals["PolledEventCount"] == 2000
 
 
-# What is given up, and the metrics of it.
+# Discarded records and metrics
 
 
-def test_discarded_records_go_to_the_destination_and_the_shard_goes_on() -> None:
+def test_discarded_records_go_to_the_destination_and_the_shard_continues() -> None:
     sent: list[Failure] = []
 
     def function(batch: Batch) -> Outcome:
@@ -456,11 +456,11 @@ def test_discarded_records_go_to_the_destination_and_the_shard_goes_on() -> None
 
 
 def counts(world: World) -> dict[str, float]:
-    left_out = ("IteratorAge", "Duration")
-    return {k: v for k, v in world.metrics.totals.items() if v and k not in left_out}
+    excluded = ("IteratorAge", "Duration")
+    return {k: v for k, v in world.metrics.totals.items() if v and k not in excluded}
 
 
-def test_a_destination_that_cannot_be_reached_is_counted_and_nothing_is_forgotten() -> None:
+def test_a_failed_delivery_is_counted_and_kept() -> None:
     def destination(failure: Failure) -> None:
         raise refusal("AccessDenied", "Publish")
 
@@ -489,9 +489,9 @@ def test_without_a_destination_records_are_dropped() -> None:
     assert len(world.loop.undelivered) == 1
 
 
-def test_partial_failures_are_failed_events_and_no_errors() -> None:
-    answers: Iterator[Outcome] = iter([PartlyFailed(RETURNED, "2"), Succeeded(RETURNED)])
-    world = World(lambda batch: next(answers), report_item_failures=True)
+def test_partial_failures_count_as_failed_events_not_errors() -> None:
+    outcomes: Iterator[Outcome] = iter([PartiallyFailed(RETURNED, "2"), Succeeded(RETURNED)])
+    world = World(lambda batch: next(outcomes), report_item_failures=True)
     world.kinesis.shard("a")
     world.kinesis.put("a", "1", "2", "3")
     world.run()
@@ -504,11 +504,11 @@ def test_partial_failures_are_failed_events_and_no_errors() -> None:
     }
 
 
-def test_throttles_are_counted_and_are_no_invocations() -> None:
-    answers: Iterator[Outcome] = iter(
+def test_throttles_are_counted_but_not_as_invocations() -> None:
+    outcomes: Iterator[Outcome] = iter(
         [NotInvoked("busy", throttled=True), NotInvoked("down"), Succeeded(RETURNED)]
     )
-    world = World(lambda batch: next(answers), maximum_retry_attempts=0)
+    world = World(lambda batch: next(outcomes), maximum_retry_attempts=0)
     world.kinesis.shard("a")
     world.kinesis.put("a", "1")
     world.run()
@@ -540,19 +540,19 @@ def test_metrics_are_published_again_after_a_failure() -> None:
     assert "PolledEventCount" in world.cloudwatch.names
 
 
-# Invoking.
+# Invocations
 
 
 class Lambda:
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
+    def __init__(self, response: Any) -> None:
+        self.response = response
         self.requests: list[dict[str, Any]] = []
 
     def invoke(self, **request: Any) -> Any:
         self.requests.append(request)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+        if isinstance(self.response, Exception):
+            raise self.response
+        return self.response
 
 
 class Payload:
@@ -563,18 +563,18 @@ class Payload:
         return self._data
 
 
-def invoked(answer: Any) -> tuple[Outcome, dict[str, Any]]:
+def invoke(response: Any) -> tuple[Outcome, dict[str, Any]]:
     template = EventTemplate(STREAM, "us-east-1", "role")
     kinesis = Kinesis()
     kinesis.shard("a")
     kinesis.put("a", "key")
     record = template.record("a", kinesis.records["a"][0])
-    client = Lambda(answer)
+    client = Lambda(response)
     outcome = Invoker(client, FUNCTION, report_item_failures=True).invoke(Batch((record,)))
     return outcome, client.requests[0]
 
 
-def answer_of(payload: bytes, **more: Any) -> dict[str, Any]:
+def make_response(payload: bytes, **more: Any) -> dict[str, Any]:
     return {
         "StatusCode": 200,
         "ExecutedVersion": "7",
@@ -584,8 +584,8 @@ def answer_of(payload: bytes, **more: Any) -> dict[str, Any]:
     }
 
 
-def test_the_function_gets_the_event() -> None:
-    outcome, request = invoked(answer_of(b"null"))
+def test_the_function_receives_the_event() -> None:
+    outcome, request = invoke(make_response(b"null"))
     assert outcome == Succeeded(Response("id", 200, "7", None))
     assert request["FunctionName"] == FUNCTION
     assert request["InvocationType"] == "RequestResponse"
@@ -593,8 +593,8 @@ def test_the_function_gets_the_event() -> None:
     assert record["eventID"] == "a:1"
 
 
-def test_an_error_of_the_function_is_a_failure() -> None:
-    outcome, _ = invoked(answer_of(b'{"errorType": "x"}', FunctionError="Unhandled"))
+def test_a_function_error_is_a_failure() -> None:
+    outcome, _ = invoke(make_response(b'{"errorType": "x"}', FunctionError="Unhandled"))
     assert outcome == Failed(Response("id", 200, "7", "Unhandled"))
 
 
@@ -610,7 +610,7 @@ def test_an_error_of_the_function_is_a_failure() -> None:
         (EndpointConnectionError(endpoint_url="https://127.0.0.1:1"), False),
     ],
 )
-def test_whatever_is_no_answer_is_no_invocation(error: Exception, throttled: bool) -> None:
-    outcome, _ = invoked(error)
+def test_a_failed_call_is_not_an_invocation(error: Exception, throttled: bool) -> None:
+    outcome, _ = invoke(error)
     assert isinstance(outcome, NotInvoked)
     assert outcome.throttled is throttled

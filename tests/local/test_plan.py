@@ -1,4 +1,4 @@
-"""The plan of a run is repeatable, complete, and says where everything has to end."""
+"""The plan of a run is reproducible and complete."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def plan(devices: int = 4, readings: int = 45, seed: int = 7) -> list[Message]:
     return make_plan(devices=devices, readings=readings, seed=seed, now_ms=NOW)
 
 
-def test_plan_depends_on_its_seed_alone() -> None:
+def test_plan_depends_only_on_its_seed() -> None:
     assert plan() == plan()
     assert plan() != plan(seed=8)
 
 
 @pytest.mark.parametrize(("devices", "readings"), [(1, 1), (1, 60), (20, 60), (3, 7)])
-def test_as_many_distinct_records_as_asked_for(devices: int, readings: int) -> None:
+def test_number_of_distinct_records(devices: int, readings: int) -> None:
     messages = plan(devices, readings)
     assert len({message.identity for message in messages}) == devices * readings
 
 
 @pytest.mark.parametrize(("devices", "readings"), [(0, 1), (1, 0)])
-def test_nothing_to_send_is_refused(devices: int, readings: int) -> None:
+def test_an_empty_plan_is_an_error(devices: int, readings: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         plan(devices, readings)
 
@@ -58,7 +58,7 @@ def test_timestamps_are_before_now_and_recent() -> None:
             assert NOW - 2 * SPAN_MS < message.timestamp <= NOW
 
 
-def test_bad_messages_are_bad() -> None:
+def test_invalid_messages_are_invalid() -> None:
     for message in plan():
         if message.kind is Kind.NOT_JSON:
             with pytest.raises(ValueError, match=r".*"):
@@ -71,9 +71,9 @@ def test_bad_messages_are_bad() -> None:
             assert message.timestamp is None
 
 
-def test_forged_messages_claim_another_device() -> None:
-    forged = [message for message in plan() if message.kind is Kind.FORGED_DEVICE]
-    assert all(json.loads(each.payload)["deviceId"] != each.device_id for each in forged)
+def test_mismatched_messages_have_the_id_of_another_device() -> None:
+    messages = [message for message in plan() if message.kind is Kind.DEVICE_ID_MISMATCH]
+    assert all(json.loads(each.payload)["deviceId"] != each.device_id for each in messages)
 
 
 def test_duplicates_follow_their_original() -> None:
@@ -86,7 +86,7 @@ def test_duplicates_follow_their_original() -> None:
             assert messages.index(original) < at
 
 
-def test_late_ones_are_older_than_what_was_sent() -> None:
+def test_late_messages_are_older_than_previous_ones() -> None:
     newest: dict[str, int] = {}
     for message in plan():
         if message.timestamp is None:

@@ -1,4 +1,4 @@
-"""The stand-in for the Kinesis action of IoT rules does what a rule says, or refuses."""
+"""The simulation of IoT rules runs the deployed rule or rejects it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from examples.iot_pipeline.local.rule_engine import (
     Delivery,
     KinesisRule,
     UnsupportedRuleError,
+    parse_topic_filter,
     read_rule,
     substitute,
-    topic_filter_of,
     topic_matches,
 )
 
@@ -69,7 +69,7 @@ def test_topic_filters(topic_filter: str, topic: str, expected: bool) -> None:
 
 
 def test_filter_is_read_from_the_sql() -> None:
-    assert topic_filter_of("select  *\n from 'a/+/b'") == "a/+/b"
+    assert parse_topic_filter("select  *\n from 'a/+/b'") == "a/+/b"
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_filter_is_read_from_the_sql() -> None:
         "",
     ],
 )
-def test_other_sql_is_refused(sql: str) -> None:
+def test_other_sql_is_rejected(sql: str) -> None:
     with pytest.raises(UnsupportedRuleError):
-        topic_filter_of(sql)
+        parse_topic_filter(sql)
 
 
 @pytest.mark.parametrize(
@@ -103,18 +103,18 @@ def test_partition_key_templates(template: str, topic: str, expected: str) -> No
     assert substitute(template, topic) == expected
 
 
-def test_newuuid_differs() -> None:
+def test_newuuid_is_unique() -> None:
     assert substitute("${newuuid()}", "a") != substitute("${newuuid()}", "a")
 
 
 @pytest.mark.parametrize("template", ["${deviceId}", "${clientid()}", "${topic(2) + 'x'}", "${}"])
-def test_unknown_expression_is_refused(template: str) -> None:
+def test_unsupported_expression_is_rejected(template: str) -> None:
     with pytest.raises(UnsupportedRuleError):
         substitute(template, "device/a/telemetry")
 
 
 @pytest.mark.parametrize(("template", "topic"), [("${topic(4)}", "a/b/c"), ("${topic(2)}", "a//c")])
-def test_key_that_kinesis_would_refuse(template: str, topic: str) -> None:
+def test_invalid_partition_key_is_an_error(template: str, topic: str) -> None:
     with pytest.raises(ValueError, match=r"level|256 characters"):
         substitute(template, topic)
 
@@ -145,13 +145,13 @@ def test_rule_is_read() -> None:
         {"errorAction": {"s3": {}}},
     ],
 )
-def test_rule_that_is_not_known_is_refused(changes: dict[str, Any]) -> None:
+def test_unsupported_rule_is_rejected(changes: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedRuleError):
         read_rule("telemetry", deployed(**changes))
 
 
 class FakeAws:
-    """Kinesis and SNS that fail as often as they are told to."""
+    """Kinesis and SNS clients with injected failures."""
 
     def __init__(self, *, kinesis_failures: int = 0, sns_fails: bool = False) -> None:
         self.kinesis_failures = kinesis_failures
@@ -178,7 +178,7 @@ def delivery(aws: FakeAws, **changes: Any) -> Delivery:
     return Delivery(rule, aws, aws, sleep=lambda seconds: None)
 
 
-def test_payload_passes_unchanged() -> None:
+def test_payload_is_unchanged() -> None:
     aws = FakeAws()
     delivery(aws).deliver("device/a/telemetry", b"\xff\x00 not JSON")
     assert aws.records == [("a", b"\xff\x00 not JSON")]
@@ -191,7 +191,7 @@ def test_failure_is_retried() -> None:
     assert not aws.messages
 
 
-def test_what_cannot_be_put_goes_to_the_error_action() -> None:
+def test_a_failed_message_goes_to_the_error_action() -> None:
     aws = FakeAws(kinesis_failures=ATTEMPTS)
     target = delivery(aws)
     target.deliver("device/a/telemetry", b"x")
@@ -211,7 +211,7 @@ def test_message_without_a_key_goes_to_the_error_action() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"errorAction": None}, {}])
-def test_what_nobody_takes_is_reported(changes: dict[str, Any]) -> None:
+def test_a_dropped_message_is_reported(changes: dict[str, Any]) -> None:
     target = delivery(FakeAws(kinesis_failures=ATTEMPTS, sns_fails=True), **changes)
     target.deliver("device/a/telemetry", b"x")
     assert len(target.dropped) == 1

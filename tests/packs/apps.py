@@ -12,7 +12,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk.aws_cloudwatch_actions import SnsAction
 
-from examples.iot_pipeline import decisions
+from examples.iot_pipeline import nag_suppressions
 from examples.iot_pipeline.app import add_pipeline
 from iot_constructs import (
     DevicePolicy,
@@ -121,11 +121,11 @@ def _do_as_a_user_does(stack: cdk.Stack) -> None:
             for alarm in child.alarms:
                 alarm.add_alarm_action(SnsAction(topic))
     if "AWS::IAM::Policy" in resources:
-        decisions.decide_on_inline_policies(stack)
+        nag_suppressions.suppress_inline_policies(stack)
     if "AWS::Lambda::Function" in resources and stack.node.try_find_child("Processor"):
-        decisions.decide_on_vpc(stack)
+        nag_suppressions.suppress_vpc(stack)
     if "AWS::S3::Bucket" in resources:
-        decisions.decide_on_buckets(stack)
+        nag_suppressions.suppress_bucket_rules(stack)
 
 
 def _example(suffix: str) -> Callable[[cdk.App], None]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
-from examples.iot_pipeline import decisions
+from examples.iot_pipeline import nag_suppressions
 from tests.packs import apps
 from tests.packs.finding import Finding, below_the_stack
 from tests.packs.nag import synthesize
@@ -147,7 +147,7 @@ def _answer(scanner: str, rule: str, resource: Json, where: str) -> tuple[str, s
         if skip["id"] == rule:
             return where, skip["comment"]
     if scanner == CHECKOV and rule in _skipped_by_configuration():
-        return _CONFIGURED, decisions.NO_VPC
+        return _CONFIGURED, nag_suppressions.NO_VPC
     return "", ""
 
 

@@ -1,6 +1,6 @@
-"""DynamoDB and SNS as far as the processor uses them, as strict as AWS and able to fail like it.
+"""Fakes of DynamoDB and SNS that enforce the limits of AWS and inject faults.
 
-test_against_emulator.py runs the same code against a wire implementation.
+test_against_emulator.py runs the same code against the emulator.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 from batch_processor import Processor
 from boto3.dynamodb.types import TypeDeserializer  # type: ignore[import-untyped,unused-ignore]
 from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
-from bounded_retries import Retries
 from processor_settings import Settings
+from retry_policy import RetryPolicy
 from stream_records import StreamRecord
 
 SERIES = "iot-sensor-metrics-test"
@@ -44,7 +44,7 @@ INSERT = f"INSERT INTO \"{STATE}\" VALUE {{'deviceId':?,'timestamp':?,'reading':
 Item = dict[str, Any]
 
 
-def event_of(*sent: tuple[str, object], arrival: float = ARRIVAL) -> dict[str, Any]:
+def kinesis_event(*sent: tuple[str, object], arrival: float = ARRIVAL) -> dict[str, Any]:
     """A Kinesis event from (device id, payload) pairs; payloads are bytes or JSON values."""
     records = []
     for position, (device_id, payload) in enumerate(sent):
@@ -66,8 +66,10 @@ def event_of(*sent: tuple[str, object], arrival: float = ARRIVAL) -> dict[str, A
     return {"Records": records}
 
 
-def records_of(*sent: tuple[str, object], arrival: float = ARRIVAL) -> list[StreamRecord]:
-    return [StreamRecord.from_event(raw) for raw in event_of(*sent, arrival=arrival)["Records"]]
+def make_records(*sent: tuple[str, object], arrival: float = ARRIVAL) -> list[StreamRecord]:
+    return [
+        StreamRecord.from_event(raw) for raw in kinesis_event(*sent, arrival=arrival)["Records"]
+    ]
 
 
 def sequence(position: int) -> str:
@@ -89,14 +91,14 @@ def aws_error(code: str, message: str = "") -> Exception:
 class Fault:
     error: Exception | None = None
     after: bool = False
-    """The call takes effect and only its answer is lost, as when a connection breaks."""
+    """The call takes effect and only its response is lost."""
     leaves: Callable[[int], bool] | None = None
-    """Which entries of a batch call, by their index, are left undone."""
+    """Returns whether an entry of a batch call, by its index, is not processed."""
 
 
 Faults = Callable[[str], "Fault | None"]
-"""Called with the operation of each call, which is `batch_write_item`, `put_item`,
-`batch_execute_statement` or `publish_batch`, and with `statement <device>` for each statement."""
+"""Called with the operation of each call (`batch_write_item`, `put_item`, `batch_execute_statement`,
+or `publish_batch`) and with `statement <device>` for each statement."""
 
 
 def no_faults(operation: str) -> None:
@@ -108,9 +110,9 @@ def always(operation: str, fault: Fault) -> Faults:
 
 
 def once(operation: str, *faults: Fault) -> Faults:
-    """The calls of `operation` meet `faults` one after the other, later calls none."""
-    left = list(faults)
-    return lambda called: left.pop(0) if left and called.startswith(operation) else None
+    """Inject `faults` into the next calls of `operation`, one each."""
+    pending = list(faults)
+    return lambda called: pending.pop(0) if pending and called.startswith(operation) else None
 
 
 class FakeDynamoDB:
@@ -185,11 +187,11 @@ class FakeDynamoDB:
 
     def _execute(
         self,
-        Statement: str,  # noqa: N803  # as AWS spells them
+        Statement: str,  # noqa: N803  # the API's names
         Parameters: list[Any],  # noqa: N803
         ReturnValuesOnConditionCheckFailure: str = "NONE",  # noqa: N803
     ) -> dict[str, Any]:
-        """The two statements that the processor uses, and no others."""
+        """Run one of the two statements that the processor uses."""
         items = self._tables[STATE]
         if Statement == UPDATE:
             timestamp, content, device_id, than = Parameters
@@ -206,7 +208,7 @@ class FakeDynamoDB:
             return {"Error": {"Code": "ValidationError", "Message": "the item is invalid"}}
         if Statement == INSERT and found is not None:
             return {"Error": {"Code": "DuplicateItem"}, "TableName": STATE}
-        # A comparison with an attribute that is not there is false.
+        # A comparison with a missing attribute is false.
         if Statement == UPDATE and (
             found is None or not Decimal(found["timestamp"]["N"]) < Decimal(than["N"])
         ):
@@ -281,7 +283,7 @@ def _message_bytes(entry: dict[str, Any]) -> int:
 
 
 class Clock:
-    """The invocation's remaining time; passes when told to, and while the code sleeps."""
+    """The invocation's remaining time. It advances only by `sleep` and by assignment."""
 
     def __init__(self, remaining_ms: int = 60_000) -> None:
         self.remaining = remaining_ms
@@ -295,7 +297,7 @@ class Clock:
         self.remaining -= int(seconds * 1000)
 
 
-def processor_of(
+def make_processor(
     dynamodb: FakeDynamoDB, sns: FakeSNS | None = None, clock: Clock | None = None
 ) -> Processor:
     clock = clock if clock is not None else Clock()
@@ -303,19 +305,19 @@ def processor_of(
         dynamodb,
         sns if sns is not None else FakeSNS(),
         SETTINGS,
-        Retries(sleep=clock.sleep, jitter=lambda: 1.0),
+        RetryPolicy(sleep=clock.sleep, jitter=lambda: 1.0),
     )
 
 
-def readings_of(device_id: str, values: Iterable[object]) -> list[tuple[str, object]]:
-    """One reading a millisecond."""
+def make_readings(device_id: str, values: Iterable[object]) -> list[tuple[str, object]]:
+    """Return one reading per millisecond."""
     return [
         (device_id, {"timestamp": NOW + offset, "value": value})
         for offset, value in enumerate(values)
     ]
 
 
-def by_device(items: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def group_by_device(items: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for item in items:
         found[item["deviceId"]].append(item)

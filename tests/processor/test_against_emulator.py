@@ -1,6 +1,6 @@
-"""The same code against a wire implementation of DynamoDB, SNS and SQS on 127.0.0.1.
+"""The processor against the emulator's DynamoDB, SNS, and SQS.
 
-What the fakes claim about conditions, batches and limits is checked here by another implementation.
+Verifies the behavior of the fakes (conditions, batches, limits) against another implementation.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import handler
 import pytest
 from batch_processor import Processor
 from boto3.dynamodb.conditions import Key  # type: ignore[import-untyped,unused-ignore]
-from bounded_retries import Deadline, Retries
-from dead_letters import payload_of
+from dead_letters import decode_payload
 from dynamodb_values import AttributeValue
 from processor_settings import Settings
+from retry_policy import Deadline, RetryPolicy
 from table_writes import TimeSeriesWriter
 from telemetry_reading import Reading
 
 from bench.processor import emulator, tables
 
-from .aws_fakes import NOW, RETENTION, Clock, event_of, plain, readings_of, records_of
+from .aws_fakes import NOW, RETENTION, Clock, kinesis_event, make_readings, make_records, plain
 from .test_handler import CONTEXT
 from .test_telemetry_reading import nested, payload_of_item_size, read
 
@@ -46,7 +46,7 @@ class Cloud:
     environment: dict[str, str]
 
     def processor(self) -> Processor:
-        return Processor(self.dynamodb, self.sns, self.settings, Retries(sleep=Clock().sleep))
+        return Processor(self.dynamodb, self.sns, self.settings, RetryPolicy(sleep=Clock().sleep))
 
     def items(self, table: str) -> list[dict[str, Any]]:
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
@@ -98,11 +98,11 @@ def test_the_handler_stores_a_batch_and_publishes_the_rest(
     for name, value in cloud.environment.items():
         monkeypatch.setenv(name, value)
     handler._processor.cache_clear()
-    sent = [*readings_of("d1", range(60)), ("d2", b"\xff\x00"), *readings_of("d2", [0.1, "a"])]
+    sent = [*make_readings("d1", range(60)), ("d2", b"\xff\x00"), *make_readings("d2", [0.1, "a"])]
     try:
-        # Twice: Lambda delivers at least once.
+        # Twice, because Lambda delivers at least once.
         for _ in range(2):
-            assert handler.handler(event_of(*sent), CONTEXT) == {"batchItemFailures": []}
+            assert handler.handler(kinesis_event(*sent), CONTEXT) == {"batchItemFailures": []}
     finally:
         handler._processor.cache_clear()
     assert len(cloud.items(cloud.settings.time_series_table)) == 62
@@ -111,7 +111,7 @@ def test_the_handler_stores_a_batch_and_publishes_the_rest(
     assert state["d2"]["reading"] == {"timestamp": NOW + 1, "value": "a"}
     letters = cloud.dead_letters()
     assert [letter["reason"] for letter in letters] == ["not-utf8"] * 2
-    assert payload_of(letters[0]) == b"\xff\x00"
+    assert decode_payload(letters[0]) == b"\xff\x00"
 
 
 def test_late_data_never_overwrites_the_state_in_any_order(cloud: Cloud) -> None:
@@ -119,7 +119,7 @@ def test_late_data_never_overwrites_the_state_in_any_order(cloud: Cloud) -> None
     states = []
     for device, order in (("up", sent), ("down", sent[::-1]), ("mixed", sent[::2] + sent[1::2])):
         for _, payload in order:
-            records = records_of((device, payload))
+            records = make_records((device, payload))
             assert cloud.processor().process(records, Clock().remaining_ms).retry_from is None
         [state] = [
             plain(item)
@@ -131,12 +131,14 @@ def test_late_data_never_overwrites_the_state_in_any_order(cloud: Cloud) -> None
     assert int(states[0][0]) == NOW + 2
 
 
-def test_states_of_new_and_known_and_late_devices_in_one_batch(cloud: Cloud) -> None:
+def test_new_existing_and_late_devices_in_one_batch(cloud: Cloud) -> None:
     def process(*sent: tuple[str, object]) -> None:
-        assert cloud.processor().process(records_of(*sent), Clock().remaining_ms).retry_from is None
+        assert (
+            cloud.processor().process(make_records(*sent), Clock().remaining_ms).retry_from is None
+        )
 
     def offset(device: int) -> int:
-        return (-1, 0, 1)[device % 3]  # late, the same reading again, newer
+        return (-1, 0, 1)[device % 3]  # late, duplicate, newer
 
     process(*[(f"d{n}", {"timestamp": NOW, "at": 0}) for n in range(40)])
     process(*[(f"d{n}", {"timestamp": NOW + offset(n), "at": offset(n)}) for n in range(60)])
@@ -147,9 +149,9 @@ def test_states_of_new_and_known_and_late_devices_in_one_batch(cloud: Cloud) -> 
     assert states == known | {f"d{n}": offset(n) for n in range(40, 60)}
 
 
-def test_readings_of_one_millisecond_survive_and_are_found_by_milliseconds(cloud: Cloud) -> None:
+def test_readings_of_one_millisecond_are_all_stored_and_found_by_milliseconds(cloud: Cloud) -> None:
     sent = [("d1", {"timestamp": NOW + ms, "value": v}) for ms in range(4) for v in range(3)]
-    cloud.processor().process(records_of(*sent, *sent), Clock().remaining_ms)
+    cloud.processor().process(make_records(*sent, *sent), Clock().remaining_ms)
     table = boto3.resource(
         "dynamodb",
         endpoint_url=cloud.environment["AWS_ENDPOINT_URL"],
@@ -164,9 +166,9 @@ def test_readings_of_one_millisecond_survive_and_are_found_by_milliseconds(cloud
     assert {item["reading"]["value"] for item in found} == {0, 1, 2}
 
 
-def test_what_the_code_accepts_the_table_accepts(cloud: Cloud) -> None:
+def test_the_table_accepts_readings_at_the_limits(cloud: Cloud) -> None:
     sent = [
-        # Not the last bytes: the size of a number is documented only approximately.
+        # Slightly below the limit: the documented size of a number is approximate.
         ("d1", payload_of_item_size(409_500)),
         ("d1", nested(31)),
         (
@@ -176,7 +178,7 @@ def test_what_the_code_accepts_the_table_accepts(cloud: Cloud) -> None:
         ("d1", b'{"timestamp": 1700000000000, "value": -1e-130}'),
         ("d1", {"timestamp": NOW, "value": ["", {}, [], None, "\u0000", "Gr\u00fc\u00dfe"]}),
     ]
-    outcome = cloud.processor().process(records_of(*sent), Clock().remaining_ms)
+    outcome = cloud.processor().process(make_records(*sent), Clock().remaining_ms)
     assert (outcome.stored, outcome.rejected, cloud.dead_letters()) == (5, {}, [])
 
 
@@ -189,14 +191,16 @@ def test_what_the_code_accepts_the_table_accepts(cloud: Cloud) -> None:
     ],
     ids=["409601 bytes", "33 levels", "39 digits"],
 )
-def test_what_the_code_rejects_the_table_refuses(cloud: Cloud, content: dict[str, Any]) -> None:
-    """The limits in the code are not tighter than the table's: one step beyond is refused."""
+def test_the_table_refuses_readings_beyond_the_limits(
+    cloud: Cloud, content: dict[str, Any]
+) -> None:
+    """The processor's limits are not stricter than the table's."""
     good, beyond = read({"timestamp": NOW, "value": "good"}), one_step_beyond(read(content))
     writer = TimeSeriesWriter(
-        cloud.dynamodb, cloud.settings.time_series_table, Retries(sleep=Clock().sleep)
+        cloud.dynamodb, cloud.settings.time_series_table, RetryPolicy(sleep=Clock().sleep)
     )
     report = writer.store([good, beyond], Deadline(Clock().remaining_ms))
-    # The good one was in the same refused call.
+    # The valid reading was in the same refused call.
     assert list(report.refused) == [beyond.key]
     assert report.failed == {}
     [item] = cloud.items(cloud.settings.time_series_table)
@@ -217,8 +221,8 @@ def one_step_beyond(reading: Reading) -> Reading:
     return replace(reading, content={"M": members})
 
 
-def test_a_missing_table_is_a_failure_and_not_a_rejection(cloud: Cloud) -> None:
-    records = records_of(*readings_of("d1", range(3)))
+def test_a_missing_table_is_a_failure_not_an_invalid_record(cloud: Cloud) -> None:
+    records = make_records(*make_readings("d1", range(3)))
     cloud.dynamodb.delete_table(TableName=cloud.settings.time_series_table)
     outcome = cloud.processor().process(records, Clock().remaining_ms)
     assert outcome.retry_from == records[0].sequence_number

@@ -1,4 +1,4 @@
-"""What becomes of a batch: stored, sent away, or reported for a retry."""
+"""A batch: records are stored, dead-lettered, or retried from the checkpoint."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 from batch_processor import SLICE_RECORDS
-from bounded_retries import Deadline, Retries
-from dead_letters import payload_of
-from telemetry_reading import reading_of
+from dead_letters import decode_payload
+from retry_policy import Deadline, RetryPolicy
+from telemetry_reading import parse_reading
 
 from .aws_fakes import (
     NOW,
@@ -21,11 +21,11 @@ from .aws_fakes import (
     Fault,
     always,
     aws_error,
-    by_device,
+    group_by_device,
+    make_processor,
+    make_readings,
+    make_records,
     once,
-    processor_of,
-    readings_of,
-    records_of,
     sequence,
 )
 
@@ -35,16 +35,16 @@ BAD = ("bad", b"not json")
 
 def test_every_reading_is_stored_and_the_newest_is_the_state() -> None:
     dynamodb = FakeDynamoDB()
-    sent = [*readings_of("d1", range(30)), *readings_of("d2", range(5))]
-    outcome = processor_of(dynamodb).process(records_of(*sent), Clock().remaining_ms)
+    sent = [*make_readings("d1", range(30)), *make_readings("d2", range(5))]
+    outcome = make_processor(dynamodb).process(make_records(*sent), Clock().remaining_ms)
     assert (outcome.retry_from, outcome.stored, outcome.failed) == (None, 35, 0)
-    series = by_device(dynamodb.items(SERIES))
+    series = group_by_device(dynamodb.items(SERIES))
     assert {item["reading"]["value"] for item in series["d1"]} == set(range(30))
     assert {item["reading"]["value"] for item in series["d2"]} == set(range(5))
     assert dynamodb.state("d1")["reading"]["value"] == 29
     assert dynamodb.state("d2")["reading"]["value"] == 4
     assert set(dynamodb.state("d1")) == {"deviceId", "timestamp", "reading"}
-    # One call for each 25 readings; one for each 25 devices, and one more because they are new.
+    # One call per 25 readings, and one per 25 devices plus one because the devices are new.
     assert dynamodb.calls.count(("batch_write_item", 25)) == 1
     assert len(dynamodb.calls) == 2 + 2
 
@@ -52,24 +52,24 @@ def test_every_reading_is_stored_and_the_newest_is_the_state() -> None:
 def test_a_reading_delivered_twice_is_stored_once() -> None:
     dynamodb = FakeDynamoDB()
     reading = ("d1", {"timestamp": NOW, "value": 1})
-    processor = processor_of(dynamodb)
-    outcome = processor.process(records_of(reading, reading), Clock().remaining_ms)
+    processor = make_processor(dynamodb)
+    outcome = processor.process(make_records(reading, reading), Clock().remaining_ms)
     assert (outcome.retry_from, outcome.stored, outcome.duplicates) == (None, 2, 1)
-    processor.process(records_of(reading), Clock().remaining_ms)
+    processor.process(make_records(reading), Clock().remaining_ms)
     assert len(dynamodb.items(SERIES)) == 1
 
 
 def test_different_readings_of_one_millisecond_all_survive() -> None:
     dynamodb = FakeDynamoDB()
     sent = [("d1", {"timestamp": NOW, "value": value}) for value in range(60)]
-    assert processor_of(dynamodb).process(records_of(*sent), Clock().remaining_ms).stored == 60
+    assert make_processor(dynamodb).process(make_records(*sent), Clock().remaining_ms).stored == 60
     assert {item["reading"]["value"] for item in dynamodb.items(SERIES)} == set(range(60))
 
 
-def test_a_whole_batch_delivered_again_changes_nothing() -> None:
+def test_a_retried_batch_changes_nothing() -> None:
     dynamodb = FakeDynamoDB()
-    processor = processor_of(dynamodb)
-    records = records_of(*readings_of("d1", range(40)), *readings_of("d2", "abc"))
+    processor = make_processor(dynamodb)
+    records = make_records(*make_readings("d1", range(40)), *make_readings("d2", "abc"))
     processor.process(records, Clock().remaining_ms)
     before = (dynamodb.items(SERIES), dynamodb.items(STATE))
     assert processor.process(records, Clock().remaining_ms).retry_from is None
@@ -79,12 +79,12 @@ def test_a_whole_batch_delivered_again_changes_nothing() -> None:
 @pytest.mark.parametrize("later", [1, 1000, 3_600_000])
 def test_late_data_never_overwrites_the_state(later: int) -> None:
     dynamodb = FakeDynamoDB()
-    processor = processor_of(dynamodb)
+    processor = make_processor(dynamodb)
     late = ("d1", {"timestamp": NOW, "value": "late"})
     newest = ("d1", {"timestamp": NOW + later, "value": "newest"})
-    processor.process(records_of(newest, late), Clock().remaining_ms)
+    processor.process(make_records(newest, late), Clock().remaining_ms)
     assert dynamodb.state("d1")["reading"]["value"] == "newest"
-    outcome = processor.process(records_of(late), Clock().remaining_ms)
+    outcome = processor.process(make_records(late), Clock().remaining_ms)
     assert outcome.retry_from is None
     assert dynamodb.state("d1")["reading"]["value"] == "newest"
     assert len(dynamodb.items(SERIES)) == 2
@@ -96,40 +96,40 @@ def test_within_a_millisecond_the_state_does_not_depend_on_the_order_of_arrival(
     for order in (sent, sent[::-1]):
         dynamodb = FakeDynamoDB()
         for one in order:
-            processor_of(dynamodb).process(records_of(one), Clock().remaining_ms)
+            make_processor(dynamodb).process(make_records(one), Clock().remaining_ms)
         states.append(dynamodb.state("d1"))
     assert states[0] == states[1]
     assert states[0]["timestamp"] == max(item["timestamp"] for item in dynamodb.items(SERIES))
 
 
-def test_a_forged_device_id_changes_nothing_but_the_count() -> None:
+def test_a_device_id_mismatch_is_counted_and_stored_under_the_partition_key() -> None:
     dynamodb = FakeDynamoDB()
-    forged = ("d1", {"timestamp": NOW, "deviceId": "d2"})
-    outcome = processor_of(dynamodb).process(records_of(forged), Clock().remaining_ms)
-    assert (outcome.stored, outcome.forged) == (1, ["d1"])
+    sent = ("d1", {"timestamp": NOW, "deviceId": "d2"})
+    outcome = make_processor(dynamodb).process(make_records(sent), Clock().remaining_ms)
+    assert (outcome.stored, outcome.device_id_mismatches) == (1, ["d1"])
     [item] = dynamodb.items(SERIES)
     assert item["deviceId"] == "d1"
     assert item["reading"]["deviceId"] == "d2"
     assert [state["deviceId"] for state in dynamodb.items(STATE)] == ["d1"]
 
 
-def test_what_cannot_be_stored_is_published_and_does_not_block_the_others() -> None:
+def test_invalid_records_are_published_and_do_not_block_the_others() -> None:
     dynamodb, sns = FakeDynamoDB(), FakeSNS()
-    sent = [*readings_of("d1", [1]), BAD, *readings_of("d2", [2]), ("d3", {"value": 1})]
-    outcome = processor_of(dynamodb, sns).process(records_of(*sent), Clock().remaining_ms)
+    sent = [*make_readings("d1", [1]), BAD, *make_readings("d2", [2]), ("d3", {"value": 1})]
+    outcome = make_processor(dynamodb, sns).process(make_records(*sent), Clock().remaining_ms)
     assert outcome.retry_from is None
     assert outcome.stored == len(dynamodb.items(SERIES)) == 2
     assert outcome.rejected == {"not-json": 1, "no-timestamp": 1}
     assert sns.reasons() == {sequence(1): "not-json", sequence(3): "no-timestamp"}
-    assert payload_of(sns.messages[0]) == b"not json"
+    assert decode_payload(sns.messages[0]) == b"not json"
 
 
-def test_items_left_unprocessed_are_written_again_after_growing_pauses() -> None:
+def test_unprocessed_items_are_retried_with_exponential_backoff() -> None:
     leave_odd = Fault(leaves=lambda index: index % 2 == 1)
     dynamodb = FakeDynamoDB(once("batch_write_item", leave_odd, leave_odd, leave_odd))
     clock = Clock()
-    records = records_of(*readings_of("d1", range(25)))
-    outcome = processor_of(dynamodb, clock=clock).process(records, clock.remaining_ms)
+    records = make_records(*make_readings("d1", range(25)))
+    outcome = make_processor(dynamodb, clock=clock).process(records, clock.remaining_ms)
     assert outcome.retry_from is None
     assert len(dynamodb.items(SERIES)) == 25
     batches = [size for operation, size in dynamodb.calls if operation == "batch_write_item"]
@@ -141,8 +141,8 @@ def test_items_left_unprocessed_are_written_again_after_growing_pauses() -> None
 def test_pauses_are_bounded() -> None:
     dynamodb = FakeDynamoDB(always("batch_write_item", Fault(leaves=lambda index: True)))
     clock = Clock()
-    processor_of(dynamodb, clock=clock).process(
-        records_of(*readings_of("d", "a")), clock.remaining_ms
+    make_processor(dynamodb, clock=clock).process(
+        make_records(*make_readings("d", "a")), clock.remaining_ms
     )
     assert max(clock.slept) <= 1.0
     assert sum(clock.slept) < 5
@@ -150,13 +150,13 @@ def test_pauses_are_bounded() -> None:
 
 def test_pauses_are_jittered() -> None:
     pauses: list[float] = []
-    retries = Retries(sleep=pauses.append, jitter=iter([0.5, 0.25, 1.0, 0.0, 0.5]).__next__)
+    retries = RetryPolicy(sleep=pauses.append, jitter=iter([0.5, 0.25, 1.0, 0.0, 0.5]).__next__)
     assert len(list(retries.attempts(Deadline(Clock().remaining_ms)))) == 6
     assert pauses == [0.05, 0.05, 0.4, 0.0, 0.5]
 
 
 def test_when_retries_run_out_the_lowest_sequence_number_is_reported() -> None:
-    # The fourth and the fifth of each call stay unprocessed for ever.
+    # The fourth and the fifth item stay unprocessed.
     def hot(called: str) -> Fault | None:
         wanted = called == "batch_write_item"
         return (
@@ -169,13 +169,13 @@ def test_when_retries_run_out_the_lowest_sequence_number_is_reported() -> None:
         return [size for operation, size in dynamodb.calls if operation == "batch_write_item"]
 
     dynamodb, sns = FakeDynamoDB(hot), FakeSNS()
-    sent = [BAD, *readings_of("d1", range(4)), BAD]
-    outcome = processor_of(dynamodb, sns).process(records_of(*sent), Clock().remaining_ms)
-    # Position 0 is rejected, 1 to 3 are stored, 4 is not.
+    sent = [BAD, *make_readings("d1", range(4)), BAD]
+    outcome = make_processor(dynamodb, sns).process(make_records(*sent), Clock().remaining_ms)
+    # Position 0 is rejected, 1 to 3 are stored, and 4 fails.
     assert outcome.retry_from == sequence(4)
     assert (outcome.stored, outcome.failed, outcome.rejected.total()) == (3, 2, 1)
     assert dynamodb.state("d1")["reading"]["value"] == 2
-    # The rejection after the failure is delivered again: publishing it now would double it.
+    # Lambda retries the record after the failure, so publishing it now would duplicate it.
     assert list(sns.reasons()) == [sequence(0)]
     assert len(sizes()) == 6
 
@@ -191,13 +191,13 @@ def test_when_retries_run_out_the_lowest_sequence_number_is_reported() -> None:
         aws_error("KMSThrottlingException"),
         TimeoutError(),
         ConnectionError(),
-        KeyError("a defect"),
+        KeyError("a bug"),
     ],
 )
-def test_a_failed_call_is_reported_and_the_other_calls_still_made(error: Exception) -> None:
+def test_a_failed_call_is_reported_and_the_other_calls_continue(error: Exception) -> None:
     dynamodb, sns = FakeDynamoDB(once("batch_write_item", Fault(error=error))), FakeSNS()
-    sent = [BAD, *readings_of("d1", range(26)), BAD]
-    outcome = processor_of(dynamodb, sns).process(records_of(*sent), Clock().remaining_ms)
+    sent = [BAD, *make_readings("d1", range(26)), BAD]
+    outcome = make_processor(dynamodb, sns).process(make_records(*sent), Clock().remaining_ms)
     assert outcome.retry_from == sequence(1)
     assert (outcome.stored, outcome.failed) == (0, 27)
     assert [item["reading"]["value"] for item in dynamodb.items(SERIES)] == [25]
@@ -208,29 +208,29 @@ def test_a_failed_state_write_is_reported() -> None:
     dynamodb = FakeDynamoDB(
         always("statement d2", Fault(error=aws_error("ProvisionedThroughputExceeded")))
     )
-    sent = [*readings_of("d1", [1]), *readings_of("d2", [2]), *readings_of("d3", [3])]
-    outcome = processor_of(dynamodb).process(records_of(*sent), Clock().remaining_ms)
+    sent = [*make_readings("d1", [1]), *make_readings("d2", [2]), *make_readings("d3", [3])]
+    outcome = make_processor(dynamodb).process(make_records(*sent), Clock().remaining_ms)
     assert outcome.retry_from == sequence(1)
     assert outcome.errors == {"device state: ProvisionedThroughputExceeded": 1}
     assert {state["deviceId"] for state in dynamodb.items(STATE)} == {"d1", "d3"}
     assert len(dynamodb.items(SERIES)) == 3
 
 
-def test_the_state_never_shows_a_reading_that_the_time_series_does_not_have() -> None:
+def test_the_state_never_shows_a_reading_that_the_time_series_lacks() -> None:
     leaves_last = Fault(leaves=lambda index: index == 1)
     keeps_failing = Fault(leaves=lambda index: True)
     faults = once("batch_write_item", leaves_last, *[keeps_failing] * 10)
     dynamodb = FakeDynamoDB(faults)
-    records = records_of(*readings_of("d1", ["stored", "not stored"]))
-    assert processor_of(dynamodb).process(records, Clock().remaining_ms).retry_from == sequence(1)
+    records = make_records(*make_readings("d1", ["stored", "not stored"]))
+    assert make_processor(dynamodb).process(records, Clock().remaining_ms).retry_from == sequence(1)
     assert dynamodb.state("d1")["reading"]["value"] == "stored"
 
 
-def test_one_item_that_dynamodb_refuses_goes_to_the_topic_alone() -> None:
+def test_only_the_item_that_dynamodb_refuses_is_dead_lettered() -> None:
     dynamodb = FakeDynamoDB(refuses=lambda item: item["reading"]["M"]["value"] == {"N": "7"})
     sns = FakeSNS()
-    records = records_of(*readings_of("d1", range(30)))
-    outcome = processor_of(dynamodb, sns).process(records, Clock().remaining_ms)
+    records = make_records(*make_readings("d1", range(30)))
+    outcome = make_processor(dynamodb, sns).process(records, Clock().remaining_ms)
     assert outcome.retry_from is None
     assert (outcome.stored, outcome.rejected) == (29, {"refused-by-table": 1})
     assert {item["reading"]["value"] for item in dynamodb.items(SERIES)} == set(range(30)) - {7}
@@ -239,38 +239,38 @@ def test_one_item_that_dynamodb_refuses_goes_to_the_topic_alone() -> None:
     assert "time series: the item is invalid" in message["detail"]
 
 
-def test_a_failure_while_looking_for_the_refused_item_is_reported() -> None:
+def test_a_failure_while_searching_for_the_refused_item_is_reported() -> None:
     fault = once("put_item", Fault(error=THROTTLED))
     dynamodb = FakeDynamoDB(fault, refuses=lambda item: item["reading"]["M"]["value"] == {"N": "3"})
     sns = FakeSNS()
-    records = records_of(*readings_of("d1", range(5)))
-    outcome = processor_of(dynamodb, sns).process(records, Clock().remaining_ms)
+    records = make_records(*make_readings("d1", range(5)))
+    outcome = make_processor(dynamodb, sns).process(records, Clock().remaining_ms)
     assert outcome.retry_from == sequence(0)
     assert sns.messages == []
     assert {item["reading"]["value"] for item in dynamodb.items(SERIES)} == {1, 2, 4}
 
 
-def test_looking_for_the_refused_item_ends_when_the_time_does() -> None:
+def test_the_search_for_the_refused_item_stops_before_the_timeout() -> None:
     clock = Clock(30_000)
 
     def slow(called: str) -> None:
         clock.remaining -= 9_000
 
     dynamodb = FakeDynamoDB(slow, refuses=lambda item: item["reading"]["M"]["value"] == {"N": "9"})
-    records = records_of(*readings_of("d1", range(10)))
-    outcome = processor_of(dynamodb, clock=clock).process(records, clock.remaining_ms)
+    records = make_records(*make_readings("d1", range(10)))
+    outcome = make_processor(dynamodb, clock=clock).process(records, clock.remaining_ms)
     assert clock.remaining > 0
     assert len(dynamodb.items(SERIES)) == 3
-    # The newest of the stored ones is the state's, and there was no time for that.
+    # No time was left to write the newest stored reading as the state.
     assert outcome.retry_from == sequence(2)
     assert dynamodb.items(STATE) == []
 
 
-def test_a_reading_that_only_the_state_table_refuses_is_not_retried_for_ever() -> None:
-    # The time-series item has a ttl, the state item has not.
+def test_a_reading_that_only_the_state_table_refuses_is_dead_lettered() -> None:
+    # Only the time-series item has a ttl.
     dynamodb, sns = FakeDynamoDB(refuses=lambda item: "ttl" not in item), FakeSNS()
-    outcome = processor_of(dynamodb, sns).process(
-        records_of(*readings_of("d1", [1])), Clock().remaining_ms
+    outcome = make_processor(dynamodb, sns).process(
+        make_records(*make_readings("d1", [1])), Clock().remaining_ms
     )
     assert outcome.retry_from is None
     assert "device state: the item is invalid" in sns.messages[0]["detail"]
@@ -279,19 +279,19 @@ def test_a_reading_that_only_the_state_table_refuses_is_not_retried_for_ever() -
 @pytest.mark.parametrize(
     "fault", [Fault(error=aws_error("AuthorizationError")), Fault(leaves=lambda index: True)]
 )
-def test_rejections_that_cannot_be_published_are_reported(fault: Fault) -> None:
+def test_a_failed_publication_is_reported(fault: Fault) -> None:
     dynamodb, sns = FakeDynamoDB(), FakeSNS(always("publish_batch", fault))
-    sent = [*readings_of("d1", [1]), BAD, *readings_of("d2", [2])]
-    outcome = processor_of(dynamodb, sns).process(records_of(*sent), Clock().remaining_ms)
+    sent = [*make_readings("d1", [1]), BAD, *make_readings("d2", [2])]
+    outcome = make_processor(dynamodb, sns).process(make_records(*sent), Clock().remaining_ms)
     assert outcome.retry_from == sequence(1)
     assert (outcome.stored, outcome.rejected.total(), outcome.failed) == (1, 0, 2)
     assert sns.messages == []
 
 
-def test_only_messages_that_failed_are_published_again() -> None:
+def test_only_failed_messages_are_published_again() -> None:
     dynamodb = FakeDynamoDB()
     sns = FakeSNS(once("publish_batch", Fault(leaves=lambda index: index in (2, 5))))
-    outcome = processor_of(dynamodb, sns).process(records_of(*[BAD] * 12), Clock().remaining_ms)
+    outcome = make_processor(dynamodb, sns).process(make_records(*[BAD] * 12), Clock().remaining_ms)
     assert outcome.retry_from is None
     assert sns.calls == [10, 2, 2]
     assert len(sns.messages) == len(sns.reasons()) == 12
@@ -299,8 +299,8 @@ def test_only_messages_that_failed_are_published_again() -> None:
 
 def test_after_a_failed_publication_nothing_more_is_published() -> None:
     sns = FakeSNS(once("publish_batch", Fault(), Fault(error=THROTTLED)))
-    outcome = processor_of(FakeDynamoDB(), sns).process(
-        records_of(*[BAD] * 35), Clock().remaining_ms
+    outcome = make_processor(FakeDynamoDB(), sns).process(
+        make_records(*[BAD] * 35), Clock().remaining_ms
     )
     assert outcome.retry_from == sequence(10)
     assert (len(sns.messages), outcome.rejected.total(), outcome.failed) == (10, 10, 25)
@@ -308,71 +308,76 @@ def test_after_a_failed_publication_nothing_more_is_published() -> None:
 
 def test_large_readings_are_spread_over_several_calls() -> None:
     dynamodb = FakeDynamoDB()
-    large = readings_of("d1", [f"{index}" + "x" * 390_000 for index in range(8)])
-    assert processor_of(dynamodb).process(records_of(*large), Clock().remaining_ms).stored == 8
+    large = make_readings("d1", [f"{index}" + "x" * 390_000 for index in range(8)])
+    assert make_processor(dynamodb).process(make_records(*large), Clock().remaining_ms).stored == 8
     batches = [size for operation, size in dynamodb.calls if operation == "batch_write_item"]
     assert batches == [3, 3, 2]
 
 
-def test_reports_in_time_when_the_time_runs_out() -> None:
+def test_the_checkpoint_is_returned_before_the_timeout() -> None:
     clock = Clock(30_000)
 
     def slow(called: str) -> None:
         clock.remaining -= 9_000
 
     dynamodb, sns = FakeDynamoDB(slow), FakeSNS()
-    records = records_of(*readings_of("d1", range(100)), BAD)
-    outcome = processor_of(dynamodb, sns, clock).process(records, clock.remaining_ms)
-    # Three calls of 9 s leave 3 s; a fourth could have lasted beyond the end.
+    records = make_records(*make_readings("d1", range(100)), BAD)
+    outcome = make_processor(dynamodb, sns, clock).process(records, clock.remaining_ms)
+    # Three calls of 9 s leave 3 s. A fourth call could exceed the timeout.
     assert clock.remaining > 0
     assert len(dynamodb.calls) == 3
-    # 75 readings are stored; the newest of them is not the state yet.
+    # 75 readings are stored, but the newest is not the state yet.
     assert outcome.retry_from == sequence(74)
     assert sns.messages == []
 
 
-def test_a_short_timeout_still_lets_the_function_work() -> None:
+def test_a_short_timeout_leaves_time_to_process() -> None:
     clock = Clock(3_000)
-    records = records_of(*readings_of("d1", range(3)), BAD)
-    outcome = processor_of(FakeDynamoDB(), FakeSNS(), clock).process(records, clock.remaining_ms)
+    records = make_records(*make_readings("d1", range(3)), BAD)
+    outcome = make_processor(FakeDynamoDB(), FakeSNS(), clock).process(records, clock.remaining_ms)
     assert outcome.retry_from is None
 
 
 def test_a_large_batch_finishes_slice_by_slice() -> None:
     clock = Clock(60_000)
     dynamodb, sns = FakeDynamoDB(), FakeSNS()
-    sent = [*readings_of("d1", range(SLICE_RECORDS - 1)), BAD, *readings_of("d2", range(40)), BAD]
+    sent = [
+        *make_readings("d1", range(SLICE_RECORDS - 1)),
+        BAD,
+        *make_readings("d2", range(40)),
+        BAD,
+    ]
 
     def remaining_ms() -> int:
-        # The time is up as soon as the first slice is finished.
+        # The time runs out after the first slice.
         return clock.remaining if not sns.messages else 0
 
-    outcome = processor_of(dynamodb, sns, clock).process(records_of(*sent), remaining_ms)
+    outcome = make_processor(dynamodb, sns, clock).process(make_records(*sent), remaining_ms)
     assert outcome.retry_from == sequence(SLICE_RECORDS)
     assert (outcome.stored, outcome.failed) == (SLICE_RECORDS - 1, 41)
     assert dynamodb.state("d1")["reading"]["value"] == SLICE_RECORDS - 2
     assert list(sns.reasons()) == [sequence(SLICE_RECORDS - 1)]
 
 
-def test_a_defect_in_reading_a_record_reports_it() -> None:
-    broken = records_of(*readings_of("d1", [1, 2]))
+def test_a_record_that_makes_the_parser_crash_is_retried() -> None:
+    broken = make_records(*make_readings("d1", [1, 2]))
     broken[1] = type(broken[1])(**{**vars(broken[1]), "data_base64": "no base64, not even padded"})
-    outcome = processor_of(FakeDynamoDB()).process(broken, Clock().remaining_ms)
+    outcome = make_processor(FakeDynamoDB()).process(broken, Clock().remaining_ms)
     assert outcome.retry_from == sequence(1)
     assert outcome.errors == {"reading: Error": 1}
 
 
-def test_an_empty_batch_is_done() -> None:
-    assert processor_of(FakeDynamoDB()).process([], Clock().remaining_ms).retry_from is None
+def test_an_empty_batch_succeeds() -> None:
+    assert make_processor(FakeDynamoDB()).process([], Clock().remaining_ms).retry_from is None
 
 
-def test_queries_by_milliseconds_take_in_the_start_and_leave_out_the_end() -> None:
+def test_queries_by_milliseconds_include_the_start_and_exclude_the_end() -> None:
     dynamodb = FakeDynamoDB()
-    records = records_of(*readings_of("d1", range(10)))
-    processor_of(dynamodb).process(records, Clock().remaining_ms)
+    records = make_records(*make_readings("d1", range(10)))
+    make_processor(dynamodb).process(records, Clock().remaining_ms)
     start, end = Decimal(NOW + 2), Decimal(NOW + 5)
     between = [i for i in dynamodb.items(SERIES) if start <= i["timestamp"] <= end]
     assert sorted(item["reading"]["value"] for item in between) == [2, 3, 4]
-    assert reading_of(records[0], RETENTION).sort_key == min(
+    assert parse_reading(records[0], RETENTION).sort_key == min(
         item["timestamp"] for item in dynamodb.items(SERIES)
     )

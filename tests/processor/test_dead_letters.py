@@ -1,4 +1,4 @@
-"""A message on the dead-letter topic explains itself and gives the payload back."""
+"""Messages on the dead-letter topic: content, limits, and the payload's round trip."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import json
 import random
 
 import pytest
-from bounded_retries import Deadline, Retries
-from dead_letters import DeadLetter, DeadLetterTopic, message_of, payload_of
+from dead_letters import DeadLetter, DeadLetterTopic, decode_payload, format_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rejections import Reason, Rejected
+from invalid_records import InvalidRecordError, Reason
+from retry_policy import Deadline, RetryPolicy
 
-from .aws_fakes import ARRIVAL, SHARD, STREAM, TOPIC, Clock, FakeSNS, records_of, sequence
+from .aws_fakes import ARRIVAL, SHARD, STREAM, TOPIC, Clock, FakeSNS, make_records, sequence
 
 PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=60)
 
 
-def letter_of(payload: bytes, device_id: str = "d1", detail: str = "byte 0") -> DeadLetter:
-    [record] = records_of((device_id, payload))
-    return DeadLetter(record, Rejected(Reason.NOT_UTF8, detail))
+def make_letter(payload: bytes, device_id: str = "d1", detail: str = "byte 0") -> DeadLetter:
+    [record] = make_records((device_id, payload))
+    return DeadLetter(record, InvalidRecordError(Reason.NOT_UTF8, detail))
 
 
 def incompressible(size: int) -> bytes:
@@ -29,13 +29,13 @@ def incompressible(size: int) -> bytes:
 
 
 def publish(sns: FakeSNS, *letters: DeadLetter) -> dict[int, str]:
-    topic = DeadLetterTopic(sns, TOPIC, Retries(sleep=Clock().sleep))
+    topic = DeadLetterTopic(sns, TOPIC, RetryPolicy(sleep=Clock().sleep))
     return topic.publish(letters, Deadline(Clock().remaining_ms))
 
 
-def test_the_message_says_everything_needed_to_find_and_mend_the_record() -> None:
+def test_the_message_has_origin_reason_and_payload() -> None:
     sns = FakeSNS()
-    assert publish(sns, letter_of(b"\xff")) == {}
+    assert publish(sns, make_letter(b"\xff")) == {}
     assert sns.messages == [
         {
             "kind": "rejected-record",
@@ -56,51 +56,53 @@ def test_the_message_says_everything_needed_to_find_and_mend_the_record() -> Non
 
 def test_a_large_payload_is_compressed() -> None:
     payload = b'{"value": 1}' * 80_000
-    letter = letter_of(payload)
-    message = json.loads(message_of(letter))
+    letter = make_letter(payload)
+    message = json.loads(format_message(letter))
     assert message["payloadEncoding"] == "gzip+base64"
-    assert payload_of(message) == payload
-    # No clock in it: a record delivered twice gives the same message.
+    assert decode_payload(message) == payload
+    # No modification time: a duplicate record results in the same message.
     assert base64.b64decode(message["payload"])[4:8] == bytes(4)
 
 
-def test_a_payload_too_large_for_any_message_says_where_it_is() -> None:
+def test_a_payload_too_large_for_a_message_is_replaced_by_its_location() -> None:
     sns = FakeSNS()
-    assert publish(sns, letter_of(incompressible(300_000))) == {}
+    assert publish(sns, make_letter(incompressible(300_000))) == {}
     [message] = sns.messages
     assert (message["payloadEncoding"], message["payload"]) == ("none", None)
-    assert payload_of(message) is None
+    assert decode_payload(message) is None
     assert "shardId and sequenceNumber" in message["payloadLocation"]
     assert "archive" in message["payloadLocation"]
 
 
 def test_calls_stay_within_ten_messages_and_256_kib() -> None:
-    # The fake refuses what SNS refuses.
+    # The fake enforces the limits of SNS.
     sns = FakeSNS()
-    large = [letter_of(incompressible(size)) for size in (190_000, 190_000, 60_000, 10, 190_000)]
-    assert publish(sns, *large, *[letter_of(b"\xff")] * 25) == {}
+    large = [make_letter(incompressible(size)) for size in (190_000, 190_000, 60_000, 10, 190_000)]
+    assert publish(sns, *large, *[make_letter(b"\xff")] * 25) == {}
     assert len(sns.messages) == 30
     assert max(sns.calls) == 10
-    assert all(payload_of(message) is not None for message in sns.messages)
+    assert all(decode_payload(message) is not None for message in sns.messages)
 
 
 @pytest.mark.parametrize("size", range(193_000, 193_600, 37))
 def test_the_largest_message_leaves_room_for_the_envelope(size: int) -> None:
-    letter = letter_of(incompressible(size), device_id="\u20ac" * 256, detail="\u0001" * 5000)
-    assert len(message_of(letter)) <= 262_144 - 4_096
+    letter = make_letter(incompressible(size), device_id="\u20ac" * 256, detail="\u0001" * 5000)
+    assert len(format_message(letter)) <= 262_144 - 4_096
 
 
 @PROPERTY
 @given(st.binary(max_size=300), st.sampled_from([1, 1, 1, 2000]), st.text(max_size=20))
 def test_the_payload_survives_the_round_trip(payload: bytes, times: int, device: str) -> None:
     sent = payload * times
-    message = json.loads(message_of(letter_of(sent, device_id=device or "d")))
-    assert payload_of(message) == sent
+    message = json.loads(format_message(make_letter(sent, device_id=device or "d")))
+    assert decode_payload(message) == sent
     assert message["deviceId"] == (device or "d")
 
 
-def test_an_unknown_encoding_is_not_guessed() -> None:
+def test_an_unknown_encoding_is_an_error() -> None:
     with pytest.raises(ValueError, match="'rot13'"):
-        payload_of({"payloadEncoding": "rot13", "payload": "nop"})
+        decode_payload({"payloadEncoding": "rot13", "payload": "nop"})
     with pytest.raises(binascii.Error):
-        payload_of({"payloadEncoding": "base64", "payload": base64.b64encode(b"a").decode() + "!"})
+        decode_payload(
+            {"payloadEncoding": "base64", "payload": base64.b64encode(b"a").decode() + "!"}
+        )

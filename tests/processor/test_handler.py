@@ -1,4 +1,4 @@
-"""The Lambda entry point: its answer, its metrics, its logs, its settings."""
+"""The Lambda handler: response, metrics, logs, and settings."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .aws_fakes import (
     Fault,
     always,
     aws_error,
-    event_of,
-    processor_of,
-    readings_of,
+    kinesis_event,
+    make_processor,
+    make_readings,
     sequence,
 )
 
@@ -40,45 +40,45 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> FakeDynamoDB:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, dynamodb: FakeDynamoDB) -> None:
-    monkeypatch.setattr(handler, "_processor", lambda: processor_of(dynamodb, FakeSNS()))
+    monkeypatch.setattr(handler, "_processor", lambda: make_processor(dynamodb, FakeSNS()))
 
 
-def test_answers_with_no_failures_when_all_is_done(dynamodb: FakeDynamoDB) -> None:
-    event = event_of(*readings_of("d1", range(3)), ("d2", b"junk"))
+def test_a_successful_batch_reports_no_failures(dynamodb: FakeDynamoDB) -> None:
+    event = kinesis_event(*make_readings("d1", range(3)), ("d2", b"junk"))
     assert handler.handler(event, CONTEXT) == {"batchItemFailures": []}
     assert len(dynamodb.items(SERIES)) == 3
 
 
-def test_answers_with_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partial_failure_reports_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     throttled = always("batch_write_item", Fault(error=aws_error("ThrottlingException")))
     use(monkeypatch, FakeDynamoDB(throttled))
-    event = event_of(("d1", b"junk"), *readings_of("d1", range(3)))
-    answer = handler.handler(event, CONTEXT)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": sequence(1)}]}
+    event = kinesis_event(("d1", b"junk"), *make_readings("d1", range(3)))
+    response = handler.handler(event, CONTEXT)
+    assert response == {"batchItemFailures": [{"itemIdentifier": sequence(1)}]}
 
 
-def test_a_replayed_batch_can_ask_for_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raise_on_failure_raises_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
     throttled = always("batch_write_item", Fault(error=aws_error("ThrottlingException")))
     use(monkeypatch, FakeDynamoDB(throttled))
-    event = {**event_of(*readings_of("d1", range(3))), "raiseOnFailure": True}
-    with pytest.raises(handler.RecordsNotStored, match="3 of 3 records"):
+    event = {**kinesis_event(*make_readings("d1", range(3))), "raiseOnFailure": True}
+    with pytest.raises(handler.BatchProcessingError, match="3 of 3 records"):
         handler.handler(event, CONTEXT)
 
 
 @pytest.mark.parametrize("event", [{}, {"Records": [{}]}, {"Records": [{"kinesis": {}}]}])
-def test_what_is_no_kinesis_batch_is_no_success(
+def test_an_event_that_is_not_a_kinesis_batch_fails(
     dynamodb: FakeDynamoDB, event: dict[str, Any]
 ) -> None:
     with pytest.raises(KeyError):
         handler.handler(event, CONTEXT)
 
 
-def test_counts_and_logs_without_payloads(
+def test_metrics_and_logs_contain_no_payload(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     hot = always("statement d9", Fault(error=aws_error("Oops", SECRET)))
     use(monkeypatch, FakeDynamoDB(hot))
-    event = event_of(
+    event = kinesis_event(
         ("d1", {"timestamp": NOW, "value": SECRET}),
         ("d1", {"timestamp": NOW, "value": SECRET}),
         ("d2", {"timestamp": NOW, "deviceId": SECRET}),
@@ -86,8 +86,8 @@ def test_counts_and_logs_without_payloads(
         ("d9", {"timestamp": NOW, "value": SECRET}),
         ("d1", {"timestamp": NOW + 1, "value": 1}),
     )
-    answer = handler.handler(event, CONTEXT)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": sequence(4)}]}
+    response = handler.handler(event, CONTEXT)
+    assert response == {"batchItemFailures": [{"itemIdentifier": sequence(4)}]}
     printed = capfd.readouterr()
     assert SECRET not in printed.out + printed.err
     [emf] = [json.loads(line) for line in printed.out.splitlines() if '"_aws"' in line]
@@ -96,7 +96,7 @@ def test_counts_and_logs_without_payloads(
         "RecordsRejected": [1.0],
         "RecordsFailed": [2.0],
         "DuplicateReadings": [1.0],
-        "ForgedDeviceId": [1.0],
+        "DeviceIdMismatches": [1.0],
     }
     assert emf["rejectedByReason"] == {"not-json": 1}
     [declared] = emf["_aws"]["CloudWatchMetrics"]
@@ -109,14 +109,14 @@ METRICS = (
     "RecordsRejected",
     "RecordsFailed",
     "DuplicateReadings",
-    "ForgedDeviceId",
+    "DeviceIdMismatches",
 )
 
 
-def test_metrics_of_a_quiet_batch_are_zero_not_missing(
+def test_metrics_without_events_are_zero_not_missing(
     dynamodb: FakeDynamoDB, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    handler.handler(event_of(*readings_of("d1", [1])), CONTEXT)
+    handler.handler(kinesis_event(*make_readings("d1", [1])), CONTEXT)
     [emf] = [json.loads(line) for line in capfd.readouterr().out.splitlines() if '"_aws"' in line]
     assert [emf[name] for name in METRICS] == [[1.0], [0.0], [0.0], [0.0], [0.0]]
 
@@ -141,6 +141,6 @@ def test_a_missing_setting_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "a year"])
-def test_a_retention_that_is_no_number_of_seconds_is_shown(value: str) -> None:
-    with pytest.raises(ValueError, match=f"{value!r}; give whole seconds"):
+def test_an_invalid_retention_is_an_error(value: str) -> None:
+    with pytest.raises(ValueError, match=f"{value!r}; set a positive whole number"):
         Settings.from_environment({**ENVIRONMENT, "TIME_SERIES_RETENTION_SECONDS": value})

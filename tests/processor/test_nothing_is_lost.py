@@ -1,4 +1,4 @@
-"""Random batches under random faults: every record is accounted for, by counting."""
+"""Random batches with random faults: the test accounts for every record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from decimal import Decimal
 from typing import Any
 
-from dead_letters import payload_of
+from dead_letters import decode_payload
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,15 +20,15 @@ from .aws_fakes import (
     FakeSNS,
     Fault,
     aws_error,
-    by_device,
-    processor_of,
-    records_of,
+    group_by_device,
+    make_processor,
+    make_records,
 )
 
 DEVICES = ["d1", "d2", "d3"]
 READINGS = st.fixed_dictionaries(
     {
-        # Few values, so that duplicates and readings of one millisecond are common.
+        # Few values make duplicates and readings of one millisecond common.
         "timestamp": st.sampled_from([NOW, NOW + 1, NOW + 2, NOW - 5000, NOW // 1000]),
         "value": st.sampled_from([1, 1.5, "a", None]),
     },
@@ -78,8 +78,8 @@ FAULTS: dict[str, list[Fault | None]] = {
 }
 
 
-class Trouble:
-    """A plan of faults that comes to an end; independent of the order of concurrent calls."""
+class FaultPlan:
+    """A finite sequence of faults that does not depend on the order of concurrent calls."""
 
     def __init__(self, plan: list[int], clock: Clock) -> None:
         self._plan = plan
@@ -100,16 +100,16 @@ class Trouble:
 
 @settings(deadline=None, derandomize=True, database=None, max_examples=200)
 @given(SENT, st.lists(st.integers(0, 1000), max_size=12), st.sampled_from([3_000, 25_000, 60_000]))
-def test_each_record_ends_stored_or_published_or_delivered_again(
+def test_each_record_is_stored_published_or_retried(
     sent: list[tuple[str, Any]], plan: list[int], timeout_ms: int
 ) -> None:
     clock = Clock()
-    trouble = Trouble(plan, clock)
-    dynamodb, sns = FakeDynamoDB(trouble), FakeSNS(trouble)
-    processor = processor_of(dynamodb, sns, clock)
-    records = records_of(*sent)
+    faults = FaultPlan(plan, clock)
+    dynamodb, sns = FakeDynamoDB(faults), FakeSNS(faults)
+    processor = make_processor(dynamodb, sns, clock)
+    records = make_records(*sent)
     stored = rejected = 0
-    position = 0  # as Lambda does: deliver from the checkpoint until nothing is left
+    position = 0  # as Lambda does, retry from the checkpoint
     for _ in range(200):
         clock.remaining = timeout_ms
         outcome = processor.process(records[position:], clock.remaining_ms)
@@ -127,14 +127,14 @@ def test_each_record_ends_stored_or_published_or_delivered_again(
         position = done
         if position == len(records):
             break
-    assert position == len(records), "made no progress after the trouble had ended"
+    assert position == len(records), "no progress after the faults ended"
 
     garbage = [payload for _, payload in sent if isinstance(payload, bytes)]
     assert (stored, rejected) == (len(sent) - len(garbage), len(garbage))
-    # Nothing but garbage was published, and each different reading is stored exactly once.
+    # Only garbage is published, and each distinct reading is stored exactly once.
     assert len(sns.reasons()) == len(garbage)
     different = {(d, json.dumps(p, sort_keys=True)) for d, p in sent if isinstance(p, dict)}
-    series = by_device(dynamodb.items(SERIES))
+    series = group_by_device(dynamodb.items(SERIES))
     assert sum(map(len, series.values())) == len(different)
     for device, items in series.items():
         newest = max(items, key=lambda item: Decimal(item["timestamp"]))
@@ -143,7 +143,7 @@ def test_each_record_ends_stored_or_published_or_delivered_again(
 
 
 def published(sns: FakeSNS, sequence_number: str) -> list[bytes | None]:
-    return [payload_of(m) for m in sns.messages if m["sequenceNumber"] == sequence_number]
+    return [decode_payload(m) for m in sns.messages if m["sequenceNumber"] == sequence_number]
 
 
 def is_stored(dynamodb: FakeDynamoDB, device: str, payload: dict[str, Any]) -> bool:

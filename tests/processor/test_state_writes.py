@@ -1,4 +1,4 @@
-"""The latest state of many devices in few calls, each device under its own condition."""
+"""Batched conditional writes of the latest state."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from bounded_retries import Deadline, Retries
+from retry_policy import Deadline, RetryPolicy
 from state_writes import DeviceStateWriter
 from table_writes import WriteReport
-from telemetry_reading import Reading, reading_of
+from telemetry_reading import Reading, parse_reading
 
 from .aws_fakes import (
     NOW,
@@ -21,26 +21,26 @@ from .aws_fakes import (
     Fault,
     always,
     aws_error,
+    make_records,
     once,
-    records_of,
 )
 
 CALL, STATEMENTS = "batch_execute_statement", "statement"
 
 
 def reading(device: str, value: object = 1, later: int = 0) -> Reading:
-    [record] = records_of((device, {"timestamp": NOW + later, "value": value}))
-    return reading_of(record, RETENTION)
+    [record] = make_records((device, {"timestamp": NOW + later, "value": value}))
+    return parse_reading(record, RETENTION)
 
 
 def store(dynamodb: Any, *readings: Reading, clock: Clock | None = None) -> WriteReport:
     clock = clock if clock is not None else Clock()
-    writer = DeviceStateWriter(dynamodb, STATE, Retries(sleep=clock.sleep, jitter=lambda: 1.0))
+    writer = DeviceStateWriter(dynamodb, STATE, RetryPolicy(sleep=clock.sleep, jitter=lambda: 1.0))
     return writer.store(readings, Deadline(clock.remaining_ms))
 
 
 def known(devices: int, faults: Callable[[str], Fault | None] = lambda _: None) -> FakeDynamoDB:
-    """A table that holds an older state of each device."""
+    """A table with an older state of each device."""
     quiet = [True]
     dynamodb = FakeDynamoDB(lambda called: None if quiet else faults(called))
     store(dynamodb, *[reading(f"d{number}", "old") for number in range(devices)])
@@ -58,14 +58,14 @@ def test_a_hundred_known_devices_take_four_calls() -> None:
     assert len(dynamodb.items(STATE)) == 100
 
 
-def test_only_the_devices_that_are_new_are_inserted() -> None:
+def test_only_new_devices_are_inserted() -> None:
     dynamodb = known(2)
     store(dynamodb, *[reading(f"d{number}", "new", 1) for number in range(5)])
     assert dynamodb.calls == [(CALL, 5), (CALL, 3)]
     assert {state["reading"]["value"] for state in dynamodb.items(STATE)} == {"new"}
 
 
-def test_a_late_reading_among_others_changes_nothing_and_costs_no_second_call() -> None:
+def test_a_late_reading_changes_nothing_and_needs_no_second_call() -> None:
     dynamodb = known(3)
     store(dynamodb, reading("d1", "newest", 10))
     dynamodb.calls.clear()
@@ -76,14 +76,14 @@ def test_a_late_reading_among_others_changes_nothing_and_costs_no_second_call() 
     assert dynamodb.calls == [(CALL, 3)]
 
 
-def test_the_same_reading_again_is_done() -> None:
+def test_a_duplicate_reading_succeeds() -> None:
     dynamodb = known(1)
     again = reading("d0", "old")
     assert store(dynamodb, again).failed == {}
     assert dynamodb.calls == [(CALL, 1)]
 
 
-def test_no_devices_take_no_call() -> None:
+def test_no_devices_need_no_call() -> None:
     dynamodb = FakeDynamoDB()
     store(dynamodb)
     assert dynamodb.calls == []
@@ -91,7 +91,7 @@ def test_no_devices_take_no_call() -> None:
 
 @pytest.mark.parametrize("theirs", [0, 10], ids=["older", "newer"])
 def test_a_device_that_another_invocation_inserts_at_the_same_time(theirs: int) -> None:
-    """Between our UPDATE, which found nothing, and our INSERT."""
+    """The race between the UPDATE, which finds no item, and the INSERT."""
     dynamodb = FakeDynamoDB()
     real = dynamodb.batch_execute_statement
     other = reading("d1", "theirs", theirs)
@@ -108,8 +108,8 @@ def test_a_device_that_another_invocation_inserts_at_the_same_time(theirs: int) 
     assert dynamodb.state("d1")["reading"]["value"] == ("ours" if theirs < 5 else "theirs")
 
 
-def test_late_data_is_told_from_a_new_device_even_without_the_old_item() -> None:
-    """The table says that the device is there already, when it is inserted."""
+def test_late_data_is_recognized_without_the_old_item_in_the_response() -> None:
+    """The INSERT then fails with DuplicateItem."""
     dynamodb = known(1)
     real = dynamodb.batch_execute_statement
 
@@ -136,7 +136,7 @@ def test_late_data_is_told_from_a_new_device_even_without_the_old_item() -> None
         "SomethingNew",
     ],
 )
-def test_a_statement_that_may_pass_later_is_tried_again_alone(code: str) -> None:
+def test_only_the_failed_statement_is_retried(code: str) -> None:
     fault = Fault(error=aws_error(code))
     dynamodb, clock = known(25, once(f"{STATEMENTS} d7", fault, fault)), Clock()
     updates = [reading(f"d{number}", "new", 1) for number in range(25)]
@@ -146,7 +146,7 @@ def test_a_statement_that_may_pass_later_is_tried_again_alone(code: str) -> None
     assert dynamodb.state("d7")["reading"]["value"] == "new"
 
 
-def test_a_statement_that_keeps_failing_is_reported_alone() -> None:
+def test_only_the_statement_that_keeps_failing_is_reported() -> None:
     fault = Fault(error=aws_error("ThrottlingError"))
     dynamodb = known(3, always(f"{STATEMENTS} d1", fault))
     updates = [reading(f"d{number}", "new", 1) for number in range(3)]
@@ -158,7 +158,7 @@ def test_a_statement_that_keeps_failing_is_reported_alone() -> None:
 @pytest.mark.parametrize(
     "code", ["AccessDenied", "ResourceNotFound", "ItemCollectionSizeLimitExceeded"]
 )
-def test_what_no_pause_mends_is_reported_at_once(code: str) -> None:
+def test_an_error_that_is_not_retryable_is_reported_immediately(code: str) -> None:
     dynamodb = known(2, always(f"{STATEMENTS} d1", Fault(error=aws_error(code))))
     updates = [reading("d0", "new", 1), reading("d1", "new", 1)]
     report = store(dynamodb, *updates)
@@ -166,7 +166,7 @@ def test_what_no_pause_mends_is_reported_at_once(code: str) -> None:
     assert dynamodb.calls == [(CALL, 2)]
 
 
-def test_an_error_without_a_code_is_no_success() -> None:
+def test_an_error_without_a_code_is_a_failure() -> None:
     dynamodb = known(1)
     dynamodb.batch_execute_statement = lambda **_: {  # type: ignore[method-assign]
         "Responses": [{"Error": {"Message": "?"}}]
@@ -175,14 +175,14 @@ def test_an_error_without_a_code_is_no_success() -> None:
     assert store(dynamodb, update).failed == {update.key: "an error without a code"}
 
 
-def test_an_answer_with_statements_missing_is_no_success() -> None:
+def test_a_response_with_missing_statements_is_a_failure() -> None:
     dynamodb = known(2)
     dynamodb.batch_execute_statement = lambda **_: {"Responses": [{}]}  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="shorter"):
         store(dynamodb, reading("d0", "new", 1), reading("d1", "new", 1))
 
 
-def test_a_refused_statement_is_refused_alone() -> None:
+def test_only_the_refused_statement_is_reported_as_refused() -> None:
     dynamodb = FakeDynamoDB(refuses=lambda item: item["deviceId"]["S"] == "d1")
     updates = [reading(f"d{number}") for number in range(3)]
     report = store(dynamodb, *updates)
@@ -190,7 +190,7 @@ def test_a_refused_statement_is_refused_alone() -> None:
     assert {state["deviceId"] for state in dynamodb.items(STATE)} == {"d0", "d2"}
 
 
-def test_a_refused_call_is_made_for_each_device() -> None:
+def test_a_refused_call_is_repeated_for_each_device() -> None:
     refused = Fault(error=aws_error("ValidationException", "one of them"))
     dynamodb = known(3, once(CALL, refused, Fault(), refused))
     updates = [reading(f"d{number}", "new", 1) for number in range(3)]
@@ -200,7 +200,7 @@ def test_a_refused_call_is_made_for_each_device() -> None:
     assert dynamodb.state("d2")["reading"]["value"] == "new"
 
 
-def test_a_call_that_fails_leaves_the_other_calls_alone() -> None:
+def test_a_failed_call_does_not_affect_the_other_calls() -> None:
     dynamodb = known(60, once(CALL, Fault(error=ConnectionError())))
     updates = [reading(f"d{number}", "new", 1) for number in range(60)]
     report = store(dynamodb, *updates)
@@ -210,7 +210,7 @@ def test_a_call_that_fails_leaves_the_other_calls_alone() -> None:
     assert len(stored) == 60 - len(report.failed)
 
 
-def test_no_call_begins_when_there_is_no_time_for_it() -> None:
+def test_no_call_starts_without_enough_time() -> None:
     clock = Clock(30_000)
 
     def slow(called: str) -> None:
@@ -219,12 +219,12 @@ def test_no_call_begins_when_there_is_no_time_for_it() -> None:
 
     dynamodb = FakeDynamoDB(slow)
     report = store(dynamodb, reading("d1"), clock=clock)
-    # The UPDATE found no item, and an INSERT could last until the function's end.
+    # The UPDATE finds no item, and an INSERT could exceed the function's timeout.
     assert dynamodb.calls == [(CALL, 1)]
     assert report.failed == {reading("d1").key: "no attempts or time left"}
 
 
-def test_calls_are_made_side_by_side() -> None:
+def test_calls_are_concurrent() -> None:
     both = threading.Barrier(2, timeout=30)
     dynamodb = known(50)
     real = dynamodb.batch_execute_statement
@@ -238,7 +238,7 @@ def test_calls_are_made_side_by_side() -> None:
     assert store(dynamodb, *updates).failed == {}
 
 
-def test_large_states_are_spread_over_several_calls() -> None:
+def test_large_states_are_split_into_several_calls() -> None:
     dynamodb = known(8)
     store(dynamodb, *[reading(f"d{number}", "x" * 390_000, 1) for number in range(8)])
     assert sorted(dynamodb.calls) == [(CALL, 2), (CALL, 3), (CALL, 3)]

@@ -1,4 +1,4 @@
-"""What a payload becomes, and for what reasons it is rejected."""
+"""Parsing and validation of payloads."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from dynamodb_values import attribute_value, number, number_size
+from dynamodb_values import number, stored_number_size, to_attribute_value
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rejections import Reason, Rejected
+from invalid_records import InvalidRecordError, Reason
 from table_writes import time_series_item
-from telemetry_reading import Reading, reading_of, sort_key_of
+from telemetry_reading import Reading, compute_sort_key, parse_reading
 
-from .aws_fakes import ARRIVAL, DAY, NOW, RETENTION, plain, records_of
+from .aws_fakes import ARRIVAL, DAY, NOW, RETENTION, make_records, plain
 
 PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=150)
 
 
 def read(payload: object, device_id: str = "d1", arrival: float = ARRIVAL) -> Reading:
-    [record] = records_of((device_id, payload), arrival=arrival)
-    return reading_of(record, RETENTION)
+    [record] = make_records((device_id, payload), arrival=arrival)
+    return parse_reading(record, RETENTION)
 
 
 def timestamped(text: str) -> bytes:
@@ -31,19 +31,19 @@ def timestamped(text: str) -> bytes:
 
 
 def nested(levels: int) -> bytes:
-    """The innermost value lies `levels` below the attribute that holds the payload."""
+    """A payload whose innermost value is `levels` below the payload's attribute."""
     return timestamped("[" * (levels - 1) + "1" + "]" * (levels - 1))
 
 
 def payload_of_item_size(size: int) -> dict[str, object]:
     """A payload whose time-series item DynamoDB counts as `size` bytes, if the device is d1."""
-    full_length = 17  # bytes of a sort key, unless it ends in zeros, which DynamoDB trims
+    full_length = 17  # bytes of a sort key, unless it ends in zeros, which DynamoDB removes
     empty = read({"timestamp": NOW, "text": ""})
-    missing = size - (empty.stored_bytes - number_size(empty.sort_key) + full_length)
+    missing = size - (empty.stored_bytes - stored_number_size(empty.sort_key) + full_length)
     for filler in string.ascii_lowercase:
         text = filler * missing
-        content, _ = attribute_value({"timestamp": Decimal(NOW), "text": text})
-        if number_size(sort_key_of(NOW, content)) == full_length:
+        content, _ = to_attribute_value({"timestamp": Decimal(NOW), "text": text})
+        if stored_number_size(compute_sort_key(NOW, content)) == full_length:
             return {"timestamp": NOW, "text": text}
     raise AssertionError("every sort key ends in zeros")
 
@@ -91,11 +91,11 @@ REJECTED: list[tuple[str, object, Reason]] = [
     ("payload", "reason"),
     [pytest.param(payload, reason, id=name) for name, payload, reason in REJECTED],
 )
-def test_rejects_what_can_never_be_stored(payload: object, reason: Reason) -> None:
-    with pytest.raises(Rejected) as caught:
+def test_invalid_payload_is_rejected(payload: object, reason: Reason) -> None:
+    with pytest.raises(InvalidRecordError) as caught:
         read(payload)
     assert caught.value.reason is reason
-    assert caught.value.detail.startswith(reason.sentence)
+    assert caught.value.detail.startswith(reason.explanation)
     assert len(caught.value.detail) < 1000
 
 
@@ -125,11 +125,11 @@ def test_timestamps_are_seconds_or_milliseconds(payload: object, milliseconds: i
     assert reading.expires_at == milliseconds // 1000 + RETENTION
 
 
-def test_1e11_is_where_milliseconds_begin() -> None:
+def test_timestamps_from_1e11_are_milliseconds() -> None:
     in_1973 = 100_000_000
     assert int(read({"timestamp": 10**11}, arrival=in_1973).sort_key) == 10**11
     assert int(read({"timestamp": in_1973}, arrival=in_1973).sort_key) == 10**11
-    with pytest.raises(Rejected, match="24 hours after"):
+    with pytest.raises(InvalidRecordError, match="24 hours after"):
         read({"timestamp": 10**11 - 1}, arrival=in_1973)
 
 
@@ -179,13 +179,13 @@ def test_members_of_the_payload_cannot_overwrite_the_items_own_attributes() -> N
 
 
 @pytest.mark.parametrize(
-    ("members", "forged"),
+    ("members", "mismatch"),
     [({}, False), ({"deviceId": "d1"}, False), ({"deviceId": "d2"}, True), ({"deviceId": 1}, True)],
 )
-def test_a_claimed_device_id_is_compared_with_the_partition_key(
-    members: dict[str, Any], forged: bool
+def test_device_id_in_the_payload_is_compared_with_the_partition_key(
+    members: dict[str, Any], mismatch: bool
 ) -> None:
-    assert read({"timestamp": NOW, **members}).forged_device_id is forged
+    assert read({"timestamp": NOW, **members}).device_id_mismatch is mismatch
 
 
 def test_32_levels_are_accepted() -> None:
@@ -194,7 +194,7 @@ def test_32_levels_are_accepted() -> None:
 
 def test_an_item_of_exactly_400_kb_is_accepted() -> None:
     assert read(payload_of_item_size(409_600)).stored_bytes == 409_600
-    with pytest.raises(Rejected, match="409601 bytes"):
+    with pytest.raises(InvalidRecordError, match="409601 bytes"):
         read(payload_of_item_size(409_601))
 
 
@@ -212,7 +212,7 @@ def test_an_item_of_exactly_400_kb_is_accepted() -> None:
         ),
     ],
 )
-def test_one_reading_in_two_spellings_has_one_key(one: bytes, other: bytes) -> None:
+def test_equal_readings_have_the_same_key(one: bytes, other: bytes) -> None:
     assert read(one).key == read(other).key
 
 
@@ -228,7 +228,9 @@ def test_one_reading_in_two_spellings_has_one_key(one: bytes, other: bytes) -> N
         (b'{"timestamp": 1700000000000}', b'{"timestamp": 1700000000}'),
     ],
 )
-def test_two_readings_of_one_millisecond_have_two_keys(one: bytes, other: bytes) -> None:
+def test_different_readings_of_one_millisecond_have_different_keys(
+    one: bytes, other: bytes
+) -> None:
     assert int(read(one).sort_key) == int(read(other).sort_key) == NOW
     assert read(one).key != read(other).key
 
@@ -264,7 +266,7 @@ def test_the_key_does_not_depend_on_the_order_of_members(value: object, shuffle:
     one = read({"timestamp": NOW, "value": value})
     other = read(shuffled({"timestamp": NOW, "value": value}))
     assert one.key == other.key
-    # DynamoDB's 38 digits, never a whole number, and a float still knows the millisecond.
+    # Within DynamoDB's 38 digits, never an integer, and exact to the millisecond as a float.
     assert len(one.sort_key.as_tuple().digits) <= 38
     assert NOW < one.sort_key < NOW + Decimal("0.9")
     assert math.floor(float(one.sort_key)) == NOW
@@ -272,7 +274,7 @@ def test_the_key_does_not_depend_on_the_order_of_members(value: object, shuffle:
 
 @PROPERTY
 @given(JSON_VALUES)
-def test_what_is_stored_equals_what_was_sent(value: object) -> None:
+def test_stored_content_equals_the_payload(value: object) -> None:
     reading = read({"timestamp": NOW, "value": value})
     sent = json.loads(json.dumps(value), parse_float=Decimal)
     assert plain(time_series_item(reading))["reading"]["value"] == sent
@@ -285,6 +287,6 @@ def test_what_is_stored_equals_what_was_sent(value: object) -> None:
 @given(
     st.decimals(allow_nan=False, allow_infinity=False, places=20, min_value=-1e15, max_value=1e15)
 )
-def test_a_number_has_one_form_however_it_is_spelled(value: Decimal) -> None:
-    spellings = {number(text) for text in (str(value), f"{value:e}", f"{value:.30f}")}
-    assert len({str(attribute_value(spelling)) for spelling in spellings}) == 1
+def test_equal_numbers_have_the_same_attribute_value(value: Decimal) -> None:
+    numbers = {number(text) for text in (str(value), f"{value:e}", f"{value:.30f}")}
+    assert len({str(to_attribute_value(each)) for each in numbers}) == 1

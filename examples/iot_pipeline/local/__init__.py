@@ -1,5 +1,5 @@
-"""The pipeline, deployed with the real CDK CLI into an AWS emulator on this machine.
+"""Runs the pipeline in a local AWS emulator, deployed with the CDK CLI.
 
-Start with `demo.py`; every other module does one job for it and says in its docstring what AWS
-does there, what the emulator lacks and what stands in for it.
+Start with `demo.py`. The docstring of each module describes what AWS does, what the emulator does
+not support, and how the module replaces it.
 """

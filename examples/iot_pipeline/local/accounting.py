@@ -1,12 +1,11 @@
-"""Where every record is: counted from the tables and the DLQ queue, by the identity of each record.
+"""Accounts for every record by its ID: finds it in the tables or on the DLQ queue.
 
-Nothing that the pipeline says about itself is used (no counter, no log, no metric). The time-series
-table is scanned, the DLQ queue is read without deleting anything, and each identity in a plan is
-looked for in both. A record that is in neither is lost; one that is in both is counted twice by
-somebody, which is an error too.
+The count does not rely on metrics, logs, or counters of the pipeline. It scans the time-series table,
+reads the DLQ queue without deleting messages, and searches both for each ID in a plan. A record in
+neither is lost. A record in both is an error, too.
 
-Run as a program it counts again for a run whose emulator still runs (``--keep``), and exits with 1
-when something is lost::
+As a program, it counts again while the emulator is still running (``--keep``). The exit code is 1 if
+a record is lost::
 
     python -m examples.iot_pipeline.local.accounting demo-out/run.json
 """
@@ -27,7 +26,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from examples.iot_pipeline.local.emulator import Endpoint
+from examples.iot_pipeline.local.deployment import Deployment
+from examples.iot_pipeline.local.emulator import Emulator, Endpoint
 from examples.iot_pipeline.local.plan import (
     IDENTITY,
     Fate,
@@ -37,14 +37,14 @@ from examples.iot_pipeline.local.plan import (
     newest_timestamps,
 )
 
-# How long the DLQ queue hides what was read: longer than it takes to go through the whole queue,
-# and short enough that a user who looks afterwards finds the messages.
-HIDDEN_SECONDS = 20
+# Longer than it takes to read the whole queue, but short enough that the messages are visible again
+# when a user inspects the queue after the run.
+VISIBILITY_TIMEOUT_SECONDS = 20
 MESSAGES_PER_CALL = 10
 RULE_ERROR = "rule-error"
 
 Item = Mapping[str, Any]
-"""An item as DynamoDB's API gives it: attribute name to {type: value}."""
+"""An item in the format of DynamoDB's API: attribute name to {type: value}."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class StoredReading:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message of the DLQ queue that holds a record's payload."""
+    """A message on the DLQ queue with a record's payload."""
 
     identity: str
     device_id: str | None
@@ -67,69 +67,69 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class DeadLetters:
-    """What the DLQ queue holds."""
+    """The messages on the DLQ queue."""
 
     letters: tuple[DeadLetter, ...] = ()
     unrecognized: tuple[str, ...] = ()
-    """Messages in which no record of a run can be recognized, as text."""
+    """The bodies of messages without the ID of a record."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Where the records of a plan are."""
+    """The location of every record of a plan."""
 
     sent: int
-    """Distinct records that devices sent; a duplicate counts as its original."""
+    """Distinct records that devices sent. A duplicate counts as its original."""
     messages: int
-    """MQTT messages, duplicates included."""
+    """MQTT messages, including duplicates."""
     stored: frozenset[str]
     dead_lettered: frozenset[str]
     lost: tuple[str, ...]
     in_both: tuple[str, ...]
     stored_more_than_once: tuple[str, ...]
     dead_lettered_more_than_once: tuple[str, ...]
-    """Delivery to the queue is at least once, so this is allowed."""
+    """Allowed, because delivery to the queue is at least once."""
     wrong_device: tuple[str, ...]
-    """Records that are not under the device that sent them."""
+    """Records stored under another device than the one that sent them."""
     unexpected: tuple[str, ...]
-    """Records that are not where a record of their kind has to be."""
-    foreign: tuple[str, ...]
-    """Records in the table or on the queue that nobody sent."""
+    """Records that are stored but should be dead-lettered, or the reverse."""
+    unknown: tuple[str, ...]
+    """Records in the table or on the queue that no device sent."""
     stale_state: Mapping[str, str]
-    """Devices whose latest state is not their newest reading, and what it is instead."""
+    """Devices whose latest state is not their newest reading, and the actual state."""
     reasons: Mapping[str, str]
-    """The reason with which each dead-lettered record came."""
+    """The reason of each dead-lettered record."""
     by_kind: Mapping[Kind, KindAccount] = field(default_factory=dict)
 
     @property
-    def adds_up(self) -> bool:
-        """Whether every record that was sent is in exactly one place."""
+    def is_complete(self) -> bool:
+        """Whether every sent record is in exactly one place."""
         together = len(self.stored) + len(self.dead_lettered)
         return not self.lost and not self.in_both and self.sent == together
 
     @property
     def problems(self) -> list[str]:
-        """Every way in which the pipeline did not keep its promise, one sentence each."""
+        """The errors, one line each."""
         groups: list[tuple[str, Sequence[str]]] = [
             ("lost", self.lost),
-            ("stored and dead-lettered at once", self.in_both),
+            ("both stored and dead-lettered", self.in_both),
             ("stored more than once", self.stored_more_than_once),
-            ("not under the device that sent it", self.wrong_device),
-            ("not where a record of its kind has to be", self.unexpected),
-            ("known to nobody", self.foreign),
+            ("stored under another device", self.wrong_device),
+            ("in the wrong place for their kind", self.unexpected),
+            ("unknown", self.unknown),
             (
-                "a state that is not the device's newest reading",
+                "devices with a stale state",
                 [f"{device} ({found})" for device, found in self.stale_state.items()],
             ),
         ]
         return [
-            f"{len(found)} {what}: {', '.join(list(found)[:5])}{' ...' if len(found) > 5 else ''}"
-            for what, found in groups
+            f"{len(found)} {label}: {', '.join(found[:5])}{' ...' if len(found) > 5 else ''}"
+            for label, found in groups
             if found
         ]
 
     def summary(self) -> str:
-        """The accounting line: JSON with the four numbers that matter."""
+        """Return the accounting line as JSON."""
         return json.dumps(
             {
                 "sent": self.sent,
@@ -141,13 +141,13 @@ class Account:
 
     @property
     def exit_code(self) -> int:
-        """0 when no record is lost and the numbers add up, else 1."""
-        return 0 if self.adds_up and not self.problems else 1
+        """0 if the account is complete and has no problems, else 1."""
+        return 0 if self.is_complete and not self.problems else 1
 
 
 @dataclass(frozen=True)
 class KindAccount:
-    """Where the messages of one kind are."""
+    """The location of the messages of one kind."""
 
     messages: int
     stored: int
@@ -162,11 +162,11 @@ def account(
     dead_letters: DeadLetters,
     states: Mapping[str, Decimal],
 ) -> Account:
-    """Compare what was sent with what the tables and the queue hold. A pure function."""
+    """Compare the sent messages with the content of the tables and the queue. Pure function."""
     readings = list(readings)
     sent: dict[str, Message] = {}
     for message in plan:
-        # The original comes first, so a duplicate does not take its place.
+        # The original precedes its duplicate.
         sent.setdefault(message.identity, message)
     times_stored = Counter(reading.identity for reading in readings)
     times_dead = Counter(letter.identity for letter in dead_letters.letters)
@@ -189,8 +189,8 @@ def account(
         if (identity in stored and message.expected is not Fate.STORED)
         or (identity in dead and message.expected is not Fate.DEAD_LETTERED)
     ]
-    foreign = sorted((times_stored.keys() | times_dead.keys()) - sent.keys())
-    foreign += [f"message {text[:60]!r}" for text in dead_letters.unrecognized]
+    unknown = sorted((times_stored.keys() | times_dead.keys()) - sent.keys())
+    unknown += [f"message {text[:60]!r}" for text in dead_letters.unrecognized]
     return Account(
         sent=len(sent),
         messages=len(plan),
@@ -202,21 +202,21 @@ def account(
         dead_lettered_more_than_once=tuple(sorted(key for key in dead if times_dead[key] > 1)),
         wrong_device=tuple(sorted(wrong_device)),
         unexpected=tuple(unexpected),
-        foreign=tuple(foreign),
-        stale_state=_stale_states(sent.values(), states),
+        unknown=tuple(unknown),
+        stale_state=_find_stale_states(sent.values(), states),
         reasons={letter.identity: letter.reason for letter in dead_letters.letters},
         by_kind=_by_kind(plan, stored, dead, dead_letters),
     )
 
 
 def identity_in(data: bytes) -> str | None:
-    """The identity of the record whose payload this is."""
+    """Return the ID of the record in a payload."""
     found = IDENTITY.search(data)
     return None if found is None else found[0].decode("ascii")
 
 
 def stored_reading(item: Item) -> StoredReading | None:
-    """What of a time-series item the accounting needs; None for an item without an identity."""
+    """Parse a time-series item. Returns None for an item without an ID."""
     identity = identity_in(json.dumps(item, default=str).encode())
     if identity is None:
         return None
@@ -224,13 +224,12 @@ def stored_reading(item: Item) -> StoredReading | None:
 
 
 def dead_letter(body: str) -> DeadLetter | None:
-    """The record in a message of the DLQ queue; None when there is none to recognize.
+    """Return the record in a message of the DLQ queue, or None if it contains no ID.
 
-    Three shapes are known, each with and without the envelope that SNS puts around it: the
-    processor's rejected record, the rule's error document (both hold the payload), and anything
-    else in which an identity can be read.
+    Supports the processor's rejected records, the rule's error documents, and any other message that
+    contains an ID, each with or without the SNS envelope.
     """
-    message = _without_envelope(body)
+    message = _unwrap_sns(body)
     try:
         content = json.loads(message)
     except ValueError:
@@ -249,14 +248,14 @@ def dead_letter(body: str) -> DeadLetter | None:
 
 
 def read_time_series(dynamodb: Any, table: str) -> list[StoredReading]:
-    """All readings of the time-series table, by a paginated Scan."""
+    """Scan the time-series table and return all readings."""
     pages = dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
     found = [stored_reading(item) for page in pages for item in page["Items"]]
     return [reading for reading in found if reading is not None]
 
 
 def read_states(dynamodb: Any, table: str) -> dict[str, Decimal]:
-    """Of each device the timestamp of its latest state."""
+    """Return the timestamp of each device's latest state."""
     pages = dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
     return {
         item["deviceId"]["S"]: Decimal(item["timestamp"]["N"])
@@ -266,31 +265,31 @@ def read_states(dynamodb: Any, table: str) -> dict[str, Decimal]:
 
 
 class DeadLetterReader:
-    """Reads a DLQ queue without taking anything from it.
+    """Reads a DLQ queue without deleting messages.
 
-    A received message is hidden for some seconds and then back on the queue; nothing is ever
-    deleted. What was read once is remembered by message id, so reading again only adds.
+    A received message is invisible for the visibility timeout. The reader stores messages by ID, so
+    that reading the queue again only adds new ones.
     """
 
-    def __init__(self, sqs: Any, queue_url: str, hidden_seconds: int) -> None:
-        """Choose a queue.
+    def __init__(self, sqs: Any, queue_url: str, visibility_timeout: int) -> None:
+        """Select a queue.
 
         Args:
-            sqs: the client.
+            sqs: the SQS client.
             queue_url: the queue.
-            hidden_seconds: longer than it takes to read the whole queue, or those messages that
-                come back first are read again and again in front of the others.
+            visibility_timeout: in seconds. Must exceed the time to read the whole queue. Otherwise,
+                messages become visible again and are read repeatedly before the others.
         """
         self._sqs = sqs
         self._queue_url = queue_url
-        self._hidden_seconds = hidden_seconds
+        self._hidden_seconds = visibility_timeout
         self._bodies: dict[str, str] = {}
 
     def read(self) -> DeadLetters:
-        """Everything that is or was on the queue."""
+        """Return all messages that are or were on the queue."""
         known_calls = 0
-        # What was read before may be back, and in front of what is new: going on until a whole
-        # queue of known messages has come by finds the new ones behind them.
+        # Known messages can be visible again before new ones, so stop only after as many calls with
+        # known messages as a whole queue of them takes.
         while known_calls <= len(self._bodies) // MESSAGES_PER_CALL:
             response = self._sqs.receive_message(
                 QueueUrl=self._queue_url,
@@ -316,7 +315,7 @@ class DeadLetterReader:
 
 @dataclass(frozen=True)
 class Run:
-    """All that is needed to count a run, also later and from another program."""
+    """The parameters to count a run, even later from another program."""
 
     devices: int
     readings: int
@@ -328,14 +327,31 @@ class Run:
     state_table: str
     queue_url: str
 
+    @classmethod
+    def create(
+        cls, emulator: Emulator, deployment: Deployment, *, devices: int, readings: int, seed: int
+    ) -> Run:
+        """Create a run against a deployed example, starting now."""
+        return cls(
+            devices=devices,
+            readings=readings,
+            seed=seed,
+            now_ms=time.time_ns() // 1_000_000,
+            endpoint=emulator.endpoint.url,
+            authority=emulator.endpoint.authority,
+            time_series_table=deployment.output("TimeSeriesTableName"),
+            state_table=deployment.output("DeviceStateTableName"),
+            queue_url=deployment.output("DlqQueueUrl"),
+        )
+
     def plan(self) -> list[Message]:
-        """The messages of the run, made again."""
+        """Return the messages of the run. Deterministic."""
         return make_plan(
             devices=self.devices, readings=self.readings, seed=self.seed, now_ms=self.now_ms
         )
 
     def save(self, file: Path) -> None:
-        """Write this run to a file."""
+        """Write the run to a file."""
         file.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
 
     @classmethod
@@ -345,10 +361,10 @@ class Run:
 
 
 class Accountant:
-    """Counts the records of a run, as often as wanted."""
+    """Counts the records of a run."""
 
-    def __init__(self, run: Run, hidden_seconds: int | None = None) -> None:
-        """Choose a run, and for how long its dead letters are hidden after reading (20 s)."""
+    def __init__(self, run: Run, visibility_timeout: int | None = None) -> None:
+        """Select a run and the visibility timeout of its dead letters. Default: 20 seconds."""
         self._run = run
         self._plan = run.plan()
         endpoint = Endpoint(run.endpoint, run.authority)
@@ -356,7 +372,7 @@ class Accountant:
         self._reader = DeadLetterReader(
             endpoint.client("sqs"),
             run.queue_url,
-            hidden_seconds if hidden_seconds is not None else HIDDEN_SECONDS,
+            visibility_timeout if visibility_timeout is not None else VISIBILITY_TIMEOUT_SECONDS,
         )
 
     def count(self) -> Account:
@@ -375,7 +391,7 @@ class Accountant:
         on_progress: Callable[[Account], None] | None = None,
         pause: float = 0.5,
     ) -> Account:
-        """Count until all is accounted for, or nothing has changed for `patience` seconds."""
+        """Count until every record is found, or nothing has changed for `patience` seconds."""
         last: tuple[int, int, int] | None = None
         changed = time.monotonic()
         while True:
@@ -391,8 +407,8 @@ class Accountant:
             time.sleep(pause)
 
 
-def conclude(result: Account) -> int:
-    """Print what is wrong, if anything, and the accounting line last; returns the exit code."""
+def print_result(result: Account) -> int:
+    """Print the problems and the accounting line. Returns the exit code."""
     for problem in result.problems:
         print(problem)
     print(result.summary(), flush=True)
@@ -404,13 +420,13 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1:
         print("usage: python -m examples.iot_pipeline.local.accounting RUN.JSON", file=sys.stderr)
         return 2
-    # The run itself may have hidden the dead letters a moment ago: wait until they are back.
+    # The dead letters can be invisible because the run just read them.
     accountant = Accountant(Run.load(Path(arguments[0])))
-    return conclude(accountant.count_until_settled(patience=HIDDEN_SECONDS + 2))
+    return print_result(accountant.count_until_settled(patience=VISIBILITY_TIMEOUT_SECONDS + 2))
 
 
-def _without_envelope(body: str) -> str:
-    """The message inside the envelope in which SNS delivers to a queue, or the body itself."""
+def _unwrap_sns(body: str) -> str:
+    """Return the message in an SNS envelope, or the body itself."""
     try:
         content = json.loads(body)
     except ValueError:
@@ -437,12 +453,11 @@ def _is_gzip(content: Mapping[str, Any]) -> bool:
     return re.match("gzip", str(content.get("payloadEncoding", ""))) is not None
 
 
-def _stale_states(sent: Iterable[Message], states: Mapping[str, Decimal]) -> dict[str, str]:
+def _find_stale_states(sent: Iterable[Message], states: Mapping[str, Decimal]) -> dict[str, str]:
     stale: dict[str, str] = {}
     for device_id, newest in newest_timestamps(sent).items():
         state = states.get(device_id)
-        # The state's timestamp is the reading's plus a fraction that tells readings at one
-        # millisecond apart.
+        # The state's timestamp has an additional fraction of a millisecond.
         if state is None:
             stale[device_id] = "no state"
         elif int(state) != newest:

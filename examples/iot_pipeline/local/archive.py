@@ -1,8 +1,7 @@
-"""What Firehose has delivered to the archive bucket.
+"""Reads the objects that Firehose delivered to the archive bucket.
 
-On AWS Firehose buffers records for minutes and writes few large objects. The emulator writes what
-one PutRecords call carries at once, so objects here are many and small, and the freshness alarm has
-nothing to watch.
+On AWS, Firehose buffers records for minutes and writes few large objects. The emulator immediately
+writes one object per PutRecords call, and the alarm on data freshness has no data.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from examples.iot_pipeline.local.plan import IDENTITY, Message
 
 @dataclass(frozen=True)
 class Archive:
-    """The contents of the archive bucket, as far as a run is concerned."""
+    """The objects and records of a run in the archive bucket."""
 
     objects: int
     bytes: int
     records: frozenset[str]
-    """The identities of the records in it."""
+    """The IDs of the records."""
     example_key: str | None
 
 
 def read_archive(emulator: Emulator, bucket: str, plan: Sequence[Message]) -> Archive:
-    """Read every object of the bucket and look for the records of a plan in it."""
+    """Find the records of a plan in the objects of the bucket."""
     s3 = emulator.client("s3")
     sent = {message.identity for message in plan}
     found: set[str] = set()

@@ -1,9 +1,8 @@
-"""A certificate for the emulator's HTTPS endpoint, and the authority to trust it by.
+"""Creates the TLS certificate of the emulator and its certificate authority (CA).
 
-AWS is reached over TLS only, and the pipeline's bucket, topics and queue deny everything else
-(``aws:SecureTransport``). For these policies to be in force on this machine too, the emulator has
-to be reached over TLS as well. Both certificates are made anew for every run and end with it; the
-key of the authority is never written down.
+The policies of the pipeline's bucket, topics, and queue deny requests without TLS
+(``aws:SecureTransport``), so the emulator requires TLS as well. Each run has its own certificates. The
+CA's private key is never written to disk.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ VALID = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Certificates:
-    """The files that a server and its clients need."""
+    """The files of the server and its clients."""
 
     authority: Path
     server: Path
@@ -31,11 +30,11 @@ class Certificates:
 
 
 def make_certificates(directory: Path, host: str) -> Certificates:
-    """Make an authority and a certificate for one IP address."""
+    """Create a CA and a certificate for one IP address."""
     authority_key = ec.generate_private_key(ec.SECP256R1())
     server_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = _name("iot-constructs local authority")
-    # Python 3.13 checks strictly: it wants each of these extensions.
+    # Python 3.13 requires each of these extensions.
     authority = (
         _builder(authority_name, authority_name, authority_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -89,7 +88,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        # An hour back: clocks of containers and their hosts differ.
+        # Allows for clock skew between containers and their host.
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + VALID)
     )

@@ -1,21 +1,20 @@
-"""The promise under faults: deploy, break everything for a while, redrive once, and count.
+"""Chaos run: deploys the example, injects faults, redrives once, and accounts for every record.
 
     python -m examples.iot_pipeline.local.chaos --help
 
-The example is deployed as it is. Its messages are put straight onto the stream (partition key: the
-device, as the IoT rule does it; the rule itself is the subject of the demo), out of order.
-`LocalEventSourceMapping` invokes the function, whose calls to DynamoDB and SNS go through
-`FaultProxy`. Meanwhile the stream is resharded, the mapping is stopped and started, the function's
-configuration changes, and for a while nothing works at all, until batches are given up and go to
-the mapping's failure destination. Then the faults stop and one ``iot-constructs redrive`` runs.
+The run puts messages directly on the stream, out of order, with the device ID as the partition key. It
+does not use the IoT rule, which the demo covers. `LocalEventSourceMapping` invokes the function, and
+`FaultProxy` handles its calls to DynamoDB and SNS. During the run, the stream is resharded, the mapping
+is stopped and started, the function's configuration changes, and an outage makes the mapping send
+batches to its failure destination. Then the faults stop and ``iot-constructs redrive`` runs once.
 
-All settings are the deployed ones. Only the mapping's pauses between attempts are shorter than
-AWS's, so that its ten retries are used up in seconds and not in minutes.
+The run uses the deployed settings. Only the mapping's backoff is shorter than on AWS, so that ten
+retries take seconds instead of minutes.
 
-The last line of standard output is ``{"sent":N,"stored":N,"dead_lettered":N,"lost":0,
-"duplicated":0,"stale_state":0}``: records by identity, records stored under more than one key, and
-devices whose state is not their newest reading. The exit code is 1 unless these three are 0 and
-every record that was sent is in one of the two places.
+The last line of the output is ``{"sent":N,"stored":N,"dead_lettered":N,"lost":0,"duplicated":0,
+"stale_state":0}``. A duplicated record is stored with more than one key; a stale state is not the
+device's newest reading. The exit code is 1 unless the last three are 0 and every sent record is in
+exactly one place.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ import argparse
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 import time
@@ -36,8 +34,6 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from examples.iot_pipeline.local.accounting import (
     Account,
@@ -52,50 +48,48 @@ from examples.iot_pipeline.local.deployment import Deployer, Deployment, Unresol
 from examples.iot_pipeline.local.emulator import Emulator, EmulatorError, running_emulator
 from examples.iot_pipeline.local.event_source_mapping import (
     Backoff,
+    Intervals,
     LocalEventSourceMapping,
-    Pace,
     UnsupportedMappingError,
 )
 from examples.iot_pipeline.local.fault_proxy import CAN_CRASH, FaultProxy
 from examples.iot_pipeline.local.mapping_metrics import DELIVERED
 from examples.iot_pipeline.local.plan import Kind, Message
-from examples.iot_pipeline.local.program import count, run_program
+from examples.iot_pipeline.local.program import count, deploy, run_program, save_logs_on_error
 from examples.iot_pipeline.local.screen import Report, Screen
 from examples.iot_pipeline.local.toolchain import ToolError
 
 OUT = Path("chaos-out")
 
-# So many devices send at a time, as after an outage of their site: all they have, and out of order.
-# More at a time make the run slower and not harder: the function writes one state for each device
-# in a batch, and what the emulator needs for a write is what the run takes its time for.
-DEVICES_AT_ONCE = 20
-# Messages change places within so many: across devices, and within a device across batches.
-SHUFFLED_TOGETHER = 4000
+# The number of devices that send concurrently. A larger number only makes the run slower: the function
+# writes one state per device in a batch, and the emulator's writes dominate the run time.
+CONCURRENT_DEVICES = 20
+# Messages are shuffled within a window of this size, across devices and batches.
+SHUFFLE_WINDOW = 4000
 RECORDS_PER_PUT = 500
 BACKOFF = Backoff(first=0.05, longest=0.2)
-# The emulator goes through all records and all iterators of the last five minutes at each read:
-# reading twice a second was half of its work.
-PACE = Pace(read=2.0, shards=2.0)
-IDLE_SECONDS = 1800.0
-LOOK_SECONDS = 5.0
+# Longer than the default: each read makes the emulator scan all records and all recent iterators.
+INTERVALS = Intervals(read=2.0, shards=2.0)
+IDLE_TIMEOUT_SECONDS = 1800.0
+POLL_SECONDS = 5.0
 PATIENCE_SECONDS = 10.0
-# Thousands of dead letters are read once, however slow the machine, and by nobody after this.
-DEAD_LETTERS_HIDDEN_SECONDS = 3600
+# Long enough to read thousands of dead letters on a slow machine.
+DLQ_VISIBILITY_TIMEOUT_SECONDS = 3600
 
-# Where in the run each event is, as a part of all messages.
+# The position of each event as a fraction of all messages.
 RESHARD_AT = 0.15
 STOP_AT, START_AT = 0.30, 0.40
 RESTART_AT = 0.60
 OUTAGE_AT = 0.75
-# The outage takes as long as its batches need to be given up, so only some records are in it.
-OUTAGE_PART, OUTAGE_MOST = 0.10, 1500
+# The outage lasts until the mapping discards the batches, so it affects only some records.
+OUTAGE_SHARE, OUTAGE_MAX_RECORDS = 0.10, 1500
 
-# A record that was rejected for what it holds stays on the queue: nothing has changed about it.
+# Rejected records stay on the queue because they would be rejected again.
 REDRIVEN = ("failed-batch", "stored-batch", "async-failure", "rule-error")
 
 
 class ChaosError(RuntimeError):
-    """The run could not be carried out; it says nothing about the pipeline."""
+    """The run could not be completed. Not an error of the pipeline."""
 
 
 _EXPECTED = (ChaosError, EmulatorError, ToolError, UnresolvedError, UnsupportedMappingError)
@@ -103,7 +97,7 @@ _EXPECTED = (ChaosError, EmulatorError, ToolError, UnresolvedError, UnsupportedM
 
 @dataclass(frozen=True)
 class Options:
-    """What a user can choose."""
+    """Command-line options."""
 
     seed: int
     records: int
@@ -112,50 +106,50 @@ class Options:
 
     @property
     def readings(self) -> int:
-        """Records of each device: together at least as many as asked for."""
+        """Records per device, rounded up."""
         return -(-self.records // self.devices)
 
 
 @dataclass(frozen=True)
 class Redriven:
-    """What the redrive found and did."""
+    """The result of the redrive."""
 
     messages: int
-    """Of the kinds that are redriven."""
+    """Redriven messages."""
     records: int
-    """Records that were put back on the stream."""
+    """Records put on the stream."""
     kept: int
-    """Messages whose records could not be put back."""
+    """Messages whose records could not be redriven."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The three numbers that have to be 0, and what they are about."""
+    """The result of a run."""
 
     account: Account
     stale_state: Mapping[str, str]
     undelivered: int
-    """Batches whose failure record reached nobody."""
+    """Failure records that could not be delivered."""
 
     @property
     def duplicated(self) -> int:
-        """Records that are stored under more than one key."""
+        """The number of records stored with more than one key."""
         return len(self.account.stored_more_than_once)
 
     @property
     def problems(self) -> list[str]:
-        """All that is wrong, one sentence each."""
+        """The errors, one line each."""
         found = list(self.account.problems)
         known = self.account.stale_state
         stale = {key: text for key, text in self.stale_state.items() if key not in known}
         if stale:
-            found.append(f"{len(stale)} states that are not the newest reading stored: {stale}")
+            found.append(f"{len(stale)} devices with a stale state: {stale}")
         if self.undelivered:
-            found.append(f"{self.undelivered} failure records reached nobody")
+            found.append(f"{self.undelivered} failure records not delivered")
         return found
 
     def summary(self) -> str:
-        """The last line."""
+        """Return the last line of the output."""
         account = self.account
         numbers = {
             "sent": account.sent,
@@ -169,55 +163,55 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 if nothing is wrong."""
-        return int(bool(self.problems or self.stale_state or not self.account.adds_up))
+        """0 if the run found no errors, else 1."""
+        return int(bool(self.problems or self.stale_state or not self.account.is_complete))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; returns the exit code."""
+    """Run the chaos run. Returns the exit code."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
     return run_program(partial(_run, options), _EXPECTED, Screen())
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m examples.iot_pipeline.local.chaos",
-        description="Deploy the example into an AWS emulator on this machine, inject faults while "
-        "records flow, redrive once, and account for every record.",
+        description="Deploy the example to a local AWS emulator, inject faults, redrive once, and "
+        "account for every record.",
     )
     parser.add_argument(
         "--seed",
         type=int,
         default=os.environ.get("SEED") or "1",
         metavar="N",
-        help="of the messages, their order and the faults; default: the variable SEED, or 1",
+        help="seed of the messages, their order, and the faults; default: $SEED or 1",
     )
-    parser.add_argument("--records", type=count, default=50_000, metavar="N", help="at least")
+    parser.add_argument("--records", type=count, default=50_000, metavar="N", help="default: 50000")
     parser.add_argument("--devices", type=count, default=200, metavar="N", help="default: 200")
     parser.add_argument("--suffix", default="dev", help="environment suffix; default: dev")
     return Options(**vars(parser.parse_args(arguments)))
 
 
 def shuffled(messages: Sequence[Message], seed: int) -> list[Message]:
-    """The messages in the order of sending: group after group of devices, each one's shuffled."""
+    """Return the messages grouped by `CONCURRENT_DEVICES` devices and shuffled within a window."""
     randomness = random.Random(seed)
     devices = sorted({message.device_id for message in messages})
     randomness.shuffle(devices)
-    group = {device: place // DEVICES_AT_ONCE for place, device in enumerate(devices)}
+    group = {device: index // CONCURRENT_DEVICES for index, device in enumerate(devices)}
     by_group = sorted(messages, key=lambda message: group[message.device_id])
     result: list[Message] = []
-    for start in range(0, len(by_group), SHUFFLED_TOGETHER):
-        part = by_group[start : start + SHUFFLED_TOGETHER]
+    for start in range(0, len(by_group), SHUFFLE_WINDOW):
+        part = by_group[start : start + SHUFFLE_WINDOW]
         randomness.shuffle(part)
         result += part
     return result
 
 
-def stale_states(
+def find_stale_states(
     readings: Iterable[StoredReading], states: Mapping[str, Decimal]
 ) -> dict[str, str]:
-    """The devices whose state is not the newest reading that is stored, to the last digit."""
+    """Return the devices whose state is not exactly their newest stored reading."""
     newest: dict[str, Decimal] = {}
     for reading in readings:
         newest[reading.device_id] = max(
@@ -236,11 +230,8 @@ def _run(options: Options, screen: Screen) -> int:
         with screen.step("start the emulator"):
             emulator = stack.enter_context(running_emulator())
         deployer = Deployer(emulator)
-        try:
-            with screen.step("cdk bootstrap, cdk synth"):
-                assembly = deployer.prepare(options.suffix)
-            with screen.step(f"cdk deploy (suffix {options.suffix})") as report:
-                deployment = deployer.deploy(assembly, on_progress=report)
+        with save_logs_on_error(emulator, deployer, OUT):
+            deployment = deploy(deployer, options.suffix, screen)
             faults = Faults(options.seed)
             proxy = FaultProxy(emulator.endpoint, faults, group=emulator.process.pid)
             stack.enter_context(proxy)
@@ -254,15 +245,8 @@ def _run(options: Options, screen: Screen) -> int:
             )
             result = chaos.run()
             if result.exit_code:
-                _save_logs(emulator, deployer)
-        except Exception as error:
-            _save_logs(emulator, deployer)
-            # When the emulator has died, that is the news, and not which call failed first.
-            emulator.check()
-            if isinstance(error, (BotoCoreError, ClientError)):
-                raise ChaosError(f"a call to the emulator failed: {error}") from error
-            raise
-    screen.say(f"{time.monotonic() - start:.0f} s in all")
+                deployer.save_logs(OUT)
+    screen.print(f"Total time: {time.monotonic() - start:.0f} s")
     for problem in result.problems:
         print(problem)
     print(result.summary(), flush=True)
@@ -291,31 +275,27 @@ class _Chaos:
         self._lambda = emulator.client("lambda")
         self._function = deployment.output("FunctionName")
         self._stream = deployment.output("StreamName")
-        self._run = Run(
+        self._run = Run.create(
+            emulator,
+            deployment,
             devices=options.devices,
             readings=options.readings,
             seed=options.seed,
-            now_ms=time.time_ns() // 1_000_000,
-            endpoint=emulator.endpoint.url,
-            authority=emulator.endpoint.authority,
-            time_series_table=deployment.output("TimeSeriesTableName"),
-            state_table=deployment.output("DeviceStateTableName"),
-            queue_url=deployment.output("DlqQueueUrl"),
         )
         self._messages = shuffled(self._run.plan(), options.seed)
         self._put = 0
         self._configured = 0
         self._mapping = LocalEventSourceMapping(
-            emulator, function_name=self._function, backoff=BACKOFF, pace=PACE
+            emulator, function_name=self._function, backoff=BACKOFF, intervals=INTERVALS
         )
 
     def run(self) -> Result:
-        """Everything, from the first record to the count."""
+        """Send all records, redrive, and count."""
         self._configure_function()
         total = len(self._messages)
-        outage = min(int(total * OUTAGE_PART), OUTAGE_MOST)
+        outage = min(int(total * OUTAGE_SHARE), OUTAGE_MAX_RECORDS)
         with self._mapping:
-            with self._screen.step("records flow, faults come") as report:
+            with self._screen.step("send records, inject faults") as report:
                 self._put_until(RESHARD_AT, report)
             with self._screen.step("reshard the stream"):
                 self._reshard()
@@ -329,39 +309,39 @@ class _Chaos:
                 self._configure_function()
                 self._put_until(OUTAGE_AT, report)
                 self._wait_until_idle()
-            with self._screen.step("an outage, until batches are given up"):
+            with self._screen.step("outage, until the mapping discards batches"):
                 self._faults.start_outage()
-                self._put_some(self._put + outage)
+                self._put_up_to(self._put + outage)
                 self._wait_until_idle()
                 self._faults.end_outage()
-            with self._screen.step("records flow, faults come") as report:
+            with self._screen.step("send records, inject faults") as report:
                 self._put_until(1.0, report)
                 self._wait_until_idle()
             self._faults.stop()
-            given_up = int(self._mapping.totals.get(DELIVERED, 0))
+            discarded = int(self._mapping.totals.get(DELIVERED, 0))
             with self._screen.step("redrive"):
                 redriven = self._redrive()
-            with self._screen.step("wait for what was redriven"):
+            with self._screen.step("process the redriven records"):
                 self._wait_until_idle()
             undelivered = len(self._mapping.undelivered)
         with self._screen.step("account for every record") as report:
-            account = Accountant(self._run, DEAD_LETTERS_HIDDEN_SECONDS).count_until_settled(
+            account = Accountant(self._run, DLQ_VISIBILITY_TIMEOUT_SECONDS).count_until_settled(
                 patience=PATIENCE_SECONDS,
                 on_progress=lambda each: report(each.sent - len(each.lost), each.sent),
             )
             dynamodb = self._emulator.client("dynamodb")
-            stale = stale_states(
+            stale = find_stale_states(
                 read_time_series(dynamodb, self._run.time_series_table),
                 read_states(dynamodb, self._run.state_table),
             )
-        self._show(account, given_up, redriven)
+        self._show(account, discarded, redriven)
         return Result(account, {**stale, **account.stale_state}, undelivered)
 
     def _put_until(self, part: float, report: Report) -> None:
-        self._put_some(round(part * len(self._messages)), report)
+        self._put_up_to(round(part * len(self._messages)), report)
 
-    def _put_some(self, end: int, report: Report | None = None) -> None:
-        """Put the messages up to `end` onto the stream."""
+    def _put_up_to(self, end: int, report: Report | None = None) -> None:
+        """Put the messages up to `end` on the stream."""
         while self._put < end:
             batch = self._messages[self._put : min(end, self._put + RECORDS_PER_PUT)]
             self._put_records(batch)
@@ -373,23 +353,23 @@ class _Chaos:
     def _put_records(self, messages: Sequence[Message]) -> None:
         pending = list(messages)
         while pending:
-            answer = self._kinesis.put_records(
+            response = self._kinesis.put_records(
                 StreamName=self._stream,
                 Records=[{"Data": m.payload, "PartitionKey": m.device_id} for m in pending],
             )
-            # In the order of the request. What was refused was not accepted, and is sent again.
-            results = zip(pending, answer["Records"], strict=True)
+            # The results are in the order of the request. Retry the failed records.
+            results = zip(pending, response["Records"], strict=True)
             pending = [message for message, each in results if "ErrorCode" in each]
 
     def _wait_until_idle(self) -> None:
-        deadline = time.monotonic() + IDLE_SECONDS
-        while not self._mapping.wait_until_idle(LOOK_SECONDS):
+        deadline = time.monotonic() + IDLE_TIMEOUT_SECONDS
+        while not self._mapping.wait_until_idle(POLL_SECONDS):
             self._emulator.check()
             if time.monotonic() > deadline:
-                raise ChaosError(f"the mapping has not come to rest: {self._mapping.problems[-3:]}")
+                raise ChaosError(f"the mapping is not idle: {self._mapping.problems[-3:]}")
 
     def _configure_function(self) -> None:
-        """Send its calls through the proxy; a changed variable also gives it new processes."""
+        """Route the function's calls through the proxy. The change also restarts its processes."""
         self._configured += 1
         configuration = self._lambda.get_function_configuration(FunctionName=self._function)
         variables = dict(configuration["Environment"]["Variables"])
@@ -403,14 +383,13 @@ class _Chaos:
         waiter.wait(FunctionName=self._function, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
     def _reshard(self) -> None:
-        # The emulator deletes a parent shard with its records as soon as it is split. AWS keeps
-        # them for the retention, for readers and for a redrive. So nothing may be left to read,
-        # and nothing may have been given up before.
+        # Unlike AWS, the emulator deletes a parent shard and its records when it is split. So all
+        # records must be processed, and none may need a redrive.
         self._wait_until_idle()
         if self._mapping.totals.get(DELIVERED, 0):
             raise ChaosError(
-                "a batch was given up before the stream is resharded, and the emulator would drop "
-                "its records: choose another seed"
+                "the mapping discarded a batch before the reshard, and the emulator would delete its "
+                "records; use another seed"
             )
         shards = self._kinesis.list_shards(StreamName=self._stream)["Shards"]
         hash_keys = shards[0]["HashKeyRange"]
@@ -422,7 +401,7 @@ class _Chaos:
         )
 
     def _redrive(self) -> Redriven:
-        """Run the operators' command, once and as they do, aimed at the emulator."""
+        """Run ``iot-constructs redrive`` once against the emulator."""
         kinds = [argument for kind in REDRIVEN for argument in ("--kind", kind)]
         passed_on = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
         command = [
@@ -437,17 +416,17 @@ class _Chaos:
             check=False,
         )
         if finished.returncode != 0:
-            # Not the end: whatever was not brought back is found missing by the count.
-            self._screen.say(f"the redrive ended with {finished.returncode}: {finished.stderr}")
+            # Continue: the count finds records that were not redriven.
+            self._screen.print(f"the redrive exited with {finished.returncode}: {finished.stderr}")
         try:
             found: dict[str, Any] = json.loads(finished.stdout)
         except ValueError:
             raise ChaosError(f"the redrive printed no JSON: {finished.stderr}") from None
         for kept in found["kept"]:
-            self._screen.say(f"  kept: {kept['kind']}: {kept['reason']}")
+            self._screen.print(f"  kept: {kept['kind']}: {kept['reason']}")
         return Redriven(found["messages"], found["records_put"], len(found["kept"]))
 
-    def _show(self, account: Account, given_up: int, redriven: Redriven) -> None:
+    def _show(self, account: Account, discarded: int, redriven: Redriven) -> None:
         self._screen.heading("Faults")
         injected = self._faults.injected
         rows = [
@@ -460,36 +439,26 @@ class _Chaos:
             totals[fault] += times
         missing = [each.value for each in Fault if not totals[each]]
         if missing:
-            self._screen.say(f"never injected: {', '.join(missing)}")
+            self._screen.print(f"never injected: {', '.join(missing)}")
         if not CAN_CRASH:
-            self._screen.say("no process was killed or stopped: its caller is found on Linux only")
+            self._screen.print("no process was killed or stopped: this requires Linux")
         elif self._proxy.not_found:
-            self._screen.say(
-                f"{self._proxy.not_found} processes to be killed or stopped were not found"
-            )
-        self._screen.heading("What became of the records")
+            self._screen.print(f"{self._proxy.not_found} processes to kill or stop were not found")
+        self._screen.heading("Records")
         duplicates = sum(message.kind is Kind.DUPLICATE for message in self._messages)
         repeated = len(account.dead_lettered_more_than_once)
         rows_of_records = [
             ("sent, distinct", account.sent, f"{duplicates} of them twice"),
             ("stored", len(account.stored), ""),
             ("dead-lettered", len(account.dead_lettered), f"{repeated} of them more than once"),
-            ("given up by the mapping", given_up, "records, on their way to the DLQ queue"),
-            ("batches on the DLQ queue", redriven.messages, "messages that were redriven"),
-            ("redriven", redriven.records, "records put back on the stream"),
+            ("discarded by the mapping", discarded, "records, sent to the failure destination"),
+            ("batches on the DLQ queue", redriven.messages, "messages, redriven"),
+            ("redriven", redriven.records, "records, put on the stream"),
             ("messages kept", redriven.kept, ""),
         ]
         self._screen.table(
             ["records", "number", "note"], [(a, str(b), c) for a, b, c in rows_of_records]
         )
-
-
-def _save_logs(emulator: Emulator, deployer: Deployer) -> None:
-    """Keep the logs of a failed run; those of a good one go with the emulator."""
-    OUT.mkdir(parents=True, exist_ok=True)
-    for log in [emulator.log, *deployer.logs()]:
-        shutil.copyfile(log, OUT / log.name)
-    print(f"logs: {OUT}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Which call gets which fault: a table, a seed, and a count of the calls.
+"""Selects the fault of each call from a table of rules, a seed, and the number of the call.
 
-What a call contains has no influence. Of every ``every`` calls of an operation one is chosen by
-the seed, so a kind of fault is certain to come once there were that many calls, and the same seed
-chooses the same calls of a run again (which records those calls carry can differ, because the
-function runs several batches at once).
+In each block of ``every`` calls of an operation, the seed selects one call, so each fault occurs
+within a known number of calls, and a seed always selects the same calls. The records in these calls
+can differ because the function processes batches concurrently.
 """
 
 from __future__ import annotations
@@ -17,59 +16,59 @@ from enum import Enum
 
 
 class Fault(str, Enum):
-    """What can happen to a call of the function."""
+    """A fault of a call."""
 
     TABLE_THROTTLED = "DynamoDB ProvisionedThroughputExceededException"
     REQUEST_THROTTLED = "DynamoDB ThrottlingException"
     SERVER_ERROR = "DynamoDB InternalServerError"
     PARTIAL_BATCH = "only some of a batch's items are written"
     TOPIC_THROTTLED = "SNS Throttling"
-    SLOW = "no answer within the function's read timeout"
-    LOST_ANSWER = "done, but the connection breaks before the answer"
+    SLOW = "no response within the function's read timeout"
+    LOST_RESPONSE = "completed, but the connection closes before the response"
     CRASH = "the function's process is killed"
-    FREEZE = "the function's process stops until its timeout"
+    FREEZE = "the function's process is stopped until its timeout"
     OUTAGE = "total outage"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How often one fault happens to one operation."""
+    """The frequency of a fault for an operation."""
 
     fault: Fault
     operation: str
     every: int
-    """One in so many calls begins it."""
-    in_a_row: int = 1
-    """So many calls one after the other get it. The SDK makes two attempts by itself."""
+    """The fault occurs once in this number of calls."""
+    consecutive: int = 1
+    """The number of consecutive calls with the fault. The SDK makes two attempts."""
 
 
 BATCH_WRITE, STATE_WRITE, PUBLISH = "BatchWriteItem", "BatchExecuteStatement", "PublishBatch"
 
 RULES = (
-    Rule(Fault.TABLE_THROTTLED, BATCH_WRITE, every=25, in_a_row=3),
-    Rule(Fault.REQUEST_THROTTLED, BATCH_WRITE, every=50, in_a_row=2),
-    Rule(Fault.SERVER_ERROR, BATCH_WRITE, every=50, in_a_row=3),
+    Rule(Fault.TABLE_THROTTLED, BATCH_WRITE, every=25, consecutive=3),
+    Rule(Fault.REQUEST_THROTTLED, BATCH_WRITE, every=50, consecutive=2),
+    Rule(Fault.SERVER_ERROR, BATCH_WRITE, every=50, consecutive=3),
     Rule(Fault.PARTIAL_BATCH, BATCH_WRITE, every=6),
-    Rule(Fault.LOST_ANSWER, BATCH_WRITE, every=40),
+    Rule(Fault.LOST_RESPONSE, BATCH_WRITE, every=40),
     Rule(Fault.SLOW, BATCH_WRITE, every=60),
     Rule(Fault.CRASH, BATCH_WRITE, every=60),
     Rule(Fault.FREEZE, BATCH_WRITE, every=1000),
-    Rule(Fault.REQUEST_THROTTLED, STATE_WRITE, every=50, in_a_row=2),
-    Rule(Fault.SERVER_ERROR, STATE_WRITE, every=50, in_a_row=3),
+    Rule(Fault.REQUEST_THROTTLED, STATE_WRITE, every=50, consecutive=2),
+    Rule(Fault.SERVER_ERROR, STATE_WRITE, every=50, consecutive=3),
     Rule(Fault.PARTIAL_BATCH, STATE_WRITE, every=6),
-    Rule(Fault.LOST_ANSWER, STATE_WRITE, every=40),
+    Rule(Fault.LOST_RESPONSE, STATE_WRITE, every=40),
     Rule(Fault.SLOW, STATE_WRITE, every=500),
     Rule(Fault.CRASH, STATE_WRITE, every=250),
-    Rule(Fault.TOPIC_THROTTLED, PUBLISH, every=12, in_a_row=2),
-    Rule(Fault.LOST_ANSWER, PUBLISH, every=25),
+    Rule(Fault.TOPIC_THROTTLED, PUBLISH, every=12, consecutive=2),
+    Rule(Fault.LOST_RESPONSE, PUBLISH, every=25),
     Rule(Fault.CRASH, PUBLISH, every=100),
 )
-"""A slow answer is rare because it costs seconds, and a frozen process because it costs the function's
-timeout of a minute; every other fault costs next to nothing."""
+"""A slow response is rare because it takes seconds, and a frozen process because it takes the
+function's timeout of a minute. The other faults take almost no time."""
 
 
 class Faults:
-    """Tells of each call what happens to it. May be asked from many threads."""
+    """Selects the fault of each call. Thread-safe."""
 
     def __init__(self, seed: int, rules: Sequence[Rule] = RULES) -> None:
         self._seed = seed
@@ -83,24 +82,26 @@ class Faults:
 
     @property
     def injected(self) -> Mapping[tuple[Fault, str], int]:
-        """How often each fault happened to each operation."""
+        """The number of faults by kind and operation."""
         with self._lock:
             return Counter(self._injected)
 
     def stop(self) -> None:
-        """From now on nothing happens to any call."""
+        """Inject no more faults."""
         self._active = False
 
     def start_outage(self) -> None:
-        """From now on no call gets through."""
+        """Let every call fail."""
         self._outage = True
 
     def end_outage(self) -> None:
-        """Go on as the rules say."""
+        """Return to the rules."""
         self._outage = False
 
-    def next(self, operation: str, fits: Callable[[Fault], bool] = lambda _: True) -> Fault | None:
-        """What happens to the next call of an operation. What does not fit it waits for another."""
+    def next(
+        self, operation: str, accepts: Callable[[Fault], bool] = lambda _: True
+    ) -> Fault | None:
+        """Return the fault of the next call. A fault that the call doesn't accept stays pending."""
         with self._lock:
             if not self._active:
                 return None
@@ -111,16 +112,16 @@ class Faults:
             self._calls[operation] += 1
             due = self._due.setdefault(operation, deque())
             for rule in self._rules:
-                if rule.operation == operation and self._begins(rule, number):
-                    due.extend([rule.fault] * rule.in_a_row)
-            fault = next((each for each in due if fits(each)), None)
+                if rule.operation == operation and self._is_selected(rule, number):
+                    due.extend([rule.fault] * rule.consecutive)
+            fault = next((each for each in due if accepts(each)), None)
             if fault is not None:
                 due.remove(fault)
                 self._injected[fault, operation] += 1
             return fault
 
-    def _begins(self, rule: Rule, number: int) -> bool:
-        block, place = divmod(number, rule.every)
-        # A text, because its hash as a seed is the same in every process.
-        chosen = random.Random(f"{self._seed} {rule.fault.name} {rule.operation} {block}")
-        return place == chosen.randrange(rule.every)
+    def _is_selected(self, rule: Rule, number: int) -> bool:
+        block, index = divmod(number, rule.every)
+        # A string seed has the same effect in every process.
+        generator = random.Random(f"{self._seed} {rule.fault.name} {rule.operation} {block}")
+        return index == generator.randrange(rule.every)

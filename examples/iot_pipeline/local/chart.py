@@ -1,4 +1,4 @@
-"""A picture of one device's readings, read back from the time-series table by one Query."""
+"""Draws a chart of one device's readings from a query of the time-series table."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ COLORS = {"temperature": "#b3470b", "humidity": "#1b6ca8", "battery": "#3b7a3f"}
 class Point:
     """One reading of a device."""
 
-    moment: datetime
+    time: datetime
     values: dict[str, float]
 
 
 def query_readings(dynamodb: Any, table: str, device_id: str) -> list[Point]:
-    """All readings of a device in the order of their timestamps."""
+    """Return all readings of a device, ordered by timestamp."""
     pages = dynamodb.get_paginator("query").paginate(
         TableName=table,
         KeyConditionExpression="deviceId = :device",
@@ -48,8 +48,8 @@ def query_readings(dynamodb: Any, table: str, device_id: str) -> list[Point]:
 
 
 def draw(points: list[Point], device_id: str, table: str, file: Path) -> Path:
-    """Draw the readings into a PNG file."""
-    # Imported late: it takes a second, and only the last step of a run needs it.
+    """Write a chart of the readings to a PNG file."""
+    # Imported here because the import takes a second.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.dates import DateFormatter
     from matplotlib.figure import Figure
@@ -61,7 +61,7 @@ def draw(points: list[Point], device_id: str, table: str, file: Path) -> Path:
     for axis, (name, label) in zip(axes, MEASUREMENTS.items(), strict=True):
         known = [point for point in points if name in point.values]
         axis.plot(
-            [point.moment for point in known],
+            [point.time for point in known],
             [point.values[name] for point in known],
             marker=".",
             linewidth=1.2,
@@ -73,7 +73,7 @@ def draw(points: list[Point], device_id: str, table: str, file: Path) -> Path:
     axes[-1].xaxis.set_major_formatter(time_of_day)
     axes[-1].set_xlabel("UTC")
     file.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside and moved: two runs that share a directory never show half a picture.
+    # The rename is atomic: two runs can share a directory.
     partial = file.with_name(f".{file.stem}.{os.getpid()}.png")
     figure.savefig(partial, dpi=110)
     partial.replace(file)

@@ -1,16 +1,15 @@
-"""The main job: deploy the example into an AWS emulator, send telemetry, and account for all of it.
+"""Deploys the example to a local AWS emulator, sends telemetry, and accounts for every record.
 
     python -m examples.iot_pipeline.local.demo --help
 
-The last line of standard output is the accounting, ``{"sent": N, "stored": N, "dead_lettered": N,
-"lost": 0}``; the exit code is 1 when a record is lost or the numbers do not add up.
+The last line of the output is ``{"sent": N, "stored": N, "dead_lettered": N, "lost": 0}``. The exit code
+is 1 if a record is lost or the numbers don't add up.
 """
 
 from __future__ import annotations
 
 import argparse
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -19,10 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from examples.iot_pipeline.local import chart
-from examples.iot_pipeline.local.accounting import Account, Accountant, Run, conclude
+from examples.iot_pipeline.local.accounting import Account, Accountant, Run, print_result
 from examples.iot_pipeline.local.alarms import alarm_states, publish_queue_depth
 from examples.iot_pipeline.local.archive import read_archive
 from examples.iot_pipeline.local.deployment import (
@@ -31,8 +28,8 @@ from examples.iot_pipeline.local.deployment import (
     EMULATOR_ACTIONS,
     Deployer,
     Deployment,
-    LeftOut,
     UnresolvedError,
+    UnsupportedResource,
 )
 from examples.iot_pipeline.local.devices import DeviceError, Fleet
 from examples.iot_pipeline.local.emulator import (
@@ -48,7 +45,7 @@ from examples.iot_pipeline.local.event_source_mapping import (
     UnsupportedMappingError,
 )
 from examples.iot_pipeline.local.plan import Fate, Kind, Message
-from examples.iot_pipeline.local.program import count, run_program
+from examples.iot_pipeline.local.program import count, deploy, run_program, save_logs_on_error
 from examples.iot_pipeline.local.rule_engine import RuleEngine, UnsupportedRuleError
 from examples.iot_pipeline.local.screen import Screen
 from examples.iot_pipeline.local.toolchain import ToolError
@@ -63,45 +60,45 @@ _EXPECTED = (
 )
 RUN_FILE = "run.json"
 
-GAPS = (
+EMULATOR_GAPS = (
     (
-        "an IoT rule's Kinesis action is skipped",
-        "rule_engine.py performs it as the deployed rule says",
+        "IoT rules ignore the Kinesis action",
+        "rule_engine.py runs the deployed rule",
     ),
     (
-        "composite alarms and alarms on metric math are refused in a template",
-        "they are created through the CloudWatch API; metric math is never evaluated",
+        "CloudFormation rejects composite alarms and alarms with metric math",
+        "created with the CloudWatch API; metric math is never evaluated",
     ),
     (
         "most services publish no metrics, and alarms ignore dimensions",
-        "the mapping's metrics and the true depth of the DLQ queue are published as AWS does",
+        "publishes the metrics of the mapping and the depth of the DLQ queue",
     ),
     (
-        "the function that empties a bucket before it is deleted cannot run",
-        "it is left out; a teardown empties the bucket itself",
+        "the function that empties a bucket on deletion does not run",
+        "removed from the template; a teardown empties the bucket",
     ),
     (
-        "partial failures, retry limits, bisecting and failure destinations of a stream's mapping are ignored",
-        "event_source_mapping.py runs the mapping as it is deployed; the emulator's poller is paused",
+        "event source mappings ignore partial failures, retry limits, bisecting, and failure destinations",
+        "event_source_mapping.py runs the deployed mapping; the emulator's poller is paused",
     ),
     (
-        "functions run in this machine's Python, not in Lambda's on arm64",
-        "nothing stands in: the packages are plain Python",
+        "functions run in the local Python, not in Lambda's runtime on arm64",
+        "none; the packages are pure Python",
     ),
     (
-        "what one service may do in another (keys, alarms' topics, Firehose) is not checked",
-        "nothing stands in; the roles of the function and of the rule are enforced",
+        "permissions between services (KMS keys, alarm topics, Firehose) are not enforced",
+        "none; the permissions of the function and the rule are enforced",
     ),
     (
-        f"it asks for actions that AWS does not have: {', '.join(EMULATOR_ACTIONS.values())}",
-        "roles that may do the like on AWS get them after the deployment",
+        f"requires actions that don't exist on AWS: {', '.join(EMULATOR_ACTIONS.values())}",
+        "added to the roles with the corresponding AWS actions",
     ),
 )
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a user can choose."""
+    """Command-line options."""
 
     devices: int
     readings: int
@@ -114,39 +111,39 @@ class Options:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; returns the exit code."""
+    """Run the demo. Returns the exit code."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
     return run_program(partial(_run, options), _EXPECTED, Screen())
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m examples.iot_pipeline.local.demo",
-        description="Deploy the example into an AWS emulator on this machine, let simulated "
-        "devices send telemetry, and account for every record.",
+        description="Deploy the example to a local AWS emulator, send telemetry from simulated "
+        "devices, and account for every record.",
     )
     parser.add_argument("--devices", type=count, default=20, metavar="N", help="default: 20")
     parser.add_argument(
-        "--readings", type=count, default=60, metavar="N", help="records of a device; default: 60"
+        "--readings", type=count, default=60, metavar="N", help="records per device; default: 60"
     )
     parser.add_argument(
-        "--rate", type=_rate, default=150.0, metavar="N", help="messages a second; default: 150"
+        "--rate", type=_rate, default=150.0, metavar="N", help="messages per second; default: 150"
     )
     parser.add_argument("--suffix", default="dev", help="environment suffix; default: dev")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1")
     parser.add_argument(
-        "--out", type=Path, default=Path("demo-out"), help="for the chart; default: demo-out"
+        "--out", type=Path, default=Path("demo-out"), help="output folder; default: demo-out"
     )
     parser.add_argument(
         "--patience",
         type=_rate,
         default=30.0,
         metavar="SECONDS",
-        help="a record is lost when nothing has moved for so long; default: 30",
+        help="time without progress until missing records count as lost; default: 30",
     )
     parser.add_argument(
-        "--keep", action="store_true", help="leave it running until Ctrl-C, to look around"
+        "--keep", action="store_true", help="keep the emulator running until Ctrl-C"
     )
     return Options(**vars(parser.parse_args(arguments)))
 
@@ -157,24 +154,18 @@ def _run(options: Options, screen: Screen) -> int:
         with screen.step("start the emulator"):
             emulator = stack.enter_context(running_emulator())
         deployer = Deployer(emulator)
-        try:
+        logs = options.out / "logs"
+        with save_logs_on_error(emulator, deployer, logs):
             deployment = _deploy(deployer, options, screen)
             result = _send_and_count(emulator, deployment, options, screen)
             if result.exit_code:
-                _save_logs(emulator, deployer, options.out)
+                deployer.save_logs(logs)
             _show_records(screen, result)
-            _show_what_else(emulator, deployment, options, screen)
-        except Exception as error:
-            _save_logs(emulator, deployer, options.out)
-            # When the emulator has died, that is the news, and not which call failed first.
-            emulator.check()
-            if isinstance(error, (BotoCoreError, ClientError)):
-                raise EmulatorError(f"a call to the emulator failed: {error}") from error
-            raise
-        screen.heading(f"{time.monotonic() - start:.0f} s in all")
+            _show_details(emulator, deployment, options, screen)
+        screen.heading(f"Total time: {time.monotonic() - start:.0f} s")
         if options.keep:
-            _explain_keep(screen, emulator, options)
-        code = conclude(result)
+            _show_keep_help(screen, emulator, options)
+        code = print_result(result)
         while options.keep:
             time.sleep(1)
             emulator.check()
@@ -182,41 +173,37 @@ def _run(options: Options, screen: Screen) -> int:
 
 
 def _deploy(deployer: Deployer, options: Options, screen: Screen) -> Deployment:
-    with screen.step("cdk bootstrap, cdk synth"):
-        assembly = deployer.prepare(options.suffix)
-    with screen.step(f"cdk deploy (suffix {options.suffix})") as report:
-        deployment = deployer.deploy(assembly, on_progress=report)
-    if deployment.left_out:
-        screen.heading("Left out of the template, because the emulator refuses it")
+    deployment = deploy(deployer, options.suffix, screen)
+    if deployment.unsupported:
+        screen.heading("Resources removed from the template for the emulator")
         screen.table(
-            ["resource", "why", "instead"],
-            [(each.name, each.reason, _instead(each, deployment)) for each in deployment.left_out],
+            ["resource", "reason", "replacement"],
+            [
+                (each.name, each.reason, _replacement(each, deployment))
+                for each in deployment.unsupported
+            ],
         )
     for added in deployment.added_permissions:
-        screen.say(f"added for the emulator: role {added.role} may {added.action}")
-    screen.say()
+        screen.print(f"added for the emulator: {added.action} to role {added.role}")
+    screen.print()
     return deployment
 
 
-def _instead(left_out: LeftOut, deployment: Deployment) -> str:
-    if left_out.type == AUTO_DELETE:
-        return "a teardown empties the bucket"
-    if left_out.name in deployment.created_by_api:
-        return "created by API"
-    return f"missing: {deployment.not_created.get(left_out.name, 'not created')}"
+def _replacement(unsupported: UnsupportedResource, deployment: Deployment) -> str:
+    if unsupported.type == AUTO_DELETE:
+        return "teardown empties the bucket"
+    if unsupported.name in deployment.created_by_api:
+        return "created with the API"
+    return f"missing: {deployment.failed_alarms.get(unsupported.name, 'not created')}"
 
 
-def _run_of(emulator: Emulator, deployment: Deployment, options: Options) -> Run:
-    run = Run(
+def _create_run(emulator: Emulator, deployment: Deployment, options: Options) -> Run:
+    run = Run.create(
+        emulator,
+        deployment,
         devices=options.devices,
         readings=options.readings,
         seed=options.seed,
-        now_ms=time.time_ns() // 1_000_000,
-        endpoint=emulator.endpoint.url,
-        authority=emulator.endpoint.authority,
-        time_series_table=deployment.output("TimeSeriesTableName"),
-        state_table=deployment.output("DeviceStateTableName"),
-        queue_url=deployment.output("DlqQueueUrl"),
     )
     options.out.mkdir(parents=True, exist_ok=True)
     run.save(options.out / RUN_FILE)
@@ -226,13 +213,14 @@ def _run_of(emulator: Emulator, deployment: Deployment, options: Options) -> Run
 def _send_and_count(
     emulator: Emulator, deployment: Deployment, options: Options, screen: Screen
 ) -> Account:
-    run = _run_of(emulator, deployment, options)
+    run = _create_run(emulator, deployment, options)
     plan = run.plan()
     names = sorted({message.device_id for message in plan})
-    engine = RuleEngine.of_deployed_rule(emulator, deployment.output("TelemetryRuleName"))
+    engine = RuleEngine.from_deployed_rule(emulator, deployment.output("TelemetryRuleName"))
     mapping = LocalEventSourceMapping(emulator, function_name=deployment.output("FunctionName"))
     with mapping, engine:
-        with screen.step(f"{len(names)} devices send") as report, Fleet(emulator, names) as fleet:
+        step = screen.step(f"send from {len(names)} devices")
+        with step as report, Fleet(emulator, names) as fleet:
             fleet.publish(plan, rate=options.rate, on_published=lambda n: report(n, len(plan)))
         with screen.step("account for every record") as report:
             result = Accountant(run).count_until_settled(
@@ -240,18 +228,18 @@ def _send_and_count(
                 on_progress=lambda each: report(each.sent - len(each.lost), each.sent),
             )
     for dropped in engine.delivery.dropped:
-        screen.say(f"neither the stream nor the error action took it: {dropped}")
+        screen.print(f"lost by the rule and its error action: {dropped}")
     for failure in mapping.undelivered:
-        screen.say(f"given up, and its failure record reached nobody: {failure}")
+        screen.print(f"failure record not delivered: {failure}")
     return result
 
 
 def _show_records(screen: Screen, result: Account) -> None:
-    screen.heading("Where every record is")
+    screen.heading("Records by kind")
     rows = []
     for kind, each in result.by_kind.items():
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(each.reasons.items()))
-        note = "one record with its original" if kind is Kind.DUPLICATE else reasons
+        note = "same record as the original" if kind is Kind.DUPLICATE else reasons
         rows.append(
             (
                 kind.value,
@@ -264,7 +252,7 @@ def _show_records(screen: Screen, result: Account) -> None:
         )
     rows.append(
         (
-            "together",
+            "total",
             str(result.messages),
             str(len(result.stored)),
             str(len(result.dead_lettered)),
@@ -273,61 +261,61 @@ def _show_records(screen: Screen, result: Account) -> None:
         )
     )
     columns = ["kind of message", "messages", Fate.STORED.value, Fate.DEAD_LETTERED.value]
-    screen.table([*columns, "lost", "reason on the DLQ, or note"], rows)
+    screen.table([*columns, "lost", "reason or note"], rows)
     duplicates = result.messages - result.sent
     repeated = len(result.dead_lettered_more_than_once)
-    screen.say(
-        f"{duplicates} duplicates sent and collapsed; {repeated} records on the DLQ more than once; "
-        f"{len(result.stale_state)} devices whose latest state is not their newest reading"
+    screen.print(
+        f"{duplicates} duplicates, stored once; {repeated} records on the DLQ more than once; "
+        f"{len(result.stale_state)} devices with a stale state"
     )
 
 
-def _show_what_else(
+def _show_details(
     emulator: Emulator, deployment: Deployment, options: Options, screen: Screen
 ) -> None:
     plan = Run.load(options.out / RUN_FILE).plan()
     _show_archive(screen, emulator, deployment, plan)
     _show_alarms(screen, emulator, deployment)
     _show_chart_and_query(screen, emulator, deployment, plan, options)
-    screen.heading("What the emulator lacks, and what stands in")
-    screen.table(["gap", "stand-in"], GAPS)
+    screen.heading("Limitations of the emulator")
+    screen.table(["limitation", "replacement"], EMULATOR_GAPS)
 
 
 def _show_archive(
     screen: Screen, emulator: Emulator, deployment: Deployment, plan: list[Message]
 ) -> None:
     archive = read_archive(emulator, deployment.output("BucketName"), plan)
-    screen.heading("The raw archive")
+    screen.heading("Raw archive")
     sent = len({message.identity for message in plan})
-    screen.say(
+    screen.print(
         f"{len(archive.records)} of {sent} records in {archive.objects} objects of "
         f"s3://{deployment.output('BucketName')} ({archive.bytes} bytes)"
     )
     if archive.example_key is not None:
-        screen.say(f"for example {archive.example_key}")
+        screen.print(f"example: {archive.example_key}")
 
 
 def _show_alarms(screen: Screen, emulator: Emulator, deployment: Deployment) -> None:
     queue_url = deployment.output("DlqQueueUrl")
     attributes = emulator.client("sqs").get_queue_attributes(
         QueueUrl=queue_url,
-        # Counting has hidden some for a moment: they are on the queue all the same.
+        # The count made some messages temporarily invisible.
         AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
     )["Attributes"]
     depth = sum(int(value) for value in attributes.values())
-    watching = publish_queue_depth(emulator, queue_url, depth)
+    publish_queue_depth(emulator, queue_url, depth)
     screen.heading("Alarms")
-    math = {each.name for each in deployment.left_out if each.type == ALARM}
+    math = {each.name for each in deployment.unsupported if each.type == ALARM}
     screen.table(
-        ["alarm", "state", "watches"],
+        ["alarm", "state", "metric"],
         [
-            (each.name, each.state, "metric math" if each.name in math else each.watches)
+            (each.name, each.state, "metric math" if each.name in math else each.metric)
             for each in alarm_states(emulator)
         ],
     )
-    screen.say(
-        f"published for {watching} of them: {depth} messages on the DLQ queue; what has no data is of "
-        "services that publish no metrics here, or has had nothing to count"
+    screen.print(
+        f"published the depth of the DLQ queue: {depth}; INSUFFICIENT_DATA: the emulator does not publish "
+        "the metric, or no event occurred"
     )
 
 
@@ -341,17 +329,17 @@ def _show_chart_and_query(
     table, device_id = deployment.output("TimeSeriesTableName"), plan[0].device_id
     points = chart.query_readings(emulator.client("dynamodb"), table, device_id)
     file = chart.draw(points, device_id, table, options.out / "chart.png")
-    screen.heading("A chart and a query")
-    screen.say(f"{len(points)} readings of {device_id}, read back from {table}: {file}")
-    keep = "" if options.keep else " (the emulator stops now; --keep leaves it running)"
-    screen.say(f"its latest five readings, as a query to paste{keep}:")
-    screen.say(query_to_paste(emulator.endpoint, table, device_id))
+    screen.heading("Chart and query")
+    screen.print(f"{len(points)} readings of {device_id} from {table}: {file}")
+    keep = "" if options.keep else " (requires --keep: the emulator stops now)"
+    screen.print(f"query the five latest readings{keep}:")
+    screen.print(query_command(emulator.endpoint, table, device_id))
 
 
-def query_to_paste(endpoint: Endpoint, table: str, device_id: str) -> str:
-    """An AWS CLI command that reads the latest readings of a device from the emulator.
+def query_command(endpoint: Endpoint, table: str, device_id: str) -> str:
+    """Return an AWS CLI command that queries the latest readings of a device from the emulator.
 
-    In a real account it is the same without the credentials, the endpoint and the CA.
+    In an AWS account, omit the credentials, the endpoint, and the CA.
     """
     arguments = [
         *["aws", "dynamodb", "query", "--endpoint-url", endpoint.url],
@@ -364,28 +352,19 @@ def query_to_paste(endpoint: Endpoint, table: str, device_id: str) -> str:
     return f"  {credentials} {shlex.join(arguments)}"
 
 
-def _explain_keep(screen: Screen, emulator: Emulator, options: Options) -> None:
-    screen.heading("Still running, until Ctrl-C")
-    screen.say(f"  export AWS_ENDPOINT_URL={emulator.endpoint.url} AWS_DEFAULT_REGION={REGION}")
-    screen.say(f"  export AWS_CA_BUNDLE={emulator.endpoint.authority}")
-    screen.say(f"  export AWS_ACCESS_KEY_ID={CREDENTIAL} AWS_SECRET_ACCESS_KEY={CREDENTIAL}")
+def _show_keep_help(screen: Screen, emulator: Emulator, options: Options) -> None:
+    screen.heading("The emulator is running. To stop it, press Ctrl-C")
+    screen.print(f"  export AWS_ENDPOINT_URL={emulator.endpoint.url} AWS_DEFAULT_REGION={REGION}")
+    screen.print(f"  export AWS_CA_BUNDLE={emulator.endpoint.authority}")
+    screen.print(f"  export AWS_ACCESS_KEY_ID={CREDENTIAL} AWS_SECRET_ACCESS_KEY={CREDENTIAL}")
     again = f"python -m examples.iot_pipeline.local.accounting {options.out / RUN_FILE}"
-    screen.say(f"count again: {again}")
-
-
-def _save_logs(emulator: Emulator, deployer: Deployer, out: Path) -> None:
-    """Keep the logs of a failed run; those of a good one go with the emulator."""
-    directory = out / "logs"
-    directory.mkdir(parents=True, exist_ok=True)
-    for log in [emulator.log, *deployer.logs()]:
-        shutil.copyfile(log, directory / log.name)
-    print(f"logs: {directory}", file=sys.stderr)
+    screen.print(f"to count again: {again}")
 
 
 def _rate(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        raise argparse.ArgumentTypeError(f"{text} must be a positive number")
     return value
 
 

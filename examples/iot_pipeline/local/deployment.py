@@ -1,24 +1,19 @@
-"""Deploy the example into the emulator with the real CDK command line.
+"""Deploys the example to the emulator with the CDK CLI (``cdk bootstrap`` and ``cdk deploy``).
 
-On AWS this is ``cdk bootstrap`` and ``cdk deploy``, and so it is here. The emulator's
-CloudFormation refuses a template that holds
+The emulator's CloudFormation does not support these resources:
 
-- an ``AWS::CloudWatch::CompositeAlarm`` ("Unrecognized resource types"), or
-- an ``AWS::CloudWatch::Alarm`` on metric math ("Metrics (metric math) is not supported"),
+- ``AWS::CloudWatch::CompositeAlarm`` ("Unrecognized resource types")
+- ``AWS::CloudWatch::Alarm`` with metric math ("Metrics (metric math) is not supported")
+- ``Custom::S3AutoDeleteObjects`` (times out after an hour: CDK's function requires
+  ``@aws-sdk/client-s3``, which Lambda's Node.js runtime includes and the emulator's doesn't)
 
-and it waits an hour for a ``Custom::S3AutoDeleteObjects``, because CDK's function behind it needs
-``@aws-sdk/client-s3``, which is part of Lambda's Node.js but not of the emulator's.
+`Deployer.deploy` removes them from a copy of the assembly and replaces references to an alarm with its
+name or ARN. It then creates the alarms with the CloudWatch API from the template's properties.
+`Deployer.destroy` empties the buckets of the custom resources. The demo lists the removed resources.
 
-Those, and nothing else, are left out of a copy of the synthesized assembly; references to an alarm
-are replaced by the name or ARN it would have. After the deployment the alarms are created through
-the CloudWatch API, whose calls the emulator does accept, from the properties in the template; and
-`Deployer.destroy` empties the buckets that the custom resource would have emptied. Every one is
-reported, so that a reader knows what did not go through CloudFormation.
-
-Two permissions are added, because the emulator asks for actions that AWS does not have: for
-``sns:PublishBatch`` (AWS: ``sns:Publish``) and, on ``*``, for ``dynamodb:BatchExecuteStatement``
-(AWS: ``dynamodb:PartiQLUpdate`` and its like, on the table). Where the template allows the one, the
-role gets the other.
+The emulator also requires IAM actions that don't exist on AWS: ``sns:PublishBatch`` instead of
+``sns:Publish``, and ``dynamodb:BatchExecuteStatement`` on ``*`` instead of ``dynamodb:PartiQLUpdate`` on
+the table. `Deployer.deploy` adds them to the roles with the corresponding AWS actions.
 """
 
 from __future__ import annotations
@@ -44,16 +39,16 @@ COMPOSITE_ALARM = "AWS::CloudWatch::CompositeAlarm"
 AUTO_DELETE = "Custom::S3AutoDeleteObjects"
 
 POLICY = "AWS::IAM::Policy"
-# What AWS asks for -> what the emulator asks for.
+# The AWS action -> the emulator's action.
 EMULATOR_ACTIONS = {
     "sns:Publish": "sns:PublishBatch",
     "dynamodb:PartiQLUpdate": "dynamodb:BatchExecuteStatement",
 }
-# The emulator does not look for the tables in the statements.
-_ON_ANYTHING = {"dynamodb:BatchExecuteStatement"}
+# The emulator does not determine the table of a PartiQL statement.
+_ANY_RESOURCE = {"dynamodb:BatchExecuteStatement"}
 ADDED_POLICY = "EmulatorActions"
 
-# What a Ref or GetAtt to a deployed resource yields when it is not the physical id itself.
+# The attributes that are a part of the physical ID or the physical ID itself.
 _LAST_SEGMENT = {("AWS::SQS::Queue", "QueueName"): "/", ("AWS::SNS::Topic", "TopicName"): ":"}
 _PHYSICAL_ID = {
     ("AWS::SNS::Topic", "TopicArn"),
@@ -68,12 +63,12 @@ Progress = Callable[[int, int], None]
 
 
 class UnresolvedError(ValueError):
-    """A value in a template that only CloudFormation can compute."""
+    """A template value that only CloudFormation can resolve."""
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A resource that the emulator's CloudFormation refuses."""
+class UnsupportedResource:
+    """A resource that the emulator's CloudFormation does not support."""
 
     stack: str
     logical_id: str
@@ -85,7 +80,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class AddedPermission:
-    """An action that a role was allowed besides what the template says."""
+    """An IAM action that the deployment added to a role."""
 
     role: str
     action: str
@@ -93,32 +88,31 @@ class AddedPermission:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployed app: its outputs, and what had to be done around CloudFormation."""
+    """A deployed app, with its outputs and the workarounds for the emulator."""
 
     stacks: tuple[str, ...]
     outputs: Mapping[str, str]
-    left_out: tuple[LeftOut, ...]
+    unsupported: tuple[UnsupportedResource, ...]
     created_by_api: tuple[str, ...]
-    """The alarms among these that now exist, in the order in which they were made."""
-    not_created: Mapping[str, str]
-    """The alarms among these that do not exist, and why."""
+    """The unsupported alarms that the CloudWatch API created, in order."""
+    failed_alarms: Mapping[str, str]
+    """The unsupported alarms that could not be created, with the error."""
     buckets_to_empty: tuple[str, ...]
     added_permissions: tuple[AddedPermission, ...]
-    """What only the emulator asks for."""
     assembly: Path
-    """The assembly that was deployed (the synthesized one, less what was left out)."""
+    """The deployed assembly, without the unsupported resources."""
 
     def output(self, key: str) -> str:
-        """One stack output; its absence means that the example has changed."""
+        """Return a stack output."""
         try:
             return self.outputs[key]
         except KeyError:
             known = ", ".join(sorted(self.outputs))
-            raise KeyError(f"the stack has no output {key!r}; it has: {known}") from None
+            raise KeyError(f"the stack has no output {key!r}; its outputs are {known}") from None
 
 
 class Deployer:
-    """The CDK command line, aimed at one emulator."""
+    """Runs the CDK CLI against an emulator."""
 
     def __init__(self, emulator: Emulator, *, app_directory: Path = APP_DIRECTORY) -> None:
         self._emulator = emulator
@@ -128,12 +122,12 @@ class Deployer:
         self._home.mkdir(parents=True, exist_ok=True)
 
     def bootstrap(self) -> None:
-        """``cdk bootstrap``: the roles and the bucket that every deployment needs."""
-        # Run where no cdk.json is: with one, the CLI would synthesize the app first.
+        """Run ``cdk bootstrap``."""
+        # In a folder without cdk.json: otherwise, the CLI synthesizes the app first.
         self._cdk(["bootstrap", f"aws://{ACCOUNT}/{REGION}"], cwd=self._home, log="bootstrap")
 
     def synthesize(self, suffix: str) -> Path:
-        """``cdk synth`` of the example for one environment suffix; returns the assembly."""
+        """Run ``cdk synth`` for an environment suffix. Returns the assembly."""
         assembly = self._work / f"assembly-{suffix}"
         arguments = ["synth", "--quiet", "--output", str(assembly)]
         arguments += ["--context", f"environmentSuffix={suffix}"]
@@ -141,21 +135,21 @@ class Deployer:
         return assembly
 
     def prepare(self, suffix: str) -> Path:
-        """Bootstrap and synthesize, side by side; returns the assembly."""
+        """Bootstrap and synthesize concurrently. Returns the assembly."""
         with ThreadPoolExecutor(max_workers=1) as threads:
             bootstrap = threads.submit(self.bootstrap)
             try:
                 assembly = self.synthesize(suffix)
                 bootstrap.result()
             except BaseException:
-                # Leaving the block waits for the thread, and the thread for its command.
+                # The block waits for the thread, which waits for its command.
                 toolchain.stop_all()
                 raise
         return assembly
 
     def deploy(self, assembly: Path, *, on_progress: Progress | None = None) -> Deployment:
-        """``cdk deploy`` of an assembly, less what the emulator refuses, plus that by API."""
-        accepted, left_out = accepted_by_emulator(assembly)
+        """Deploy an assembly: supported resources with ``cdk deploy``, alarms with the API."""
+        accepted, unsupported = remove_unsupported(assembly)
         outputs_file = self._work / f"{assembly.name}.outputs.json"
 
         def on_line(line: str) -> None:
@@ -167,33 +161,33 @@ class Deployer:
         arguments += ["--progress", "events", "--outputs-file", str(outputs_file)]
         self._cdk(arguments, cwd=self._home, log=assembly.name, on_line=on_line)
         by_stack: dict[str, dict[str, str]] = json.loads(outputs_file.read_text("utf-8"))
-        created, not_created = self._create_by_api(
-            accepted, [each for each in left_out if each.type != AUTO_DELETE]
+        created, failed_alarms = self._create_by_api(
+            accepted, [each for each in unsupported if each.type != AUTO_DELETE]
         )
         added = [
             each for stack in by_stack for each in self._allow_emulator_actions(accepted, stack)
         ]
         buckets = [
             str(self._resolver(accepted, each.stack).resolve(each.properties["BucketName"]))
-            for each in left_out
+            for each in unsupported
             if each.type == AUTO_DELETE
         ]
         return Deployment(
             stacks=tuple(by_stack),
             outputs={key: value for each in by_stack.values() for key, value in each.items()},
-            left_out=tuple(left_out),
+            unsupported=tuple(unsupported),
             created_by_api=tuple(created),
-            not_created=not_created,
+            failed_alarms=failed_alarms,
             buckets_to_empty=tuple(buckets),
             added_permissions=tuple(added),
             assembly=accepted,
         )
 
     def destroy(self, deployment: Deployment) -> None:
-        """``cdk destroy``, after deleting what CloudFormation does not know of."""
+        """Delete the resources outside CloudFormation, then run ``cdk destroy``."""
         cloudwatch = self._emulator.client("cloudwatch")
-        # Last made, first deleted: a composite alarm keeps its children from being deleted, and
-        # one call may delete only one composite alarm.
+        # In reverse order, because an alarm of a composite alarm can't be deleted, and one at a time,
+        # because a call can delete only one composite alarm.
         for name in reversed(deployment.created_by_api):
             cloudwatch.delete_alarms(AlarmNames=[name])
         iam = self._emulator.client("iam")
@@ -204,9 +198,12 @@ class Deployer:
         arguments = ["destroy", "--app", str(deployment.assembly), "--all", "--force"]
         self._cdk(arguments, cwd=self._home, log="destroy")
 
-    def logs(self) -> Iterable[Path]:
-        """What the CLI printed, one file a command."""
-        return sorted(self._work.glob("*.log"))
+    def save_logs(self, directory: Path) -> None:
+        """Copy the logs of the emulator and of each CDK command to a folder."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for log in [self._emulator.log, *self._work.glob("*.log")]:
+            shutil.copyfile(log, directory / log.name)
+        print(f"logs: {directory}", file=sys.stderr)
 
     def _cdk(
         self,
@@ -218,7 +215,7 @@ class Deployer:
     ) -> None:
         node = str(toolchain.node())
         toolchain.run(
-            # --no-notices: it would fetch a list of notices from the internet.
+            # Notices would require internet access.
             [node, str(toolchain.cdk()), *arguments, "--no-notices", "--no-color", "--ci"],
             cwd=cwd,
             environment=self._environment(node),
@@ -234,26 +231,26 @@ class Deployer:
             "HOME": str(self._home),
             "TMPDIR": str(self._emulator.directory / "tmp"),
             "JSII_NODE": node,
-            # Unpacking the CDK's JavaScript takes seconds: keep it where every CDK app keeps it.
+            # The user's cache: unpacking the CDK's JavaScript takes seconds.
             "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(_jsii_cache()),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "CDK_DISABLE_VERSION_CHECK": "true",
             "PYTHONUNBUFFERED": "1",
         }
-        # Whatever makes this program importable makes the CDK app importable too.
+        # The CDK app has to import the same packages as this program.
         if "PYTHONPATH" in os.environ:
             environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
         return environment
 
     def _create_by_api(
-        self, assembly: Path, left_out: Iterable[LeftOut]
+        self, assembly: Path, unsupported: Iterable[UnsupportedResource]
     ) -> tuple[list[str], dict[str, str]]:
-        """Create the left-out alarms; returns their names, and why others could not be made."""
+        """Create the unsupported alarms. Returns their names and the errors of failed ones."""
         cloudwatch = self._emulator.client("cloudwatch")
         created: list[str] = []
-        not_created: dict[str, str] = {}
-        # A composite alarm is refused while an alarm in its rule does not exist.
-        for alarm in sorted(left_out, key=lambda each: each.type == COMPOSITE_ALARM):
+        failed_alarms: dict[str, str] = {}
+        # Composite alarms last: the alarms in their rules must exist.
+        for alarm in sorted(unsupported, key=lambda each: each.type == COMPOSITE_ALARM):
             try:
                 resolver = self._resolver(assembly, alarm.stack)
                 request = alarm_request(alarm, resolver)
@@ -262,13 +259,13 @@ class Deployer:
                 else:
                     cloudwatch.put_metric_alarm(**request)
             except (UnresolvedError, cloudwatch.exceptions.ClientError) as error:
-                not_created[alarm.name] = str(error)
+                failed_alarms[alarm.name] = str(error)
             else:
                 created.append(alarm.name)
-        return created, not_created
+        return created, failed_alarms
 
     def _allow_emulator_actions(self, assembly: Path, stack: str) -> list[AddedPermission]:
-        """Add the emulator's own actions to each role that may do the like on AWS."""
+        """Add the emulator's actions to the roles with the corresponding AWS actions."""
         iam = self._emulator.client("iam")
         resolver = self._resolver(assembly, stack)
         template = json.loads(templates(assembly)[stack].read_text("utf-8"))
@@ -288,7 +285,7 @@ class Deployer:
         return added
 
     def _empty(self, bucket: str) -> None:
-        """Delete all that is in a bucket, old versions included."""
+        """Delete all object versions of a bucket."""
         s3 = self._emulator.client("s3")
         for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
             for each in page.get("Versions", []) + page.get("DeleteMarkers", []):
@@ -309,14 +306,14 @@ class Deployer:
 
 @dataclass(frozen=True)
 class Resolver:
-    """Computes the intrinsic functions that alarms use, from what a stack has deployed."""
+    """Resolves the intrinsic functions of alarms from the deployed resources of a stack."""
 
     stack: str
     types: Mapping[str, str]
     physical_ids: Mapping[str, str]
 
     def resolve(self, value: Any) -> Any:
-        """The value with its intrinsic functions computed; `UnresolvedError` for an unknown one."""
+        """Resolve the intrinsic functions in a value. `UnresolvedError`: an unsupported one."""
         if isinstance(value, list):
             return [self.resolve(each) for each in value]
         if not isinstance(value, dict):
@@ -332,7 +329,7 @@ class Resolver:
             if name == "Fn::Sub" and isinstance(argument, str):
                 return re.sub(r"\$\{([^}]+)\}", lambda match: str(self._ref(match[1])), argument)
             if name.startswith("Fn::"):
-                raise UnresolvedError(f"{name} is not known here: {json.dumps(value)}")
+                raise UnresolvedError(f"{name} is not supported: {json.dumps(value)}")
         return {key: self.resolve(each) for key, each in value.items()}
 
     def _ref(self, name: str) -> str:
@@ -356,26 +353,26 @@ class Resolver:
             return self._ref(name).rsplit(_LAST_SEGMENT[key], 1)[-1]
         if key in _PHYSICAL_ID:
             return self._ref(name)
-        raise UnresolvedError(f"attribute {attribute} of {name} ({key[0]}) is not known here")
+        raise UnresolvedError(f"attribute {attribute} of {name} ({key[0]}) is not supported")
 
 
-def accepted_by_emulator(assembly: Path) -> tuple[Path, list[LeftOut]]:
-    """Copy an assembly without what the emulator refuses; returns the copy and what is missing."""
+def remove_unsupported(assembly: Path) -> tuple[Path, list[UnsupportedResource]]:
+    """Copy an assembly without unsupported resources. Returns the copy and these resources."""
     copy = assembly.with_name(f"{assembly.name}-accepted")
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(assembly, copy)
-    left_out: list[LeftOut] = []
+    unsupported: list[UnsupportedResource] = []
     for stack, file in templates(copy).items():
         template: Template = json.loads(file.read_text("utf-8"))
-        stripped, missing = without_refused(stack, template)
+        stripped, missing = split_template(stack, template)
         if missing:
             file.write_text(json.dumps(stripped, indent=1), "utf-8")
-            left_out += missing
-    return copy, left_out
+            unsupported += missing
+    return copy, unsupported
 
 
 def templates(assembly: Path) -> dict[str, Path]:
-    """The template file of each stack in an assembly, by the name under which it is deployed."""
+    """Return the template file of each stack in an assembly, by stack name."""
     manifest = json.loads((assembly / "manifest.json").read_text("utf-8"))
     return {
         artifact["properties"].get("stackName", name): assembly
@@ -385,20 +382,22 @@ def templates(assembly: Path) -> dict[str, Path]:
     }
 
 
-def without_refused(stack: str, template: Template) -> tuple[Template, list[LeftOut]]:
-    """Split a template into what the emulator accepts and what it refuses."""
-    missing: list[LeftOut] = []
+def split_template(stack: str, template: Template) -> tuple[Template, list[UnsupportedResource]]:
+    """Split a template into a supported template and the unsupported resources."""
+    missing: list[UnsupportedResource] = []
     for logical_id, resource in template["Resources"].items():
-        reason = _refusal(resource)
+        reason = _unsupported_reason(resource)
         if reason is None:
             continue
         properties = resource["Properties"]
         path = resource.get("Metadata", {}).get("aws:cdk:path", logical_id)
         name = path if resource["Type"] == AUTO_DELETE else properties.get("AlarmName")
         if not isinstance(name, str):
-            # Nothing can stand for an alarm whose name only CloudFormation would make up.
-            raise UnresolvedError(f"{logical_id} needs a literal AlarmName to be left out")
-        missing.append(LeftOut(stack, logical_id, resource["Type"], name, reason, properties))
+            # CloudFormation would generate the name.
+            raise UnresolvedError(f"{logical_id} must have a literal AlarmName")
+        missing.append(
+            UnsupportedResource(stack, logical_id, resource["Type"], name, reason, properties)
+        )
     names = {each.logical_id: each.name for each in missing}
     stripped = {
         **template,
@@ -406,59 +405,59 @@ def without_refused(stack: str, template: Template) -> tuple[Template, list[Left
             key: value for key, value in template["Resources"].items() if key not in names
         },
     }
-    literal = _with_literals(stripped, names)
+    literal = _resolve_references(stripped, names)
     assert isinstance(literal, dict)  # a template in is a template out
     return literal, [
-        LeftOut(
+        UnsupportedResource(
             each.stack,
             each.logical_id,
             each.type,
             each.name,
             each.reason,
-            _with_literals(each.properties, names),
+            _resolve_references(each.properties, names),
         )
         for each in missing
     ]
 
 
 def emulator_statements(policy: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the emulator asks for besides what a policy of the template allows."""
+    """Return the statements with the emulator's actions for a policy of the template."""
     added = []
     for statement in policy["PolicyDocument"]["Statement"]:
         actions = statement["Action"]
         for action in [actions] if isinstance(actions, str) else actions:
             if statement["Effect"] == "Allow" and action in EMULATOR_ACTIONS:
-                asked = EMULATOR_ACTIONS[action]
-                resource = "*" if asked in _ON_ANYTHING else statement["Resource"]
-                added.append({"Effect": "Allow", "Action": asked, "Resource": resource})
+                required = EMULATOR_ACTIONS[action]
+                resource = "*" if required in _ANY_RESOURCE else statement["Resource"]
+                added.append({"Effect": "Allow", "Action": required, "Resource": resource})
     return added
 
 
-def alarm_request(alarm: LeftOut, resolver: Resolver) -> dict[str, Any]:
-    """The API request that makes the alarm which a template describes."""
-    # CloudFormation's property names are the API's parameter names.
+def alarm_request(alarm: UnsupportedResource, resolver: Resolver) -> dict[str, Any]:
+    """Return the API request that creates an alarm of the template."""
+    # CloudFormation's property names equal the API's parameter names.
     return {key: resolver.resolve(value) for key, value in alarm.properties.items()}
 
 
 def alarm_arn(name: str) -> str:
-    """The ARN of an alarm in the emulator's account."""
+    """Return the ARN of an alarm in the emulator's account."""
     return f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"
 
 
-def _refusal(resource: Mapping[str, Any]) -> str | None:
+def _unsupported_reason(resource: Mapping[str, Any]) -> str | None:
     if resource["Type"] == COMPOSITE_ALARM:
-        return "the emulator's CloudFormation does not know composite alarms"
+        return "no composite alarms in the emulator's CloudFormation"
     if resource["Type"] == ALARM and resource["Properties"].get("Metrics"):
-        return "the emulator's CloudFormation does not know alarms on metric math"
+        return "no metric math in the emulator's CloudFormation"
     if resource["Type"] == AUTO_DELETE:
-        return "the emulator's Node.js lacks the S3 client that its function needs"
+        return "no S3 client in the emulator's Node.js runtime"
     return None
 
 
-def _with_literals(value: Any, names: Mapping[str, str]) -> Any:
-    """The value with each reference to a left-out alarm replaced by its name or ARN."""
+def _resolve_references(value: Any, names: Mapping[str, str]) -> Any:
+    """Replace references to unsupported alarms with their names or ARNs."""
     if isinstance(value, list):
-        return [_with_literals(each, names) for each in value]
+        return [_resolve_references(each, names) for each in value]
     if not isinstance(value, Mapping):
         return value
     if len(value) == 1:
@@ -467,7 +466,7 @@ def _with_literals(value: Any, names: Mapping[str, str]) -> Any:
             return names[reference]
         if isinstance(get_att, list) and get_att[0] in names and get_att[1] == "Arn":
             return alarm_arn(names[get_att[0]])
-    literal = {key: _with_literals(each, names) for key, each in value.items()}
+    literal = {key: _resolve_references(each, names) for key, each in value.items()}
     depends_on = literal.get("DependsOn")
     if isinstance(depends_on, list):
         literal["DependsOn"] = [each for each in depends_on if each not in names]
@@ -477,7 +476,7 @@ def _with_literals(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def _jsii_cache() -> Path:
-    """Where jsii keeps its unpacked packages for this user."""
+    """Return the user's cache folder of jsii packages."""
     configured = os.environ.get("JSII_RUNTIME_PACKAGE_CACHE_ROOT")
     if configured:
         return Path(configured)

@@ -1,11 +1,11 @@
-"""Simulated devices that publish telemetry over MQTT, as devices of AWS IoT Core do.
+"""Simulates devices that publish telemetry over MQTT.
 
-Each device has its own connection (TLS, verified with the broker's CA) and publishes with QoS 1
-under ``device/<id>/telemetry``. A message counts as sent when the broker has acknowledged it.
+Each device has its own TLS connection and publishes with QoS 1 to ``device/<id>/telemetry``. A message
+counts as sent when the broker acknowledges it.
 
-On AWS a device presents a certificate whose policy limits it to its own topics. The emulator
-accepts a device without one and lets it do everything, which is what devices here do; what a policy
-forbids (a device publishing under another's topic) is played by tests/e2e/test_device_policy.py.
+On AWS, a device authenticates with a certificate, and an IoT policy restricts it to its own topics. The
+emulator also accepts devices without a certificate, which this simulation uses. The policy is covered
+by tests/e2e/test_device_policy.py.
 """
 
 from __future__ import annotations
@@ -28,30 +28,29 @@ ACKNOWLEDGE_SECONDS = 60.0
 
 
 class DeviceError(RuntimeError):
-    """A device could not connect, or the broker did not acknowledge what it sent."""
+    """A device could not connect, or the broker did not acknowledge a message."""
 
 
 def telemetry_topic(device_id: str) -> str:
-    """Where a device publishes."""
+    """Return the topic of a device."""
     return f"device/{device_id}/telemetry"
 
 
 def broker_tls(emulator: Emulator) -> ssl.SSLContext:
-    """TLS that trusts the emulator's broker and nobody else."""
-    # Not create_default_context: from Python 3.13 on it insists on extensions that the emulator's
-    # CA certificate does not have.
+    """Return a TLS context that trusts only the emulator's broker."""
+    # Since Python 3.13, create_default_context requires extensions that the emulator's CA lacks.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=emulator.get("/_ministack/iot/ca.pem").decode())
     return context
 
 
 def connected_client(emulator: Emulator, client_id: str, tls: ssl.SSLContext) -> mqtt.Client:
-    """An MQTT client that is connected to the broker and runs its own thread."""
+    """Return an MQTT client that is connected to the broker and runs its own thread."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
     client.tls_set_context(tls)
-    # The broker makes its key when the first client comes, which takes a busy machine a while.
+    # The broker creates its key for the first client, which can take a while.
     client.connect_timeout = CONNECT_SECONDS
-    answered = threading.Event()
+    responded = threading.Event()
     refusals: list[str] = []
 
     def on_connect(
@@ -59,14 +58,14 @@ def connected_client(emulator: Emulator, client_id: str, tls: ssl.SSLContext) ->
     ) -> None:
         if reason.is_failure:
             refusals.append(str(reason))
-        answered.set()
+        responded.set()
 
     client.on_connect = on_connect
     try:
         client.connect(HOST, emulator.mqtt_port)
         client.loop_start()
-        if not answered.wait(CONNECT_SECONDS):
-            refusals.append(f"no answer in {CONNECT_SECONDS:.0f} s")
+        if not responded.wait(CONNECT_SECONDS):
+            refusals.append(f"no response in {CONNECT_SECONDS:.0f} s")
     except OSError as error:
         refusals.append(str(error))
     if refusals:
@@ -109,10 +108,10 @@ class Fleet:
         rate: float,
         on_published: Callable[[int], None] | None = None,
     ) -> None:
-        """Send all messages at `rate` per second, then wait until the broker has them all.
+        """Send the messages at `rate` per second and wait for the broker's acknowledgments.
 
         Raises:
-            DeviceError: the broker did not acknowledge every one.
+            DeviceError: the broker did not acknowledge every message.
         """
         pending: list[tuple[Message, mqtt.MQTTMessageInfo]] = []
         start = time.monotonic()
@@ -134,11 +133,11 @@ class Fleet:
         if missing:
             raise DeviceError(
                 f"the broker did not acknowledge {len(missing)} messages in "
-                f"{ACKNOWLEDGE_SECONDS:.0f} s, the first is {missing[0]}"
+                f"{ACKNOWLEDGE_SECONDS:.0f} s; the first is {missing[0]}"
             )
 
     def _disconnect(self) -> None:
-        # First all the goodbyes, then the waiting for the threads.
+        # Disconnect all clients before waiting for the first thread.
         for client in self._clients.values():
             client.disconnect()
         for client in self._clients.values():

@@ -1,17 +1,17 @@
-"""An AWS emulator (ministack) on this machine, for as long as a ``with`` block runs.
+"""Runs a local AWS emulator (ministack) for the duration of a ``with`` block.
 
-AWS would be an account; here it is account 000000000000 in us-east-1 with the credentials
-``test``/``test``, behind one HTTPS port, and one more port for MQTT over TLS. Both are free ports
-of 127.0.0.1, so runs do not disturb each other. State is in memory or in a temporary directory.
+The emulator has the account 000000000000 in us-east-1 with the credentials ``test``/``test``, an HTTPS
+port, and a port for MQTT over TLS. Both are free ports on 127.0.0.1, so runs do not interfere. State
+is in memory or in a temporary directory.
 
-Permissions are enforced (``AUTH``), as AWS does: a function has what its role allows and no more,
-and what a policy denies to plain HTTP is denied. The credentials ``test`` are those of the account's
-root. What one AWS service may do in another is mostly not checked: that Firehose may read the
-stream, that CloudWatch may publish to a topic, that anybody may use a key.
+The emulator enforces IAM permissions (``AUTH``): a function has only the permissions of its role, and
+policies can deny plain HTTP. The credentials ``test`` belong to the root user. Permissions between
+AWS services are mostly not enforced, such as Firehose reading the stream, CloudWatch publishing to a
+topic, or the use of a KMS key.
 
-The emulator's process forms its own process group, which is killed at the end of the block; it
-also ends by itself when this process dies (see `emulator_process.py`). Nothing of the user's AWS
-configuration is read: not ``~/.aws``, not ``AWS_PROFILE``, not a proxy.
+The emulator has its own process group, which is killed at the end of the block. It also stops when
+this process ends (see `emulator_process.py`). It does not use your AWS configuration: not ``~/.aws``,
+not ``AWS_PROFILE``, and not a proxy.
 """
 
 from __future__ import annotations
@@ -47,24 +47,30 @@ START_ATTEMPTS = 5
 
 
 class EmulatorError(RuntimeError):
-    """The emulator did not start, or died."""
+    """The emulator did not start, or stopped unexpectedly."""
 
 
-class _PortTaken(EmulatorError):
-    """Another process took a port between our choosing it and the emulator's binding it."""
+class _PortInUseError(EmulatorError):
+    """Another process bound the port before the emulator did."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an emulator's AWS API is, and the authority by which to trust it."""
+    """The endpoint of an emulator's AWS API and its certificate authority."""
 
     url: str
     authority: str
     """Path of a PEM file."""
 
-    def client(self, service: str, credentials: Mapping[str, str] | None = None) -> Any:
-        """A boto3-style client of one AWS service, as root or with the credentials of a role."""
-        # Every name is unset on purpose: a client must not see the user's profile or endpoints.
+    def client(
+        self,
+        service: str,
+        credentials: Mapping[str, str] | None = None,
+        *,
+        config: botocore.config.Config | None = None,
+    ) -> Any:
+        """Return a client of an AWS service, as the root user or with the credentials of a role."""
+        # Unset each variable, so that the client does not use the user's profile or endpoints.
         session = botocore.session.Session(
             session_vars={
                 "profile": (None, None, None, None),
@@ -75,6 +81,13 @@ class Endpoint:
         )
         root = {"AccessKeyId": CREDENTIAL, "SecretAccessKey": CREDENTIAL}
         used = credentials if credentials is not None else root
+        default = botocore.config.Config(
+            proxies={},
+            connect_timeout=10,
+            read_timeout=60,
+            retries={"mode": "standard", "max_attempts": 4},
+            s3={"addressing_style": "path"},
+        )
         return session.create_client(
             service,
             region_name=REGION,
@@ -83,19 +96,13 @@ class Endpoint:
             aws_access_key_id=used["AccessKeyId"],
             aws_secret_access_key=used["SecretAccessKey"],
             aws_session_token=used.get("SessionToken"),
-            config=botocore.config.Config(
-                proxies={},
-                connect_timeout=10,
-                read_timeout=60,
-                retries={"mode": "standard", "max_attempts": 4},
-                s3={"addressing_style": "path"},
-            ),
+            config=default if config is None else default.merge(config),
         )
 
 
 @dataclass(frozen=True)
 class Emulator:
-    """A running emulator: where it listens and how to talk to it."""
+    """A running emulator."""
 
     https_port: int
     mqtt_port: int
@@ -105,16 +112,16 @@ class Emulator:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where its AWS API is."""
+        """The endpoint of the AWS API."""
         return Endpoint(f"https://{HOST}:{self.https_port}", str(self.certificates.authority))
 
     @property
     def log(self) -> Path:
-        """What the emulator and the functions in it have printed."""
+        """The log of the emulator and its functions."""
         return self.directory / "emulator.log"
 
     def environment(self) -> dict[str, str]:
-        """The environment variables with which an AWS program talks to this emulator only."""
+        """Return the environment variables that make an AWS program use only this emulator."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint.url,
             **_trust(self.certificates),
@@ -124,17 +131,17 @@ class Emulator:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            # Without it an SDK that finds no credentials asks a link-local address.
+            # Otherwise, an SDK without credentials calls a link-local address.
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": f"{HOST},localhost",
         }
 
     def client(self, service: str, credentials: Mapping[str, str] | None = None) -> Any:
-        """A boto3-style client of one AWS service, as root or with the credentials of a role."""
+        """Return a client of an AWS service, as the root user or with the credentials of a role."""
         return self.endpoint.client(service, credentials)
 
     def get(self, path: str, *, timeout: float = 10.0) -> bytes:
-        """The body of one GET from the emulator's own endpoints."""
+        """Return the response body of an emulator-specific endpoint."""
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         tls.load_verify_locations(self.certificates.authority)
         connection = http.client.HTTPSConnection(
@@ -147,21 +154,21 @@ class Emulator:
         finally:
             connection.close()
         if response.status != 200:
-            raise EmulatorError(f"GET {path} answered {response.status}: {body[:200]!r}")
+            raise EmulatorError(f"GET {path} returned {response.status}: {body[:200]!r}")
         return body
 
     def check(self) -> None:
-        """Raise, with the end of its log, when the emulator is no longer running."""
+        """Raise an exception with the end of the log if the emulator is not running."""
         if self.process.poll() is not None:
             raise EmulatorError(
-                f"the emulator ended by itself (exit code {self.process.returncode})\n"
+                f"the emulator stopped unexpectedly (exit code {self.process.returncode})\n"
                 + log_tail(self.log)
             )
 
 
 @contextmanager
 def running_emulator() -> Iterator[Emulator]:
-    """Start an emulator, wait until it serves, and take everything down at the end."""
+    """Start an emulator, wait until it is ready, and stop it at the end."""
     with tempfile.TemporaryDirectory(prefix="iot-demo-", ignore_cleanup_errors=True) as root:
         emulator = _start(Path(root))
         try:
@@ -171,7 +178,7 @@ def running_emulator() -> Iterator[Emulator]:
 
 
 def log_tail(log: Path, lines: int = 30) -> str:
-    """The last lines of a log file, for an error message."""
+    """Return the last lines of a log file, for an error message."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -185,9 +192,9 @@ def _start(root: Path) -> Emulator:
         directory.mkdir()
         try:
             return _start_once(directory)
-        except _PortTaken as error:
+        except _PortInUseError as error:
             last = error
-    raise EmulatorError(f"no free port in {START_ATTEMPTS} attempts; the last one said:\n{last}")
+    raise EmulatorError(f"no free port in {START_ATTEMPTS} attempts; last error:\n{last}")
 
 
 def _start_once(directory: Path) -> Emulator:
@@ -198,7 +205,7 @@ def _start_once(directory: Path) -> Emulator:
     with (directory / "emulator.log").open("wb") as log:
         process = subprocess.Popen(
             # -I: no PYTHONPATH and no script directory, so that a function in the emulator cannot
-            # import this repository by accident; -u: the log is complete when it dies.
+            # import this repository. -u: the log is complete after a crash.
             [
                 sys.executable,
                 "-I",
@@ -225,7 +232,7 @@ def _start_once(directory: Path) -> Emulator:
 def _emulator_environment(
     directory: Path, certificates: Certificates, https_port: int, mqtt_port: int
 ) -> dict[str, str]:
-    """All that the emulator and the functions in it see: nothing of the user's is passed on."""
+    """Return the environment of the emulator and its functions. Excludes the user's environment."""
     return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "LANG": "C.UTF-8",
@@ -247,7 +254,7 @@ def _emulator_environment(
         "SFTP_ENABLED": "0",
         "S3_DATA_DIR": str(directory / "s3"),
         "STATE_DIR": str(directory / "state"),
-        # With a Docker socket in reach it would remove containers that another emulator owns.
+        # With access to Docker, it would remove the containers of other emulators.
         "DOCKER_HOST": f"unix://{directory / 'no-docker.sock'}",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -257,7 +264,7 @@ def _emulator_environment(
 
 
 def _trust(certificates: Certificates) -> dict[str, str]:
-    """The environment variables with which SDKs of Python and JavaScript trust the emulator."""
+    """Return the variables that make the SDKs for Python and JavaScript trust the emulator."""
     authority = str(certificates.authority)
     return {"AWS_CA_BUNDLE": authority, "NODE_EXTRA_CA_CERTS": authority}
 
@@ -268,19 +275,19 @@ def _wait_until_ready(emulator: Emulator) -> None:
         if emulator.process.poll() is not None:
             tail = log_tail(emulator.log)
             if "already in use" in tail:
-                raise _PortTaken(tail)
+                raise _PortInUseError(tail)
             emulator.check()
         ready = _health(emulator)
         if ready is not None and ready.get("iot_mtls") != "starting":
             if ready.get("iot_mtls") == "listening":
                 return
-            # The listener logs a failed bind and goes on without it.
+            # The listener logs a failed bind and continues.
             tail = log_tail(emulator.log)
             if "failed to bind port" in tail:
-                raise _PortTaken(tail)
+                raise _PortInUseError(tail)
             raise EmulatorError(
-                f"the emulator's MQTT listener is {ready.get('iot_mtls')!r}: it needs the "
-                f"package 'cryptography'\n{tail}"
+                f"the emulator's MQTT listener is {ready.get('iot_mtls')!r}; is the package "
+                f"cryptography installed?\n{tail}"
             )
         if time.monotonic() > deadline:
             raise EmulatorError(
@@ -290,9 +297,9 @@ def _wait_until_ready(emulator: Emulator) -> None:
 
 
 def _health(emulator: Emulator) -> dict[str, Any] | None:
-    """What our emulator says of itself; None while it does not answer, or another one does."""
+    """Return the health of this emulator. None: no response, or another process listens."""
     try:
-        # Whoever else listens there may never answer.
+        # Another process on the port might never respond.
         emulator.get("/_ministack/ready", timeout=2)
         health: dict[str, Any] = json.loads(emulator.get("/_ministack/health", timeout=2))
     except (OSError, http.client.HTTPException, EmulatorError, ValueError):
@@ -301,12 +308,12 @@ def _health(emulator: Emulator) -> dict[str, Any] | None:
 
 
 def _edition(directory: Path) -> str:
-    """A name by which an emulator is told from one of another run that took the same port."""
+    """Return a name that distinguishes this emulator from one of another run on the same port."""
     return f"local-{directory.parent.name}"
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free at this moment; held together so that they differ."""
+    """Return different free ports. Keeps them bound until all are chosen."""
     sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
     try:
         for each in sockets:
@@ -318,8 +325,8 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the emulator and the functions it is running. Its state is not worth a farewell."""
-    # The group exists as long as any of them does, also after the leader itself is gone.
+    """Kill the emulator and its functions."""
+    # The group exists while it has members, even after the leader ended.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,14 +1,13 @@
-"""The program that runs inside the emulator's process. Started by `emulator.py`, never imported.
+"""The main program of the emulator's process. `emulator.py` starts it.
 
-ministack binds its HTTP gateway to ``BIND_HOST``, but its MQTT listener to every interface
-whatever that says, and a server that trusts everybody must not be reachable from the network.
-Two guards hold it to the loopback interface: servers are created on 127.0.0.1 whatever host they
-ask for, and an audit hook refuses any other bind that slips past that. The hook also keeps it to
-its two ports: with TLS it would take port 443 as well.
+ministack binds its HTTP gateway to ``BIND_HOST``, but its MQTT listener to every interface. The
+emulator accepts any credentials, so it must not be reachable from the network. This program creates
+every server on 127.0.0.1 regardless of the requested host, and an audit hook rejects any other bind.
+The hook also rejects other ports: with TLS, ministack would bind port 443, too.
 
-Nothing may outlive the run that started it, also when that run is killed with no chance to clean
-up. Its process holds the other end of this one's standard input: when that closes, the whole
-process group (the emulator and the functions it is running) is killed and its files are removed.
+The emulator must stop even if its parent process is killed. The parent holds the write end of this
+process's standard input. When it closes, the process group (the emulator and its functions) is
+killed and its files are removed.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def serve_on_loopback_only() -> None:
-    """Make every server of this process listen on the loopback interface."""
+    """Bind every server of this process to the loopback interface."""
     create_server: Callable[..., Any] = base_events.BaseEventLoop.create_server
 
     async def create_on_loopback(
@@ -42,7 +41,7 @@ def serve_on_loopback_only() -> None:
 
 
 def refuse_other_binds(event: str, arguments: tuple[Any, ...]) -> None:
-    """Raise on a bind to an address that other machines can reach, or to a foreign port."""
+    """Reject a bind to an address that other machines can reach, or to an unexpected port."""
     if event != "socket.bind":
         return
     address = arguments[1]
@@ -50,13 +49,13 @@ def refuse_other_binds(event: str, arguments: tuple[Any, ...]) -> None:
         return
     host, port = address[0] or "0.0.0.0", address[1]
     if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-        raise PermissionError(f"refused to listen on {host!r}: the emulator is for this machine")
+        raise PermissionError(f"refused to listen on {host!r}: the emulator must be local")
     if port and str(port) not in (os.environ["GATEWAY_PORT"], os.environ["IOT_MTLS_PORT"]):
-        raise PermissionError(f"refused to listen on port {port}: it was not given to the emulator")
+        raise PermissionError(f"refused to listen on port {port}: not a port of the emulator")
 
 
 def end_with_parent(directory: str) -> None:
-    """Kill this process group and remove its directory once the parent is gone."""
+    """Kill this process group and remove its directory when the parent ends."""
 
     def wait_for_parent() -> None:
         try:
@@ -70,11 +69,11 @@ def end_with_parent(directory: str) -> None:
 
 
 def main() -> None:
-    """Run the emulator until the parent closes our standard input."""
+    """Run the emulator until the parent closes standard input."""
     directory = sys.argv.pop(1)
     end_with_parent(directory)
     serve_on_loopback_only()
-    # Imported here: this file also has to load where the emulator is not installed (lint, types).
+    # Imported here so that this module loads without the emulator, as in tests.
     from ministack.app import main as serve
 
     serve()

@@ -1,28 +1,24 @@
-"""A stand-in for Lambda's event source mapping of a Kinesis stream.
+"""Simulates Lambda's event source mapping for a Kinesis stream.
 
-**What AWS does.** Lambda reads the stream's shards in order and invokes the function with batches
-of records: a batch closes when it is full, when the batching window ends or at 6 MB, and up to ten
-batches of a shard run at once as long as no two hold the same partition key
-(lambda/latest/dg/with-kinesis.html). What fails is retried with exponential pauses: from the lowest
-sequence number that the function reported, or in two halves after an error if the mapping says so,
-as often as MaximumRetryAttempts and until MaximumRecordAgeInSeconds
-(services-kinesis-batchfailurereporting.html, services-kinesis-parameters.html). Then a failure
-record goes to the mapping's destination, and the shard goes on behind the records that failed
-(kinesis-on-failure-destination.html). Each step shows in CloudWatch (monitoring-metrics-types.html).
+**AWS.** Lambda reads the shards in order and invokes the function with batches of records. A batch is
+complete when it is full, when the batching window ends, or at 6 MB. Up to ten batches of a shard run
+concurrently, but never two with the same partition key (lambda/latest/dg/with-kinesis.html). Lambda
+retries a failed batch with exponential backoff, from the lowest sequence number that the function
+reported, or bisected after an error, until MaximumRetryAttempts or MaximumRecordAgeInSeconds
+(services-kinesis-batchfailurereporting.html, services-kinesis-parameters.html). Then it sends a
+failure record to the mapping's destination and continues after the failed records
+(kinesis-on-failure-destination.html). Metrics: monitoring-metrics-types.html.
 
-**What the emulator lacks.** Its poller knows the batch size, and nothing else: a function that
-raises is invoked with the same batch for ever, a reported partial failure counts as success, and
-the failure destination of a Kinesis mapping is never used (ministack 1.5.33, FACTS 16).
+**Emulator.** Its poller supports only the batch size: it retries a failed batch without a limit,
+treats a partial failure as a success, and never uses the failure destination (ministack 1.5.33).
 
-**What this stands in for.** It pauses the emulator's poller, reads the settings of the mapping as it
-is deployed, and does what AWS documents, with the permissions of the function's role for reading
-the stream and for the failure destination. A setting that is not modelled (filters, tumbling
-windows, enhanced fan-out) is refused instead of being ignored. The rules are in
-`mapping_decisions` and `mapping_lanes`, which do no I/O; where AWS does not say what happens,
-`mapping_decisions` and `mapping_failures` say what was chosen here.
+**Simulation.** It pauses the emulator's poller, reads the settings of the deployed mapping, and does
+what AWS documents, with the permissions of the function's role for the stream and the failure
+destination. An unsupported setting (filters, tumbling windows, enhanced fan-out) is an error. The
+logic without I/O is in `mapping_decisions` and `shard_batches`. The docstrings of
+`mapping_decisions` and `mapping_failures` list the assumptions where AWS documents nothing.
 
-Not modelled, because the emulator has no counterpart: the limits of the Kinesis API, and records
-that the stream itself drops when its retention ends.
+The emulator has no quotas of the Kinesis API and no retention, so the simulation does not cover them.
 """
 
 from __future__ import annotations
@@ -46,28 +42,27 @@ from examples.iot_pipeline.local.mapping_configuration import (
     read_configuration,
     template_properties,
 )
-from examples.iot_pipeline.local.mapping_failures import Failure, destination_of
-from examples.iot_pipeline.local.mapping_invocation import Invoker, invoking_client
-from examples.iot_pipeline.local.mapping_lanes import Backoff
-from examples.iot_pipeline.local.mapping_loop import MappingLoop, Pace
+from examples.iot_pipeline.local.mapping_failures import Failure, create_destination
+from examples.iot_pipeline.local.mapping_invocation import Invoker, create_invoke_client
+from examples.iot_pipeline.local.mapping_loop import Intervals, MappingLoop
 from examples.iot_pipeline.local.mapping_metrics import Metrics
 from examples.iot_pipeline.local.mapping_records import EventTemplate
-from examples.iot_pipeline.local.mapping_stream import Start, StreamReader
+from examples.iot_pipeline.local.mapping_stream import StartPosition, StreamReader
 from examples.iot_pipeline.local.rule_engine import RoleCopies
+from examples.iot_pipeline.local.shard_batches import Backoff
 
-__all__ = ["Backoff", "LocalEventSourceMapping", "Pace", "UnsupportedMappingError"]
+__all__ = ["Backoff", "Intervals", "LocalEventSourceMapping", "UnsupportedMappingError"]
 
-# Enough for every lane of the shards that fit on one machine; further lanes wait for their turn.
-MOST_CALLS_AT_ONCE = 32
+# More concurrent batches wait for a free thread.
+MAX_CONCURRENT_CALLS = 32
 DISABLED = "Disabled"
 
 
 class LocalEventSourceMapping:
-    """Runs one deployed mapping, between `start` and `stop` or for as long as a ``with`` runs.
+    """Runs a deployed mapping between `start` and `stop`, or for the duration of a ``with`` block.
 
-    Start it before anything is written to the stream: the emulator's poller may be in the middle of
-    a pass when it is paused, and finishes it (at most one batch of each shard, delivered twice
-    then, which a consumer of a stream has to bear anyway).
+    Start it before you write to the stream: the emulator's poller completes its current pass when it
+    is paused, which can deliver one batch per shard twice.
     """
 
     def __init__(
@@ -76,58 +71,58 @@ class LocalEventSourceMapping:
         *,
         function_name: str | None = None,
         mapping_uuid: str | None = None,
-        not_reported: Mapping[str, Any] | None = None,
+        template_only: Mapping[str, Any] | None = None,
         checkpoints: Mapping[str, str] | None = None,
         allow_disabled: bool = False,
         resume_emulator: bool = False,
         backoff: Backoff | None = None,
-        pace: Pace | None = None,
+        intervals: Intervals | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Choose a mapping; nothing is called yet.
+        """Select a mapping. Makes no calls.
 
         Args:
-            emulator: where it is deployed.
-            function_name: its function, which must have one Kinesis mapping only; or
-            mapping_uuid: the mapping itself.
-            not_reported: settings that the emulator's Lambda API does not return
-                (`mapping_configuration.NOT_REPORTED`). Default: from the stack that made the mapping.
-            checkpoints: where another run left off (`checkpoints`). Default: as StartingPosition says.
-            allow_disabled: run a mapping that is disabled, such as one that another run has paused.
-                AWS would not poll it.
-            resume_emulator: let the emulator's poller go on at the end. It then begins where it was
-                paused and delivers everything again.
+            emulator: the emulator with the deployed mapping.
+            function_name: the function, which must have exactly one Kinesis mapping. Mutually
+                exclusive with `mapping_uuid`.
+            mapping_uuid: the mapping's UUID.
+            template_only: the properties that the emulator's Lambda API does not return
+                (`mapping_configuration.TEMPLATE_ONLY_PROPERTIES`). Default: from the mapping's stack.
+            checkpoints: the `checkpoints` of a previous run. Default: StartingPosition.
+            allow_disabled: run a disabled mapping, such as one that another run paused.
+            resume_emulator: resume the emulator's poller at the end. It continues where it was paused
+                and delivers all records again.
             backoff: the pauses between attempts.
-            pace: how often the stream is read and metrics are published.
-            clock: seconds since the epoch.
+            intervals: the polling intervals.
+            clock: returns seconds since the epoch.
         """
         if (function_name is None) == (mapping_uuid is None):
-            raise ValueError("give either function_name or mapping_uuid")
+            raise ValueError("specify either function_name or mapping_uuid")
         self._emulator = emulator
         self._lambda = emulator.client("lambda")
         self._roles = RoleCopies(emulator)
         self._function_name = function_name
         self._uuid = mapping_uuid
-        self._not_reported = not_reported
+        self._not_reported = template_only
         self._first_checkpoints = checkpoints
         self._allow_disabled = allow_disabled
         self._resume_emulator = resume_emulator
         self._backoff = backoff
-        self._pace = pace
+        self._intervals = intervals
         self._clock = clock
         self._configuration: Configuration | None = None
         self._loop: MappingLoop | None = None
         self._metrics: Metrics | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._thread: threading.Thread | None = None
-        self._start: Start | None = None
+        self._start: StartPosition | None = None
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._error: BaseException | None = None
 
     @property
     def configuration(self) -> Configuration:
-        """The settings of the mapping; known after `start`."""
+        """The settings of the mapping. Available after `start`."""
         assert self._configuration is not None, "not started"
         return self._configuration
 
@@ -138,25 +133,25 @@ class LocalEventSourceMapping:
 
     @property
     def undelivered(self) -> list[Failure]:
-        """Discarded records whose failure record reached nobody: on AWS these are lost."""
+        """Failure records that could not be delivered. On AWS, their records are lost."""
         return [] if self._loop is None else list(self._loop.undelivered)
 
     @property
     def problems(self) -> list[str]:
-        """The last calls that failed and were or will be tried again."""
+        """The last failed calls that were or will be retried."""
         return [] if self._loop is None else list(self._loop.problems)
 
     @property
     def checkpoints(self) -> Mapping[str, str]:
-        """Of each shard the sequence number up to which all records are done with."""
+        """The checkpoint of each shard."""
         if self._loop is not None:
             return self._loop.checkpoints
         return dict(self._first_checkpoints if self._first_checkpoints is not None else {})
 
     def start(self) -> None:
-        """Read the settings, pause the emulator's poller, and begin."""
+        """Read the settings, pause the emulator's poller, and start."""
         if self._thread is not None:
-            raise RuntimeError("it is running already")
+            raise RuntimeError("the mapping is already running")
         configuration = self._read_configuration()
         first = self._loop is None
         if first and configuration.state == DISABLED and not self._allow_disabled:
@@ -165,14 +160,14 @@ class LocalEventSourceMapping:
             )
         self._pause_emulator(configuration.uuid)
         self._configuration = configuration
-        self._loop = self._make_loop(configuration)
+        self._loop = self._create_loop(configuration)
         self._stopping.clear()
         self._error = None
         self._thread = threading.Thread(target=self._work, name="event-source-mapping", daemon=True)
         self._thread.start()
 
     def stop(self, *, wait: bool = True) -> None:
-        """End it, after the calls that are under way if `wait`. `start` goes on from there."""
+        """Stop, after the calls in progress if `wait`. `start` continues from the checkpoints."""
         if self._thread is None:
             return
         self._stopping.set()
@@ -189,19 +184,19 @@ class LocalEventSourceMapping:
             self.check()
 
     def check(self) -> None:
-        """Raise when it has ended because of an error."""
+        """Raise an exception if the mapping stopped because of an error."""
         if self._error is not None:
             raise RuntimeError("the event source mapping has failed") from self._error
 
     def wait_until_idle(self, timeout: float) -> bool:
-        """Wait until every record that is in the stream now is done with; False: it took too long."""
+        """Wait until every record now in the stream is completed. Returns False after `timeout`."""
         assert self._loop is not None, "not started"
-        asked = self._clock()
+        called = self._clock()
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             self.check()
             since = self._loop.idle_since
-            if since is not None and since > asked:
+            if since is not None and since > called:
                 return True
             time.sleep(0.02)
         return False
@@ -216,7 +211,7 @@ class LocalEventSourceMapping:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Interrupted: do not wait for an invocation that nobody is going to look at.
+        # After an interrupt, do not wait for invocations in progress.
         self.stop(wait=error is None)
 
     def _read_configuration(self) -> Configuration:
@@ -232,25 +227,24 @@ class LocalEventSourceMapping:
     def _pause_emulator(self, uuid: str) -> None:
         state = self._lambda.update_event_source_mapping(UUID=uuid, Enabled=False)["State"]
         if state != DISABLED:
-            raise UnsupportedMappingError(f"mapping {uuid} did not pause: it is {state}")
+            raise UnsupportedMappingError(f"cannot pause mapping {uuid}: its state is {state}")
 
-    def _make_loop(self, configuration: Configuration) -> MappingLoop:
+    def _create_loop(self, configuration: Configuration) -> MappingLoop:
         function = self._lambda.get_function_configuration(FunctionName=configuration.function_arn)
         role_arn = function["Role"]
 
         def client(service: str) -> Any:
             return self._emulator.client(service, self._roles.credentials(role_arn))
 
-        pool = self._pool = ThreadPoolExecutor(MOST_CALLS_AT_ONCE, "event-source-mapping")
+        pool = self._pool = ThreadPoolExecutor(MAX_CONCURRENT_CALLS, "event-source-mapping")
         if self._start is None:
             self._start = self._first_position(configuration)
         template = EventTemplate(configuration.stream_arn, configuration.region, role_arn)
         invoker = Invoker(
-            invoking_client(
-                self._lambda,
+            create_invoke_client(
                 self._emulator.endpoint,
                 timeout_seconds=function["Timeout"],
-                connections=MOST_CALLS_AT_ONCE,
+                connections=MAX_CONCURRENT_CALLS,
             ),
             configuration.function_arn,
             report_item_failures=configuration.rules.report_item_failures,
@@ -269,7 +263,7 @@ class LocalEventSourceMapping:
             configuration,
             reader=StreamReader(client("kinesis"), template),
             invoke=invoker.invoke,
-            destination=destination_of(configuration.destination_arn, client),
+            destination=create_destination(configuration.destination_arn, client),
             metrics=self._metrics,
             cloudwatch=self._emulator.client("cloudwatch"),
             start=self._start,
@@ -278,16 +272,18 @@ class LocalEventSourceMapping:
             checkpoints=self.checkpoints,
             undelivered=self.undelivered,
             backoff=self._backoff,
-            pace=self._pace,
+            intervals=self._intervals,
         )
 
-    def _first_position(self, configuration: Configuration) -> Start:
+    def _first_position(self, configuration: Configuration) -> StartPosition:
         if configuration.starting_position == LATEST:
-            # Iterators are made anew for each read, and LATEST would skip what came in between.
-            return Start(AT_TIMESTAMP, datetime.fromtimestamp(self._clock(), tz=timezone.utc))
+            # Each read creates a new iterator, and LATEST would skip the records in between.
+            return StartPosition(
+                AT_TIMESTAMP, datetime.fromtimestamp(self._clock(), tz=timezone.utc)
+            )
         if configuration.starting_position == AT_TIMESTAMP:
-            return Start(AT_TIMESTAMP, configuration.starting_timestamp)
-        return Start(TRIM_HORIZON)
+            return StartPosition(AT_TIMESTAMP, configuration.starting_timestamp)
+        return StartPosition(TRIM_HORIZON)
 
     def _work(self) -> None:
         loop = self._loop

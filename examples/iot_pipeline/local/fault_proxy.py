@@ -1,16 +1,15 @@
-"""A proxy between the function and DynamoDB and SNS that lets things go wrong.
+"""A proxy that injects faults between the function and DynamoDB or SNS.
 
-It takes plain HTTP on a free port of 127.0.0.1 and passes it on to the emulator over HTTPS, as it
-is: the signature stays that of the function's role, whose permissions the emulator goes on to
-check. Only where the proxy changes a request does it sign anew, as the account's root.
+The proxy accepts HTTP on a free port on 127.0.0.1 and forwards requests to the emulator over HTTPS. It
+keeps the signature, so the emulator still checks the permissions of the function's role. It signs only
+modified requests, as the root user.
 
-Why not microburst, a proxy from PyPI that injects AWS-shaped throttles and timeouts: it cannot
-answer a batch that was carried out in part (``UnprocessedItems``, statements with an ``Error``), and
-it cannot kill the caller. Those two are where a stream processor loses records.
+microburst, a similar proxy on PyPI, supports neither partial failures of a batch (``UnprocessedItems``,
+statements with an ``Error``) nor crashes of the caller, where a stream processor can lose records.
 
-The caller is found through /proc: the socket's ports give its inode (/proc/net/tcp), the inode the
-process that holds it (/proc/*/fd). So crashes are there on Linux only. A process is killed or stopped only if
-it belongs to the emulator's process group and is not the emulator itself.
+Crashes require Linux: the proxy finds the caller's process through /proc/net/tcp (ports to inode) and
+/proc/*/fd (inode to process). It signals a process only if it belongs to the emulator's process group
+and is not the emulator itself.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ import botocore.credentials
 from examples.iot_pipeline.local.chaos_faults import BATCH_WRITE, STATE_WRITE, Fault, Faults
 from examples.iot_pipeline.local.emulator import CREDENTIAL, HOST, REGION, Endpoint
 
-# Longer than the read timeout of the function's clients (3 s, processor/handler.py).
+# Longer than the read timeout of the function's clients (3 s in processor/handler.py).
 SLOW_SECONDS = 3.5
 UPSTREAM_TIMEOUT_SECONDS = 30.0
 DYNAMODB_TYPE = "com.amazonaws.dynamodb.v20120810#"
@@ -51,7 +50,7 @@ _DYNAMODB_ERRORS = {
     Fault.TABLE_THROTTLED: (400, "ProvisionedThroughputExceededException"),
     Fault.REQUEST_THROTTLED: (400, "ThrottlingException"),
     Fault.SERVER_ERROR: (500, "InternalServerError"),
-    # An SDK does not repeat what is denied, so the retries of the mapping are used up in seconds.
+    # The SDK does not retry this error, so the mapping uses its retries in seconds.
     Fault.OUTAGE: (400, "AccessDeniedException"),
 }
 _SNS_ERRORS = {
@@ -60,13 +59,13 @@ _SNS_ERRORS = {
 }
 _SIGNALS = {Fault.CRASH: signal.SIGKILL, Fault.FREEZE: signal.SIGSTOP}
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade"}
-# The checksum is of the body that the emulator sent.
-_OF_THE_BODY = {"x-amz-crc32"}
+# The checksum of the original body.
+_BODY_CHECKSUMS = {"x-amz-crc32"}
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A response, from the emulator or made up."""
+class HttpResponse:
+    """A response from the emulator or an injected one."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -74,44 +73,44 @@ class Answer:
 
 
 class Split(Protocol):
-    """A batch in two: what is carried out, and what is said to be left."""
+    """A batch request of which only a part is forwarded."""
 
     @property
     def forwarded(self) -> dict[str, Any]:
-        """The request for what is carried out."""
+        """The request with the forwarded part."""
         ...
 
-    def answer(self, body: bytes) -> bytes:
-        """The answer to the whole, from the one to what was carried out."""
+    def response(self, body: bytes) -> bytes:
+        """Return the response to the whole request from the response to the forwarded part."""
         ...
 
 
 @dataclass(frozen=True)
 class SplitItems:
-    """A BatchWriteItem in two."""
+    """A partially forwarded BatchWriteItem request."""
 
     forwarded: dict[str, Any]
-    left: dict[str, list[Any]]
+    unprocessed: dict[str, list[Any]]
 
-    def answer(self, body: bytes) -> bytes:
-        """The answer of the carried out part, with what is left added to it."""
+    def response(self, body: bytes) -> bytes:
+        """Add the unprocessed items to the response."""
         content: dict[str, Any] = json.loads(body)
         unprocessed: dict[str, list[Any]] = content.setdefault("UnprocessedItems", {})
-        for table, requests in self.left.items():
+        for table, requests in self.unprocessed.items():
             unprocessed[table] = unprocessed.get(table, []) + requests
         return json.dumps(content).encode()
 
 
 @dataclass(frozen=True)
 class SplitStatements:
-    """A BatchExecuteStatement in two."""
+    """A partially forwarded BatchExecuteStatement request."""
 
     forwarded: dict[str, Any]
     statements: int
-    """Of the whole request."""
+    """The number of statements in the whole request."""
 
-    def answer(self, body: bytes) -> bytes:
-        """The answer of the carried out part, with throttled statements in between."""
+    def response(self, body: bytes) -> bytes:
+        """Insert throttled statements into the response."""
         content: dict[str, Any] = json.loads(body)
         throttled = {"Code": "ThrottlingError", "Message": f"injected: {Fault.PARTIAL_BATCH.value}"}
         responses: list[Any] = [{"Error": throttled}] * self.statements
@@ -119,8 +118,8 @@ class SplitStatements:
         return json.dumps({**content, "Responses": responses}).encode()
 
 
-def operation_of(headers: Mapping[str, str], body: bytes) -> str:
-    """The operation of a call: DynamoDB names it in a header, SNS in the body."""
+def operation_name(headers: Mapping[str, str], body: bytes) -> str:
+    """Return the operation of a call: in DynamoDB from a header, in SNS from the body."""
     target = headers.get("X-Amz-Target")
     if target is not None:
         return target.rpartition(".")[2]
@@ -129,20 +128,20 @@ def operation_of(headers: Mapping[str, str], body: bytes) -> str:
 
 
 def split_items(request: Mapping[str, Any]) -> SplitItems | None:
-    """Leave every other item of a BatchWriteItem; None if there are fewer than two."""
+    """Forward every other item of BatchWriteItem. Returns None for fewer than two items."""
     forwarded: dict[str, list[Any]] = {}
-    left: dict[str, list[Any]] = {}
+    unprocessed: dict[str, list[Any]] = {}
     position = 0
     for table, writes in request["RequestItems"].items():
         for write in writes:
-            part = left if position % 2 else forwarded
+            part = unprocessed if position % 2 else forwarded
             part.setdefault(table, []).append(write)
             position += 1
-    return SplitItems({**request, "RequestItems": forwarded}, left) if left else None
+    return SplitItems({**request, "RequestItems": forwarded}, unprocessed) if unprocessed else None
 
 
 def split_statements(request: Mapping[str, Any]) -> SplitStatements | None:
-    """Leave every other statement; None if there are fewer than two."""
+    """Forward every other statement. Returns None for fewer than two statements."""
     statements = request["Statements"]
     if len(statements) < 2:
         return None
@@ -155,8 +154,8 @@ _SPLIT: Mapping[str, Callable[[Mapping[str, Any]], Split | None]] = {
 }
 
 
-def error_answer(fault: Fault, *, dynamodb: bool) -> Answer | None:
-    """The answer of AWS for a fault that is an error answer; None for another kind of fault."""
+def error_response(fault: Fault, *, dynamodb: bool) -> HttpResponse | None:
+    """Return the error response of AWS for a fault, or None if the fault is not an error response."""
     found = (_DYNAMODB_ERRORS if dynamodb else _SNS_ERRORS).get(fault)
     if found is None:
         return None
@@ -176,11 +175,11 @@ def error_answer(fault: Fault, *, dynamodb: bool) -> Answer | None:
             f"<Error><Type>{kind}</Type><Code>{code}</Code><Message>{message}</Message></Error>"
             "<RequestId>injected</RequestId></ErrorResponse>"
         )
-    return Answer(status, headers, body.encode())
+    return HttpResponse(status, headers, body.encode())
 
 
 def sign(url: str, headers: Mapping[str, str], body: bytes, service: str) -> dict[str, str]:
-    """The headers of a POST with the signature of the account's root for this body."""
+    """Return the headers of a POST request with a signature of the root user."""
     kept = {
         name: value
         for name, value in headers.items()
@@ -192,8 +191,8 @@ def sign(url: str, headers: Mapping[str, str], body: bytes, service: str) -> dic
     return dict(request.headers.items())
 
 
-def inode_of(table: str, client_port: int, server_port: int) -> str | None:
-    """The inode of the client's end of a connection on 127.0.0.1, from a text of /proc/net/tcp."""
+def find_inode(table: str, client_port: int, server_port: int) -> str | None:
+    """Return the inode of the client's socket from the content of /proc/net/tcp."""
     loopback = f"{int.from_bytes(socket.inet_aton(HOST), sys.byteorder):08X}"
     ends = [f"{loopback}:{client_port:04X}", f"{loopback}:{server_port:04X}"]
     for line in table.splitlines()[1:]:
@@ -204,15 +203,15 @@ def inode_of(table: str, client_port: int, server_port: int) -> str | None:
 
 
 def signal_caller(client_port: int, server_port: int, group: int, number: signal.Signals) -> bool:
-    """Signal the process at the other end, if it is one that the leader of a process group started."""
-    inode = inode_of(PROC.joinpath("net/tcp").read_text(), client_port, server_port)
+    """Signal the client's process if it belongs to a process group and is not its leader."""
+    inode = find_inode(PROC.joinpath("net/tcp").read_text(), client_port, server_port)
     if inode is None:
         return False
     for entry in PROC.iterdir():
         if not entry.name.isdigit():
             continue
         pid = int(entry.name)
-        with suppress(OSError):  # it has ended, or it is not ours
+        with suppress(OSError):  # the process ended or belongs to another user
             if pid != group and os.getpgid(pid) == group and _holds(entry, inode):
                 os.kill(pid, number)
                 return True
@@ -228,15 +227,15 @@ def _holds(process: Path, inode: str) -> bool:
 
 
 class FaultProxy:
-    """Listens for as long as a ``with`` block runs."""
+    """Listens for the duration of a ``with`` block."""
 
     def __init__(self, endpoint: Endpoint, faults: Faults, *, group: int) -> None:
-        """Listen on a free port.
+        """Bind a free port.
 
         Args:
-            endpoint: the emulator's.
-            faults: what happens to which call.
-            group: the emulator's process group, outside of which nothing is killed.
+            endpoint: the emulator's endpoint.
+            faults: selects the fault of each call.
+            group: the emulator's process group. The proxy signals only its processes.
         """
         self._faults = faults
         self._group = group
@@ -244,7 +243,7 @@ class FaultProxy:
         self._tls = ssl.create_default_context(cafile=endpoint.authority)
         self._connections = threading.local()
         self.not_found = 0
-        """Crashes and freezes that did not happen, because the caller was not found."""
+        """The number of crashes and freezes without effect because the caller was not found."""
         self._server = _Server((HOST, 0), _Handler)
         self._server.proxy = self
         self._thread = threading.Thread(
@@ -253,12 +252,12 @@ class FaultProxy:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port."""
         return int(self._server.server_address[1])
 
     @property
     def url(self) -> str:
-        """Where it listens, as an endpoint."""
+        """The endpoint URL."""
         return f"http://{HOST}:{self.port}"
 
     def __enter__(self) -> FaultProxy:
@@ -274,9 +273,11 @@ class FaultProxy:
         self._server.shutdown()
         self._server.server_close()
 
-    def handle(self, headers: Mapping[str, str], body: bytes, client_port: int) -> Answer | None:
-        """Answer one call; None to break the connection."""
-        operation = operation_of(headers, body)
+    def handle(
+        self, headers: Mapping[str, str], body: bytes, client_port: int
+    ) -> HttpResponse | None:
+        """Return the response to a call, or None to close the connection."""
+        operation = operation_name(headers, body)
         dynamodb = "X-Amz-Target" in headers
         split = _SPLIT[operation](json.loads(body)) if operation in _SPLIT else None
         fault = self._faults.next(
@@ -284,14 +285,14 @@ class FaultProxy:
         )
         if fault is None:
             return self._forward(headers, body)
-        error = error_answer(fault, dynamodb=dynamodb)
+        error = error_response(fault, dynamodb=dynamodb)
         if error is not None:
             return error
         if fault is Fault.PARTIAL_BATCH:
-            assert split is not None  # it would not have fitted
+            assert split is not None  # otherwise, the call would not accept the fault
             return self._forward_part(headers, split)
         if fault is Fault.SLOW:
-            # Carried out after the caller has given up, and maybe after its second attempt.
+            # Forwarded after the caller's timeout, maybe even after its second attempt.
             time.sleep(SLOW_SECONDS)
             return self._forward(headers, body)
         self._forward(headers, body)
@@ -304,16 +305,16 @@ class FaultProxy:
         """Close this thread's connection to the emulator."""
         self._connection().close()
 
-    def _forward_part(self, headers: Mapping[str, str], split: Split) -> Answer:
+    def _forward_part(self, headers: Mapping[str, str], split: Split) -> HttpResponse:
         body = json.dumps(split.forwarded).encode()
         signed = sign(f"{self.url}/", headers, body, "dynamodb")
-        answer = self._forward(signed, body)
-        if answer.status != 200:
-            return answer
-        kept = tuple(each for each in answer.headers if each[0].lower() not in _OF_THE_BODY)
-        return Answer(answer.status, kept, split.answer(answer.body))
+        response = self._forward(signed, body)
+        if response.status != 200:
+            return response
+        kept = tuple(each for each in response.headers if each[0].lower() not in _BODY_CHECKSUMS)
+        return HttpResponse(response.status, kept, split.response(response.body))
 
-    def _forward(self, headers: Mapping[str, str], body: bytes) -> Answer:
+    def _forward(self, headers: Mapping[str, str], body: bytes) -> HttpResponse:
         for is_last in (False, True):
             connection = self._connection()
             try:
@@ -321,7 +322,7 @@ class FaultProxy:
                 response = connection.getresponse()
                 content = response.read()
             except (OSError, http.client.HTTPException):
-                # The emulator closes connections that were idle; a write can be repeated.
+                # The emulator closes idle connections. The writes are idempotent.
                 connection.close()
                 if is_last:
                     raise
@@ -331,11 +332,11 @@ class FaultProxy:
                 for name, value in response.getheaders()
                 if name.lower() not in _HOP_BY_HOP
             )
-            return Answer(response.status, kept, content)
+            return HttpResponse(response.status, kept, content)
         raise AssertionError("the last attempt returns or raises")
 
     def _connection(self) -> http.client.HTTPSConnection:
-        """The connection of this thread, which serves one connection of the function."""
+        """Return this thread's connection, which serves one connection of the function."""
         if hasattr(self._connections, "upstream"):
             existing: http.client.HTTPSConnection = self._connections.upstream
             return existing
@@ -352,42 +353,42 @@ class _Server(ThreadingHTTPServer):
     proxy: FaultProxy
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A function that was killed or has given up closes its end: that is no error here."""
+        """Ignore connections that the function closed."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # An answer goes out in one piece, at once.
+    # Send each response in one packet, without delay.
     wbufsize = -1
     disable_nagle_algorithm = True
     server: _Server
 
     def do_POST(self) -> None:
-        """Every call of DynamoDB and SNS."""
+        """Handle a call to DynamoDB or SNS."""
         length = int(self.headers.get("Content-Length", "0"))
         body = self.rfile.read(length)
-        if len(body) < length:  # the function was killed while it was sending
+        if len(body) < length:  # the function was killed while sending
             self.close_connection = True
             return
         headers = {name: value for name, value in self.headers.items() if name != "Connection"}
-        answer = self.server.proxy.handle(headers, body, self.client_address[1])
-        if answer is None:
+        response = self.server.proxy.handle(headers, body, self.client_address[1])
+        if response is None:
             self.close_connection = True
             return
-        self.send_response_only(answer.status)
-        for name, value in answer.headers:
+        self.send_response_only(response.status)
+        for name, value in response.headers:
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
+        self.send_header("Content-Length", str(len(response.body)))
         self.end_headers()
-        self.wfile.write(answer.body)
+        self.wfile.write(response.body)
         self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Not on standard error."""
+        """Suppress the log on standard error."""
 
     def finish(self) -> None:
-        """The function has closed this connection, or we do."""
+        """Close the connection to the emulator together with this one."""
         super().finish()
         self.server.proxy.hang_up()

@@ -1,9 +1,8 @@
-"""The settings of a deployed event source mapping, and a refusal of those that are not modelled.
+"""Reads the settings of a deployed event source mapping and rejects unsupported ones.
 
-They are read through the Lambda API. The emulator's API forgets some of them (MetricsConfig,
-TumblingWindowInSeconds and StartingPositionTimestamp among them, seen in ministack 1.5.33), which
-then come from the deployed template (GetTemplate of CloudFormation), or from the caller for a
-mapping that no stack has made.
+The settings come from the Lambda API. The emulator's API omits some of them, such as MetricsConfig,
+TumblingWindowInSeconds, and StartingPositionTimestamp (ministack 1.5.33). Those come from the
+deployed template (CloudFormation GetTemplate), or from the caller if the mapping has no stack.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from examples.iot_pipeline.local.mapping_decisions import FOR_EVER, Rules
+from examples.iot_pipeline.local.mapping_decisions import UNLIMITED, Rules
 
 RESOURCE_TYPE = "AWS::Lambda::EventSourceMapping"
-NOT_REPORTED = (
+TEMPLATE_ONLY_PROPERTIES = (
     "MetricsConfig",
     "TumblingWindowInSeconds",
     "StartingPositionTimestamp",
@@ -25,14 +24,14 @@ NOT_REPORTED = (
     "SourceAccessConfigurations",
     "KmsKeyArn",
 )
-"""Properties that a template can have and the emulator's Lambda API does not return."""
+"""Template properties that the emulator's Lambda API does not return."""
 
 TRIM_HORIZON, LATEST, AT_TIMESTAMP = "TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"
 REPORT_ITEM_FAILURES = "ReportBatchItemFailures"
 EVENT_COUNT = "EventCount"
 
-# Settings of other sources, and settings that change which records a function gets in which shape.
-_NOT_MODELLED = (
+# Settings of other event sources, and settings that change which records the function receives.
+_UNSUPPORTED = (
     "ProvisionedPollerConfig",
     "ScalingConfig",
     "SourceAccessConfigurations",
@@ -46,7 +45,7 @@ _NOT_MODELLED = (
 
 
 class UnsupportedMappingError(ValueError):
-    """The deployed mapping says something that this stand-in does not do."""
+    """The deployed mapping has a setting that the simulation does not support."""
 
 
 @dataclass(frozen=True)
@@ -65,33 +64,37 @@ class Configuration:
 
     @property
     def function_name(self) -> str:
-        """The function's name, without a qualifier."""
+        """The function name without a version or an alias."""
         return self.function_arn.split(":")[6]
 
     @property
     def region(self) -> str:
-        """The region of the stream."""
+        """The stream's Region."""
         return self.stream_arn.split(":")[3]
 
 
 def read_configuration(mapping: Mapping[str, Any]) -> Configuration:
-    """Read a mapping as GetEventSourceMapping returns it, completed with what that leaves out.
+    """Read the response of GetEventSourceMapping, completed with the template-only properties.
 
     Raises:
-        UnsupportedMappingError: it asks for something that is not done here, or is not valid.
+        UnsupportedMappingError: a setting is unsupported or invalid.
     """
-    _refuse_what_is_not_modelled(mapping)
+    _reject_unsupported(mapping)
     position = mapping.get("StartingPosition")
     if position not in (TRIM_HORIZON, LATEST, AT_TIMESTAMP):
-        raise UnsupportedMappingError(f"StartingPosition is {position!r}")
+        raise UnsupportedMappingError(f"unsupported StartingPosition {position!r}")
     if position == AT_TIMESTAMP and mapping.get("StartingPositionTimestamp") is None:
-        raise UnsupportedMappingError("StartingPosition AT_TIMESTAMP has no timestamp")
-    # What is absent has the default of services-kinesis-parameters.html (FACTS 3).
+        raise UnsupportedMappingError(
+            "StartingPosition AT_TIMESTAMP requires StartingPositionTimestamp"
+        )
+    # Defaults: lambda/latest/dg/services-kinesis-parameters.html
     rules = Rules(
-        batch_size=_whole(mapping, "BatchSize", 100, 1, 10_000),
-        batching_window=_whole(mapping, "MaximumBatchingWindowInSeconds", 0, 0, 300),
-        parallelization_factor=_whole(mapping, "ParallelizationFactor", 1, 1, 10),
-        maximum_retry_attempts=_whole(mapping, "MaximumRetryAttempts", FOR_EVER, FOR_EVER, 10_000),
+        batch_size=_integer(mapping, "BatchSize", 100, 1, 10_000),
+        batching_window=_integer(mapping, "MaximumBatchingWindowInSeconds", 0, 0, 300),
+        parallelization_factor=_integer(mapping, "ParallelizationFactor", 1, 1, 10),
+        maximum_retry_attempts=_integer(
+            mapping, "MaximumRetryAttempts", UNLIMITED, UNLIMITED, 10_000
+        ),
         maximum_record_age=_record_age(mapping),
         bisect=_flag(mapping, "BisectBatchOnFunctionError"),
         report_item_failures=REPORT_ITEM_FAILURES in (mapping.get("FunctionResponseTypes") or []),
@@ -110,7 +113,7 @@ def read_configuration(mapping: Mapping[str, Any]) -> Configuration:
 
 
 def find_mapping(lambda_: Any, function_name: str) -> str:
-    """The UUID of the one Kinesis mapping of a function."""
+    """Return the UUID of the function's only Kinesis mapping."""
     pages = lambda_.get_paginator("list_event_source_mappings").paginate(FunctionName=function_name)
     found = [
         each["UUID"]
@@ -120,13 +123,13 @@ def find_mapping(lambda_: Any, function_name: str) -> str:
     ]
     if len(found) != 1:
         raise UnsupportedMappingError(
-            f"function {function_name} has {len(found)} Kinesis mappings; say which one"
+            f"function {function_name} has {len(found)} Kinesis mappings; pass mapping_uuid"
         )
     return str(found[0])
 
 
 def template_properties(cloudformation: Any, uuid: str) -> dict[str, Any]:
-    """The settings of a mapping that only its template knows; empty when no stack has made it."""
+    """Return the mapping's template-only properties, or nothing if no stack contains it."""
     for page in cloudformation.get_paginator("list_stacks").paginate():
         for stack in page["StackSummaries"]:
             if stack["StackStatus"].startswith("DELETE"):
@@ -135,16 +138,16 @@ def template_properties(cloudformation: Any, uuid: str) -> dict[str, Any]:
             if logical_id is not None:
                 body = cloudformation.get_template(StackName=stack["StackName"])["TemplateBody"]
                 template = json.loads(body) if isinstance(body, str) else body
-                return not_reported(template["Resources"][logical_id].get("Properties", {}))
+                return template_only(template["Resources"][logical_id].get("Properties", {}))
     return {}
 
 
-def not_reported(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a template's properties those that the Lambda API leaves out. They must be literal."""
-    found = {key: properties[key] for key in NOT_REPORTED if key in properties}
+def template_only(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties that the Lambda API omits. Their values must be literals."""
+    found = {key: properties[key] for key in TEMPLATE_ONLY_PROPERTIES if key in properties}
     for key, value in found.items():
         if _has_intrinsic(value):
-            raise UnsupportedMappingError(f"{key} is computed by CloudFormation: {value!r}")
+            raise UnsupportedMappingError(f"{key} must be a literal in the template, not {value!r}")
     return found
 
 
@@ -168,62 +171,62 @@ def _has_intrinsic(value: Any) -> bool:
     )
 
 
-def _refuse_what_is_not_modelled(mapping: Mapping[str, Any]) -> None:
+def _reject_unsupported(mapping: Mapping[str, Any]) -> None:
     source = mapping.get("EventSourceArn", "")
     parts = source.split(":", 5)
     if len(parts) != 6 or parts[2] != "kinesis" or not parts[5].startswith("stream/"):
         raise UnsupportedMappingError(f"event source {source!r} is not a Kinesis stream")
     if "/" in parts[5].removeprefix("stream/"):
-        raise UnsupportedMappingError(f"enhanced fan-out is not modelled: {source}")
+        raise UnsupportedMappingError(f"enhanced fan-out is not supported: {source}")
     if (mapping.get("FilterCriteria") or {}).get("Filters"):
-        raise UnsupportedMappingError("FilterCriteria is not modelled: every record is invoked")
+        raise UnsupportedMappingError("FilterCriteria is not supported")
     if int(mapping.get("TumblingWindowInSeconds") or 0):
-        raise UnsupportedMappingError("TumblingWindowInSeconds is not modelled")
-    for key in _NOT_MODELLED:
+        raise UnsupportedMappingError("TumblingWindowInSeconds is not supported")
+    for key in _UNSUPPORTED:
         if mapping.get(key):
-            raise UnsupportedMappingError(f"{key} is not modelled for a Kinesis stream")
+            raise UnsupportedMappingError(f"{key} is not supported for a Kinesis stream")
     unknown = set(mapping.get("FunctionResponseTypes") or []) - {REPORT_ITEM_FAILURES}
     if unknown:
-        raise UnsupportedMappingError(f"FunctionResponseTypes has {sorted(unknown)}")
+        raise UnsupportedMappingError(f"unsupported FunctionResponseTypes {sorted(unknown)}")
     unknown = set((mapping.get("MetricsConfig") or {}).get("Metrics", [])) - {EVENT_COUNT}
     if unknown:
-        raise UnsupportedMappingError(f"MetricsConfig has {sorted(unknown)}")
+        raise UnsupportedMappingError(f"unsupported MetricsConfig {sorted(unknown)}")
 
 
 def _destination(config: Mapping[str, Any]) -> str | None:
     if (config.get("OnSuccess") or {}).get("Destination"):
-        raise UnsupportedMappingError("a Kinesis mapping has no destination for success")
-    # An empty string removes a destination (kinesis-on-failure-destination.html).
+        raise UnsupportedMappingError("OnSuccess is not supported for a Kinesis stream")
+    # An empty string removes the destination (kinesis-on-failure-destination.html).
     arn = str((config.get("OnFailure") or {}).get("Destination") or "")
     if not arn:
         return None
     if arn.split(":")[2:3] not in (["sns"], ["sqs"], ["s3"]) or arn.endswith(".fifo"):
         raise UnsupportedMappingError(
-            f"failure destination {arn!r} is not a standard queue, a standard topic or a bucket"
+            f"failure destination {arn!r} must be a standard queue, a standard topic, or a bucket"
         )
     return arn
 
 
-def _whole(mapping: Mapping[str, Any], key: str, default: int, lowest: int, highest: int) -> int:
+def _integer(mapping: Mapping[str, Any], key: str, default: int, lowest: int, highest: int) -> int:
     value = mapping.get(key)
     number = default if value is None else int(value)
     if not lowest <= number <= highest:
-        raise UnsupportedMappingError(f"{key} is {number}, not within {lowest} and {highest}")
+        raise UnsupportedMappingError(f"{key} must be between {lowest} and {highest}, not {number}")
     return number
 
 
 def _record_age(mapping: Mapping[str, Any]) -> int:
-    age = _whole(mapping, "MaximumRecordAgeInSeconds", FOR_EVER, FOR_EVER, 604_800)
-    if FOR_EVER < age < 60:
+    age = _integer(mapping, "MaximumRecordAgeInSeconds", UNLIMITED, UNLIMITED, 604_800)
+    if UNLIMITED < age < 60:
         raise UnsupportedMappingError(
-            f"MaximumRecordAgeInSeconds is {age}, not {FOR_EVER} or >= 60"
+            f"MaximumRecordAgeInSeconds must be {UNLIMITED} or at least 60, not {age}"
         )
     return age
 
 
 def _flag(mapping: Mapping[str, Any], key: str) -> bool:
     value = mapping.get(key)
-    # The emulator keeps what a template says, where a boolean may be written as a string.
+    # The emulator returns the template's value, where a Boolean can be a string.
     return str(value).lower() == "true"
 
 

@@ -1,14 +1,14 @@
-"""Failure records: what Lambda sends to a mapping's failure destination, and where.
+"""Creates failure records and sends them to a mapping's failure destination.
 
-Shape, S3 key and permissions: "Retain discarded batch records for a Kinesis Data Streams event
-source in Lambda" (lambda/latest/dg/kinesis-on-failure-destination.html, FACTS 2). A queue or a
-topic gets metadata only; a bucket also gets the whole event, as a string of JSON in ``payload``.
+Format, S3 key, and permissions: lambda/latest/dg/kinesis-on-failure-destination.html. A queue or a
+topic receives only metadata. A bucket also receives the whole event as a JSON string in ``payload``.
 
-Three details are not in the guide. A record that got too old has no ``responseContext`` and an
-invocation count of at least 1: so it is in recordings of real failure records (see `Condition`).
-After an invocation that failed without a function error (a partial failure, a malformed answer)
-``functionError`` is null here. And AWS may put neighbouring failures into one record; here each
-discarded batch has its own.
+The guide does not document these details:
+
+- The failure record of an expired record has no ``responseContext`` and an invocation count of at
+  least 1, as in failure records from AWS (see `Condition`).
+- ``functionError`` is null after a partial failure or a malformed response.
+- AWS might combine adjacent failures. The simulation sends one failure record per discarded batch.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 from examples.iot_pipeline.local.mapping_decisions import Condition, Discard
-from examples.iot_pipeline.local.mapping_records import event_of
+from examples.iot_pipeline.local.mapping_records import invocation_payload
 
 VERSION = "1.0"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Discarded records of a shard, at the moment at which they were given up."""
+    """Discarded records of a shard and the time of the discard."""
 
     mapping_uuid: str
     function_arn: str
@@ -38,7 +38,7 @@ class Failure:
     now: float
 
     def document(self) -> dict[str, Any]:
-        """The failure record as a queue or a topic gets it."""
+        """Return the failure record for a queue or a topic."""
         batch, condition = self.discard.batch, self.discard.condition
         first, last = batch.records[0], batch.records[-1]
         response = batch.response
@@ -72,24 +72,24 @@ class Failure:
         return document
 
     def document_with_payload(self) -> dict[str, Any]:
-        """The failure record as a bucket gets it."""
-        return {**self.document(), "payload": event_of(self.discard.batch.records)}
+        """Return the failure record for a bucket."""
+        return {**self.document(), "payload": invocation_payload(self.discard.batch.records)}
 
     def key(self) -> str:
-        """The name of the object in a bucket."""
-        moment = datetime.fromtimestamp(self.now, tz=timezone.utc)
+        """Return the S3 object key."""
+        time = datetime.fromtimestamp(self.now, tz=timezone.utc)
         return (
-            f"aws/lambda/{self.mapping_uuid}/{self.shard_id}/{moment:%Y/%m/%d}/"
-            f"{moment:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
+            f"aws/lambda/{self.mapping_uuid}/{self.shard_id}/{time:%Y/%m/%d}/"
+            f"{time:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
         )
 
 
 Destination = Callable[[Failure], None]
-"""Sends a failure record; raises when that fails."""
+"""Sends a failure record. Raises an exception if that fails."""
 
 
-def destination_of(arn: str | None, client: Callable[[str], Any]) -> Destination | None:
-    """The destination of this ARN. `client` makes one with the permissions of the function's role."""
+def create_destination(arn: str | None, client: Callable[[str], Any]) -> Destination | None:
+    """Return the destination with this ARN. `client` creates clients with the function's role."""
     if arn is None:
         return None
     service, resource = arn.split(":")[2], arn.split(":")[-1]
@@ -101,9 +101,9 @@ def destination_of(arn: str | None, client: Callable[[str], Any]) -> Destination
 
 
 def iso_time(seconds: float) -> str:
-    """A moment as failure records write it, such as 2019-11-14T00:38:06.021Z."""
-    moment = datetime.fromtimestamp(seconds, tz=timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Format a timestamp as in failure records, such as 2019-11-14T00:38:06.021Z."""
+    time = datetime.fromtimestamp(seconds, tz=timezone.utc)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _to_topic(sns: Any, arn: str) -> Destination:
@@ -115,7 +115,7 @@ def _to_topic(sns: Any, arn: str) -> Destination:
 
 def _to_queue(sqs: Any, name: str) -> Destination:
     def send(failure: Failure) -> None:
-        # Built, not asked for: the role may send to the queue, and need not be able to find it.
+        # The role might not have permission for GetQueueUrl.
         account = failure.function_arn.split(":")[4]
         url = f"{sqs.meta.endpoint_url}/{account}/{name}"
         sqs.send_message(QueueUrl=url, MessageBody=json.dumps(failure.document()))
@@ -125,7 +125,7 @@ def _to_queue(sqs: Any, name: str) -> Destination:
 
 def _to_bucket(s3: Any, bucket: str) -> Destination:
     def send(failure: Failure) -> None:
-        # Lambda asks for s3:ListBucket as well as s3:PutObject; HeadBucket is what needs the first.
+        # Lambda requires s3:ListBucket and s3:PutObject. HeadBucket checks the former.
         s3.head_bucket(Bucket=bucket)
         body = json.dumps(failure.document_with_payload()).encode()
         s3.put_object(Bucket=bucket, Key=failure.key(), Body=body, ContentType="application/json")

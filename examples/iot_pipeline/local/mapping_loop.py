@@ -1,9 +1,8 @@
-"""The loop of a mapping: reads shards, runs lanes, and sends failure records.
+"""The main loop of a mapping: reads shards, invokes the function, and sends failure records.
 
-All decisions are taken in one thread (`MappingLoop.step`); only the calls that may take long, an
-invocation and the delivery of a failure record, run elsewhere, and their results are taken up by
-the next step. So nothing but the queue of results is shared. The clock and the way in which calls
-are run are given, which makes a step a function of its inputs for the tests.
+One thread makes all decisions (`MappingLoop.step`). Only invocations and deliveries of failure
+records run in other threads, and the next step processes their results from a queue. Tests inject
+the clock and the executor, which makes a step deterministic.
 """
 
 from __future__ import annotations
@@ -27,22 +26,28 @@ from examples.iot_pipeline.local.mapping_decisions import (
     Succeeded,
 )
 from examples.iot_pipeline.local.mapping_failures import Destination, Failure
-from examples.iot_pipeline.local.mapping_lanes import Backoff, Invoke, Lane, ShardLanes, Wait
 from examples.iot_pipeline.local.mapping_metrics import Metrics
 from examples.iot_pipeline.local.mapping_records import Batch
 from examples.iot_pipeline.local.mapping_stream import (
-    FROM_THE_BEGINNING,
+    FROM_TRIM_HORIZON,
     ListedShard,
     OpenShard,
     Read,
     Shards,
-    Start,
+    StartPosition,
+)
+from examples.iot_pipeline.local.shard_batches import (
+    Backoff,
+    BatchWorker,
+    Invoke,
+    ShardBatches,
+    Wait,
 )
 
 LOG = logging.getLogger(__name__)
 
-# What is read ahead of a lane that retries. Reading ahead costs memory; not reading ahead would
-# lose records when the emulator reshards.
+# Limits of reading ahead of a worker that retries. Without reading ahead, records would be lost
+# when the emulator reshards.
 READ_AHEAD_RECORDS = 10_000
 READ_AHEAD_BYTES = 64 * 1024 * 1024
 PROBLEMS_KEPT = 100
@@ -51,28 +56,28 @@ Call = Callable[[], None]
 
 
 class Reader(Protocol):
-    """What of `mapping_stream.StreamReader` is used here."""
+    """The interface of `mapping_stream.StreamReader`."""
 
     def shards(self) -> list[ListedShard]:
-        """All shards."""
+        """Return all shards."""
 
-    def read(self, shard_id: str, after: str | None, start: Start) -> Read:
-        """The next records of a shard."""
+    def read(self, shard_id: str, after: str | None, start: StartPosition) -> Read:
+        """Return the next records of a shard."""
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How often things are looked at, in seconds."""
+class Intervals:
+    """Polling intervals in seconds."""
 
     read: float = 0.25
-    """AWS reads a shard once per second (with-kinesis.html); here nobody waits for quotas."""
+    """Lambda polls a shard once per second (lambda/latest/dg/with-kinesis.html)."""
     shards: float = 1.0
     metrics: float = 2.0
-    """AWS publishes every minute."""
+    """Lambda publishes metrics every minute."""
 
 
 class MappingLoop:
-    """Everything that a mapping does, one step at a time."""
+    """Runs a mapping, one step at a time."""
 
     def __init__(
         self,
@@ -83,13 +88,13 @@ class MappingLoop:
         destination: Destination | None,
         metrics: Metrics,
         cloudwatch: Any,
-        start: Start,
+        start: StartPosition,
         run: Callable[[Call], None],
         clock: Callable[[], float],
         checkpoints: Mapping[str, str] | None = None,
         undelivered: Iterable[Failure] = (),
         backoff: Backoff | None = None,
-        pace: Pace | None = None,
+        intervals: Intervals | None = None,
     ) -> None:
         self._configuration = configuration
         self._reader = reader
@@ -102,28 +107,27 @@ class MappingLoop:
         self._clock = clock
         self._checkpoints = dict(checkpoints if checkpoints is not None else {})
         self._backoff = backoff if backoff is not None else Backoff()
-        self._pace = pace if pace is not None else Pace()
+        self._intervals = intervals if intervals is not None else Intervals()
         self._shards = Shards()
         self._results: queue.SimpleQueue[Call] = queue.SimpleQueue()
         self._listed_at: float | None = None
         self._next_listing = self._next_publishing = clock()
         self.under_way = 0
-        """How many calls run elsewhere."""
+        """The number of calls in other threads."""
         self.idle_since: float | None = None
-        """Since when there has been nothing to do: every record that was in the stream at this
-        moment is done with."""
+        """The start of the idle period. Every record in the stream at this time is completed."""
         self.undelivered: list[Failure] = list(undelivered)
-        """Discarded records without a failure record anywhere: on AWS these are lost."""
+        """Failure records that could not be delivered. On AWS, their records are lost."""
         self.problems: deque[str] = deque(maxlen=PROBLEMS_KEPT)
-        """The last calls that failed and are tried again."""
+        """The last failed calls that are retried."""
 
     @property
     def checkpoints(self) -> Mapping[str, str]:
-        """Of each shard the sequence number up to which all is done with."""
+        """The checkpoint of each shard."""
         return {**self._checkpoints, **self._shards.checkpoints()}
 
     def step(self) -> float:
-        """Do all that can be done now; returns for how many seconds there is nothing to do."""
+        """Do what can be done now. Returns the number of seconds until the next step."""
         self.take_results()
         self._list_shards()
         wakes = [self._next_listing, self._next_publishing]
@@ -131,17 +135,17 @@ class MappingLoop:
             self._read(shard)
             wakes.append(shard.next_read)
         for shard in self._shards.known.values():
-            for lane in shard.lanes.lanes:
-                wakes.extend(self._run_lane(shard, lane))
-        self._note_idleness()
+            for worker in shard.batches.workers:
+                wakes.extend(self._run_worker(shard, worker))
+        self._update_idle_since()
         now = self._clock()
         if now >= self._next_publishing:
             self.publish_metrics()
-            self._next_publishing = wakes[1] = now + self._pace.metrics
+            self._next_publishing = wakes[1] = now + self._intervals.metrics
         return max(0.0, min(wakes) - self._clock())
 
     def take_results(self) -> None:
-        """Go on after the calls that have ended."""
+        """Process the results of completed calls."""
         while True:
             try:
                 result = self._results.get_nowait()
@@ -151,7 +155,7 @@ class MappingLoop:
             result()
 
     def publish_metrics(self) -> None:
-        """Publish now."""
+        """Publish the metrics now."""
         try:
             self._metrics.publish(self._cloudwatch, self._clock())
         except (ClientError, BotoCoreError) as error:
@@ -161,26 +165,26 @@ class MappingLoop:
         now = self._clock()
         if now < self._next_listing:
             return
-        self._next_listing = now + self._pace.shards
+        self._next_listing = now + self._intervals.shards
         try:
             listed = self._reader.shards()
         except (ClientError, BotoCoreError) as error:
             self._problem("ListShards", error)
             return
-        # What comes later holds records that came after all that was there at the start.
-        start = self._start if self._listed_at is None else FROM_THE_BEGINNING
+        # Later shards contain only records that arrived after the start, so read all of them.
+        start = self._start if self._listed_at is None else FROM_TRIM_HORIZON
         self._listed_at = now
-        self._shards.compare(listed)
+        self._shards.update(listed)
         for each in self._shards.unknown(listed):
             checkpoint = self._checkpoints.get(each.shard_id)
-            lanes = ShardLanes(self._configuration.rules, self._backoff, checkpoint)
+            batches = ShardBatches(self._configuration.rules, self._backoff, checkpoint)
             self._shards.add(
                 OpenShard(
                     each.shard_id,
                     each.parents,
                     each.first_sequence_number,
                     start,
-                    lanes,
+                    batches,
                     last_read=checkpoint,
                     next_read=now,
                 )
@@ -190,8 +194,8 @@ class MappingLoop:
         now = self._clock()
         if now < shard.next_read:
             return
-        shard.next_read = now + self._pace.read
-        if len(shard.lanes) >= READ_AHEAD_RECORDS or shard.lanes.bytes >= READ_AHEAD_BYTES:
+        shard.next_read = now + self._intervals.read
+        if len(shard.batches) >= READ_AHEAD_RECORDS or shard.batches.bytes >= READ_AHEAD_BYTES:
             return
         try:
             read = self._reader.read(shard.shard_id, shard.last_read, shard.start)
@@ -200,40 +204,44 @@ class MappingLoop:
             self._problem(f"reading {shard.shard_id}", error)
             return
         self._metrics.add(names.POLLED, len(read.records))
-        shard.took(read, now)
+        shard.add_read(read, now)
         shard.empty_since = None if read.records else now
         if read.behind:
             shard.next_read = now
 
-    def _run_lane(self, shard: OpenShard, lane: Lane) -> list[float]:
-        """Start what the lane wants; returns when to look at it again."""
+    def _run_worker(self, shard: OpenShard, worker: BatchWorker) -> list[float]:
+        """Start the next action of a worker. Returns when to check the worker again."""
         now = self._clock()
-        action = lane.next_action(now)
+        action = worker.next_action(now)
         if isinstance(action, Wait):
             return [] if action.until is None else [action.until]
         if isinstance(action, Invoke):
-            self._start_invocation(shard, lane, action.batch, now)
+            self._start_invocation(shard, worker, action.batch, now)
         else:
-            self._start_delivery(shard, lane, action, now)
+            self._start_discard(shard, worker, action, now)
         return []
 
-    def _start_invocation(self, shard: OpenShard, lane: Lane, batch: Batch, now: float) -> None:
+    def _start_invocation(
+        self, shard: OpenShard, worker: BatchWorker, batch: Batch, now: float
+    ) -> None:
         age = max(0.0, now - batch.records[-1].arrival)
 
         def call() -> None:
             outcome = self._invoke(batch)
             ended = self._clock()
-            self._results.put(lambda: self._invoked(shard, lane, batch, outcome, ended - now))
+            self._results.put(
+                lambda: self._complete_invocation(shard, worker, batch, outcome, ended - now)
+            )
 
         self._metrics.add(names.INVOKED, len(batch))
         self._metrics.add(names.ITERATOR_AGE, round(1000 * age))
         self._start_call(call)
 
-    def _invoked(
-        self, shard: OpenShard, lane: Lane, batch: Batch, outcome: Outcome, seconds: float
+    def _complete_invocation(
+        self, shard: OpenShard, worker: BatchWorker, batch: Batch, outcome: Outcome, seconds: float
     ) -> None:
-        decision = lane.invoked(outcome, self._clock())
-        shard.lanes.finished(decision.acknowledged)
+        decision = worker.complete_invocation(outcome, self._clock())
+        shard.batches.complete(decision.acknowledged)
         if isinstance(outcome, NotInvoked):
             self._metrics.add(names.THROTTLES, 1 if outcome.throttled else 0)
             self._metrics.add(names.FAILED_INVOKE, len(batch))
@@ -245,7 +253,9 @@ class MappingLoop:
         self._metrics.add(names.ERRORS, 1 if has_error else 0)
         self._metrics.add(names.FAILED_INVOKE, len(batch) - len(decision.acknowledged))
 
-    def _start_delivery(self, shard: OpenShard, lane: Lane, discard: Discard, now: float) -> None:
+    def _start_discard(
+        self, shard: OpenShard, worker: BatchWorker, discard: Discard, now: float
+    ) -> None:
         of = self._configuration
         failure = Failure(of.uuid, of.function_arn, of.stream_arn, shard.shard_id, discard, now)
 
@@ -254,23 +264,22 @@ class MappingLoop:
             try:
                 if self._destination is not None:
                     self._destination(failure)
-            except Exception as reason:  # whatever it is, it is told and the shard goes on
+            except Exception as reason:  # is reported, and the shard continues
                 error = reason
-            self._results.put(lambda: self._delivered(shard, lane, failure, error))
+            self._results.put(lambda: self._complete_discard(shard, worker, failure, error))
 
         self._start_call(call)
 
-    def _delivered(
-        self, shard: OpenShard, lane: Lane, failure: Failure, error: Exception | None
+    def _complete_discard(
+        self, shard: OpenShard, worker: BatchWorker, failure: Failure, error: Exception | None
     ) -> None:
-        records = lane.delivered()
-        shard.lanes.finished(records)
+        records = worker.complete_discard()
+        shard.batches.complete(records)
         if self._destination is not None and error is None:
             self._metrics.add(names.DELIVERED, len(records))
             return
-        # monitoring-metrics-types.html says of a delivery that fails: a 1 here, the number of its
-        # events as dropped, and no metric of delivery. Nothing says that Lambda tries again, and it
-        # "discards the records and continues": nobody has them any more, so they are kept here.
+        # lambda/latest/dg/monitoring-metrics-types.html: a failed delivery counts as one delivery
+        # failure, and its events as dropped. The guide does not mention a retry.
         if error is not None:
             self._metrics.add(names.DELIVERY_FAILURES, 1)
             self._problem(f"the failure destination ({failure.document()})", error)
@@ -278,26 +287,26 @@ class MappingLoop:
         self.undelivered.append(failure)
 
     def _start_call(self, call: Call) -> None:
-        def call_and_tell() -> None:
+        def run() -> None:
             try:
                 call()
-            except BaseException as error:  # a defect here must not leave a lane waiting for ever
+            except BaseException as error:  # a bug must end the loop, not leave a worker waiting
                 self._results.put(partial(_raise, error))
 
         self.under_way += 1
-        self._run(call_and_tell)
+        self._run(run)
 
-    def _note_idleness(self) -> None:
+    def _update_idle_since(self) -> None:
         shards = list(self._shards.known.values())
         moments = [shard.empty_since for shard in shards if not shard.ended]
-        busy = any(not shard.lanes.is_empty for shard in shards) or None in moments
+        busy = any(not shard.batches.is_empty for shard in shards) or None in moments
         if busy or self._listed_at is None:
             self.idle_since = None
         else:
             self.idle_since = min([self._listed_at, *(each for each in moments if each)])
 
-    def _problem(self, what: str, error: object) -> None:
-        text = f"{what}: {error}"
+    def _problem(self, call: str, error: object) -> None:
+        text = f"{call}: {error}"
         self.problems.append(text)
         LOG.warning("%s", text)
 

@@ -1,12 +1,12 @@
-"""The CloudWatch metrics of a mapping and of its function, as the alarms watch them.
+"""Publishes the CloudWatch metrics of a mapping and its function.
 
-"Types of metrics for Lambda functions" (lambda/latest/dg/monitoring-metrics-types.html, FACTS 5).
-The event counts have the dimension EventSourceMappingUUID and exist only where MetricsConfig asks
-for EventCount; the others have the dimension FunctionName.
+Metrics: lambda/latest/dg/monitoring-metrics-types.html. The event count metrics have the dimension
+EventSourceMappingUUID and require EventCount in MetricsConfig. The other metrics have the dimension
+FunctionName.
 
-The emulator itself publishes Invocations, Errors, Throttles and Duration of each invocation through
-the Lambda API (seen in ministack 1.5.33, which counts a throttle twice and as an invocation too).
-Published here as well, each would count double, so they are left to it.
+The emulator already publishes Invocations, Errors, Throttles, and Duration for each invocation
+(ministack 1.5.33, which counts a throttle twice and also as an invocation), so this module does not
+publish those.
 """
 
 from __future__ import annotations
@@ -28,40 +28,29 @@ EVENT_COUNTS = (POLLED, INVOKED, FAILED_INVOKE, DROPPED, DELIVERED)
 ITERATOR_AGE = "IteratorAge"
 DELIVERY_FAILURES = "DestinationDeliveryFailures"
 INVOCATIONS, ERRORS, THROTTLES, DURATION = "Invocations", "Errors", "Throttles", "Duration"
-BY_EMULATOR = (INVOCATIONS, ERRORS, THROTTLES, DURATION)
+EMULATOR_METRICS = (INVOCATIONS, ERRORS, THROTTLES, DURATION)
 
-# PutMetricData takes 1000 metrics a call, each with up to 150 different values.
+# PutMetricData accepts 1000 metrics per call, each with up to 150 unique values.
 DATA_PER_CALL = 1000
 VALUES_PER_DATUM = 150
 
-_MILLISECONDS = (ITERATOR_AGE, DURATION)
-
 
 class Metrics:
-    """Collects values, and publishes them many at a time. Safe to use from several threads."""
+    """Collects values and publishes them in batches. Thread-safe."""
 
-    def __init__(
-        self,
-        *,
-        function_name: str,
-        mapping_uuid: str,
-        event_counts: bool,
-        invocation_metrics: bool = False,
-    ) -> None:
+    def __init__(self, *, function_name: str, mapping_uuid: str, event_counts: bool) -> None:
         self._function = [{"Name": "FunctionName", "Value": function_name}]
         self._mapping = [{"Name": "EventSourceMappingUUID", "Value": mapping_uuid}]
-        self._left_out = set(() if event_counts else EVENT_COUNTS)
-        if not invocation_metrics:
-            self._left_out.update(BY_EMULATOR)
+        self._excluded = {*EMULATOR_METRICS, *(() if event_counts else EVENT_COUNTS)}
         self._values: defaultdict[str, Counter[float]] = defaultdict(Counter)
         self._totals: defaultdict[str, float] = defaultdict(float)
         self._lock = threading.Lock()
 
     def add(self, name: str, value: float) -> None:
-        """Note one value."""
+        """Record one value."""
         with self._lock:
             self._totals[name] += value
-            if name not in self._left_out:
+            if name not in self._excluded:
                 self._values[name][float(value)] += 1
 
     @property
@@ -71,7 +60,7 @@ class Metrics:
             return dict(self._totals)
 
     def publish(self, cloudwatch: Any, now: float) -> None:
-        """Publish what has come together since the last time; on failure it is kept."""
+        """Publish the values since the last call. Keeps them if the call fails."""
         with self._lock:
             values, self._values = self._values, defaultdict(Counter)
         data = [datum for name in values for datum in self._data(name, values[name], now)]
@@ -91,7 +80,7 @@ class Metrics:
                 "MetricName": name,
                 "Dimensions": self._mapping if name in EVENT_COUNTS else self._function,
                 "Timestamp": now,
-                "Unit": "Milliseconds" if name in _MILLISECONDS else "Count",
+                "Unit": "Milliseconds" if name == ITERATOR_AGE else "Count",
                 "Values": [value for value, _ in part],
                 "Counts": [float(count) for _, count in part],
             }

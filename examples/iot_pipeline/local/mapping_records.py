@@ -1,8 +1,4 @@
-"""Kinesis records as Lambda hands them to a function, and batches of them.
-
-The shape of an event is that of "Using Lambda to process records from Amazon Kinesis Data Streams"
-(lambda/latest/dg/with-kinesis.html), which also names the payload limit of 6 MB.
-"""
+"""Kinesis records and batches in the event format of Lambda (lambda/latest/dg/with-kinesis.html)."""
 
 from __future__ import annotations
 
@@ -12,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# "Invocation payload (request and response): 6 MB each for synchronous"
-# (lambda/latest/dg/gettingstarted-limits.html).
+# The payload quota of a synchronous invocation (lambda/latest/dg/gettingstarted-limits.html).
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 
 _SEPARATORS = (",", ":")
@@ -29,19 +24,19 @@ class Record:
     arrival: float
     """ApproximateArrivalTimestamp, in seconds since the epoch."""
     event: Mapping[str, Any]
-    """The record as the function gets it."""
+    """The record in the function's event."""
     size: int
-    """The bytes it takes in the event."""
+    """Its size in the event, in bytes."""
 
     @property
     def position(self) -> int:
-        """Where in its shard the record is: sequence numbers are compared as numbers."""
+        """The sequence number as an integer, for comparisons."""
         return int(self.sequence_number)
 
 
 @dataclass(frozen=True)
 class Response:
-    """What of an invocation goes into a failure record."""
+    """The data of an invocation that a failure record contains."""
 
     request_id: str
     status_code: int = 200
@@ -51,13 +46,13 @@ class Response:
 
 @dataclass(frozen=True)
 class Batch:
-    """Records in the order of their shard that are invoked together."""
+    """Records of a shard, in order, for one invocation."""
 
     records: tuple[Record, ...]
     retries: int = 0
-    """How many of the mapping's retries are used up."""
+    """The retries used."""
     invocations: int = 0
-    """How often the function has run with these records, as part of larger batches too."""
+    """The invocations with these records, including those of larger batches."""
     response: Response | None = None
     """The last invocation that failed."""
 
@@ -65,20 +60,20 @@ class Batch:
         return len(self.records)
 
     def part(self, start: int, end: int | None = None) -> Batch:
-        """Some of its records, with the same history."""
+        """Return a part of the batch with the same history."""
         return Batch(self.records[start:end], self.retries, self.invocations, self.response)
 
 
 @dataclass(frozen=True)
 class EventTemplate:
-    """What the records of one mapping have in common."""
+    """Creates the records of one mapping."""
 
     stream_arn: str
     region: str
     role_arn: str
 
     def record(self, shard_id: str, read: Mapping[str, Any]) -> Record:
-        """A record as GetRecords of boto3 returns it."""
+        """Convert a record from the response of GetRecords."""
         arrival = float(read["ApproximateArrivalTimestamp"].timestamp())
         event = {
             "kinesis": {
@@ -105,20 +100,21 @@ class EventTemplate:
         )
 
 
-def event_of(records: Iterable[Record]) -> str:
-    """The payload of an invocation, as JSON text."""
+def invocation_payload(records: Iterable[Record]) -> str:
+    """Return the payload of an invocation as JSON."""
     return json.dumps({"Records": [each.event for each in records]}, separators=_SEPARATORS)
 
 
-def fitting(sizes: Sequence[int], batch_size: int, payload_bytes: int = MAX_PAYLOAD_BYTES) -> int:
-    """How many records from the start make one batch.
+def batch_length(
+    sizes: Sequence[int], batch_size: int, payload_bytes: int = MAX_PAYLOAD_BYTES
+) -> int:
+    """Return how many records from the start fit into one batch.
 
-    A record that alone is larger than the payload limit is a batch of its own: nothing is gained by
-    never trying it.
+    A record larger than the payload quota is a batch of its own.
     """
     total = _EMPTY_EVENT_BYTES
     for count, size in enumerate(sizes[:batch_size]):
-        total += size + (1 if count else 0)  # and the comma
+        total += size + (1 if count else 0)  # plus a comma
         if count and total > payload_bytes:
             return count
     return min(len(sizes), batch_size)

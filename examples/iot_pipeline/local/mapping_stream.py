@@ -1,15 +1,13 @@
-"""Reading a stream through the Kinesis API: its shards, their order, and their records.
+"""Reads the shards and records of a stream with the Kinesis API.
 
-Kinesis keeps the order of a partition key across a reshard by closing the parent shards before the
-children are written to; a consumer keeps it by reading a child only after its parents are read to
-the end (streams/latest/dev/kinesis-using-sdk-java-after-resharding.html).
+To keep the order of a partition key after a reshard, a consumer reads a child shard only after it
+has read all records of the parents (streams/latest/dev/kinesis-using-sdk-java-after-resharding.html).
 
-The emulator deletes a parent shard with all its records as soon as it is split or merged, and
-UpdateShardCount replaces every shard by an empty one, most of them under the old names (seen in
-ministack 1.5.33). What was not read by then is gone; whoever reshards has to wait until the mapping
-is idle. Its iterators are places in a list which then belongs to another shard, and they expire
-after five minutes as AWS's do. So each read starts with a new iterator after the last sequence
-number: nothing is skipped, and nothing expires.
+The emulator deletes a parent shard and its records when it is split or merged. UpdateShardCount
+replaces every shard with an empty one, most of them with the same ID (ministack 1.5.33). Unread
+records are lost, so reshard only while the mapping is idle. The emulator's iterators can refer to
+another shard after a reshard, and they expire after five minutes as in AWS. Therefore, each read
+creates an iterator after the last sequence number.
 """
 
 from __future__ import annotations
@@ -22,8 +20,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from examples.iot_pipeline.local.mapping_configuration import TRIM_HORIZON
-from examples.iot_pipeline.local.mapping_lanes import ShardLanes
 from examples.iot_pipeline.local.mapping_records import EventTemplate, Record
+from examples.iot_pipeline.local.shard_batches import ShardBatches
 
 RECORDS_PER_READ = 1000
 NOT_FOUND = "ResourceNotFoundException"
@@ -31,7 +29,7 @@ NOT_FOUND = "ResourceNotFoundException"
 
 @dataclass(frozen=True)
 class ListedShard:
-    """A shard as ListShards returns it."""
+    """A shard in the response of ListShards."""
 
     shard_id: str
     parents: tuple[str, ...] = ()
@@ -40,48 +38,48 @@ class ListedShard:
 
 @dataclass(frozen=True)
 class Read:
-    """The answer to one read."""
+    """The result of one read."""
 
     records: tuple[Record, ...]
     ended: bool
-    """There will never be more: the shard is closed and read to its end."""
+    """Whether the shard is closed and has no more records."""
     behind: bool
-    """There are more records already."""
+    """Whether more records are available now."""
 
 
 @dataclass(frozen=True)
-class Start:
-    """Where reading a shard begins."""
+class StartPosition:
+    """Where the first read of a shard starts."""
 
     iterator_type: str
     timestamp: datetime | None = None
 
     def request(self) -> dict[str, Any]:
-        """The arguments of GetShardIterator."""
+        """Return the arguments of GetShardIterator."""
         if self.timestamp is None:
             return {"ShardIteratorType": self.iterator_type}
         return {"ShardIteratorType": self.iterator_type, "Timestamp": self.timestamp}
 
 
-FROM_THE_BEGINNING = Start(TRIM_HORIZON)
+FROM_TRIM_HORIZON = StartPosition(TRIM_HORIZON)
 
 
 class StreamReader:
-    """The calls to Kinesis."""
+    """Calls the Kinesis API."""
 
     def __init__(self, kinesis: Any, template: EventTemplate) -> None:
         self._kinesis = kinesis
         self._template = template
 
     def shards(self) -> list[ListedShard]:
-        """All shards of the stream, closed ones included for as long as Kinesis keeps them."""
+        """Return all shards of the stream, including closed ones within the retention period."""
         pages = self._kinesis.get_paginator("list_shards").paginate(
             StreamARN=self._template.stream_arn
         )
         return [_listed(shard) for page in pages for shard in page["Shards"]]
 
-    def read(self, shard_id: str, after: str | None, start: Start) -> Read:
-        """The records that follow a sequence number, or the first ones."""
+    def read(self, shard_id: str, after: str | None, start: StartPosition) -> Read:
+        """Return the records after a sequence number, or the first ones."""
         if after is None:
             position = start.request()
         else:
@@ -92,22 +90,21 @@ class StreamReader:
         stream = {"StreamARN": self._template.stream_arn}
         try:
             iterator = self._kinesis.get_shard_iterator(ShardId=shard_id, **position, **stream)
-            answer = self._kinesis.get_records(
+            result = self._kinesis.get_records(
                 ShardIterator=iterator["ShardIterator"], Limit=RECORDS_PER_READ, **stream
             )
         except ClientError as error:
             if error.response["Error"]["Code"] == NOT_FOUND and self._is_gone(shard_id):
                 return Read((), ended=True, behind=False)
             raise
-        records = tuple(self._template.record(shard_id, each) for each in answer["Records"])
         return Read(
-            records,
-            ended=answer.get("NextShardIterator") is None,
-            behind=bool(answer.get("MillisBehindLatest")),
+            tuple(self._template.record(shard_id, each) for each in result["Records"]),
+            ended=result.get("NextShardIterator") is None,
+            behind=bool(result.get("MillisBehindLatest")),
         )
 
     def _is_gone(self, shard_id: str) -> bool:
-        """Whether it is this shard that is not found, and not the stream."""
+        """Whether the shard is missing, not the stream."""
         return shard_id not in {shard.shard_id for shard in self.shards()}
 
 
@@ -118,63 +115,63 @@ class OpenShard:
     shard_id: str
     parents: tuple[str, ...]
     first_sequence_number: str
-    start: Start
-    lanes: ShardLanes
+    start: StartPosition
+    batches: ShardBatches
     last_read: str | None = None
     ended: bool = False
     next_read: float = 0.0
     empty_since: float | None = None
-    """When the last read began, if it found nothing."""
+    """When the last read started, if it returned no records."""
 
     @property
     def is_drained(self) -> bool:
-        """Whether all that will ever be in it is done with."""
-        return self.ended and self.lanes.is_empty
+        """Whether the shard is closed and all its records are completed."""
+        return self.ended and self.batches.is_empty
 
-    def took(self, read: Read, now: float) -> None:
-        """Take the answer to a read."""
+    def add_read(self, read: Read, now: float) -> None:
+        """Add the result of a read."""
         if read.records:
             self.last_read = read.records[-1].sequence_number
-            self.lanes.add(read.records, now)
+            self.batches.add(read.records, now)
         if read.ended:
             self.ended = True
-            self.lanes.close()
+            self.batches.close()
 
 
 @dataclass
 class Shards:
-    """All shards that were ever seen, and the order between parents and children."""
+    """All shards seen so far, and the order of parents and children."""
 
     known: dict[str, OpenShard] = field(default_factory=dict)
 
     def unknown(self, listed: Iterable[ListedShard]) -> list[ListedShard]:
-        """Those that have to be opened."""
+        """Return the shards that are not open yet."""
         return [shard for shard in listed if shard.shard_id not in self.known]
 
     def add(self, shard: OpenShard) -> None:
-        """Begin to read a shard."""
+        """Start to read a shard."""
         self.known[shard.shard_id] = shard
 
-    def compare(self, listed: Sequence[ListedShard]) -> None:
-        """Take the news of a listing about the shards that are known.
+    def update(self, listed: Sequence[ListedShard]) -> None:
+        """Update the known shards from a listing.
 
-        One that is no longer listed has ended: nothing of it can be read. One whose first sequence
-        number is another has begun again under the same name.
+        A shard that is not listed has ended. A shard with a different first sequence number is a
+        new one with the same ID.
         """
-        news = {each.shard_id: each for each in listed}
+        by_id = {each.shard_id: each for each in listed}
         for shard in self.known.values():
-            each = news.get(shard.shard_id)
+            each = by_id.get(shard.shard_id)
             if each is None:
                 shard.ended = True
-                shard.lanes.close()
+                shard.batches.close()
             elif shard.first_sequence_number != each.first_sequence_number:
                 shard.first_sequence_number = each.first_sequence_number
                 shard.parents = each.parents
                 shard.ended = False
-                shard.lanes.open()
+                shard.batches.open()
 
     def readable(self) -> Sequence[OpenShard]:
-        """The shards whose next records may be read now."""
+        """Return the shards that can be read now."""
         return [
             shard
             for shard in self.known.values()
@@ -182,15 +179,15 @@ class Shards:
         ]
 
     def checkpoints(self) -> Mapping[str, str]:
-        """Of each shard the sequence number up to which all is done with."""
+        """Return the checkpoint of each shard."""
         return {
-            shard_id: shard.lanes.checkpoint
+            shard_id: shard.batches.checkpoint
             for shard_id, shard in self.known.items()
-            if shard.lanes.checkpoint is not None
+            if shard.batches.checkpoint is not None
         }
 
     def _is_drained(self, shard_id: str) -> bool:
-        # A parent that was never seen had expired before: nothing of it is left to wait for.
+        # A parent that was never listed has expired.
         shard = self.known.get(shard_id)
         return shard is None or shard.is_drained
 

@@ -1,15 +1,13 @@
-"""A stand-in for the Kinesis action of AWS IoT rules.
+"""Simulates the Kinesis action of AWS IoT rules.
 
-AWS IoT runs a rule's SQL on each message that matches its FROM filter and performs the rule's
-actions; what no attempt of an action could deliver goes to the rule's error action. The emulator
-evaluates the rule but silently skips a Kinesis action. This stand-in reads the rule as it is
-deployed (GetTopicRule) and does what the Kinesis action would do: it subscribes to the filter and
-puts each message into the stream under the rule's partition key. It refuses whatever it cannot do
-as AWS does, instead of doing something similar.
+AWS IoT evaluates a rule's SQL for each matching message and runs its actions. If all attempts of an
+action fail, it runs the error action. The emulator evaluates the rule but ignores a Kinesis action.
+This simulation reads the deployed rule (GetTopicRule), subscribes to its topic filter, and puts each
+message on the stream with the rule's partition key. An unsupported rule is an error.
 
-It has the permissions of the rule's own role, so a rule that may not write to its stream fails here
-too (that role trusts nobody but AWS IoT: the stand-in acts in a copy of it). What differs from AWS:
-the client id of the publisher, which an MQTT subscriber never learns, is not in error documents.
+The simulation has the permissions of the rule's role, so missing permissions cause the same failures
+as on AWS. It assumes a copy of the role, because the role trusts only AWS IoT. Unlike on AWS, the error
+document has no client ID: an MQTT subscriber does not receive it.
 """
 
 from __future__ import annotations
@@ -43,18 +41,18 @@ _UUID_CALL = re.compile(r"newuuid\(\s*\)", re.IGNORECASE)
 
 
 class UnsupportedRuleError(ValueError):
-    """The deployed rule says something that this stand-in does not do."""
+    """The deployed rule has a setting that the simulation does not support."""
 
 
 class KinesisClient(Protocol):
-    """What of a boto3 Kinesis client is used here."""
+    """The part of a boto3 Kinesis client that this module uses."""
 
     def put_record(self, **request: Any) -> dict[str, Any]:
         """PutRecord."""
 
 
 class SnsClient(Protocol):
-    """What of a boto3 SNS client is used here."""
+    """The part of a boto3 SNS client that this module uses."""
 
     def publish(self, **request: Any) -> dict[str, Any]:
         """Publish."""
@@ -62,7 +60,7 @@ class SnsClient(Protocol):
 
 @dataclass(frozen=True)
 class KinesisRule:
-    """A deployed rule with one Kinesis action, as far as it matters here."""
+    """The settings of a deployed rule with one Kinesis action."""
 
     name: str
     topic_filter: str
@@ -74,26 +72,28 @@ class KinesisRule:
     disabled: bool
 
     def matches(self, topic: str) -> bool:
-        """Whether the rule sees a message that is published under this topic."""
+        """Whether the rule applies to a topic."""
         return topic_matches(self.topic_filter, topic)
 
 
 def read_rule(name: str, rule: dict[str, Any]) -> KinesisRule:
-    """Read a rule as GetTopicRule gives it.
+    """Read the rule in the response of GetTopicRule.
 
     Raises:
-        UnsupportedRuleError: the rule asks for something that is not done here.
+        UnsupportedRuleError: a setting is unsupported.
     """
     version = rule.get("awsIotSqlVersion")
     if version != SQL_VERSION:
-        # FACTS 12: a rule that names no version runs under 2015-10-08.
+        # The default is 2015-10-08 (iot/latest/developerguide/iot-rule-sql-version.html).
         raise UnsupportedRuleError(
-            f"rule {name} has SQL version {version!r}; only {SQL_VERSION!r} is known here"
+            f"rule {name} has SQL version {version!r}; only {SQL_VERSION!r} is supported"
         )
     actions = rule.get("actions", [])
     if len(actions) != 1 or "kinesis" not in actions[0]:
         kinds = [kind for action in actions for kind in action]
-        raise UnsupportedRuleError(f"rule {name} has actions {kinds}; one Kinesis action is known")
+        raise UnsupportedRuleError(
+            f"rule {name} has actions {kinds}; only one Kinesis action is supported"
+        )
     kinesis = actions[0]["kinesis"]
     if not kinesis.get("partitionKey"):
         raise UnsupportedRuleError(f"rule {name} has no partition key")
@@ -101,7 +101,7 @@ def read_rule(name: str, rule: dict[str, Any]) -> KinesisRule:
     error_action = _sns_action(name, rule.get("errorAction"))
     return KinesisRule(
         name=name,
-        topic_filter=topic_filter_of(rule["sql"]),
+        topic_filter=parse_topic_filter(rule["sql"]),
         stream_name=kinesis["streamName"],
         partition_key=kinesis["partitionKey"],
         role_arn=kinesis["roleArn"],
@@ -111,56 +111,56 @@ def read_rule(name: str, rule: dict[str, Any]) -> KinesisRule:
     )
 
 
-def topic_filter_of(sql: str) -> str:
-    """The filter in FROM of a ``SELECT *``; every other statement is refused.
+def parse_topic_filter(sql: str) -> str:
+    """Return the topic filter of a ``SELECT *`` statement. Other statements are not supported.
 
-    ``SELECT *`` alone passes a payload on byte for byte, be it JSON or not
-    (docs.aws.amazon.com/iot/latest/developerguide/binary-payloads.html).
+    Only ``SELECT *`` passes the payload unchanged, even if it is not JSON
+    (iot/latest/developerguide/binary-payloads.html).
     """
     statement = _SQL.fullmatch(sql)
     if statement is None:
-        raise UnsupportedRuleError(f"only \"SELECT * FROM '<filter>'\" is known here, not {sql!r}")
+        raise UnsupportedRuleError(f"only \"SELECT * FROM '<filter>'\" is supported, not {sql!r}")
     levels = statement[1].split("/")
     for position, level in enumerate(levels):
         wrong_hash = "#" in level and (level != "#" or position != len(levels) - 1)
         if wrong_hash or ("+" in level and level != "+"):
-            raise UnsupportedRuleError(f"{statement[1]!r} is no topic filter")
+            raise UnsupportedRuleError(f"invalid topic filter {statement[1]!r}")
     return statement[1]
 
 
 def topic_matches(topic_filter: str, topic: str) -> bool:
-    """Whether a topic is in a filter: ``+`` is one level, ``#`` at the end is one or more."""
-    wanted, levels = topic_filter.split("/"), topic.split("/")
-    # MQTT 3.1.1, 4.7.2: a filter that begins with a wildcard leaves out reserved topics.
-    if topic.startswith("$") and wanted[0] in ("+", "#"):
+    """Whether a topic matches a filter: ``+`` is one level, ``#`` at the end is one or more."""
+    pattern, levels = topic_filter.split("/"), topic.split("/")
+    # MQTT 3.1.1, section 4.7.2: a leading wildcard does not match reserved topics.
+    if topic.startswith("$") and pattern[0] in ("+", "#"):
         return False
-    if wanted[-1] == "#":
-        # AWS IoT, unlike MQTT, does not match the parent level itself
-        # (docs.aws.amazon.com/iot/latest/developerguide/topics.html).
-        wanted = wanted[:-1]
-        if len(levels) <= len(wanted):
+    if pattern[-1] == "#":
+        # Unlike MQTT, AWS IoT does not match the parent level
+        # (iot/latest/developerguide/topics.html).
+        pattern = pattern[:-1]
+        if len(levels) <= len(pattern):
             return False
-        levels = levels[: len(wanted)]
-    if len(wanted) != len(levels):
-        return False
-    return all(want in ("+", level) for want, level in zip(wanted, levels, strict=True))
+        levels = levels[: len(pattern)]
+    return len(pattern) == len(levels) and all(
+        part in ("+", level) for part, level in zip(pattern, levels, strict=True)
+    )
 
 
 def check_template(template: str) -> None:
-    """Refuse a substitution template with an expression that is not known here."""
+    """Check that a substitution template has only supported expressions."""
     for expression in _TEMPLATE.findall(template):
         text = expression.strip()
         if not (_TOPIC_CALL.fullmatch(text) or _UUID_CALL.fullmatch(text)):
             raise UnsupportedRuleError(
-                f"${{{expression}}} is not known here; topic(), topic(n) and newuuid() are"
+                f"${{{expression}}} is not supported; use topic(), topic(n), or newuuid()"
             )
 
 
 def substitute(template: str, topic: str) -> str:
-    """A substitution template with the values for one message.
+    """Resolve a substitution template for a topic.
 
     Raises:
-        ValueError: the topic has no such level, or the result is not a legal partition key.
+        ValueError: the topic has no such level, or the result is not a valid partition key.
     """
     check_template(template)
 
@@ -177,15 +177,12 @@ def substitute(template: str, topic: str) -> str:
 
     key = _TEMPLATE.sub(value, template)
     if not 1 <= len(key) <= 256:
-        raise ValueError(f"a partition key has 1 to 256 characters, not {len(key)}")
+        raise ValueError(f"a partition key must have 1 to 256 characters, not {len(key)}")
     return key
 
 
 def error_document(rule: KinesisRule, topic: str, payload: bytes, failure: str) -> dict[str, Any]:
-    """What AWS hands to an error action.
-
-    See docs.aws.amazon.com/iot/latest/developerguide/rule-error-handling.html.
-    """
+    """Return the message of an error action (iot/latest/developerguide/rule-error-handling.html)."""
     return {
         "ruleName": rule.name,
         "topic": topic,
@@ -220,20 +217,20 @@ class Delivery:
         self.put = 0
         self.failed = 0
         self.dropped: list[str] = []
-        """Messages that neither the stream nor the error action took: on AWS these are gone."""
+        """Messages that neither the stream nor the error action accepted. On AWS, they are lost."""
 
     def deliver(self, topic: str, payload: bytes) -> None:
         """Deliver one message."""
         try:
             self._put(payload, substitute(self._rule.partition_key, topic))
-        except Exception as error:  # whatever it is, the message must reach the error action
+        except Exception as error:  # the message must reach the error action
             self._fail(topic, payload, f"{type(error).__name__}: {error}")
 
     def _put(self, payload: bytes, key: str) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                # One record a call, because that is the permission which AWS asks of the role:
-                # docs.aws.amazon.com/iot/latest/developerguide/kinesis-rule-action.html
+                # PutRecord, because the role requires only its permission
+                # (iot/latest/developerguide/kinesis-rule-action.html).
                 self._kinesis.put_record(
                     StreamName=self._rule.stream_name, Data=payload, PartitionKey=key
                 )
@@ -253,12 +250,12 @@ class Delivery:
         document = json.dumps(error_document(self._rule, topic, payload, failure))
         try:
             self._sns.publish(TopicArn=self._rule.error_topic_arn, Message=document)
-        except Exception as error:  # nobody is left to tell but the one who reads the report
+        except Exception as error:  # reported in `dropped`
             self.dropped.append(f"{topic}: {failure}; error action: {error}")
 
 
 class RoleCopies:
-    """Copies of roles, with the same permissions, that root may act in."""
+    """Creates copies of roles with the same permissions that the root user can assume."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._iam = emulator.client("iam")
@@ -266,7 +263,7 @@ class RoleCopies:
         self._copies: dict[str, str] = {}
 
     def credentials(self, role_arn: str) -> Mapping[str, str]:
-        """Credentials with the permissions of a role."""
+        """Return credentials with the permissions of a role."""
         if role_arn not in self._copies:
             self._copies[role_arn] = self._copy(role_arn.rsplit("/", 1)[-1])
         assumed = self._sts.assume_role(
@@ -287,7 +284,9 @@ class RoleCopies:
     def _copy(self, role: str) -> str:
         attached = self._iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
         if attached:
-            raise UnsupportedRuleError(f"role {role} has managed policies; inline ones are known")
+            raise UnsupportedRuleError(
+                f"role {role} has managed policies; only inline policies are supported"
+            )
         trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": ACCOUNT}}
         copy = self._iam.create_role(
             RoleName=f"rule-engine-{uuid.uuid4().hex[:12]}",
@@ -303,7 +302,7 @@ class RoleCopies:
 
 
 class RuleEngine:
-    """Runs one deployed rule for as long as a ``with`` block runs."""
+    """Runs a deployed rule for the duration of a ``with`` block."""
 
     def __init__(self, emulator: Emulator, rule: KinesisRule) -> None:
         self.rule = rule
@@ -320,8 +319,8 @@ class RuleEngine:
         self._client: mqtt.Client | None = None
 
     @classmethod
-    def of_deployed_rule(cls, emulator: Emulator, name: str) -> RuleEngine:
-        """The engine for the rule of this name, read from the account it is deployed to."""
+    def from_deployed_rule(cls, emulator: Emulator, name: str) -> RuleEngine:
+        """Create the engine for a deployed rule."""
         deployed = emulator.client("iot").get_topic_rule(ruleName=name)["rule"]
         return cls(emulator, read_rule(name, deployed))
 
@@ -341,7 +340,7 @@ class RuleEngine:
             self._client.disconnect()
             self._client.loop_stop()
         self._messages.put(None)
-        # Interrupted: do not deliver a backlog that nobody is going to count.
+        # After an interrupt, do not deliver the backlog.
         if error is None:
             self._worker.join()
             self._roles.delete()
@@ -363,7 +362,7 @@ class RuleEngine:
             subscribed.set()
 
         def on_message(client: mqtt.Client, data: object, message: mqtt.MQTTMessage) -> None:
-            # A rule acts on what is published, not on what was retained from before.
+            # Rules ignore retained messages.
             if not message.retain and self.rule.matches(message.topic):
                 self._messages.put((message.topic, bytes(message.payload)))
 
@@ -374,12 +373,12 @@ class RuleEngine:
             client.loop_stop()
             self._emulator.check()
             raise UnsupportedRuleError(
-                f"the broker refused {self.rule.topic_filter!r}: {refusals or 'no answer'}"
+                f"the broker refused {self.rule.topic_filter!r}: {refusals or 'no response'}"
             )
         return client
 
     def _work(self) -> None:
-        # One thread: the messages of a device reach the stream in their order.
+        # A single thread keeps the order of a device's messages.
         while (message := self._messages.get()) is not None:
             self.delivery.deliver(*message)
 
@@ -388,5 +387,7 @@ def _sns_action(name: str, action: dict[str, Any] | None) -> dict[str, Any]:
     if not action:
         return {}
     if list(action) != ["sns"]:
-        raise UnsupportedRuleError(f"rule {name} has error action {list(action)}; SNS is known")
+        raise UnsupportedRuleError(
+            f"rule {name} has error action {list(action)}; only SNS is supported"
+        )
     return dict(action["sns"])

@@ -1,4 +1,4 @@
-"""What a person sees while the demo runs: a bar for each step on a terminal, else plain lines."""
+"""The output of the demo: progress bars on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-# A log has no width of its own, and rich would assume 80 columns.
+# Without a terminal, rich assumes 80 columns.
 LOG_WIDTH = 118
 
 Report = Callable[[int, int], None]
-"""Called with how much is done and how much there is."""
+"""Called with the completed and the total number of items."""
 
 
 class Screen:
-    """Standard output, for people."""
+    """Human-readable standard output."""
 
     def __init__(self) -> None:
         terminal = Console()
@@ -26,8 +26,8 @@ class Screen:
         self._console = terminal if is_terminal else Console(width=LOG_WIDTH)
         self._bars = is_terminal
 
-    def say(self, text: str = "") -> None:
-        """Print a line as it is."""
+    def print(self, text: str = "") -> None:
+        """Print a line without markup."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def heading(self, text: str) -> None:
@@ -36,7 +36,7 @@ class Screen:
         self._console.print(text, style="bold", markup=False, highlight=False)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table; columns that hold numbers are aligned to the right."""
+        """Print a table. Columns of numbers are right-aligned."""
         table = Table(show_edge=False, pad_edge=False, header_style="bold")
         for position, column in enumerate(columns):
             numbers = all((row[position] == "-" or row[position].isdigit()) for row in rows)
@@ -47,7 +47,7 @@ class Screen:
 
     @contextmanager
     def step(self, text: str) -> Iterator[Report]:
-        """Show one step of the run from its start to its end."""
+        """Show the progress of one step."""
         if self._bars:
             with self._bar(text) as report:
                 yield report
@@ -78,15 +78,15 @@ class Screen:
     @contextmanager
     def _lines(self, text: str) -> Iterator[Report]:
         start = time.monotonic()
-        self.say(f"{text} ...")
+        self.print(f"{text} ...")
         quarter = 0
 
         def report(done: int, total: int) -> None:
             nonlocal quarter
             now = 4 * done // total if total else 0
             if now > quarter and done < total:
-                self.say(f"  {done} of {total}")
+                self.print(f"  {done} of {total}")
             quarter = max(quarter, now)
 
         yield report
-        self.say(f"  done in {time.monotonic() - start:.1f} s")
+        self.print(f"  completed in {time.monotonic() - start:.1f} s")

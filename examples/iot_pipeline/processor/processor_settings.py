@@ -11,7 +11,7 @@ class Settings:
     device_state_table: str
     time_series_table: str
     retention_seconds: int
-    """How long the time-series table keeps a reading; the `ttl` attribute is computed from it."""
+    """How long the time-series table keeps a reading. Sets the `ttl` attribute."""
     dlq_topic_arn: str
 
     @classmethod
@@ -24,9 +24,9 @@ class Settings:
         retention = value("TIME_SERIES_RETENTION_SECONDS")
         if not retention.isdecimal() or int(retention) == 0:
             raise ValueError(
-                f"TIME_SERIES_RETENTION_SECONDS is {retention!r}; give whole seconds above zero"
+                f"TIME_SERIES_RETENTION_SECONDS is {retention!r}; set a positive whole number"
             )
-        # Without it Powertools raises, but not before the batch is stored.
+        # Powertools requires it too, but raises only after the batch is stored.
         value("POWERTOOLS_METRICS_NAMESPACE")
         return cls(
             device_state_table=value("DEVICE_STATE_TABLE_NAME"),

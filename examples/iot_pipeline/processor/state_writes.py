@@ -1,10 +1,10 @@
-"""Writing each device's latest reading: 25 devices in one call, each under its own condition.
+"""Writes the latest reading of each device: 25 devices per call, each with its own condition.
 
-BatchWriteItem takes no conditions, and a transaction costs twice the write units and fails as a
-whole. A PartiQL batch does neither: each statement has its condition, succeeds or fails by itself
-and says how it ended (dynamodb APIReference API_BatchExecuteStatement, API_BatchStatementError).
-There is no statement for "insert or update". Most devices are known, so UPDATE comes first; one
-that is not there is inserted, at the price of one more write unit once in a device's life.
+BatchWriteItem does not support conditions, and a transaction doubles the write units and fails as a
+whole. In a PartiQL batch, each statement has its own condition and its own result
+(amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html). PartiQL has no upsert: the
+writer updates first, because most devices exist, and inserts the items that it did not find. A new
+device costs one additional write unit, once.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from bounded_retries import Deadline, Retries, error_name
-from table_writes import GAVE_UP, DynamoDBClient, WriteReport, chunks, device_state_item
+from retry_policy import Deadline, RetryPolicy, error_code
+from table_writes import EXHAUSTED, DynamoDBClient, WriteReport, device_state_item, write_chunks
 from telemetry_reading import Reading, ReadingKey
 
-# A slice of a batch has up to 20 calls, and nothing says that AWS works on the statements of one
-# call side by side.
+# A slice of a batch needs up to 20 calls. DynamoDB does not document whether it runs the statements
+# of one call concurrently.
 STATE_WRITE_THREADS = 8
 
-# Codes of API_BatchStatementError. No pause mends these; the mapping's retries are for them.
-_LASTING = {"AccessDenied", "ResourceNotFound", "ItemCollectionSizeLimitExceeded"}
+# Codes of API_BatchStatementError that only Lambda's retries, minutes later, can resolve.
+_NOT_RETRYABLE = {"AccessDenied", "ResourceNotFound", "ItemCollectionSizeLimitExceeded"}
 
 
 class DeviceStateWriter:
-    """Stores the latest reading of a device; a reading that arrives late never replaces it."""
+    """Writes the latest reading of each device. A late reading never replaces a newer one."""
 
-    def __init__(self, client: DynamoDBClient, table: str, retries: Retries) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, retries: RetryPolicy) -> None:
         self._client = client
         self._retries = retries
         # "If the WHERE clause of the UPDATE statement does not evaluate to true for any item",
@@ -40,37 +40,38 @@ class DeviceStateWriter:
         self._insert = f"INSERT INTO \"{table}\" VALUE {{'deviceId':?,'timestamp':?,'reading':?}}"
 
     def store(self, readings: Sequence[Reading], deadline: Deadline) -> WriteReport:
-        """Stores `readings`, no two of one device."""
+        """Store `readings`, at most one per device."""
         report = WriteReport()
 
         def write(chunk: Sequence[Reading]) -> None:
             self._write_chunk(chunk, deadline, report)
 
         with ThreadPoolExecutor(STATE_WRITE_THREADS) as threads:
-            list(threads.map(write, chunks(readings)))  # list: raises what a thread has raised
+            list(
+                threads.map(write, write_chunks(readings))
+            )  # list() re-raises an exception of a thread
         return report
 
     def _write_chunk(
         self, chunk: Sequence[Reading], deadline: Deadline, report: WriteReport
     ) -> None:
-        left = dict.fromkeys((reading.key for reading in chunk), GAVE_UP)
+        failed = dict.fromkeys((reading.key for reading in chunk), EXHAUSTED)
         for _ in self._retries.attempts(deadline):
-            pending = [reading for reading in chunk if reading.key in left]
-            left = self._attempt(pending, deadline, report)
-            if not left:
+            pending = [reading for reading in chunk if reading.key in failed]
+            failed = self._attempt(pending, deadline, report)
+            if not failed:
                 return
-        report.failed.update(left)
+        report.failed.update(failed)
 
     def _attempt(
         self, readings: Sequence[Reading], deadline: Deadline, report: WriteReport
     ) -> dict[ReadingKey, str]:
-        """Returns what is worth another attempt, with the reason why it failed."""
+        """Return the readings to retry, with the error."""
         failed: dict[ReadingKey, str] = {}
-        # The second UPDATE: another invocation inserted the device after the first. What it does
-        # not change either is done, because the item is there and not older.
+        # The second UPDATE covers a device that another invocation inserted after the first one.
         for statement in (self._update, self._insert, self._update):
-            if not deadline.has_room():
-                failed.update(dict.fromkeys((reading.key for reading in readings), GAVE_UP))
+            if not deadline.has_time():
+                failed.update(dict.fromkeys((reading.key for reading in readings), EXHAUSTED))
                 break
             readings = self._execute(statement, readings, deadline, report, failed)
             if not readings:
@@ -85,14 +86,14 @@ class DeviceStateWriter:
         report: WriteReport,
         failed: dict[ReadingKey, str],
     ) -> list[Reading]:
-        """Returns the readings that need the other statement."""
+        """Return the readings that need the other statement."""
         try:
             response = self._client.batch_execute_statement(
                 Statements=[self._request(statement, reading) for reading in readings]
             )
         except Exception as error:
-            if error_name(error) == "ValidationException" and len(readings) > 1:
-                # Should DynamoDB refuse a whole call for one item: find it, store the others.
+            if error_code(error) == "ValidationException" and len(readings) > 1:
+                # In case DynamoDB rejects the whole call: find the invalid item, store the others.
                 for reading in readings:
                     self._write_chunk([reading], deadline, report)
                 return []
@@ -101,22 +102,22 @@ class DeviceStateWriter:
             return []
         others = []
         # "ordered according to the ordering of the request statements"
-        for reading, answer in zip(readings, response["Responses"], strict=True):
-            refusal = answer.get("Error", {})
-            code = refusal.get("Code")
+        for reading, result in zip(readings, response["Responses"], strict=True):
+            failure = result.get("Error", {})
+            code = failure.get("Code")
             if code == "DuplicateItem":
                 others.append(reading)
             elif code == "ConditionalCheckFailed":
-                # With an item: the table holds this reading or a newer one, which is all that is
-                # wanted. Without one the device is new.
-                if "Item" not in refusal:
+                # With an item, the table already has this reading or a newer one. Without an item,
+                # the device is new.
+                if "Item" not in failure:
                     others.append(reading)
             elif code == "ValidationError":
-                report.refused[reading.key] = refusal.get("Message", "")
-            elif code in _LASTING:
+                report.refused[reading.key] = failure.get("Message", "")
+            elif code in _NOT_RETRYABLE:
                 report.failed[reading.key] = code
-            elif refusal:
-                failed[reading.key] = code or "an error without a code"
+            elif failure:
+                failed[reading.key] = code if code is not None else "an error without a code"
         return others
 
     def _request(self, statement: str, reading: Reading) -> dict[str, Any]:
@@ -126,6 +127,6 @@ class DeviceStateWriter:
         return {
             "Statement": statement,
             "Parameters": [timestamp, content, device_id, timestamp],
-            # Tells a newer state from none at all; "no read capacity units are consumed".
+            # Distinguishes a newer state from a missing one; "no read capacity units are consumed".
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }

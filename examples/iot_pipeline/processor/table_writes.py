@@ -1,9 +1,8 @@
-"""Writing readings to the time-series table, and what both tables' writers have in common.
+"""Writes readings to the time-series table, and defines what both writers share.
 
-A write ends in one of three ways: done; refused, which no retry can change (ValidationException);
-or failed, which is everything else. Throttles and outages pass, and a missing permission or table
-is something an operator can mend, so a failed reading is never given up here: its record is
-reported for a retry.
+A write succeeds, is refused (ValidationException, which a retry can't change), or fails. A failed
+reading is never discarded here: throttling and outages end, and an operator can restore a missing
+permission or table. The processor reports its record, and Lambda retries it.
 """
 
 from __future__ import annotations
@@ -13,17 +12,18 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
-from bounded_retries import Deadline, Retries, error_message, error_name
+from chunks import split_chunks
 from dynamodb_values import AttributeValue
+from retry_policy import Deadline, RetryPolicy, error_code, error_message
 from telemetry_reading import Reading, ReadingKey
 
-# dynamodb APIReference API_BatchWriteItem: 25 puts and 16 MB on the wire in one call; 25 statements
-# in an API_BatchExecuteStatement. A byte of stored size takes at most 11 on the wire ('{"S": ""}, '
-# for an empty string in a list).
+# BatchWriteItem accepts 25 puts and 16 MB, and BatchExecuteStatement 25 statements
+# (amazondynamodb/latest/APIReference). One byte of item size takes up to 11 bytes in the request:
+# '{"S": ""}, ' is an empty string in a list.
 MAX_WRITES_PER_CALL = 25
 MAX_STORED_BYTES_PER_CALL = 1_400_000
 
-GAVE_UP = "no attempts or time left"
+EXHAUSTED = "no attempts or time left"
 
 
 class DynamoDBClient(Protocol):
@@ -36,38 +36,38 @@ class DynamoDBClient(Protocol):
 
 @dataclass
 class WriteReport:
-    """The readings that were not stored; every other one was."""
+    """The readings that were not stored, with the error."""
 
     refused: dict[ReadingKey, str] = field(default_factory=dict)
     failed: dict[ReadingKey, str] = field(default_factory=dict)
 
     def add(self, reading: Reading, error: Exception) -> None:
-        if error_name(error) == "ValidationException":
+        if error_code(error) == "ValidationException":
             self.refused[reading.key] = error_message(error)
         else:
-            self.failed[reading.key] = error_name(error)
+            self.failed[reading.key] = error_code(error)
 
 
 class TimeSeriesWriter:
-    """Stores readings in the time-series table.
+    """Writes readings to the time-series table.
 
-    PutItem replaces an item of the same key (FACTS 9), and the key depends on the content alone, so
-    writing a reading again changes nothing.
+    Writes are idempotent: the key is derived from the content, and a put replaces an item with the
+    same key (amazondynamodb/latest/APIReference/API_PutItem.html).
     """
 
-    def __init__(self, client: DynamoDBClient, table: str, retries: Retries) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, retries: RetryPolicy) -> None:
         self._client = client
         self._table = table
         self._retries = retries
 
     def store(self, readings: Sequence[Reading], deadline: Deadline) -> WriteReport:
-        """Stores `readings`, whose keys have to differ: BatchWriteItem refuses duplicates.
+        """Store `readings`. The keys must be unique: BatchWriteItem rejects duplicates.
 
-        Goes on after a failure, so that a batch that is given up at last has lost as few readings
-        as possible.
+        Continues after a failure to store as many readings as possible, in case Lambda discards
+        the batch.
         """
         report = WriteReport()
-        for chunk in chunks(readings):
+        for chunk in write_chunks(readings):
             self._write_chunk(chunk, deadline, report)
         return report
 
@@ -80,26 +80,26 @@ class TimeSeriesWriter:
             try:
                 response = self._client.batch_write_item(RequestItems={self._table: puts})
             except Exception as error:
-                if error_name(error) == "ValidationException":
+                if error_code(error) == "ValidationException":
                     self._write_one_by_one(list(pending.values()), deadline, report)
                 else:
                     for reading in pending.values():
                         report.add(reading, error)
                 return
             unprocessed = response.get("UnprocessedItems", {}).get(self._table, [])
-            keys = [_key_of(request["PutRequest"]["Item"]) for request in unprocessed]
+            keys = [_item_key(request["PutRequest"]["Item"]) for request in unprocessed]
             pending = {key: pending[key] for key in keys}
             if not pending:
                 return
-        report.failed.update(dict.fromkeys(pending, GAVE_UP))
+        report.failed.update(dict.fromkeys(pending, EXHAUSTED))
 
     def _write_one_by_one(
         self, readings: Sequence[Reading], deadline: Deadline, report: WriteReport
     ) -> None:
-        """One invalid item makes DynamoDB refuse the whole call: find it, store the others."""
+        """Find the invalid item that made DynamoDB reject the whole call, and store the others."""
         for reading in readings:
-            if not deadline.has_room():
-                report.failed[reading.key] = GAVE_UP
+            if not deadline.has_time():
+                report.failed[reading.key] = EXHAUSTED
                 continue
             try:
                 self._client.put_item(TableName=self._table, Item=time_series_item(reading))
@@ -112,7 +112,7 @@ def time_series_item(reading: Reading) -> dict[str, AttributeValue]:
 
 
 def device_state_item(reading: Reading) -> dict[str, AttributeValue]:
-    """The state has the sort key as its timestamp: a total order, the same on every delivery."""
+    """Return the state item. Its timestamp is the sort key, which is a deterministic total order."""
     return {
         "deviceId": {"S": reading.device_id},
         "timestamp": {"N": str(reading.sort_key)},
@@ -120,19 +120,14 @@ def device_state_item(reading: Reading) -> dict[str, AttributeValue]:
     }
 
 
-def _key_of(item: dict[str, AttributeValue]) -> ReadingKey:
+def _item_key(item: dict[str, AttributeValue]) -> ReadingKey:
     return item["deviceId"]["S"], Decimal(item["timestamp"]["N"])
 
 
-def chunks(readings: Sequence[Reading]) -> Iterator[list[Reading]]:
-    chunk: list[Reading] = []
-    size = 0
-    for reading in readings:
-        full = len(chunk) == MAX_WRITES_PER_CALL
-        if chunk and (full or size + reading.stored_bytes > MAX_STORED_BYTES_PER_CALL):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(reading)
-        size += reading.stored_bytes
-    if chunk:
-        yield chunk
+def write_chunks(readings: Sequence[Reading]) -> Iterator[list[Reading]]:
+    return split_chunks(
+        readings,
+        lambda reading: reading.stored_bytes,
+        max_items=MAX_WRITES_PER_CALL,
+        max_bytes=MAX_STORED_BYTES_PER_CALL,
+    )

@@ -1,4 +1,4 @@
-"""Processors that fail until they are told not to: one per route of a failed batch, and one poisoned."""
+"""Functions that fail until an environment variable changes, and one that fails for poison records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import base64, os, boto3
 def handler(event, context):
     texts = [base64.b64decode(record["kinesis"]["data"]).decode() for record in event["Records"]]
     if os.environ["BROKEN"] == "yes" or any("/poison" in text for text in texts):
-        raise RuntimeError("the cause that somebody has to remove")
+        raise RuntimeError("simulated failure")
     table = boto3.client("dynamodb")
     for data in texts:
         device, number = data.split("/")
@@ -65,7 +65,7 @@ def add_route(
         cdk.CfnOutput(stack, f"{route}{name}", value=value)
 
 
-# Every record fails: halves and many attempts would only take longer.
+# Every record fails, so bisecting and retries would only take time.
 quick: dict[str, Any] = {"retry_attempts": 1, "bisect_batch_on_error": False, "batch_size": 10}
 add_route("Sns", broken=True, **quick)
 bucket = SecureDataBucket(stack, "Failed", bucket_name="failed")

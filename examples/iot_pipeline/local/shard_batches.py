@@ -1,9 +1,9 @@
-"""Which records of a shard are invoked when. Pure: time is told, nothing is called.
+"""Schedules the concurrent batches of a shard. No I/O, and the caller passes the time.
 
-A lane processes one batch at a time. A shard has as many lanes as the mapping's parallelization
-factor, and all records of a partition key go through the same lane: "When you increase the number
+A worker processes one batch at a time. A shard has as many workers as the mapping's parallelization
+factor, and all records of a partition key go through the same worker: "When you increase the number
 of concurrent batches per shard, Lambda still ensures in-order processing at the partition-key
-level" (lambda/latest/dg/with-kinesis.html). While a lane retries, the others go on.
+level" (lambda/latest/dg/with-kinesis.html). While a worker retries, the others continue.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from examples.iot_pipeline.local.mapping_decisions import (
     decide,
     split_by_age,
 )
-from examples.iot_pipeline.local.mapping_records import Batch, Record, fitting
+from examples.iot_pipeline.local.mapping_records import Batch, Record, batch_length
 
 
 @dataclass(frozen=True)
 class Backoff:
-    """Exponential pauses between attempts. AWS says that it backs off and not for how long."""
+    """Exponential backoff between attempts. AWS does not document the intervals."""
 
     first: float = 0.2
     longest: float = 3.0
 
     def seconds(self, failures: int) -> float:
-        """The pause after this many failures in a row."""
-        # The exponent is bounded because 2.0 to the power of a long outage does not fit a float.
+        """Return the pause after a number of consecutive failures."""
+        # The limit on the exponent avoids an overflow in a long outage.
         return min(self.longest, self.first * 2.0 ** min(failures - 1, 32))
 
 
 @dataclass(frozen=True)
 class Invoke:
-    """Invoke the function with this batch, then call `Lane.invoked`."""
+    """Invoke the function with this batch, then call `BatchWorker.complete_invocation`."""
 
     batch: Batch
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing to do before this moment, or before something happens when there is none."""
+    """Nothing to do until this time, or until the next event if it is None."""
 
     until: float | None = None
 
@@ -55,8 +55,8 @@ class Wait:
 Action = Invoke | Discard | Wait
 
 
-class Lane:
-    """The batches of some partition keys of a shard, one after the other."""
+class BatchWorker:
+    """Processes the batches of some partition keys of a shard, one at a time."""
 
     def __init__(self, rules: Rules, backoff: Backoff) -> None:
         self._rules = rules
@@ -64,7 +64,7 @@ class Lane:
         self._buffer: deque[tuple[Record, float]] = deque()
         self._batches: deque[Batch] = deque()
         self._invoking: Batch | None = None
-        self._given_up: Discard | None = None
+        self._pending_discard: Discard | None = None
         self._delivering: Discard | None = None
         self._not_before = 0.0
         self._failures = 0
@@ -72,17 +72,17 @@ class Lane:
 
     @property
     def is_empty(self) -> bool:
-        """Whether every record is done with."""
+        """Whether every record is completed."""
         waiting = self._buffer or self._batches
-        working = self._invoking or self._given_up or self._delivering
+        working = self._invoking or self._pending_discard or self._delivering
         return not waiting and not working
 
     def add(self, records: Iterable[Record], now: float) -> None:
-        """Take records that come after all that were added before."""
+        """Append records."""
         self._buffer.extend((record, now) for record in records)
 
     def close(self) -> None:
-        """Do not wait for more: the shard has ended."""
+        """Stop waiting for more records because the shard has ended."""
         self._closed = True
 
     def open(self) -> None:
@@ -90,11 +90,11 @@ class Lane:
         self._closed = False
 
     def next_action(self, now: float) -> Action:
-        """What to do now. After `Invoke` and `Discard` the lane waits for the result."""
+        """Return the next action. After `Invoke` or `Discard`, the worker waits for the result."""
         if self._invoking is not None or self._delivering is not None:
             return Wait()
-        if self._given_up is not None:
-            self._delivering, self._given_up = self._given_up, None
+        if self._pending_discard is not None:
+            self._delivering, self._pending_discard = self._pending_discard, None
             return self._delivering
         if not self._batches:
             if not self._is_batch_complete(now):
@@ -115,23 +115,23 @@ class Lane:
         self._invoking = fresh
         return Invoke(fresh)
 
-    def invoked(self, outcome: Outcome, now: float) -> Decision:
-        """Go on after an attempt to invoke the function."""
-        assert self._invoking is not None, "nothing is being invoked"
+    def complete_invocation(self, outcome: Outcome, now: float) -> Decision:
+        """Continue after an attempt to invoke the function."""
+        assert self._invoking is not None, "no invocation in progress"
         decision = decide(self._invoking, outcome, self._rules)
         self._invoking = None
-        self._batches.extendleft(reversed(decision.again))
-        self._given_up = decision.discarded
+        self._batches.extendleft(reversed(decision.retries))
+        self._pending_discard = decision.discarded
         if decision.acknowledged:
             self._failures = 0
-        if decision.pause:
+        if decision.backoff:
             self._failures += 1
             self._not_before = now + self._backoff.seconds(self._failures)
         return decision
 
-    def delivered(self) -> tuple[Record, ...]:
-        """Go on after discarded records: their failure record is sent, or it cannot be sent."""
-        assert self._delivering is not None, "nothing is being delivered"
+    def complete_discard(self) -> tuple[Record, ...]:
+        """Continue after an attempt to send the failure record of discarded records."""
+        assert self._delivering is not None, "no discard in progress"
         records = self._delivering.batch.records
         self._delivering = None
         self._failures, self._not_before = 0, 0.0
@@ -141,71 +141,73 @@ class Lane:
         if not self._buffer:
             return False
         sizes = self._sizes()
-        full = fitting(sizes, self._rules.batch_size)
+        full = batch_length(sizes, self._rules.batch_size)
         is_full = full == self._rules.batch_size or full < len(sizes)
         end = self._window_end()
         return is_full or self._closed or (end is not None and now >= end)
 
     def _take_batch(self) -> Batch:
-        count = fitting(self._sizes(), self._rules.batch_size)
+        count = batch_length(self._sizes(), self._rules.batch_size)
         return Batch(tuple(self._buffer.popleft()[0] for _ in range(count)))
 
     def _sizes(self) -> Sequence[int]:
-        # One more than fits shows that a batch ends because of its bytes.
+        # One additional record shows whether the payload quota ends the batch.
         count = min(len(self._buffer), self._rules.batch_size + 1)
         return [self._buffer[index][0].size for index in range(count)]
 
     def _window_end(self) -> float | None:
-        """When the batch is invoked even if it is not full: the window opens with its first record."""
+        """Return when the batching window ends. It starts with the first record of the batch."""
         return self._buffer[0][1] + self._rules.batching_window if self._buffer else None
 
 
-class ShardLanes:
-    """The lanes of a shard, and how far all of them are together."""
+class ShardBatches:
+    """The workers of a shard and their common checkpoint."""
 
     def __init__(self, rules: Rules, backoff: Backoff, checkpoint: str | None = None) -> None:
-        self.lanes = tuple(Lane(rules, backoff) for _ in range(rules.parallelization_factor))
+        self.workers = tuple(
+            BatchWorker(rules, backoff) for _ in range(rules.parallelization_factor)
+        )
         self.checkpoint = checkpoint
-        """The sequence number up to which every record is done with."""
+        """The sequence number up to which every record is completed."""
         self.bytes = 0
-        """The size of the records that are not."""
-        self._unfinished: deque[Record] = deque()
-        self._finished: set[str] = set()
+        """The size of the incomplete records."""
+        self._incomplete: deque[Record] = deque()
+        self._completed: set[str] = set()
 
     def __len__(self) -> int:
-        return len(self._unfinished)
+        return len(self._incomplete)
 
     @property
     def is_empty(self) -> bool:
-        """Whether every record is done with."""
-        return not self._unfinished
+        """Whether every record is completed."""
+        return not self._incomplete
 
     def add(self, records: Sequence[Record], now: float) -> None:
-        """Take the next records of the shard."""
-        self._unfinished.extend(records)
+        """Append the next records of the shard."""
+        self._incomplete.extend(records)
         self.bytes += sum(record.size for record in records)
         for record in records:
-            self._lane_of(record.partition_key).add([record], now)
+            self._worker_for(record.partition_key).add([record], now)
 
     def close(self) -> None:
-        """The shard has ended."""
-        for lane in self.lanes:
-            lane.close()
+        """Stop waiting for more records because the shard has ended."""
+        for worker in self.workers:
+            worker.close()
 
     def open(self) -> None:
-        """The shard goes on after all."""
-        for lane in self.lanes:
-            lane.open()
+        """Undo `close`."""
+        for worker in self.workers:
+            worker.open()
 
-    def finished(self, records: Iterable[Record]) -> None:
-        """Note that records are acknowledged or discarded, and move the checkpoint."""
+    def complete(self, records: Iterable[Record]) -> None:
+        """Mark records as acknowledged or discarded, and advance the checkpoint."""
         for record in records:
-            self._finished.add(record.sequence_number)
+            self._completed.add(record.sequence_number)
             self.bytes -= record.size
-        while self._unfinished and self._unfinished[0].sequence_number in self._finished:
-            self.checkpoint = self._unfinished.popleft().sequence_number
-            self._finished.remove(self.checkpoint)
+        while self._incomplete and self._incomplete[0].sequence_number in self._completed:
+            self.checkpoint = self._incomplete.popleft().sequence_number
+            self._completed.remove(self.checkpoint)
 
-    def _lane_of(self, partition_key: str) -> Lane:
-        # Not hash(): it differs from process to process, and a failed run should be repeatable.
-        return self.lanes[zlib.crc32(partition_key.encode()) % len(self.lanes)]
+    def _worker_for(self, partition_key: str) -> BatchWorker:
+        # hash() differs between processes, so a failed run would not be reproducible.
+        return self.workers[zlib.crc32(partition_key.encode()) % len(self.workers)]

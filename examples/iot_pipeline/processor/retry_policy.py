@@ -1,4 +1,4 @@
-"""How long and how often the processor tries: never so long that it cannot report any more."""
+"""Bounds the processor's retries so that it always has time to report the checkpoint."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import random
 import time
 from collections.abc import Callable, Iterator
 
-# A call that hangs until its last timeout takes 9 s with the client configuration in handler.py.
-# An invocation that times out reports nothing, and the whole batch is delivered again.
+# The slowest call takes 9 s with the client configuration in handler.py. An invocation that times
+# out reports no checkpoint, so Lambda retries the whole batch.
 CALL_RESERVE_MS = 10_000
 ATTEMPTS = 6
 BASE_PAUSE_SECONDS = 0.05
@@ -15,19 +15,19 @@ MAX_PAUSE_SECONDS = 1.0
 
 
 class Deadline:
-    """Says whether there is time for one more call before the function has to report."""
+    """Tracks whether another call fits before the function has to return."""
 
     def __init__(self, remaining_ms: Callable[[], int]) -> None:
         self._remaining_ms = remaining_ms
-        # Half of a short timeout, or a function with a timeout of a few seconds would never begin.
+        # At most half of the remaining time, so that a function with a short timeout still starts.
         self._reserve_ms = min(CALL_RESERVE_MS, remaining_ms() // 2)
 
-    def has_room(self) -> bool:
+    def has_time(self) -> bool:
         return self._remaining_ms() > self._reserve_ms
 
 
-class Retries:
-    """A bounded number of attempts with exponential pauses and full jitter between them."""
+class RetryPolicy:
+    """A bounded number of attempts with exponential backoff and full jitter."""
 
     def __init__(
         self,
@@ -38,19 +38,19 @@ class Retries:
         self._jitter = jitter
 
     def attempts(self, deadline: Deadline) -> Iterator[int]:
-        """Yields while there are attempts and time left; running dry means giving up."""
+        """Yield attempt numbers until the attempts or the time run out."""
         for attempt in range(ATTEMPTS):
             if attempt:
                 self._sleep(
                     self._jitter() * min(MAX_PAUSE_SECONDS, BASE_PAUSE_SECONDS * 2**attempt)
                 )
-            if not deadline.has_room():
+            if not deadline.has_time():
                 return
             yield attempt
 
 
-def error_name(error: Exception) -> str:
-    """The AWS error code, or the exception's class: never its message, which can hold data."""
+def error_code(error: Exception) -> str:
+    """Return the AWS error code or the exception class, but no message: it can contain payload."""
     return _aws_error(error).get("Code") or type(error).__name__
 
 

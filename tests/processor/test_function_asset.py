@@ -1,4 +1,4 @@
-"""The folder that is deployed: everything that the function imports, and little else."""
+"""The Lambda asset contains everything that the function imports, and little else."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import subprocess
 import sys
 from importlib.metadata import distribution
 
-from examples.iot_pipeline.processor_code import processor_code
+from examples.iot_pipeline.function_asset import function_asset
 
-# What is missing in the folder is not found elsewhere: a package has one folder, and this one comes first.
+# The folder comes first on the path, so a file that is missing there is not loaded from elsewhere.
 IMPORTS = """
 import json, sys
 sys.path.insert(0, {folder!r})
@@ -21,8 +21,8 @@ print(json.dumps([getattr(sys.modules[name], "__file__", None) for name in names
 """
 
 
-def test_the_function_and_powertools_batch_import_from_the_folder_alone() -> None:
-    folder = str(processor_code())
+def test_the_function_imports_only_from_the_asset() -> None:
+    folder = str(function_asset())
     completed = subprocess.run(
         [sys.executable, "-B", "-c", IMPORTS.format(folder=folder)],
         env={**os.environ, "AWS_DEFAULT_REGION": "us-east-1"},
@@ -36,8 +36,8 @@ def test_the_function_and_powertools_batch_import_from_the_folder_alone() -> Non
     assert [file for file in files if not file.startswith(folder)] == []
 
 
-def test_most_of_powertools_stays_at_home() -> None:
-    folder = processor_code()
+def test_unused_powertools_features_are_excluded() -> None:
+    folder = function_asset()
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert "aws_lambda_powertools/logging/logger.py" in names
     left_out = ("aws_lambda_powertools/event_handler/", "aws_lambda_powertools/utilities/parser/")
