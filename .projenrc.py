@@ -9,7 +9,7 @@ from projen.python import Projenrc
 
 NAME = "iot-constructs"
 DESCRIPTION = (
-    "Small AWS CDK constructs for IoT telemetry pipelines whose defaults are the corrected ones"
+    "AWS CDK constructs for IoT telemetry pipelines with secure, production-ready defaults"
 )
 HEADER = "# Written by .projenrc.py. To change it, edit that file and run `make projen`.\n"
 
@@ -59,6 +59,7 @@ AWS_SERVICES = [
     "cloudfront",
     "cloudwatch",
     "cloudwatch_actions",
+    "codeguruprofiler",
     "dynamodb",
     "glue",
     "iam",
@@ -72,6 +73,7 @@ AWS_SERVICES = [
     "logs",
     "s3",
     "s3_assets",
+    "s3_notifications",
     "sns",
     "sns_subscriptions",
     "sqs",
@@ -149,7 +151,7 @@ PYPROJECT = {
                     "module": [
                         *["boto3.*", "botocore.*", "ministack.*"],
                         # In environments of their own: bench/peers/environments.py.
-                        *["aws_solutions_constructs.*", "cdk_monitoring_constructs"],
+                        *["aws_solutions_constructs.*", "cdk_monitoring_constructs", "cfnlint.*"],
                     ],
                     "ignore_missing_imports": True,
                 },

@@ -1,24 +1,26 @@
-"""The table of defaults, read from its source: the reasons are comments."""
+"""The table of defaults, run for its values and read for its reasons, which are comments."""
 
 from __future__ import annotations
 
 import ast
 import io
 import re
+import runpy
 import tokenize
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from docs import api_text
 
-_GROUP = re.compile(r"# --- (?P<title>.+?) -+")
+_GROUP = re.compile(r"# --- (?P<title>.+?) -+$")
+_LITERALS = (bool, float, int, str, tuple)
 
 
 @dataclass(frozen=True)
 class Default:
-    """One row: what it is called, what it is, why, and the heading it stands under."""
+    """One row: its name, its value, its reason, and the heading that it stands under."""
 
     name: str
     value: Any
@@ -27,8 +29,9 @@ class Default:
 
 
 def read(source: Path) -> dict[str, Default]:
-    """Every row of ``_defaults.py``, by name."""
+    """Every row of ``_defaults.py`` with a literal value, by name."""
     text = source.read_text(encoding="utf-8")
+    values = runpy.run_path(str(source))
     comments = {
         token.start[0]: token.string
         for token in tokenize.generate_tokens(io.StringIO(text).readline)
@@ -37,24 +40,17 @@ def read(source: Path) -> dict[str, Default]:
     titles = {line: match["title"] for line, c in comments.items() if (match := _GROUP.match(c))}
     rows = {}
     for node in ast.parse(text).body:
-        if not isinstance(node, ast.AnnAssign) or node.value is None:
+        if not isinstance(node, ast.AnnAssign):
             continue
         name, last = ast.unparse(node.target), node.end_lineno or node.lineno
+        if name.startswith("_") or type(values[name]) not in _LITERALS:
+            continue
         reason = " ".join(
             comments[line].lstrip("# ") for line in range(node.lineno, last + 1) if line in comments
         )
         title = titles[max(line for line in titles if line < node.lineno)]
-        rows[name] = Default(name, ast.literal_eval(node.value), reason, title.split(";")[0])
+        rows[name] = Default(name, values[name], reason, title.split(";")[0])
     return rows
-
-
-def names_in(source: str) -> set[str]:
-    """Which rows a module reads, as ``defaults.NAME``."""
-    return {
-        node.attr
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "defaults"
-    }
 
 
 class _Values(ast.NodeTransformer):
@@ -73,18 +69,22 @@ def resolved(expression: str, rows: Mapping[str, Default]) -> str:
     return ast.unparse(tree).replace("'", '"')
 
 
-def link(group: str) -> str:
-    """To the group's table."""
-    anchor = re.sub(r"[^\w -]", "", group.lower()).replace(" ", "-")
-    return f"[{group}](#defaults-{anchor})"
+def links(class_name: str, rows: Mapping[str, Default]) -> str:
+    """To the tables of a class, whose headings name it; empty if it has none."""
+    groups = dict.fromkeys(row.group for row in rows.values() if class_name in row.group)
+    found = ", ".join(f"[{group}](#{_anchor(f'Defaults: {group}')})" for group in groups)
+    return f"Defaults and their reasons: {found}." if found else ""
 
 
-def chapter(rows: Mapping[str, Default]) -> str:
-    """All of them, with their reasons."""
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def chapter(rows: Mapping[str, Default], source: Path) -> str:
+    """All of them, with their reasons, and the limits of the arguments."""
     parts = [
         "## Defaults",
-        "What an argument is that you leave out, and the limits that arguments are held to, each with its reason. The "
-        "unit is in the name.",
+        "The value of an argument that you omit, with its reason. The unit is in the name.",
     ]
     for group in dict.fromkeys(row.group for row in rows.values()):
         parts += [
@@ -98,7 +98,22 @@ def chapter(rows: Mapping[str, Default]) -> str:
                 ),
             ),
         ]
+    parts += [
+        "## Limits",
+        "A value outside of these is a `ValueError` at synth. Durations are in seconds.",
+        api_text.table(("argument", "limit", "source"), _limits(source)),
+    ]
     return "\n\n".join(parts)
+
+
+def _limits(source: Path) -> Iterator[tuple[str, str, str]]:
+    values = runpy.run_path(str(source))
+    for table in ("NUMBER_LIMITS", "DURATION_LIMITS", "TEXT_LIMITS"):
+        for keyword, limit in values[table].items():
+            text = limit.description if table == "TEXT_LIMITS" else f"{limit.low} to {limit.high}"
+            step = getattr(limit, "step", 1)
+            text += f", in steps of {step}" if step > 1 else ""
+            yield api_text.code(keyword), api_text.cell(text), api_text.cell(limit.source)
 
 
 def _shown(value: Any) -> str:

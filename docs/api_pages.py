@@ -1,30 +1,23 @@
-"""One section of API.md for each public name. What is not described is an error."""
+"""One section of API.md for each public name. Missing documentation is an error."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import griffe
 
-from docs import api_defaults, api_facts, api_text
-from docs.api_attributes import Attribute, attributes
+from docs import api_defaults, api_text
 from docs.api_defaults import Default
 
 _EXAMPLE = "Example::"
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What the sections quote beside the docstrings."""
-
-    defaults: Mapping[str, Default]
-    facts: dict[int, list[str]]
+Defaults = Mapping[str, Default]
 
 
-def page(name: str, documented: griffe.Object, package: str, evidence: Evidence) -> str:
+def page(name: str, documented: griffe.Object, defaults: Defaults) -> str:
     """The section of one public name."""
-    parts = [f"## {name}", *_body(name, documented, package, evidence)]
+    parts = [f"## {name}", *_body(name, documented, defaults)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -33,44 +26,41 @@ def summary(documented: griffe.Object) -> str:
     return _text(documented).split("\n", maxsplit=1)[0]
 
 
-def _body(name: str, documented: griffe.Object, package: str, evidence: Evidence) -> Iterator[str]:
+def _body(name: str, documented: griffe.Object, defaults: Defaults) -> Iterator[str]:
     if isinstance(documented, griffe.Class):
-        yield from _class(name, documented, package, evidence)
+        yield from _class(name, documented, defaults)
     elif isinstance(documented, griffe.Function):
-        yield from _function(name, documented, evidence)
+        yield from _function(name, documented, defaults)
     elif isinstance(documented, griffe.Attribute):
         yield api_text.markdown(_text(documented))
         yield f"Type: `{documented.annotation}`"
 
 
-def _class(name: str, documented: griffe.Class, package: str, evidence: Evidence) -> Iterator[str]:
+def _class(name: str, documented: griffe.Class, defaults: Defaults) -> Iterator[str]:
     text, example = _split(_text(documented))
     yield api_text.markdown(text)
-    yield api_text.code_block(example or f"from {package} import {name}")
+    yield api_text.code_block(example or f"from {documented.package.path} import {name}")
     if documented.has_labels("dataclass") or "__init__" in documented.members:
         initializer = documented.members["__init__"]
         if not isinstance(initializer, griffe.Function):
             raise TypeError(f"{name}.__init__ is not a function")
-        yield from _arguments(name, documented, initializer, evidence)
+        yield from _arguments(name, documented, initializer, defaults)
     yield _attribute_table(name, documented)
     yield _method_table(documented)
-    yield _behind(documented, evidence)
+    yield api_defaults.links(name, defaults)
     for key, method in _methods(documented).items():
         if _needs_a_section(method):
             yield f"### {name}.{key}"
-            yield from _function(f"{name}.{key}", method, evidence)
+            yield from _function(f"{name}.{key}", method, defaults)
 
 
-def _function(name: str, documented: griffe.Function, evidence: Evidence) -> Iterator[str]:
+def _function(name: str, documented: griffe.Function, defaults: Defaults) -> Iterator[str]:
     text, example = _split(_text(documented))
-    yield _signature(name, documented, evidence)
+    yield _signature(name, documented, defaults)
     yield api_text.markdown(text)
-    yield from _arguments(name, documented, documented, evidence, show_signature=False)
+    yield from _arguments(name, documented, documented, defaults, show_signature=False)
     if example:
         yield api_text.code_block(example)
-    yield api_facts.sources(
-        documented.docstring.value if documented.docstring else "", evidence.facts
-    )
 
 
 # --- arguments ------------------------------------------------------------------------------------
@@ -80,34 +70,35 @@ def _arguments(
     name: str,
     documented: griffe.Object,
     function: griffe.Function,
-    evidence: Evidence,
+    defaults: Defaults,
     *,
     show_signature: bool = True,
 ) -> Iterator[str]:
     """The signature with resolved defaults, what each argument does, and what is refused."""
     if show_signature:
-        yield _signature(name, function, evidence)
-    described = _described(documented)
+        yield _signature(name, function, defaults)
+    explanations = _argument_lines(documented)
     rows = []
     # The text of a method with an argument or two says it all.
-    explained = function.name == "__init__" or bool(described)
+    explained = function.name == "__init__" or bool(explanations)
     for parameter in _parameters(function) if explained else ():
         if function.name == "__init__" and parameter.name in ("scope", "id"):
             continue  # the introduction explains them once
-        text = described.pop(parameter.name, "")
+        shown = _stars(parameter) + parameter.name
+        text = explanations.pop(shown, "")
         if not text:
-            raise ValueError(f"{name}: no docstring says what the argument {parameter.name} does")
-        required = " *Required.*" if parameter.required else ""
-        rows.append((api_text.code(parameter.name), api_text.cell(_sentence(text)) + required))
-    if described:
-        raise ValueError(f"{name}: the docstring has arguments that do not exist: {described}")
+            raise ValueError(f"{name}: no docstring describes the argument {shown}")
+        required = " *Required.*" if parameter.required and not _stars(parameter) else ""
+        rows.append((api_text.code(shown), api_text.cell(_sentence(text)) + required))
+    if explanations:
+        raise ValueError(f"{name}: the docstring has arguments that do not exist: {explanations}")
     if rows:
         yield api_text.table(("argument", "what it does"), rows)
     for error, text in _raises(documented):
         yield f"Raises `{error}`: {api_text.cell(text)}"
 
 
-def _described(documented: griffe.Object) -> dict[str, str]:
+def _argument_lines(documented: griffe.Object) -> dict[str, str]:
     """What the docstring, or in a dataclass the docstring of a field, says of each argument."""
     found = {
         item.name: item.description
@@ -136,7 +127,7 @@ def _parameters(function: griffe.Function) -> list[griffe.Parameter]:
     return [each for each in function.parameters if each.name not in ("self", "cls")]
 
 
-def _signature(name: str, function: griffe.Function, evidence: Evidence) -> str:
+def _signature(name: str, function: griffe.Function, defaults: Defaults) -> str:
     """As it is written in Python, with the values of the defaults."""
     lines = []
     keywords = False
@@ -144,7 +135,7 @@ def _signature(name: str, function: griffe.Function, evidence: Evidence) -> str:
         if parameter.kind is griffe.ParameterKind.keyword_only and not keywords:
             keywords = True
             lines.append("*")
-        lines.append(_parameter(parameter, evidence))
+        lines.append(_parameter(parameter, defaults))
     returns = "" if function.returns in (None, "None") else f" -> {function.returns}"
     if function.name == "__init__":
         returns = ""
@@ -152,39 +143,36 @@ def _signature(name: str, function: griffe.Function, evidence: Evidence) -> str:
     return api_text.code_block(f"{name}(\n{inner}){returns}" if lines else f"{name}(){returns}")
 
 
-def _parameter(parameter: griffe.Parameter, evidence: Evidence) -> str:
-    star = "*" if parameter.kind is griffe.ParameterKind.var_positional else ""
-    shown = f"{star}{parameter.name}: {parameter.annotation}"
-    if parameter.required or star:
+def _stars(parameter: griffe.Parameter) -> str:
+    kinds = griffe.ParameterKind
+    return {kinds.var_positional: "*", kinds.var_keyword: "**"}.get(parameter.kind, "")  # type: ignore[arg-type]
+
+
+def _parameter(parameter: griffe.Parameter, defaults: Defaults) -> str:
+    shown = f"{_stars(parameter)}{parameter.name}: {parameter.annotation}"
+    if parameter.required or _stars(parameter):
         return shown
-    return f"{shown} = {api_defaults.resolved(str(parameter.default), evidence.defaults)}"
+    default = str(parameter.default)
+    private = default.startswith("_")  # a function that makes it: the description has the value
+    return f"{shown} = {'...' if private else api_defaults.resolved(default, defaults)}"
 
 
 # --- attributes and methods -----------------------------------------------------------------------
 
 
 def _attribute_table(name: str, documented: griffe.Class) -> str:
-    # The fields of a dataclass are its arguments.
-    assigned = [] if documented.has_labels("dataclass") else _assigned(documented)
-    found = [*assigned, *_properties(documented)]
-    for attribute in found:
-        if not (attribute.type and attribute.text):
-            raise ValueError(
-                f"{name}.{attribute.name}: the source has no docstring or no type: {attribute}"
-            )
-    rows = [
-        (api_text.code(each.name), api_text.code(each.type), api_text.cell(each.text))
-        for each in found
-    ]
+    """Attributes and properties; of an enumeration, its members."""
+    is_enum = any(str(base) == "Enum" for base in documented.bases)
+    rows = []
+    for key, member in _members(documented).items():
+        is_field = documented.has_labels("dataclass") and not member.has_labels("property")
+        if not isinstance(member, griffe.Attribute) or is_field:  # the fields are arguments
+            continue
+        type_ = name if is_enum else member.annotation
+        if type_ is None or not member.docstring:
+            raise ValueError(f"{name}.{key}: the source has no docstring or no type")
+        rows.append((api_text.code(key), api_text.code(str(type_)), api_text.cell(_text(member))))
     return api_text.table(("attribute", "type", "what it is"), rows) if rows else ""
-
-
-def _assigned(documented: griffe.Class) -> list[Attribute]:
-    found: dict[str, Attribute] = {}
-    for each in [documented, *_own_bases(documented)]:
-        for attribute in attributes(each.module.source, each.name):
-            found.setdefault(attribute.name, attribute)
-    return list(found.values())
 
 
 def _own_bases(documented: griffe.Class) -> list[griffe.Class]:
@@ -199,14 +187,6 @@ def _members(documented: griffe.Class) -> dict[str, griffe.Object]:
             if not name.startswith("_") and isinstance(member, griffe.Object):
                 members.setdefault(name, member)
     return members
-
-
-def _properties(documented: griffe.Class) -> list[Attribute]:
-    return [
-        Attribute(name, str(member.annotation), _text(member))
-        for name, member in _members(documented).items()
-        if isinstance(member, griffe.Attribute) and member.has_labels("property")
-    ]
 
 
 def _methods(documented: griffe.Class) -> dict[str, griffe.Function]:
@@ -233,9 +213,7 @@ def _needs_a_section(method: griffe.Function) -> bool:
 
 def _call(name: str, method: griffe.Function) -> str:
     shown = ", ".join(
-        ("*" if each.kind is griffe.ParameterKind.var_positional else "")
-        + f"{each.name}: {each.annotation}"
-        for each in _parameters(method)
+        f"{_stars(each)}{each.name}: {each.annotation}" for each in _parameters(method)
     )
     return api_text.code(f"{name}({shown}) -> {method.returns}")
 
@@ -268,22 +246,6 @@ def _split(text: str) -> tuple[str, str]:
 def _sentence(text: str) -> str:
     """As a sentence of its own."""
     text = text.strip()
+    text = f"Properties {text}" if text.startswith("of ``") else text
     text = text if text.startswith("`") else text[0].upper() + text[1:]
     return text if text.endswith((".", ")", "?")) else f"{text}."
-
-
-def _behind(documented: griffe.Class, evidence: Evidence) -> str:
-    """Where the defaults and their reasons are, and AWS's pages behind both."""
-    names: set[str] = set()
-    for each in [documented, *_own_bases(documented)]:
-        names |= api_defaults.names_in(each.module.source)
-    groups = list(
-        dict.fromkeys(row.group for row in evidence.defaults.values() if row.name in names)
-    )
-    lines = []
-    if groups:
-        lines.append(f"Defaults and reasons: {', '.join(map(api_defaults.link, groups))}.")
-    reasons = " ".join(row.reason for row in evidence.defaults.values() if row.name in names)
-    text = documented.docstring.value if documented.docstring else ""
-    lines.append(api_facts.sources(f"{text} {reasons}", evidence.facts))
-    return "\n\n".join(line for line in lines if line)

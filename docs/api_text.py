@@ -7,13 +7,17 @@ import textwrap
 from collections.abc import Iterable
 
 _AWS = "https://docs.aws.amazon.com/"
+_CDK = f"{_AWS}cdk/api/v2/python/"
 _LITERAL_BLOCK = re.compile(r"^(?P<before>.*)::\n\n(?P<block>(?:(?: {4}.*)?(?:\n|\Z))+)", re.M)
 _LINKS = (
     (re.compile(r"\bFACTS \d+(?:, \d+)*"), "docs/FACTS.md"),
     (re.compile(r"(?<!/)\bRULES\.md"), "RULES.md"),
-    (re.compile(r"\bcorrections? \d+(?:(?:, | and )\d+)*"), "README.md#why"),
 )
-_AWS_PAGE = re.compile(r"\b(?:[\w-]+/)+latest/[\w/-]+\.html(?:#[\w-]+)?")
+_AWS_PAGE = re.compile(
+    r"(?:(?:https://)?docs\.aws\.amazon\.com/)?\b(?P<page>(?:[\w-]+/)+latest/[\w/-]+(?:\.html(?:#[\w-]+)?|/))"
+)
+_ISSUE = re.compile(r"https://github\.com/(?P<issue>[\w/-]+)")
+_CDK_CLASS = re.compile(r":class:`(?P<module>aws_cdk(?:\.\w+)?)\.(?P<name>[A-Z]\w+)`")
 _CODE = re.compile(r"(`[^`]+`)")
 
 
@@ -34,8 +38,9 @@ def markdown(text: str) -> str:
 
 
 def inline(text: str) -> str:
-    """Prose without blocks: code in single backticks, links to FACTS, the corrections and AWS's pages."""
-    text = re.sub(r":\w+:`(\w+)`", r"`\1`", text.replace("``", "`"))
+    """Prose without blocks: code in single backticks, links to FACTS, to AWS's pages and to CDK's classes."""
+    text = _CDK_CLASS.sub(rf"[`\g<module>.\g<name>`]({_CDK}\g<module>/\g<name>.html)", text)
+    text = re.sub(r":\w+:`([\w.]+)`", r"`\1`", text.replace("``", "`"))
     return "".join(
         piece if piece.startswith("`") else _linked(piece) for piece in _CODE.split(text)
     )
@@ -44,7 +49,10 @@ def inline(text: str) -> str:
 def _linked(text: str) -> str:
     for pattern, page in _LINKS:
         text = pattern.sub(rf"[\g<0>]({page})", text)
-    return _AWS_PAGE.sub(rf"[\g<0>]({_AWS}\g<0>)", text)
+    if _CDK in text:  # the second half of a link to a class
+        return text
+    text = _ISSUE.sub(r"[\g<issue>](\g<0>)", text)
+    return _AWS_PAGE.sub(rf"[\g<page>]({_AWS}\g<page>)", text)
 
 
 def cell(text: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import griffe
 
-from docs import api_commands, api_defaults, api_facts, api_pages, api_text
+from docs import api_commands, api_defaults, api_pages, api_text
 
 ROOT = Path(__file__).parent.parent
 API_MD = ROOT / "API.md"
@@ -21,25 +21,28 @@ _INTRODUCTION = """\
 <!-- Written by docs/generate_api.py from the docstrings in src/iot_constructs: edit those, then run `make docs`. -->
 # API
 
-Every public name, what each argument does, in which unit and range, and what happens when it is left out.
+Every public name: what each argument does, its unit and range, and its default.
 
-What holds for all constructs:
+For all constructs:
 
-* `scope` and `id` are those of any construct; everything else is a keyword. The ids and the names of resources are
-  API: changing one replaces a resource.
-* Left out, or `None`, an argument is what its description says.
-* Name arguments are stems: the environment's suffix is added, and the result is held to the limits of the service it
-  names ([FACTS 7, 8, 9, 11](docs/FACTS.md)). Two resources of one kind with one name in an app are a `ValueError`.
-* `environment_suffix` is looked up by [EnvironmentSuffix.of](#environmentsuffixof): the nearest stack, stage or app
-  that carries one, then the context key `environmentSuffix`, then `dev`.
-* `encryption_key`: the stack shares one customer managed key, which is made when it is first needed and rotates yearly.
-* `removal_policy` is `RETAIN`, but `DESTROY` in an ephemeral [SuffixedStack](#suffixedstack). Asking for `DESTROY`
-  outside of one is a `ValueError`.
+* `scope` and `id` are those of any construct; everything else is a keyword argument. Construct ids and resource names
+  are API: a change replaces a resource.
+* An omitted argument, or `None`, has the default in its description.
+* `**props: Unpack[BucketProps]` takes every property of the CDK construct that the description names. Your values
+  override the defaults, except for the enforced settings.
+* Name arguments are base names: the environment suffix is added, and the result is checked against the naming rules of
+  the service. A name that another resource of the app has is a `ValueError`. `PhysicalName.GENERATE_IF_NEEDED` leaves
+  the name to CloudFormation.
+* `environment_suffix`, if omitted, is that of the nearest stack, stage, app or other scope that carries one, then the
+  context key `environmentSuffix`, then `dev`: see [EnvironmentSuffix.of](#environmentsuffixof). `name_prefix` likewise,
+  with the context key `namePrefix` and the default `iot`.
+* `encryption_key`, if omitted, is the customer managed key that all constructs of a stack share.
+* `removal_policy`, if omitted, is `DESTROY` in an ephemeral [SuffixedStack](#suffixedstack) and `RETAIN` elsewhere.
 * Types are those of `aws_cdk`: `cdk.Duration` is `aws_cdk.Duration`, and `kinesis.IStream` is
   `aws_cdk.aws_kinesis.IStream`.
-* An error is a `ValueError` that shows the value and names the remedy. A number that is a token is passed on unchecked
-  where CDK takes one.
-* In the examples `stack` is any stack, `stream` a `MonitoredStream` and `processor` a `StreamProcessor`.
+* A value that is out of range or contradicts another one is a `ValueError`, a value of the wrong type a `TypeError`.
+  The message shows the keyword, the value and the remedy. A token passes every check.
+* In the examples, `stack` is any stack, `stream` a `MonitoredStream` and `processor` a `StreamProcessor`.
 """
 
 
@@ -52,10 +55,8 @@ def api_md(sources: Path = SOURCES) -> str:
 
 
 def _parts(package: griffe.Module, sources: Path) -> Iterator[str]:
-    evidence = api_pages.Evidence(
-        defaults=api_defaults.read(sources / "iot_constructs" / "_defaults.py"),
-        facts=api_facts.pages(ROOT / "docs" / "FACTS.md"),
-    )
+    source = sources / "iot_constructs" / "_defaults.py"
+    defaults = api_defaults.read(source)
     modules = (package, package["rules"])
     yield _INTRODUCTION
     yield api_text.table(
@@ -68,10 +69,10 @@ def _parts(package: griffe.Module, sources: Path) -> Iterator[str]:
     )
     for module in modules:
         for name, each in _public(module):
-            yield api_pages.page(name, each, module.path, evidence)
+            yield api_pages.page(name, each, defaults)
     yield api_commands.chapter()
     yield _warnings(package["_warnings"])
-    yield api_defaults.chapter(evidence.defaults)
+    yield api_defaults.chapter(defaults, source)
 
 
 def _public(module: griffe.Module) -> Iterator[tuple[str, griffe.Object]]:

@@ -28,7 +28,7 @@ _DECISIONS = {
 }
 
 
-class Mended(NamedTuple):
+class Fixed(NamedTuple):
     """Rules that plain CDK breaks and our constructs do not."""
 
     names: tuple[str, ...]
@@ -36,18 +36,19 @@ class Mended(NamedTuple):
     why: str
 
 
-MENDED = (
-    Mended(
+_SECURITY = "AmazonS3/latest/userguide/security-best-practices.html"
+FIXED = (
+    Fixed(
         ("S1", "S3BucketLoggingEnabled", "CKV_AWS_18"),
         "SecureDataBucket",
-        "reads and writes are logged to a bucket of its own (FACTS 7)",
+        "server access logs in a bucket of their own (AmazonS3/latest/userguide/ServerLogs.html)",
     ),
-    Mended(
+    Fixed(
         ("S10", "S3BucketSSLRequestsOnly"),
         "SecureDataBucket",
-        "TLS 1.2 or newer only; cannot be switched off (correction 4)",
+        f"TLS 1.2 or later only, which cannot be turned off ({_SECURITY})",
     ),
-    Mended(
+    Fixed(
         (
             "S3BucketPublicReadProhibited",
             "S3BucketPublicWriteProhibited",
@@ -57,111 +58,117 @@ MENDED = (
             "CKV_AWS_56",
         ),
         "SecureDataBucket",
-        "public access is blocked; cannot be switched off (correction 4)",
+        f"public access is blocked, which cannot be turned off ({_SECURITY})",
     ),
-    Mended(
+    Fixed(
         ("S3BucketVersioningEnabled", "CKV_AWS_21"),
         "SecureDataBucket",
-        "versioned, the log bucket too; old versions end after 90 days (FACTS 7)",
+        "versioned, as is its log bucket (AmazonS3/latest/userguide/Versioning.html)",
     ),
-    Mended(
+    Fixed(
         ("CloudWatchLogGroupEncrypted", "CKV_AWS_158"),
         "StreamProcessor, StreamArchive, SecureDataBucket",
-        "each log group is under the stack's key, whose policy names it "
+        "each log group is encrypted with the stack's key, whose policy names it "
         "(AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html)",
     ),
-    Mended(
+    Fixed(
         ("L1", "LambdaLatestVersion"),
         "StreamProcessor",
         "Python 3.14 (lambda/latest/dg/lambda-runtimes.html)",
     ),
-    Mended(
+    Fixed(
         ("LambdaDefaultMemorySize", "LambdaDefaultTimeout"),
         "StreamProcessor",
-        "memory for a batch, time for its retries (`_defaults.py`; FACTS 3)",
+        "memory for a batch, and time for its retries (lambda/latest/dg/configuration-memory.html)",
     ),
-    Mended(
+    Fixed(
         ("LambdaEventSourceMappingDestination",),
         "StreamProcessor",
-        "the mapping has its own failure destination (correction 6; FACTS 1, 2)",
+        "the event source mapping has a failure destination "
+        "(lambda/latest/dg/kinesis-on-failure-destination.html)",
     ),
-    Mended(
+    Fixed(
         ("LambdaTracing",),
         "StreamProcessor",
-        "X-Ray traces it (lambda/latest/dg/services-xray.html)",
+        "X-Ray tracing (lambda/latest/dg/services-xray.html)",
     ),
-    Mended(
+    Fixed(
         ("IAM4[Policy]",),
         "StreamProcessor",
         "a role of its own: AWSLambdaBasicExecutionRole may write to every log group "
         "(lambda/latest/dg/permissions-managed-policies.html)",
     ),
-    Mended(
+    Fixed(
         ("IAM5[Action]",),
         "StreamArchive",
-        "a role of its own with what Firehose documents, CDK's may also delete "
+        "a role of its own with what Firehose documents: CDK's may also delete "
         "(firehose/latest/dev/controlling-access.html)",
     ),
-    Mended(("CKV_AWS_43",), "MonitoredStream", "encrypted with the stack's key (FACTS 8)"),
-    Mended(
+    Fixed(
+        ("CKV_AWS_43",),
+        "MonitoredStream",
+        "encrypted with the stack's key (streams/latest/dev/server-side-encryption.html)",
+    ),
+    Fixed(
         ("CKV_AWS_165",),
         "TimeSeriesTable, DeviceStateTable",
-        "point-in-time recovery (correction 2; FACTS 9)",
+        "point-in-time recovery (amazondynamodb/latest/developerguide/Point-in-time-recovery.html)",
     ),
-    Mended(
+    Fixed(
         ("W7001",),
         "StreamArchive",
-        "the mapping that CDK adds for destinations in a VPC is left out: a bucket has no security group (FACTS 15)",
+        "the mapping that CDK adds for destinations in a VPC is removed: a bucket has no security group "
+        "(firehose/latest/dev/controlling-access.html)",
     ),
 )
 
 _TEXT = """\
 <!-- Written by docs/generate_compliance.py from what the packs report: run `make docs`. -->
-# What compliance packs find, and what became of it
+# Findings of compliance packs
 
-**{unanswered} unanswered findings, {total} acknowledgements.** {construct} of these are in the constructs, which
-answer what is no fault wherever they are used: you need not repeat them. {decided} are decisions of an app, in
+**{unanswered} unanswered findings, {total} acknowledgments.** {construct} of them are in the constructs, for findings
+that are no fault wherever the construct is used: you need not repeat them. {decided} are decisions of an app, in
 [nag_suppressions.py](examples/iot_pipeline/nag_suppressions.py) and
-[checkov.yaml](examples/iot_pipeline/checkov.yaml) of the example: read those and decide. One acknowledgement is one
-rule of one pack at one place.
+[checkov.yaml](examples/iot_pipeline/checkov.yaml) of the example: read those and decide. One acknowledgment is one rule
+of one pack at one place.
 
-The packs are the six of cdk-nag {nag}, cfn-lint {cfn_lint} and checkov {checkov}. They run in `make test`
-(tests/packs) on the example for `dev` and `prod`, on each construct alone ({forms} forms) in a `SuffixedStack` of
-either kind and in a plain `Stack`, each with and without the feature flags of `cdk init`: {runs} apps. cfn-lint and
-checkov, which see only resources, leave out four of these apps, whose resources are those of the others.
+The packs are the six of cdk-nag {nag}, cfn-lint {cfn_lint}, and checkov {checkov}. `make test` runs them (tests/packs)
+on the example for `dev` and `prod`, and on each construct alone ({forms} forms) in a `SuffixedStack` of either kind and
+in a plain `Stack`, each with and without the feature flags of `cdk init`: {runs} apps. cfn-lint and checkov, which see
+only resources, skip four of these apps, whose resources are those of the others.
 
 | Pack | Plain CDK | Example, dev | Example, prod | Unanswered |
 |---|---|---|---|---|
 {counts}
 
-*Plain CDK* is the same pipeline with nothing said that does not have to be (tests/plain_pipeline.py). The columns of
-the example count what is answered by an acknowledgement; every other rule is kept.
+*Plain CDK* is the same pipeline with the fewest settings that work (tests/plain_pipeline.py). The columns of the
+example count acknowledged findings; the example complies with every other rule.
 
-## How an answer is given
+## How findings are acknowledged
 
 * cdk-nag: with CDK's own `Validations.of(...).acknowledge(...)`, which does not need cdk-nag and leaves templates as
-  they are. The report of the synth, `validation-report.json`, lists each with its reason and place.
-* checkov and cfn-lint read templates: their answers are in the `Metadata` of the one resource that is meant. A list of
-  checks to skip would hide the same fault in your own resources. Only what holds for all functions of the app is in a
-  list: `checkov --directory cdk.out --config-file checkov.yaml`.
-* A wildcard is acknowledged for one ARN. Grant another one to the same role, and it is reported. The ARN of a bucket in
-  another stack is not known before the synth: answer that one yourself.
-* A `MonitoredStream` or `StreamArchive` without `PipelineAlarms` has alarms that tell nobody, which four packs report
-  (CloudWatchAlarmAction): that is a fault, so give them an action.
+  they are. The report of the synth, `validation-report.json`, lists each acknowledgment with its reason and place.
+* checkov and cfn-lint read templates, so their acknowledgments are in the `Metadata` of the one resource that is
+  meant. A list of checks to skip would hide the same fault in your own resources. Only what holds for all functions of
+  the app is in a list: `checkov --directory cdk.out --config-file checkov.yaml`.
+* A wildcard is acknowledged for one ARN. If you grant another one to the same role, it is reported. The ARN of a bucket
+  in another stack is not known before synth: acknowledge that one yourself.
+* The alarms of a `MonitoredStream` or `StreamArchive` without `PipelineAlarms` have no actions, which four packs report
+  (CloudWatchAlarmAction). That is a fault: add an action.
+* `StreamProcessor(on_failure=bucket)` uses the notifications of `s3.Bucket`, for which CDK adds a handler function to
+  the stack. Its role has AWSLambdaBasicExecutionRole, which is acknowledged for that role.
 
-## What no pack sees
+## What no pack checks
 
-* cdk-nag has no rule for `AWS::DynamoDB::GlobalTable`, which is what the tables are: that point-in-time recovery,
-  encryption and deletion protection are on is held by tests/test_time_series_table.py and
-  tests/test_device_state_table.py. checkov has one for the recovery (CKV_AWS_165).
-* None has a rule for `AWS::IoT::TopicRule`, `AWS::IoT::Policy` or an event source mapping's retries: see
-  tests/test_telemetry_rule.py, tests/test_device_policy.py and tests/test_stream_processor.py.
+* cdk-nag has no rule for `AWS::DynamoDB::GlobalTable`, the resource of the tables: tests/test_tables.py checks
+  point-in-time recovery, encryption, and deletion protection. checkov has a rule for the recovery (CKV_AWS_165).
+* No pack has a rule for `AWS::IoT::TopicRule`, `AWS::IoT::Policy`, or the retries of an event source mapping: see
+  tests/test_ingestion.py and tests/test_processing.py.
 
 ## Every finding
 
-*Mended*: plain CDK has it, these constructs do not. "FACTS" is [docs/FACTS.md](docs/FACTS.md), "correction" the list
-in [README.md](README.md); other sources are pages of docs.aws.amazon.com. *Where* is a construct, or a path in the
-example.
+*Fixed*: plain CDK has the finding, these constructs do not. Sources are pages of docs.aws.amazon.com. *Where* is a
+construct, or a path in the example.
 
 | Finding | Packs | Where | Answer | Why |
 |---|---|---|---|---|
@@ -176,7 +183,7 @@ def compliance_md(found: Results) -> str:
         (run for name, run in found.ours.items() if name in EXAMPLES), decided=True
     )
     rows = [
-        *_mended_rows(found),
+        *_fixed_rows(found),
         *_acknowledged_rows(by_construct, "acknowledged"),
         *_acknowledged_rows(by_decision, "decided"),
     ]
@@ -195,7 +202,7 @@ def compliance_md(found: Results) -> str:
     )
 
 
-class Acknowledgement(NamedTuple):
+class Acknowledgment(NamedTuple):
     """One rule of one pack at one place."""
 
     where: str
@@ -204,41 +211,43 @@ class Acknowledgement(NamedTuple):
     pack: str
 
 
-def _acknowledged(runs: Iterable[Run], *, decided: bool) -> set[Acknowledgement]:
-    """Each once, where its path is shortest: a SecureDataBucket inside another construct answers like any other."""
+def _acknowledged(runs: Iterable[Run], *, decided: bool) -> set[Acknowledgment]:
+    """Each once, where its path is shortest: a SecureDataBucket inside another construct is like any other."""
     given = {
-        Acknowledgement(finding.answered_at, finding.reason, finding.name, finding.pack)
+        Acknowledgment(finding.answered_at, finding.reason, finding.name, finding.pack)
         for run in runs
         for finding in run.findings
         if finding.answered and (finding.reason in _DECISIONS) is decided
     }
-    shortest: dict[tuple[str, ...], Acknowledgement] = {}
+    shortest: dict[tuple[str, ...], Acknowledgment] = {}
     for each in sorted(given, key=lambda it: (it.where.count("/"), it)):
-        shortest.setdefault((each.where.rpartition("/")[2], *each[1:]), each)
+        last = each.where.rpartition("/")[2]
+        kind = "AccessLogs" if last.endswith("AccessLogs") else last
+        shortest.setdefault((kind, *each[1:]), each)
     return set(shortest.values())
 
 
-def _acknowledged_rows(given: set[Acknowledgement], answer: str) -> Iterator[str]:
-    grouped: dict[tuple[str, str], list[Acknowledgement]] = defaultdict(list)
+def _acknowledged_rows(given: set[Acknowledgment], answer: str) -> Iterator[str]:
+    grouped: dict[tuple[str, str], list[Acknowledgment]] = defaultdict(list)
     for each in given:
         grouped[each.where, each.reason].append(each)
     for (where, reason), same in sorted(grouped.items()):
         yield _row({e.name for e in same}, {e.pack for e in same}, where, answer, reason)
 
 
-def _mended_rows(found: Results) -> Iterator[str]:
-    """Raises ValueError: MENDED does not say what is mended."""
+def _fixed_rows(found: Results) -> Iterator[str]:
+    """Raises ValueError: FIXED does not explain a finding, or explains one that is not there."""
     ours = {finding.name for run in found.ours.values() for finding in run.findings}
     packs: dict[str, set[str]] = defaultdict(set)
     for finding in found.plain.findings:
         packs[finding.name].add(finding.pack)
-    unexplained = packs.keys() - ours - {name for row in MENDED for name in row.names}
-    idle = {name for row in MENDED for name in row.names} - packs.keys()
+    unexplained = packs.keys() - ours - {name for row in FIXED for name in row.names}
+    idle = {name for row in FIXED for name in row.names} - packs.keys()
     if unexplained or idle:
-        raise ValueError(f"MENDED lacks {sorted(unexplained)} and need not have {sorted(idle)}")
-    for row in MENDED:
+        raise ValueError(f"FIXED lacks {sorted(unexplained)}, and {sorted(idle)} is not found")
+    for row in FIXED:
         in_packs = set().union(*(packs[name] for name in row.names))
-        yield _row(row.names, in_packs, row.where, "mended", row.why)
+        yield _row(row.names, in_packs, row.where, "fixed", row.why)
 
 
 def _count_rows(found: Results) -> Iterator[str]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from docs import picture_svg as svg
-from docs.picture_template import ALARMS, DEVICES, Edge, Json, Parts
+from docs.picture_template import ALARMS, DEVICES, Edge, Json, Parts, physical_name
 
 Route = list[tuple[float, float]]
 
@@ -19,7 +19,7 @@ BOX_WIDTH, BOX_HEIGHT = 174, 74
 _MAIN = 171  # top of the row through which the data runs
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where a resource is drawn, and what kind of thing it is."""
 
     x: int
@@ -37,23 +37,23 @@ class Way(NamedTuple):
     label_classes: str = ""
 
 
-PLACES: Mapping[str, Place] = {
-    DEVICES: Place(16, _MAIN, "devices"),
-    "TelemetryRule": Place(134, _MAIN, "IoT rule"),
-    "Stream": Place(346, _MAIN, "Kinesis stream"),
-    "ArchiveDeliveryStream": Place(558, 24, "Firehose"),
-    "DataBucket": Place(770, 24, "S3 bucket"),
-    "DataAccessLogs": Place(982, 24, "S3 access logs"),
-    "ProcessorMapping": Place(558, _MAIN, "Lambda mapping"),
-    "ProcessorFunction": Place(770, _MAIN, "Lambda function"),
-    "TimeSeriesTable": Place(982, 126, "DynamoDB table"),
-    "DeviceStateTable": Place(982, 216, "DynamoDB table"),
-    "ProcessorDlqTopic": Place(770, 350, "DLQ topic (SNS)"),
-    "ProcessorDlqQueue": Place(982, 350, "DLQ queue (SQS)"),
-    "AlarmsDashboard": Place(134, 470, "dashboard"),
-    ALARMS: Place(346, 470, "metric alarms"),
-    "AlarmsHealth": Place(558, 470, "composite alarm"),
-    "AlarmsAlertTopic": Place(770, 470, "alert topic (SNS)"),
+POSITIONS: Mapping[str, Position] = {
+    DEVICES: Position(16, _MAIN, "devices"),
+    "TelemetryRule": Position(134, _MAIN, "IoT rule"),
+    "Stream": Position(346, _MAIN, "Kinesis stream"),
+    "ArchiveDeliveryStream": Position(558, 24, "Firehose"),
+    "Data": Position(770, 24, "S3 bucket"),
+    "DataAccessLogs": Position(982, 24, "S3 access logs"),
+    "ProcessorMapping": Position(558, _MAIN, "Lambda mapping"),
+    "ProcessorFunction": Position(770, _MAIN, "Lambda function"),
+    "TimeSeries": Position(982, 126, "DynamoDB table"),
+    "DeviceState": Position(982, 216, "DynamoDB table"),
+    "ProcessorDlqTopic": Position(770, 350, "DLQ topic (SNS)"),
+    "ProcessorDlqQueue": Position(982, 350, "DLQ queue (SQS)"),
+    "AlarmsDashboard": Position(134, 470, "dashboard"),
+    ALARMS: Position(346, 470, "metric alarms"),
+    "AlarmsHealth": Position(558, 470, "composite alarm"),
+    "AlarmsAlarmTopic": Position(770, 470, "alarm topic (SNS)"),
 }
 
 WAYS: Mapping[Edge, Way] = {
@@ -63,21 +63,21 @@ WAYS: Mapping[Edge, Way] = {
     Edge("ProcessorMapping", "ProcessorFunction", "mapping"): Way(
         "flow", [(732, 208), (770, 208)], "calls"
     ),
-    Edge("ProcessorFunction", "TimeSeriesTable", "grant"): Way(
+    Edge("ProcessorFunction", "TimeSeries", "grant"): Way(
         "flow",
         [(944, 198), (963, 198), (963, 163), (982, 163)],
         "every reading",
         (978, 154),
         "end",
     ),
-    Edge("ProcessorFunction", "DeviceStateTable", "grant"): Way(
+    Edge("ProcessorFunction", "DeviceState", "grant"): Way(
         "flow", [(944, 218), (963, 218), (963, 253), (982, 253)], "newest", (978, 268), "end"
     ),
     Edge("Stream", "ArchiveDeliveryStream", "delivery"): Way(
         "flow", [(429, 171), (429, 61), (558, 61)], "every raw record", (436, 54)
     ),
-    Edge("ArchiveDeliveryStream", "DataBucket", "delivery"): Way("flow", [(732, 61), (770, 61)]),
-    Edge("DataBucket", "DataAccessLogs", "access logs"): Way("watch", [(944, 61), (982, 61)]),
+    Edge("ArchiveDeliveryStream", "Data", "delivery"): Way("flow", [(732, 61), (770, 61)]),
+    Edge("Data", "DataAccessLogs", "access logs"): Way("watch", [(944, 61), (982, 61)]),
     Edge("TelemetryRule", "ProcessorDlqTopic", "error action"): Way(
         "fail",
         [(217, 245), (217, 404), (770, 404)],
@@ -109,10 +109,10 @@ WAYS: Mapping[Edge, Way] = {
     ),
     Edge(ALARMS, "AlarmsDashboard", "dashboard body"): Way("watch", [(346, 507), (308, 507)]),
     Edge(ALARMS, "AlarmsHealth", "alarm rule"): Way("watch", [(520, 507), (558, 507)], "any"),
-    Edge("AlarmsHealth", "AlarmsAlertTopic", "alarm action"): Way(
+    Edge("AlarmsHealth", "AlarmsAlarmTopic", "alarm action"): Way(
         "watch", [(732, 507), (770, 507)]
     ),
-    Edge(ALARMS, "AlarmsAlertTopic", "alarm action"): Way(
+    Edge(ALARMS, "AlarmsAlarmTopic", "alarm action"): Way(
         "watch", [(429, 544), (429, 564), (853, 564), (853, 544)], "each one", (437, 559)
     ),
 }
@@ -131,10 +131,10 @@ DETAILS = {
     "AWS::S3::BucketPolicy": "bucket policies",
     "AWS::Logs::LogGroup": "log groups",
     "AWS::Logs::LogStream": "log stream",
-    "Custom::S3AutoDeleteObjects": "emptyings of buckets at deletion",
+    "Custom::S3AutoDeleteObjects": "custom resources that empty a bucket",
 }
 DETAIL_RESOURCES = {
-    "CustomS3AutoDeleteObjectsCustomResourceProviderHandler": "function that does it"
+    "CustomS3AutoDeleteObjectsCustomResourceProviderHandler": "function that does so"
 }
 
 
@@ -164,14 +164,14 @@ def check(parts: Parts) -> None:
         for name, each in parts.resources.items()
         if each["Type"] not in declared and name not in DETAIL_RESOURCES
     }
-    laid_out = PLACES.keys() - {DEVICES, ALARMS}
+    laid_out = POSITIONS.keys() - {DEVICES, ALARMS}
     types = {each["Type"] for each in parts.resources.values()}
     problems: list[tuple[str, Collection[str] | Collection[Edge]]] = [
         ("neither drawn nor declared a detail", shown - laid_out),
         ("drawn, but not in the template", laid_out - shown),
         ("an edge of the template that is not drawn", parts.edges - WAYS.keys()),
         ("an edge that is drawn, but not in the template", WAYS.keys() - parts.edges),
-        ("alarms watch what is not drawn", parts.alarms_of.keys() - PLACES.keys()),
+        ("alarms watch what is not drawn", parts.alarms_of.keys() - POSITIONS.keys()),
         ("declared, but not in the template", declared - types),
         ("declared, but not in the template", DETAIL_RESOURCES.keys() - parts.resources.keys()),
     ]
@@ -181,25 +181,27 @@ def check(parts: Parts) -> None:
 
 
 def _boxes(parts: Parts) -> Iterator[str]:
-    for name, place in PLACES.items():
+    for name, position in POSITIONS.items():
         if name == DEVICES:
-            yield from _devices(place)
+            yield from _devices(position)
             continue
         lines = _alarms(parts) if name == ALARMS else _facts(parts.resources[name])
-        x, y = place.x, place.y
+        x, y = position.x, position.y
         yield svg.rect(x, y, BOX_WIDTH, BOX_HEIGHT, classes="card", radius=6)
         yield svg.text(x + 10, y + 16, _construct(parts, name), "soft small")
-        yield svg.text(x + 10, y + 33, place.title, "ink bold", 13)
+        yield svg.text(x + 10, y + 33, position.title, "ink bold", 13)
         yield svg.text(x + 10, y + 49, lines[0], "mono ink")
         yield svg.text(x + 10, y + 64, lines[1], "soft small")
         if parts.alarms_of.get(name):
             yield from _badge(x + BOX_WIDTH, y, parts.alarms_of[name])
 
 
-def _devices(place: Place) -> Iterator[str]:
+def _devices(position: Position) -> Iterator[str]:
     for offset in (8, 4, 0):  # more than one
-        yield svg.rect(place.x + offset, place.y + 20 + offset, 64, 30, classes="card", radius=15)
-    yield svg.text(place.x + 32, place.y + 39, place.title, "ink bold middle")
+        yield svg.rect(
+            position.x + offset, position.y + 20 + offset, 64, 30, classes="card", radius=15
+        )
+    yield svg.text(position.x + 32, position.y + 39, position.title, "ink bold middle")
 
 
 def _badge(right: float, y: float, count: int) -> Iterator[str]:
@@ -249,7 +251,7 @@ def _facts(resource: Json) -> tuple[str, str]:
     if resource["Type"] == "AWS::Lambda::EventSourceMapping":
         return _mapping(properties)
     name, fact = _FACTS[resource["Type"]]
-    return _name(properties[name]), fact(properties)
+    return physical_name(properties[name]), fact(properties)
 
 
 def _mapping(properties: Json) -> tuple[str, str]:
@@ -259,13 +261,6 @@ def _mapping(properties: Json) -> tuple[str, str]:
         f"batches of {properties['BatchSize']} or {window} s",
         f"{properties['MaximumRetryAttempts']} retries{bisects}",
     )
-
-
-def _name(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    pieces = [each if isinstance(each, str) else "…" for each in value["Fn::Join"][1]]
-    return "".join(pieces).replace("…-…", "…")
 
 
 def _table(properties: Json) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from docs import picture_svg as svg
-from docs.picture_template import Json, Parts, short
+from docs.picture_template import Json, Parts, physical_name, short
 
 _UNIT_WIDTH, _UNIT_HEIGHT, _MARGIN, _HEAD = 44, 23, 12, 70
 _GAP = 4
@@ -77,7 +77,9 @@ def _caption(run: Json) -> str:
 
 def _head(dashboard: Json, run: Json) -> Iterator[str]:
     x = _MARGIN + _GAP
-    yield svg.text(x, 24, f"CloudWatch dashboard {dashboard['DashboardName']}", "ink bold", 15)
+    yield svg.text(
+        x, 24, f"CloudWatch dashboard {physical_name(dashboard['DashboardName'])}", "ink bold", 15
+    )
     yield svg.text(x, 42, _caption(run), "soft")
     note = "Red: the threshold. No data: nothing of the kind happened, or the emulator does not publish it."
     yield svg.text(x, 57, note, "soft")

@@ -34,7 +34,11 @@ _PSEUDO = {
     "AWS::StackName": "{stack}",
     "AWS::URLSuffix": "{url-suffix}",
 }
-_ALLOWS_WITHOUT_A_STATEMENT = ("ManagedPolicyArns", "PermissionsBoundary")
+_BASIC_EXECUTION = "arn:{partition}:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+# What an AWS managed policy allows, on every resource (aws-managed-policy/latest/reference/).
+_MANAGED_POLICIES = {
+    _BASIC_EXECUTION: ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
+}
 _NOT_READ = (
     "AWS::IAM::Group",
     "AWS::IAM::ManagedPolicy",
@@ -85,7 +89,9 @@ class _Reader:
         for key, value in properties.items():
             place = _POLICIES.get((type, key))
             if place is None:
-                if key in _ALLOWS_WITHOUT_A_STATEMENT or _has_statement(value):
+                if key == "ManagedPolicyArns":
+                    yield from self._of_managed_policies(name, value)
+                elif key == "PermissionsBoundary" or _has_statement(value):
                     raise NotImplementedError(
                         f"{name} ({type}) permits something in {key}: teach this list to read it"
                     )
@@ -95,6 +101,13 @@ class _Reader:
             for statement in _statements(value):
                 for owner in owners:
                     yield from self._of_statement(kind, self._text(owner), statement)
+
+    def _of_managed_policies(self, name: str, arns: list[Any]) -> Iterator[Permission]:
+        for arn in map(self._text, arns):
+            if arn not in _MANAGED_POLICIES:
+                raise NotImplementedError(f"{name} permits something in {arn}")
+            for action in _MANAGED_POLICIES[arn]:
+                yield Permission(self._path(name), "Allow", action, "*", "", "identity")
 
     def _of_statement(self, kind: str, owner: str, statement: Json) -> Iterator[Permission]:
         strange = set(statement) - {"Action", "Condition", "Effect", "Principal", "Resource", "Sid"}

@@ -8,6 +8,7 @@ LOGS=AmazonCloudWatch/latest/logs/
 from __future__ import annotations
 
 AUTO_DELETE = "Custom::S3AutoDeleteObjectsCustomResourceProvider/Role"
+NOTIFICATIONS = "BucketNotificationsHandler050a0587b7544547bf325f094a3db834/Role"
 
 _READS_STREAM = "the mapping reads the stream by shard iterators (L services-kinesis-create.html)"
 _READS_FOR_ARCHIVE = "Firehose reads its source (F controlling-access.html#using-iam-s3)"
@@ -17,6 +18,8 @@ _TRACES = "active tracing (L services-xray.html)"
 _ENCRYPTS_LOGS = "the log groups are encrypted with the key (LOGS encrypt-log-data-kms.html)"
 _EMPTIES = "CDK's handler of Custom::S3AutoDeleteObjects empties the bucket before it is deleted"
 
+_FAILED_BATCH = "Lambda puts a failed batch (L kinesis-on-failure-destination.html)"
+_NOTIFIES = "S3 notifies the DLQ topic (S3 grant-destinations-permissions-to-s3.html)"
 _WRITES_STATES = "state_writes.py, states (batch_execute_statement; D ql-iam.html)"
 
 # (principal, action) -> what needs it
@@ -96,6 +99,18 @@ NEEDED_BY: dict[tuple[str, str], str] = {
     ("sns.amazonaws.com", "sqs:SendMessage"): (
         "the DLQ topic's subscription (N subscribe-sqs-queue-to-sns-topic.html)"
     ),
+    # --- on_failure=bucket ---
+    ("Processor/Role", "s3:ListBucket"): _FAILED_BATCH,
+    ("Processor/Role", "s3:PutObject"): _FAILED_BATCH,
+    ("s3.amazonaws.com", "kms:Decrypt"): _NOTIFIES,
+    ("s3.amazonaws.com", "kms:GenerateDataKey"): _NOTIFIES,
+    ("s3.amazonaws.com", "sns:Publish"): _NOTIFIES,
+    (NOTIFICATIONS, "s3:PutBucketNotification"): (
+        "CDK's handler of Custom::S3BucketNotifications (S3 how-to-enable-disable-notification-intro.html)"
+    ),
+    (NOTIFICATIONS, "logs:CreateLogGroup"): f"{_WRITES_LOG}; CDK gives its handler no log group",
+    (NOTIFICATIONS, "logs:CreateLogStream"): _WRITES_LOG,
+    (NOTIFICATIONS, "logs:PutLogEvents"): _WRITES_LOG,
     # --- trust ---
     ("firehose.amazonaws.com", "sts:AssumeRole"): "the archive (F controlling-access.html)",
     ("iot.amazonaws.com", "sts:AssumeRole"): "the rule (I iot-create-role.html)",
@@ -120,6 +135,12 @@ WILDCARDS: dict[tuple[str, str, str], str] = {
     ("identity", "Processor/Role", "Resource of xray:PutTraceSegments"): (
         "the action has no resource type (SAR list_awsx-ray.html)"
     ),
+    **{
+        ("identity", NOTIFICATIONS, f"Resource of logs:{action}"): (
+            "aws-cdk-lib, aws-s3 NotificationsResourceHandler: AWSLambdaBasicExecutionRole, out of reach"
+        )
+        for action in ("CreateLogGroup", "CreateLogStream", "PutLogEvents")
+    },
     ("key", "account", "kms:*"): "kms/latest/developerguide/key-policy-default.html",
     ("key", "cloudwatch.amazonaws.com", "kms:GenerateDataKey*"): (
         "as AWS writes it (N sns-key-management.html#compatibility-with-aws-services)"
@@ -139,10 +160,14 @@ WILDCARDS: dict[tuple[str, str, str], str] = {
     ("resource", AUTO_DELETE, "s3:List*"): "aws-cdk-lib, aws-s3 Bucket.autoDeleteObjects",
 }
 
+UNCONDITIONAL = {NOTIFICATIONS: "aws-cdk-lib, aws-s3 NotificationsResourceHandler, out of reach"}
+"""Roles of CDK's own that a service assumes without a condition."""
+
+_LOG_GROUP = "kms:EncryptionContext:aws:logs:arn=arn:{partition}:logs:{region}:{account}:log-group:"
 _THIS_ACCOUNT = "StringEquals aws:SourceAccount={account}"
 
 # (service, kind of policy) -> the conditions that keep other accounts from using it against us, and AWS's page
-CONFUSED_DEPUTY: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
+CONFUSED_DEPUTY: dict[tuple[str, str], tuple[tuple[str | tuple[str, ...], ...], str]] = {
     ("cloudwatch.amazonaws.com", "key"): (
         (_THIS_ACCOUNT,),
         "N sns-key-management.html#compatibility-with-aws-services",
@@ -167,14 +192,12 @@ CONFUSED_DEPUTY: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
         "L permissions-managed-policies.html; what SourceArn is while a mapping reads is not documented",
     ),
     ("logging.s3.amazonaws.com", "resource"): (
-        ("ArnLike aws:SourceArn=Data/Bucket", _THIS_ACCOUNT),
+        ("ArnLike aws:SourceArn=Data", _THIS_ACCOUNT),
         "S3 enable-server-access-logging.html",
     ),
     ("logs.{region}.amazonaws.com", "key"): (
-        (
-            "ArnEquals kms:EncryptionContext:aws:logs:arn="
-            "arn:{partition}:logs:{region}:{account}:log-group:",
-        ),
+        # One group by its name, or by the beginning that CloudFormation gives to it.
+        (("ArnEquals " + _LOG_GROUP, "ArnLike " + _LOG_GROUP),),
         "LOGS encrypt-log-data-kms.html (no SourceAccount there)",
     ),
     ("s3.amazonaws.com", "key"): (
@@ -182,7 +205,7 @@ CONFUSED_DEPUTY: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
         "S3 grant-destinations-permissions-to-s3.html",
     ),
     ("s3.amazonaws.com", "resource"): (
-        ("ArnLike aws:SourceArn=arn:{partition}:s3:::", _THIS_ACCOUNT),
+        ("ArnLike aws:SourceArn=Data",),  # as CDK writes it; the bucket's name has the account
         "S3 grant-destinations-permissions-to-s3.html",
     ),
     ("sns.amazonaws.com", "key"): (

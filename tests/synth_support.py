@@ -1,4 +1,4 @@
-"""Helpers shared by the tests of all constructs: make a stack, synthesize it once, look things up in plain JSON."""
+"""Helpers shared by the tests: create a stack, synthesize it once, look things up in plain JSON."""
 
 from __future__ import annotations
 
@@ -14,8 +14,24 @@ from typing import Any, cast
 
 import aws_cdk as cdk
 from aws_cdk import assertions
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk.aws_sns_subscriptions import EmailSubscription
+from constructs import Construct
 
-from iot_constructs import SuffixedStack
+from iot_constructs import (
+    AlarmThresholds,
+    DevicePolicy,
+    DeviceStateTable,
+    MonitoredStream,
+    PipelineAlarms,
+    QueryableArchive,
+    SecureDataBucket,
+    StreamArchive,
+    StreamProcessor,
+    SuffixedStack,
+    TelemetryRule,
+    TimeSeriesTable,
+)
 
 Json = dict[str, Any]
 
@@ -99,6 +115,125 @@ def one_resource(template: Json, type: str, **properties: Any) -> Json:
 def one(template: Json, type: str, **properties: Any) -> Json:
     """The properties of the only resource of ``type`` (with these property values)."""
     return cast(Json, one_resource(template, type, **properties).get("Properties", {}))
+
+
+def the_id(template: Json, type: str) -> str:
+    """The logical id of the only resource of ``type``."""
+    found = list(resources(template, type))
+    assert len(found) == 1, found
+    return found[0]
+
+
+def plain(value: Any) -> str:
+    """A template value as one string: ``${LogicalId}`` and ``${LogicalId.Attribute}`` stand for references."""
+    if not isinstance(value, dict):
+        return str(value)
+    if "Ref" in value:
+        return f"${{{value['Ref']}}}"
+    if "Fn::GetAtt" in value:
+        return f"${{{'.'.join(value['Fn::GetAtt'])}}}"
+    if "Fn::Join" in value:
+        separator, parts = value["Fn::Join"]
+        return str(separator.join(plain(part) for part in parts))
+    return json.dumps(value, sort_keys=True)
+
+
+_NAMES = {
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::DynamoDB::GlobalTable": "TableName",
+    "AWS::Kinesis::Stream": "Name",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::SNS::Topic": "TopicName",
+    "AWS::SQS::Queue": "QueueName",
+    "AWS::IoT::TopicRule": "RuleName",
+    "AWS::IoT::Policy": "PolicyName",
+    "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName",
+    "AWS::Glue::Database": "DatabaseInput.Name",
+    "AWS::Glue::Table": "TableInput.Name",
+    "AWS::Athena::WorkGroup": "Name",
+    "AWS::Athena::NamedQuery": "Name",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::CompositeAlarm": "AlarmName",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
+}
+NAMED_TYPES = frozenset(_NAMES)
+
+
+def physical_names(template: Json) -> dict[str, str]:
+    """The physical name of each resource that has one, by logical id."""
+    names = {}
+    for logical_id, resource in template["Resources"].items():
+        value = resource.get("Properties", {})
+        for key in _NAMES.get(resource["Type"], "none").split("."):
+            value = value.get(key, {})
+        if value:
+            names[logical_id] = plain(value)
+    return names
+
+
+def as_list(value: Any) -> list[Any]:
+    """IAM writes a list of one as its only element."""
+    return value if isinstance(value, list) else [value]
+
+
+def permissions(template: Json, role: Json) -> set[tuple[str, str]]:
+    """Every (action, resource) that inline policies allow a role, which is given as a reference to its ARN."""
+    role_id = role["Fn::GetAtt"][0]
+    return {
+        (action, plain(resource))
+        for policy in resources(template, "AWS::IAM::Policy").values()
+        if {"Ref": role_id} in policy["Properties"]["Roles"]
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+        for action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+
+
+def warnings_of(scope: cdk.Stack) -> list[str]:
+    """The warnings in a stack. Synthesizes the whole app."""
+    any_value = assertions.Match.any_value()
+    found = assertions.Annotations.from_stack(scope).find_warning("*", any_value)
+    return [str(message.entry.data) for message in found]
+
+
+def inline_code() -> lambda_.InlineCode:
+    """A function that accepts everything: no asset, so nothing to stage."""
+    return lambda_.Code.from_inline("def handler(event, context): return {'batchItemFailures': []}")
+
+
+class WholePipeline:
+    """Every construct of the library in one scope."""
+
+    def __init__(self, scope: Construct, *, thresholds: AlarmThresholds | None = None) -> None:
+        self.stream = MonitoredStream(scope, "Stream")
+        self.time_series = TimeSeriesTable(scope, "TimeSeries")
+        self.device_state = DeviceStateTable(scope, "DeviceState")
+        self.processor = StreamProcessor(
+            scope, "Processor", stream=self.stream, code=inline_code(), handler="index.handler"
+        )
+        self.rule = TelemetryRule(
+            scope, "Telemetry", stream=self.stream, dlq_topic=self.processor.dlq_topic
+        )
+        self.device_policy = DevicePolicy(
+            scope, "DevicePolicy", subscribe_topics=["device/+/commands"]
+        )
+        self.data = SecureDataBucket(scope, "Data")
+        self.archive = StreamArchive(scope, "Archive", stream=self.stream, bucket=self.data)
+        self.queries = QueryableArchive(scope, "Queries", bucket=self.data)
+        self.alarms = PipelineAlarms(
+            scope,
+            "Alarms",
+            stream=self.stream,
+            processor=self.processor,
+            time_series_table=self.time_series,
+            device_state_table=self.device_state,
+            archive=self.archive,
+            rule=self.rule,
+            thresholds=thresholds,
+            subscriptions=[EmailSubscription("ops@example.com")],
+        )
 
 
 def recommended_flags() -> Json:

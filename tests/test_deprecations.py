@@ -1,4 +1,4 @@
-"""What CDK has deprecated is an error in tests: conftest sees to it."""
+"""Using what CDK has deprecated is an error in tests, by tests/conftest.py."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_deprecation_that_is_an_annotation_is_an_error() -> None:
         cdk.Annotations.of(fresh_stack()).add_deprecation("some.api", "use another")
 
 
-def test_it_is_one_in_programs_that_tests_start() -> None:
+def test_it_is_an_error_in_programs_that_tests_start() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _USES_IT],
         env=dict(os.environ),

@@ -1,9 +1,10 @@
-"""EnvironmentSuffix and SuffixedStack: what an environment is called, and whether it may be thrown away."""
+"""EnvironmentSuffix, NamePrefix and SuffixedStack."""
 
 from __future__ import annotations
 
 import json
 import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ from hypothesis import strategies as st
 from iot_constructs import (
     DeviceStateTable,
     EnvironmentSuffix,
-    SecureDataBucket,
+    MonitoredStream,
+    NamePrefix,
     SuffixedStack,
-    TimeSeriesTable,
 )
+from iot_constructs import _defaults as defaults
+from iot_constructs._props import StackProps
+from iot_constructs._warnings import DATA_DESTROYED_WITH_STACK
 from iot_constructs.environment import data_removal_policy
 from tests.synth_support import (
     ACCOUNT,
@@ -33,387 +37,293 @@ from tests.synth_support import (
     fresh_app,
     fresh_stack,
     one,
-    one_resource,
     recommended_flags,
     template_of,
+    warnings_of,
 )
 
-LETTERS_AND_DIGITS = set(string.ascii_lowercase + string.digits)
-EPHEMERAL_WORDS = ("dev", "test", "qa", "ci", "pr", "tmp", "sandbox")
-
+SUFFIX_LENGTH = defaults.ENVIRONMENT_SUFFIX_MAX_LENGTH
+PREFIX_LENGTH = defaults.NAME_PREFIX_MAX_LENGTH
+BOTH = pytest.mark.parametrize(
+    ("words", "keyword", "longest"),
+    [
+        (EnvironmentSuffix, "environment_suffix", SUFFIX_LENGTH),
+        (NamePrefix, "name_prefix", PREFIX_LENGTH),
+    ],
+)
+DESTROY, RETAIN = cdk.RemovalPolicy.DESTROY, cdk.RemovalPolicy.RETAIN
 WORD = st.text(alphabet=string.ascii_lowercase + string.digits, min_size=1, max_size=9)
-LEGAL = st.lists(WORD, min_size=1, max_size=4).map("-".join).filter(lambda text: len(text) <= 19)
-
-
-# --- the grammar of a suffix -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "value", ["dev", "prod", "pr-123", "7", "a-b-c", "a" * 19, "a" * 9 + "-" + "b" * 9]
+SUFFIX = (
+    st.lists(WORD, min_size=1, max_size=4).map("-".join).filter(lambda x: len(x) <= SUFFIX_LENGTH)
 )
-def test_a_legal_suffix_is_kept(value: str) -> None:
-    assert EnvironmentSuffix(value).value == value
-    assert str(EnvironmentSuffix(value)) == value
 
 
-def test_upper_case_is_lowered_not_refused() -> None:
-    assert EnvironmentSuffix("PR-123").value == "pr-123"
-    assert EnvironmentSuffix("Prod") == EnvironmentSuffix("prod")
+# --- the grammar of suffix and prefix ----------------------------------------------------------------------------
 
 
+@BOTH
+def test_words_are_lowered_and_compared_by_value(
+    words: Callable[[Any], Any], keyword: str, longest: int
+) -> None:
+    for value in ("dev", "pr-123", "a-b-c", "a" * longest):
+        assert words(value).value == str(words(value)) == value
+    assert {words("PR-7"), words("pr-7")} == {words("pr-7")}
+    with pytest.raises(AttributeError):
+        words("dev").value = "prod"
+
+
+@BOTH
 @pytest.mark.parametrize(
     "value",
     [
-        "",
-        "-",
-        "-dev",
-        "dev-",
-        "a--b",
-        "a_b",
-        "a.b",
-        "a b",
-        " dev",
-        "dev\n",
-        "ümlaut",
-        "\N{KELVIN SIGN}ube",
-        "${Token[AWS.Region.4]}",
+        *("", "-", "-dev", "dev-", "a--b", "a_b", "a.b", "a b", " dev", "dev\n", "ümlaut"),
+        "\N{KELVIN SIGN}ube",  # which lowers to an ordinary k
+        cdk.Aws.REGION,
     ],
 )
-def test_an_illegal_suffix_names_itself_the_rule_and_an_example(value: str) -> None:
+def test_other_characters_are_rejected_by_keyword_with_an_example(
+    words: Callable[[Any], Any], keyword: str, longest: int, value: str
+) -> None:
     with pytest.raises(ValueError) as failure:
-        EnvironmentSuffix(value)
-    assert repr(value) in str(failure.value)
-    assert "words of a-z and 0-9 joined by single hyphens" in str(failure.value)
-    assert "pass for example 'dev', 'prod' or 'pr-123'" in str(failure.value)
+        words(value)
+    assert str(failure.value).startswith(f"{keyword}={value!r}: pass words of a-z and 0-9")
+    assert "for example '" in str(failure.value)
 
 
-def test_a_suffix_of_20_characters_is_refused_and_told_to_be_shortened() -> None:
-    with pytest.raises(ValueError) as failure:
-        EnvironmentSuffix("a" * 20)
-    assert f"{'a' * 20!r} has 20 characters and at most 19 fit" in str(failure.value)
-    assert "shorten it" in str(failure.value)
-
-
+@BOTH
 @pytest.mark.parametrize("value", [7, 0, False, None, 1.5, ["dev"]])
-def test_a_suffix_that_is_no_string_is_refused(value: Any) -> None:
+def test_what_is_no_string_is_rejected_by_keyword(
+    words: Callable[[Any], Any], keyword: str, longest: int, value: object
+) -> None:
     with pytest.raises(ValueError) as failure:
-        EnvironmentSuffix(value)
-    assert f"{value!r} is not a string" in str(failure.value)
-    assert "pass for example 'dev'" in str(failure.value)
+        words(value)
+    assert str(failure.value).startswith(f"{keyword}={value!r}: pass a string, for example '")
 
 
-def test_a_suffix_is_a_value_that_cannot_be_changed() -> None:
-    suffix = EnvironmentSuffix("dev")
-    assert {suffix, EnvironmentSuffix("DEV")} == {suffix}
-    with pytest.raises(AttributeError):
-        suffix.value = "prod"  # type: ignore[misc]
+@BOTH
+def test_too_many_characters_are_rejected_with_the_limit(
+    words: Callable[[Any], Any], keyword: str, longest: int
+) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^{keyword}='a+': .* at most {longest}.*bucketnamingrules"
+    ):
+        words("a" * (longest + 1))
+
+
+def test_a_prefix_begins_with_a_letter() -> None:
+    """A Glue database, for example, must (athena/latest/ug/tables-databases-columns-names.html)."""
+    with pytest.raises(ValueError, match=r"^name_prefix='7th': pass a letter first"):
+        NamePrefix("7th")
 
 
 @settings(deadline=None)
-@given(st.text(alphabet="abzABZ059-_. /é\n", max_size=22))
-@example("a" * 19)
-@example("a" * 20)
+@given(st.text(alphabet="abzABZ059-_. /é\n", max_size=SUFFIX_LENGTH + 3))
+@example("a" * SUFFIX_LENGTH)
+@example("a" * (SUFFIX_LENGTH + 1))
 def test_exactly_the_documented_grammar_is_accepted(text: str) -> None:
+    legal = set(string.ascii_lowercase + string.digits)
     words = text.lower().split("-")
-    legal = len(text) <= 19 and all(word and set(word) <= LETTERS_AND_DIGITS for word in words)
-    if legal:
+    if len(text) <= SUFFIX_LENGTH and all(word and set(word) <= legal for word in words):
         assert EnvironmentSuffix(text).value == text.lower()
     else:
-        with pytest.raises(ValueError, match="environment suffix"):
+        with pytest.raises(ValueError, match="environment_suffix="):
             EnvironmentSuffix(text)
 
 
-# --- short-lived or not ------------------------------------------------------------------------------------------
+# --- ephemeral or not --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "value",
-    [*EPHEMERAL_WORDS, "dev2", "qa7", "pr-123", "PR-9", "test-eu", "ci1-a-b", "sandbox-x", "tmp0"],
-)
-def test_these_names_say_that_the_environment_is_short_lived(value: str) -> None:
-    assert EnvironmentSuffix(value).ephemeral is True
+@pytest.mark.parametrize("word", defaults.EPHEMERAL_WORDS)
+def test_an_ephemeral_word_may_have_digits_and_a_dash_behind(word: str) -> None:
+    for value in (word, f"{word}7", f"{word}-eu", f"{word}12-a-b", word.upper()):
+        assert EnvironmentSuffix(value).ephemeral is True, value
+    for value in (f"{word}7a", f"{word}x", f"x{word}", f"my-{word}", f"7{word}"):
+        assert EnvironmentSuffix(value).ephemeral is False, value
 
 
-@pytest.mark.parametrize(
-    "value",
+@settings(deadline=None)
+@given(SUFFIX)
+@example("prod")
+@example("staging")
+@example("development")
+@example("device")
+def test_every_other_suffix_is_protected(value: str) -> None:
+    first_word = value.split("-", maxsplit=1)[0].rstrip(string.digits)
+    assert EnvironmentSuffix(value).ephemeral is (first_word in defaults.EPHEMERAL_WORDS)
+
+
+# --- which suffix and prefix apply -------------------------------------------------------------------------------
+
+CARRIED = pytest.mark.parametrize(
+    ("words", "key", "default"),
     [
-        *(
-            "prod",
-            "live",
-            "staging",
-            "stage",
-            "preprod",
-            "production",
-            "device",
-            "development",
-            "developer",
+        (
+            EnvironmentSuffix,
+            defaults.ENVIRONMENT_SUFFIX_CONTEXT_KEY,
+            defaults.ENVIRONMENT_SUFFIX,
         ),
-        *(
-            "q",
-            "test1a",
-            "devx",
-            "prx",
-            "pre",
-            "mydev",
-            "my-dev",
-            "eu-qa",
-            "7qa",
-            "cic",
-            "uat",
-            "main",
-            "7",
-        ),
+        (NamePrefix, defaults.NAME_PREFIX_CONTEXT_KEY, defaults.NAME_PREFIX),
     ],
 )
-def test_every_other_name_is_protected(value: str) -> None:
-    assert EnvironmentSuffix(value).ephemeral is False
 
 
-@settings(deadline=None)
-@given(LEGAL)
-def test_only_the_first_word_less_its_digits_decides(value: str) -> None:
-    first_word = value.split("-", maxsplit=1)[0].rstrip(string.digits)
-    assert EnvironmentSuffix(value).ephemeral is (first_word in EPHEMERAL_WORDS)
-
-
-@settings(deadline=None)
-@given(
-    st.sampled_from(EPHEMERAL_WORDS),
-    st.text(alphabet=string.digits, max_size=3),
-    st.one_of(st.just(""), WORD.map(lambda word: f"-{word}")),
-)
-def test_digits_and_a_dash_after_a_short_lived_word_keep_it_so(
-    word: str, digits: str, tail: str
+@CARRIED
+def test_argument_before_carrier_before_context_before_default(
+    words: Any, key: str, default: str
 ) -> None:
-    assert EnvironmentSuffix(f"{word}{digits}{tail}"[:19].rstrip("-")).ephemeral is True
-
-
-# --- which suffix holds ------------------------------------------------------------------------------------------
-
-
-def test_without_anything_the_environment_is_dev() -> None:
-    assert EnvironmentSuffix.of(cdk.Stack(fresh_app())).value == "dev"
-
-
-def test_the_context_key_is_read() -> None:
-    app = fresh_app({"environmentSuffix": "Live"})
-    assert EnvironmentSuffix.of(app).value == "live"
-    assert EnvironmentSuffix.of(cdk.Stack(app)).value == "live"
-    assert SuffixedStack(app, "S").environment_suffix.value == "live"
-
-
-@pytest.mark.parametrize("value", ["", 7, "no_such"])
-def test_an_illegal_context_value_is_refused_and_not_replaced_by_dev(value: object) -> None:
-    with pytest.raises(ValueError) as failure:
-        EnvironmentSuffix.of(fresh_app({"environmentSuffix": value}))
-    assert repr(value) in str(failure.value)
-    assert "pass for example 'dev'" in str(failure.value)
-
-
-def test_an_explicit_suffix_wins_over_what_the_stack_carries() -> None:
-    stack = fresh_stack("prod")
-    assert EnvironmentSuffix.of(stack, "Qa7").value == "qa7"
-    given_suffix = EnvironmentSuffix("qa8")
-    assert EnvironmentSuffix.of(stack, given_suffix) is given_suffix
-
-
-def test_an_empty_explicit_suffix_is_refused_and_not_replaced() -> None:
-    with pytest.raises(ValueError, match="environment suffix ''"):
-        EnvironmentSuffix.of(fresh_stack("prod"), "")
-
-
-def test_a_stack_carries_its_suffix_and_wins_over_context() -> None:
-    stack = fresh_stack("prod", context={"environmentSuffix": "qa"})
+    assert words.of(cdk.Stack(fresh_app())).value == default
+    app = fresh_app({key: "Context"})
+    stack = cdk.Stack(app)
+    assert words.of(app).value == words.of(stack).value == "context"
+    words("stack").attach_to(stack)
     deep = Construct(cdk.NestedStack(Construct(stack, "Part"), "Nested"), "Deep")
-    assert EnvironmentSuffix.of(stack).value == "prod"
-    assert EnvironmentSuffix.of(deep).value == "prod"
+    assert words.of(deep).value == "stack"
+    assert words.of(deep, "Own").value == "own"
+    explicit = words("other")
+    assert words.of(deep, explicit) is explicit
 
 
-def test_nearest_carrier_wins_app_stage_stack() -> None:
-    app = fresh_app({"environmentSuffix": "context"})
-    EnvironmentSuffix("app").attach_to(app)
+@CARRIED
+def test_the_nearest_carrier_applies(words: Any, key: str, default: str) -> None:
+    app = fresh_app()
+    words("app").attach_to(app)
     stage = cdk.Stage(app, "Stage")
-    EnvironmentSuffix("stage").attach_to(stage)
-    plain_stack = cdk.Stack(stage, "Plain")
-    EnvironmentSuffix("plain").attach_to(plain_stack)
-    own_stack = SuffixedStack(stage, "Own", environment_suffix="own")
-
-    assert EnvironmentSuffix.of(cdk.Stack(app, "InApp")).value == "app"
-    assert EnvironmentSuffix.of(cdk.Stack(stage, "InStage")).value == "stage"
-    assert SuffixedStack(stage, "Inherits").environment_suffix.value == "stage"
-    assert EnvironmentSuffix.of(Construct(plain_stack, "Part")).value == "plain"
-    assert EnvironmentSuffix.of(Construct(own_stack, "Part")).value == "own"
-
-
-def test_every_construct_takes_the_suffix_of_its_stage() -> None:
-    stage = cdk.Stage(fresh_app(), "Stage")
-    EnvironmentSuffix("stage7").attach_to(stage)
+    assert words.of(stage).value == "app"  # asking does not fix it
+    words("stage").attach_to(stage)
     stack = cdk.Stack(stage, "Stack")
-    DeviceStateTable(stack, "State")
-    assert (
-        one(template_of(stack), "AWS::DynamoDB::GlobalTable")["TableName"]
-        == "iot-device-state-stage7"
+    scopes = [Construct(stack, id) for id in ("Blue", "Green", "Plain")]
+    words("blue").attach_to(scopes[0])
+    words("green").attach_to(scopes[1])
+    assert words.of(cdk.Stack(app, "InApp")).value == "app"
+    assert [words.of(scope).value for scope in scopes] == ["blue", "green", "stage"]
+
+
+@CARRIED
+@pytest.mark.parametrize("value", ["", 7, "no_such"])
+def test_an_illegal_value_of_context_or_argument_is_never_replaced_by_the_default(
+    words: Any, key: str, default: str, value: object
+) -> None:
+    with pytest.raises(ValueError, match="for example"):
+        words.of(fresh_app({key: value}))
+    with pytest.raises(ValueError, match="for example"):
+        words.of(fresh_app(), value)
+
+
+def test_a_stack_carries_its_suffix_and_prefix_before_context() -> None:
+    context = {
+        defaults.ENVIRONMENT_SUFFIX_CONTEXT_KEY: "qa",
+        defaults.NAME_PREFIX_CONTEXT_KEY: "south",
+    }
+    app = fresh_app(context)
+    stack = SuffixedStack(app, "S", environment_suffix="prod", name_prefix="north")
+    inherits = SuffixedStack(app, "Inherits")
+    part = Construct(cdk.NestedStack(stack, "Nested"), "Part")
+    assert EnvironmentSuffix.of(part) == stack.environment_suffix == EnvironmentSuffix("prod")
+    assert NamePrefix.of(part) == stack.name_prefix == NamePrefix("north")
+    assert inherits.environment_suffix == EnvironmentSuffix("qa")
+    assert inherits.name_prefix == NamePrefix("south")
+    in_stack, own = (
+        DeviceStateTable(part, "State"),
+        DeviceStateTable(part, "Own", environment_suffix="qa9", name_prefix="own"),
     )
+    assert (in_stack.environment_suffix.value, in_stack.name_prefix.value) == ("prod", "north")
+    assert (own.environment_suffix.value, own.name_prefix.value) == ("qa9", "own")
 
 
-# --- SuffixedStack: termination protection -----------------------------------------------------------------------
+# --- SuffixedStack -----------------------------------------------------------------------------------------------
 
 
 def manifest_of(stack: SuffixedStack) -> Json:
-    """The stack's properties as the cloud assembly's manifest has them: what the CDK CLI reads."""
+    """The stack's properties in the manifest of the cloud assembly, which the CDK CLI reads."""
     stage = cdk.Stage.of(stack)
     assert stage is not None
-    manifest = json.loads(
-        (Path(stage.synth().directory) / "manifest.json").read_text(encoding="utf-8")
-    )
+    path = Path(stage.synth().directory) / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
     properties: Json = manifest["artifacts"][stack.artifact_id]["properties"]
     return properties
 
 
 @pytest.mark.parametrize(
-    ("suffix", "ephemeral", "termination_protection", "expected"),
+    ("suffix", "settings", "protected", "ephemeral"),
     [
-        ("prod", None, None, True),
-        ("live", None, None, True),
-        ("staging", None, None, True),
-        ("qa7", None, None, False),
-        ("dev", None, None, False),
-        ("dev", False, None, True),
-        ("prod", True, None, False),
-        ("prod", None, False, False),
-        ("dev", None, True, True),
-        ("prod", True, True, True),
+        ("prod", {}, True, False),
+        ("staging", {}, True, False),
+        ("qa7", {}, False, True),
+        ("dev", {"ephemeral": False}, True, False),
+        ("prod", {"ephemeral": True}, False, True),
+        ("prod", {"termination_protection": False}, False, False),
+        ("dev", {"termination_protection": True}, True, True),
+        ("prod", {"ephemeral": True, "termination_protection": True}, True, True),
     ],
 )
-def test_the_manifest_always_states_termination_protection(
-    suffix: str, ephemeral: bool | None, termination_protection: bool | None, expected: bool
+def test_termination_protection_is_always_stated_and_data_goes_with_an_ephemeral_stack(
+    suffix: str, settings: dict[str, bool], protected: bool, ephemeral: bool
 ) -> None:
-    stack = SuffixedStack(
-        fresh_app(),
-        "S",
-        environment_suffix=suffix,
-        ephemeral=ephemeral,
-        termination_protection=termination_protection,
-    )
-    assert stack.termination_protection is expected
-    assert manifest_of(stack)["terminationProtection"] is expected  # also false is written down
+    stack = SuffixedStack(fresh_app(), "S", environment_suffix=suffix, **settings)  # type: ignore[arg-type]  # bool
+    assert stack.termination_protection is protected
+    assert manifest_of(stack)["terminationProtection"] is protected  # also False is written
+    assert stack.ephemeral is ephemeral
+    policy = DESTROY if ephemeral else RETAIN
+    part = Construct(cdk.NestedStack(stack, "Nested"), "Part")
+    assert stack.removal_policy == data_removal_policy(part, "It", None) == policy
 
 
-# --- SuffixedStack: name -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("id", "suffix", "expected"),
+    [
+        ("Telemetry", "qa7", "Telemetry-qa7"),
+        ("Telemetry-prod", "prod", "Telemetry-prod"),
+        ("Telemetry-PROD", "prod", "Telemetry-PROD"),
+        ("my_stack", "qa", "my-stack-qa"),
+    ],
+)
+def test_the_stack_name_ends_in_the_suffix(id: str, suffix: str, expected: str) -> None:
+    assert fresh_stack(suffix, id=id).stack_name == expected
 
 
-def test_the_stack_name_ends_in_the_suffix() -> None:
-    stack = fresh_stack("qa7", id="Telemetry")
-    assert stack.stack_name == "Telemetry-qa7"
-    assert manifest_of(stack)["stackName"] == "Telemetry-qa7"
-
-
-def test_a_suffix_that_the_id_ends_in_is_not_said_twice() -> None:
-    assert fresh_stack("prod", id="Telemetry-prod").stack_name == "Telemetry-prod"
-    assert fresh_stack("prod", id="Telemetry-PROD").stack_name == "Telemetry-PROD"
-
-
-def test_the_names_of_stages_come_first() -> None:
-    inner = cdk.Stage(cdk.Stage(fresh_app(), "Beta"), "Inner")
-    part = Construct(inner, "Part")
-    assert SuffixedStack(part, "T", environment_suffix="qa").stack_name == "Beta-Inner-T-qa"
-
-
-def test_the_name_of_the_stage_comes_first_in_the_stage_itself() -> None:
+def test_the_names_of_stages_stand_before_that_of_the_stack() -> None:
     beta = cdk.Stage(fresh_app(), "Beta")
+    part = Construct(cdk.Stage(beta, "Inner"), "Part")
     assert SuffixedStack(beta, "T", environment_suffix="qa").stack_name == "Beta-T-qa"
-    inner = cdk.Stage(beta, "Inner")
-    assert SuffixedStack(inner, "T", environment_suffix="qa").stack_name == "Beta-Inner-T-qa"
+    assert SuffixedStack(part, "T", environment_suffix="qa").stack_name == "Beta-Inner-T-qa"
+    by_default = defaults.ENVIRONMENT_SUFFIX
+    assert SuffixedStack(RootConstruct("Root"), "T").stack_name == f"T-{by_default}"
+    assert SuffixedStack().stack_name == f"Pipeline-{by_default}"  # CDK's scope is optional too
 
 
-def test_characters_that_a_stack_name_cannot_have_become_hyphens() -> None:
-    assert fresh_stack("qa", id="my_stack").stack_name == "my-stack-qa"
-
-
-def test_a_given_stack_name_wins() -> None:
-    stack = SuffixedStack(fresh_app(), "S", environment_suffix="qa", stack_name="Mine")
-    assert stack.stack_name == "Mine"
-
-
-def test_without_an_app_the_name_has_no_stage() -> None:
-    assert SuffixedStack(RootConstruct("Root"), "T").stack_name == "T-dev"
-
-
-def test_an_app_and_an_id_are_made_when_left_out_as_in_cdk() -> None:
-    assert SuffixedStack().stack_name == "Pipeline-dev"
-
-
-def test_an_illegal_suffix_stops_the_stack() -> None:
-    with pytest.raises(ValueError, match="environment suffix 'a_b'"):
-        fresh_stack("a_b")
-    with pytest.raises(ValueError, match="environment suffix ''"):
-        fresh_stack("")
-
-
-def test_two_stacks_with_one_name_are_an_error_that_names_both() -> None:
+def test_two_stacks_of_one_name_are_an_error_that_names_both() -> None:
     app = fresh_app()
-    SuffixedStack(Construct(app, "A"), "Telemetry")
-    with pytest.raises(ValueError) as failure:
+    name = SuffixedStack(Construct(app, "A"), "Telemetry").stack_name
+    taken = f"name {name!r} of 'B/Telemetry' is that of 'A/Telemetry' already"
+    with pytest.raises(ValueError, match=f"^stack_name: the CloudFormation stack {taken}"):
         SuffixedStack(Construct(app, "B"), "Telemetry")
-    assert "stack name 'Telemetry-dev' is used by 'A/Telemetry' and by 'B/Telemetry'" in str(
-        failure.value
-    )
-    assert "give one of them another name" in str(failure.value)
-    with pytest.raises(ValueError, match="stack name 'Telemetry-dev' is used by 'A/Telemetry'"):
-        SuffixedStack(app, "Other", stack_name="Telemetry-dev")
-
-
-def test_a_stack_name_is_free_in_another_region_stage_or_environment() -> None:
-    app = fresh_app()
+    with pytest.raises(ValueError, match="pass another stack_name="):
+        SuffixedStack(app, "Other", stack_name=name)
     for region in ("eu-central-1", "us-east-1"):
         env = cdk.Environment(account=ACCOUNT, region=region)
         assert SuffixedStack(app, region, env=env, stack_name="Same").stack_name == "Same"
-    names = [
-        SuffixedStack(cdk.Stage(app, stage), "T", environment_suffix=suffix).stack_name
-        for stage, suffix in (("Blue", "qa"), ("Green", "qa"), ("Red", "prod"))
-    ]
-    assert names == ["Blue-T-qa", "Green-T-qa", "Red-T-prod"]
-
-
-# --- SuffixedStack: tags -----------------------------------------------------------------------------------------
-
-
-def tags_of_a_queue(stack: cdk.Stack) -> dict[str, str]:
-    sqs.Queue(stack, "Queue")
-    return {tag["Key"]: tag["Value"] for tag in one(template_of(stack), "AWS::SQS::Queue")["Tags"]}
-
-
-def test_everything_is_tagged() -> None:
-    assert tags_of_a_queue(fresh_stack("qa7", id="Telemetry")) == {
-        "Project": "Telemetry",
-        "Environment": "qa7",
-        "ManagedBy": "iot-constructs",
-    }
-
-
-def test_a_given_project_wins() -> None:
-    stack = SuffixedStack(fresh_app(), "S", environment_suffix="Live", project="Weather")
-    assert tags_of_a_queue(stack)["Project"] == "Weather"
-
-
-def test_tags_reach_nested_stacks() -> None:
-    nested = cdk.NestedStack(fresh_stack("qa7"), "Nested")
-    assert tags_of_a_queue(nested)["Environment"] == "qa7"
-
-
-# --- SuffixedStack: what is passed on to cdk.Stack ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("flags", [False, True])
-def test_the_stack_itself_has_the_tags_whatever_the_flags(flags: bool) -> None:
-    context = recommended_flags() if flags else {}
-    stack = SuffixedStack(fresh_app(context=context), "Telemetry", environment_suffix="qa7")
-    sqs.Queue(stack, "Queue")  # to CDK's validation an empty template is an error
-    assert manifest_of(stack)["tags"] == {
+def test_everything_and_the_stack_itself_have_the_tags(flags: bool) -> None:
+    app = fresh_app(recommended_flags() if flags else {})
+    stack = SuffixedStack(app, "Telemetry", environment_suffix="qa7", tags={"Team": "weather"})
+    other = SuffixedStack(app, "Other", environment_suffix="qa8", project="Weather")
+    nested = cdk.NestedStack(stack, "Nested")
+    for scope in (nested, other):
+        sqs.Queue(scope, "Queue")
+    expected = {
         "Project": "Telemetry",
         "Environment": "qa7",
-        "ManagedBy": "iot-constructs",
+        "ManagedBy": defaults.MANAGED_BY,
     }
+    assert manifest_of(stack)["tags"] == {**expected, "Team": "weather"}
+    in_nested, in_other = (
+        {tag["Key"]: tag["Value"] for tag in one(template_of(it), "AWS::SQS::Queue")["Tags"]}
+        for it in (nested, other)
+    )
+    assert expected.items() <= in_nested.items()
+    assert in_other["Project"] == "Weather"
 
 
 @jsii.implements(cdk.IPropertyInjector)
@@ -428,157 +338,81 @@ class _Injector:
         return original_props
 
 
-@pytest.fixture(scope="module")
-def stack_with_everything() -> SuffixedStack:
-    stack = SuffixedStack(
-        fresh_app(),
-        "S",
-        environment_suffix="qa",
-        env=ENV,
-        description="what it is for",
-        tags={"Team": "weather"},
-        synthesizer=cdk.LegacyStackSynthesizer(),
-        permissions_boundary=cdk.PermissionsBoundary.from_name("boundary"),
-        notification_arns=[f"arn:aws:sns:{REGION}:{ACCOUNT}:events"],
-        analytics_reporting=True,
-        property_injectors=[_Injector()],
-        suppress_template_indentation=True,
-    )
-    iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-    return stack
-
-
-def test_the_arguments_of_a_plain_stack_are_passed_on(stack_with_everything: SuffixedStack) -> None:
-    stack = stack_with_everything
-    manifest, template = manifest_of(stack), template_of(stack)
-    stage = cdk.Stage.of(stack)
-    assert stage is not None
-    written = (Path(stage.synth().directory) / stack.template_file).read_text(encoding="utf-8")
-
-    assert (stack.account, stack.region) == (ACCOUNT, REGION)
-    assert template["Description"] == "what it is for"
-    assert manifest["tags"]["Team"] == "weather"
-    assert "BootstrapVersion" not in template.get("Parameters", {})  # LegacyStackSynthesizer
-    assert "boundary" in json.dumps(one(template, "AWS::IAM::Role")["PermissionsBoundary"])
-    assert manifest["notificationArns"] == [f"arn:aws:sns:{REGION}:{ACCOUNT}:events"]
-    assert one(template, "AWS::CDK::Metadata")["Analytics"]
-    assert "\n" not in written.strip()  # not indented
-    assert cdk.PropertyInjectors.of(stack).supported_classes() == [s3.Bucket.PROPERTY_INJECTION_ID]
-
-
-def test_cross_region_references_is_passed_on() -> None:
+def test_every_property_of_a_stack_arrives() -> None:
+    props: StackProps = {
+        "analytics_reporting": True,
+        "cross_region_references": True,
+        "description": "what it is for",
+        "env": ENV,
+        "notification_arns": [f"arn:aws:sns:{REGION}:{ACCOUNT}:events"],
+        "permissions_boundary": cdk.PermissionsBoundary.from_name("boundary"),
+        "property_injectors": [_Injector()],
+        "stack_name": "Mine",
+        "suppress_template_indentation": True,
+        "synthesizer": cdk.LegacyStackSynthesizer(),
+        "tags": {"Team": "weather"},
+        "termination_protection": True,
+    }
+    assert props.keys() == StackProps.__annotations__.keys()
     app = fresh_app()
+    stack = SuffixedStack(app, "S", environment_suffix="qa", **props)
+    iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     there = cdk.Environment(account=ACCOUNT, region="us-east-1")
-    producer = SuffixedStack(app, "P", env=there, cross_region_references=True)
-    consumer = SuffixedStack(app, "C", env=ENV, cross_region_references=True)
-    queue = sqs.Queue(producer, "Queue")
-    cdk.CfnOutput(consumer, "Out", value=queue.queue_name)
-    assert one(template_of(consumer), "Custom::CrossRegionExportReader")
+    producer = SuffixedStack(app, "Producer", env=there, cross_region_references=True)
+    cdk.CfnOutput(stack, "Out", value=sqs.Queue(producer, "Queue").queue_name)
+
+    manifest, template = manifest_of(stack), template_of(stack)
+    written = (Path(app.synth().directory) / stack.template_file).read_text(encoding="utf-8")
+    assert one(template, "AWS::CDK::Metadata")["Analytics"]
+    assert one(template, "Custom::CrossRegionExportReader")
+    assert template["Description"] == "what it is for"
+    assert (stack.account, stack.region) == (ACCOUNT, REGION)
+    assert manifest["notificationArns"] == [f"arn:aws:sns:{REGION}:{ACCOUNT}:events"]
+    boundaries = [r["Properties"].get("PermissionsBoundary") for r in roles_of(template)]
+    assert "boundary" in json.dumps(boundaries)
+    assert cdk.PropertyInjectors.of(stack).supported_classes() == [s3.Bucket.PROPERTY_INJECTION_ID]
+    assert (stack.stack_name, manifest["stackName"]) == ("Mine", "Mine")
+    assert "\n" not in written.strip()  # not indented
+    assert "BootstrapVersion" not in template.get("Parameters", {})  # LegacyStackSynthesizer
+    assert manifest["tags"]["Team"] == "weather"
+    assert manifest["terminationProtection"] is True
 
 
-# --- data goes or stays ------------------------------------------------------------------------------------------
+def roles_of(template: Json) -> list[Json]:
+    return [r for r in template["Resources"].values() if r["Type"] == "AWS::IAM::Role"]
 
 
-@pytest.mark.parametrize(
-    ("suffix", "ephemeral", "expected"),
-    [
-        ("qa7", None, cdk.RemovalPolicy.DESTROY),
-        ("prod", None, cdk.RemovalPolicy.RETAIN),
-        ("live", None, cdk.RemovalPolicy.RETAIN),
-        ("qa7", False, cdk.RemovalPolicy.RETAIN),
-        ("prod", True, cdk.RemovalPolicy.DESTROY),
-    ],
-)
-def test_the_stack_offers_its_removal_policy(
-    suffix: str, ephemeral: bool | None, expected: cdk.RemovalPolicy
-) -> None:
-    stack = fresh_stack(suffix, ephemeral=ephemeral)
-    assert stack.ephemeral is (expected == cdk.RemovalPolicy.DESTROY)
-    assert stack.removal_policy == expected
-    assert data_removal_policy(stack, None) == expected
-    assert (
-        data_removal_policy(Construct(cdk.NestedStack(stack, "Nested"), "Part"), None) == expected
-    )
+# --- the removal policy of data ----------------------------------------------------------------------------------
 
 
-def test_a_plain_stack_is_never_ephemeral() -> None:
+def test_a_plain_stack_retains_its_data_whatever_its_suffix() -> None:
     app = fresh_app()
     EnvironmentSuffix("dev").attach_to(app)
-    assert data_removal_policy(cdk.Stack(app, "Plain"), None) == cdk.RemovalPolicy.RETAIN
+    stream = MonitoredStream(cdk.Stack(app, "Plain"), "Stream")
+    assert data_removal_policy(stream, "It", None) == RETAIN
+    resource = template_of(cdk.Stack.of(stream))["Resources"]
+    assert {r["DeletionPolicy"] for r in resource.values() if "DeletionPolicy" in r} == {"Retain"}
 
 
-@pytest.mark.parametrize(
-    "policy", [cdk.RemovalPolicy.RETAIN, cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE]
-)
-def test_a_policy_that_keeps_the_data_always_wins(policy: cdk.RemovalPolicy) -> None:
-    assert data_removal_policy(fresh_stack("qa7"), policy) == policy
-    assert data_removal_policy(fresh_stack("prod"), policy) == policy
-
-
-def test_destroying_data_is_allowed_in_an_ephemeral_stack_only() -> None:
-    destroy = cdk.RemovalPolicy.DESTROY
-    assert data_removal_policy(fresh_stack("qa7"), destroy) == destroy
-    for stack in (
-        fresh_stack("prod"),
-        fresh_stack("dev", ephemeral=False),
-        cdk.Stack(fresh_app(), "Test"),
-    ):
-        with pytest.raises(ValueError) as failure:
-            data_removal_policy(Construct(stack, "Data"), destroy)
-        assert "removal_policy=RemovalPolicy.DESTROY for 'Test/Data'" in str(failure.value)
-        assert "use SuffixedStack(..., ephemeral=True), or leave removal_policy out" in str(
-            failure.value
-        )
-
-
-def test_a_snapshot_is_refused() -> None:
-    with pytest.raises(ValueError) as failure:
-        data_removal_policy(fresh_stack("qa7"), cdk.RemovalPolicy.SNAPSHOT)
-    assert "removal_policy=RemovalPolicy.SNAPSHOT" in str(failure.value)
-    assert "use RETAIN" in str(failure.value)
-
-
-def environment_with_data(suffix: str) -> Json:
-    stack = fresh_stack(suffix)
-    SecureDataBucket(stack, "Bucket")
-    TimeSeriesTable(stack, "Readings")
-    DeviceStateTable(stack, "State")
-    return template_of(stack)
-
-
-def test_tearing_down_a_short_lived_environment_leaves_nothing() -> None:
-    for logical_id, resource in environment_with_data("qa7")["Resources"].items():
-        policies = {
-            resource.get("DeletionPolicy", "Delete"),
-            resource.get("UpdateReplacePolicy", "Delete"),
-        }
-        assert policies == {"Delete"}, logical_id
-
-
-@pytest.mark.parametrize("suffix", ["prod", "live"])
-def test_all_data_of_a_lasting_environment_is_retained(suffix: str) -> None:
-    holders = ("AWS::S3::Bucket", "AWS::DynamoDB::GlobalTable", "AWS::KMS::Key")
-    found = [
-        resource
-        for resource in environment_with_data(suffix)["Resources"].values()
-        if resource["Type"] in holders
-    ]
-    assert len(found) == 2 + 2 + 1  # data and log bucket, two tables, one key
-    assert {resource["DeletionPolicy"] for resource in found} == {"Retain"}
-    assert {resource["UpdateReplacePolicy"] for resource in found} == {"Retain"}
-
-
-@pytest.mark.parametrize("data", [SecureDataBucket, TimeSeriesTable, DeviceStateTable])
-@pytest.mark.parametrize("retained_first", [True, False])
-def test_the_key_stays_where_data_under_it_stays(
-    data: type[SecureDataBucket] | type[TimeSeriesTable] | type[DeviceStateTable],
-    retained_first: bool,
+@pytest.mark.parametrize("suffix", ["dev", "prod"])
+@pytest.mark.parametrize("policy", [DESTROY, RETAIN, cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE])
+def test_a_policy_of_your_own_applies_with_a_warning_where_it_deletes_protected_data(
+    suffix: str, policy: cdk.RemovalPolicy
 ) -> None:
-    stack = fresh_stack("qa7")
-    if not retained_first:
-        DeviceStateTable(stack, "Goes", table_name="goes")
-    data(stack, "Stays", removal_policy=cdk.RemovalPolicy.RETAIN)
-    if retained_first:
-        DeviceStateTable(stack, "Goes", table_name="goes")
-    key = one_resource(template_of(stack), "AWS::KMS::Key")
-    assert (key["DeletionPolicy"], key["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    stack = fresh_stack(suffix)
+    assert data_removal_policy(stack, "It", policy) == policy
+    cdk.CfnOutput(stack, "Out", value="a stack needs something in it")
+    warnings = warnings_of(stack)
+    if (suffix, policy) == ("prod", DESTROY):
+        (warning,) = warnings
+        assert warning.startswith("the data of 'It' is deleted with its stack")
+        assert "remove removal_policy=DESTROY, or pass ephemeral=True" in warning
+        assert f"[ack: {DATA_DESTROYED_WITH_STACK}]" in warning
+    else:
+        assert warnings == []
+
+
+def test_a_snapshot_is_rejected() -> None:
+    snapshot = cdk.RemovalPolicy.SNAPSHOT
+    with pytest.raises(ValueError, match=r"removal_policy=RemovalPolicy.SNAPSHOT: .* pass Remov"):
+        data_removal_policy(fresh_stack(), "It", snapshot)

@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
@@ -23,29 +22,22 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kinesis as kinesis
 from botocore.exceptions import ClientError
 
-from examples.existing_app.app import VehiclesStack
-from examples.own_processor.app import OverheatingStack
-from examples.queryable_archive.app import ArchiveStack
-from examples.two_environments.app import TelemetryStage
-from tests.synth_support import Json, one, one_resource, resources, unvalidated_app
-from tests.test_whole_pipeline import permissions, plain, the_id
+from iot_constructs import _defaults as defaults
+from iot_constructs._warnings import NO_SUBSCRIPTION
+from tests.synth_support import (
+    Json,
+    one,
+    one_resource,
+    permissions,
+    plain,
+    resources,
+    the_id,
+    unvalidated_app,
+)
 
 _EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 _NAMES = ("existing_app", "two_environments", "own_processor", "queryable_archive")
 _EVERY_EXAMPLE = pytest.mark.parametrize("name", _NAMES)
-
-
-def _both_stages(app: cdk.App) -> None:
-    TelemetryStage(app, "Dev", suffix="dev")
-    TelemetryStage(app, "Staging", suffix="staging")
-
-
-_MADE: dict[str, Callable[[cdk.App], object]] = {
-    "existing_app": lambda app: VehiclesStack(app, "Vehicles"),
-    "two_environments": _both_stages,
-    "own_processor": lambda app: OverheatingStack(app, "Overheating"),
-    "queryable_archive": lambda app: ArchiveStack(app, "Telemetry"),
-}
 
 
 # --- as a user runs them --------------------------------------------------------------------------
@@ -103,40 +95,26 @@ def test_the_command_of_the_readme_works_as_printed(
     synthesized: dict[str, Path], name: str
 ) -> None:
     assert _command(name).startswith("cdk synth")
-    assert list(synthesized[name].rglob("*.template.json"))
-    assert _violations(synthesized[name]) == []
-
-
-def _violations(assembly: Path) -> list[str]:
-    reports = list(assembly.rglob("validation-report.json"))
+    context = json.loads((_EXAMPLES / name / "cdk.json").read_text(encoding="utf-8"))["context"]
+    assert context == {"@aws-cdk/core:validateAgainstDefaultRules": True}  # findings are errors
+    reports = list(synthesized[name].rglob("validation-report.json"))
     assert reports
-    return [
-        violation["ruleName"]
-        for report in reports
-        for plugin in json.loads(report.read_text(encoding="utf-8"))["pluginReports"]
-        for violation in plugin["violations"]
-    ]
+    for report in reports:
+        plugins = json.loads(report.read_text(encoding="utf-8"))["pluginReports"]
+        assert [plugin["violations"] for plugin in plugins] == [[] for _ in plugins]
 
 
 @_EVERY_EXAMPLE
-def test_cdk_finds_nothing_in_it(name: str, tmp_path: Path) -> None:
-    context = json.loads((_EXAMPLES / name / "cdk.json").read_text(encoding="utf-8"))["context"]
-    # Findings are errors under this flag; here a report is wanted, with one that is known.
-    assert context == {"@aws-cdk/core:validateAgainstDefaultRules": True}
-    app = cdk.App(outdir=str(tmp_path), analytics_reporting=False)
-    _MADE[name](app)
-    cdk.CfnResource(cdk.Stack(app, "Control"), "Closed", type="AWS::Timestream::Database")
-    app.synth()
-    assert _violations(tmp_path) == ["W3697"]
-    assert _warnings(tmp_path) == []
-
-
-def _warnings(assembly: Path) -> list[str]:
-    found = []
-    for path in assembly.rglob("*.json"):
-        if path.name == "manifest.json" or path.name.endswith(".metadata.json"):
-            found += re.findall(r'"aws:cdk:(?:warning|error)"', path.read_text(encoding="utf-8"))
-    return found
+def test_the_only_warning_is_to_subscribe_to_the_alarms(
+    synthesized: dict[str, Path], name: str
+) -> None:
+    metadata = [
+        path.read_text(encoding="utf-8") for path in synthesized[name].rglob("*.metadata.json")
+    ]
+    has_alarms = "PipelineAlarms(" in (_EXAMPLES / name / "app.py").read_text(encoding="utf-8")
+    found = {id for text in metadata for id in re.findall(r"\[ack: (.*?)\]", text)}
+    assert found == ({NO_SUBSCRIPTION} if has_alarms else set())
+    assert not [text for text in metadata if "aws:cdk:error" in text]
 
 
 # --- existing_app ---------------------------------------------------------------------------------
@@ -158,14 +136,15 @@ def test_an_existing_stream_and_table_stay_as_they_are(
     assert one(template, type) == one(plain_template, type)
 
 
-def test_an_existing_stream_gets_a_processor_with_a_way_out_and_alarms(
+def test_an_existing_stream_gets_a_processor_with_a_failure_destination_and_alarms(
     synthesized: dict[str, Path],
 ) -> None:
     template = _template(synthesized, "existing_app", "Vehicles.template.json")
     mapping = one(template, "AWS::Lambda::EventSourceMapping")
     stream = the_id(template, "AWS::Kinesis::Stream")
     assert mapping["EventSourceArn"] == {"Fn::GetAtt": [stream, "Arn"]}
-    assert mapping["MaximumRecordAgeInSeconds"] == 30 * 3600 < 48 * 3600
+    age = defaults.EXISTING_RECORD_AGE_SHARE * 48 * 3600
+    assert mapping["MaximumRecordAgeInSeconds"] == int(age)
     assert mapping["DestinationConfig"]["OnFailure"]["Destination"]
     watched = {
         (dimension["Name"], plain(dimension["Value"]))

@@ -1,9 +1,10 @@
-"""Physical names: they end in the suffix, AWS allows them, and nobody else in the app has them."""
+"""Physical names: prefix, base name and suffix, within the rules of AWS and unique where AWS wants them to be."""
 
 from __future__ import annotations
 
+import json
 import re
-import string
+from typing import Any
 
 import aws_cdk as cdk
 import pytest
@@ -11,343 +12,409 @@ from constructs import Construct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iot_constructs import DeviceStateTable, EnvironmentSuffix, SecureDataBucket, TimeSeriesTable
+from iot_constructs import (
+    DevicePolicy,
+    DeviceStateTable,
+    MonitoredStream,
+    NamePrefix,
+    PipelineAlarms,
+    QueryableArchive,
+    SecureDataBucket,
+    StreamArchive,
+    StreamProcessor,
+    TelemetryRule,
+    TimeSeriesTable,
+)
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
-from iot_constructs._naming import NameRule, bucket_name, bucket_stem_room, physical_name
-from tests.synth_support import ACCOUNT, ENV, fresh_app, fresh_stack, one, template_of
-
-LIMITS = [
-    (naming.BUCKET, 3, 63),
-    (naming.STREAM, 1, 128),
-    (naming.FUNCTION, 1, 64),
-    (naming.TABLE, 3, 255),
-    (naming.TOPIC, 1, 256),
-    (naming.QUEUE, 1, 80),
-    (naming.RULE, 1, 128),
-    (naming.DEVICE_POLICY, 1, 128),
-    (naming.DELIVERY_STREAM, 1, 64),
-    (naming.DATABASE, 1, 255),
-    (naming.GLUE_TABLE, 1, 255),
-    (naming.WORKGROUP, 1, 128),
-    (naming.SAVED_QUERY, 1, 128),
-    (naming.LOG_GROUP, 1, 512),
-    (naming.ALARM, 1, 255),
-    (naming.DASHBOARD, 1, 255),
-]
-CHARACTERS = [  # some that AWS allows, some that it does not
-    (naming.BUCKET, "az09-", "A_./ "),
-    (naming.STREAM, "azAZ09_.-", " /#"),
-    (naming.FUNCTION, "azAZ09_-", " ./"),
-    (naming.TABLE, "azAZ09_.-", " /#"),
-    (naming.TOPIC, "azAZ09_-", " ./"),
-    (naming.QUEUE, "azAZ09_-", " ./"),
-    (naming.RULE, "azAZ09_", "-. "),
-    (naming.DEVICE_POLICY, "azAZ09_+=,.@-", " /#"),
-    (naming.DELIVERY_STREAM, "azAZ09_.-", " /#"),
-    (naming.DATABASE, "az09_", "A-. "),
-    (naming.GLUE_TABLE, "az09_", "A-. "),
-    (naming.WORKGROUP, "azAZ09_.-", " /#"),
-    (naming.SAVED_QUERY, "azAZ09 _.,~/#", "\n\u00fc"),
-    (naming.LOG_GROUP, "azAZ09_/.#-", " :*"),
-    (naming.ALARM, "azAZ09_.-", " /#"),
-    (naming.DASHBOARD, "azAZ09_-", " ./"),
-]
-RULES = [rule for rule, _, _ in LIMITS]
-IDS = [rule.resource for rule in RULES]
-DEFAULT_STEMS = [
-    (naming.STREAM, defaults.STREAM_NAME),
-    (naming.FUNCTION, defaults.FUNCTION_NAME),
-    (naming.TOPIC, defaults.DLQ_NAME),
-    (naming.QUEUE, defaults.DLQ_NAME),
-    (naming.TABLE, defaults.TIME_SERIES_TABLE_NAME),
-    (naming.TABLE, defaults.DEVICE_STATE_TABLE_NAME),
-    (naming.RULE, defaults.RULE_NAME),
-    (naming.DEVICE_POLICY, defaults.DEVICE_POLICY_NAME),
-    (naming.DELIVERY_STREAM, defaults.ARCHIVE_NAME),
-    (naming.DATABASE, defaults.DATABASE_NAME),
-    (naming.GLUE_TABLE, defaults.ARCHIVE_TABLE_NAME),
-    (naming.WORKGROUP, defaults.WORKGROUP_NAME),
-    (naming.TOPIC, defaults.ALERT_TOPIC_NAME),
-    (naming.DASHBOARD, defaults.DASHBOARD_NAME),
-    (naming.ALARM, defaults.COMPOSITE_ALARM_NAME),
-]
-DEV = EnvironmentSuffix("dev")
-LONGEST_SUFFIX = EnvironmentSuffix("x" * 19)
-WORD = st.text(alphabet=string.ascii_lowercase + string.digits, min_size=1, max_size=9)
-SUFFIX = (
-    st.lists(WORD, min_size=1, max_size=4)
-    .map("-".join)
-    .filter(lambda text: len(text) <= 19)
-    .map(EnvironmentSuffix)
+from iot_constructs._naming import Names, NameType
+from iot_constructs.environment import names_for
+from tests.synth_support import (
+    ACCOUNT,
+    ENV,
+    REGION,
+    WholePipeline,
+    fresh_app,
+    fresh_stack,
+    inline_code,
+    physical_names,
+    plain,
+    template_of,
 )
 
+GENERATED = cdk.PhysicalName.GENERATE_IF_NEEDED
+AWS = [  # the pages that each type names: shortest, longest, some allowed characters, some others
+    (naming.BUCKET, 3, 63, "az09-", "A_./ "),
+    (naming.STACK, 1, 128, "azAZ09-", "_. "),
+    (naming.STREAM, 1, 128, "azAZ09_.-", " /#"),
+    (naming.FUNCTION, 1, 64, "azAZ09_-", " ./"),
+    (naming.TABLE, 3, 255, "azAZ09_.-", " /#"),
+    (naming.TOPIC, 1, 256, "azAZ09_-", " ./"),
+    (naming.QUEUE, 1, 80, "azAZ09_-", " ./"),
+    (naming.RULE, 1, 128, "azAZ09_", "-. "),
+    (naming.DEVICE_POLICY, 1, 128, "azAZ09_+=,.@-", " /#"),
+    (naming.DELIVERY_STREAM, 1, 64, "azAZ09_.-", " /#"),
+    (naming.DATABASE, 1, 255, "az09_", "A-. "),
+    (naming.GLUE_TABLE, 1, 255, "az09_", "A-. "),
+    (naming.WORKGROUP, 1, 128, "azAZ09_.-", " /#"),
+    (naming.SAVED_QUERY, 1, 128, "azAZ09 _.,~/#", "\n\u00fc"),
+    (naming.ALARM, 1, 255, "azAZ09_.-", " /#"),
+    (naming.DASHBOARD, 1, 255, "azAZ09_-", " ./"),
+]
+TYPES = [row[0] for row in AWS]
+IDS = [type.resource for type in TYPES]
 
-# --- AWS's limits, on every type of resource ---------------------------------------------------------------------
+
+def names(
+    scope: Construct, id: str = "It", *, suffix: str = "dev", prefix: str | None = None
+) -> Names:
+    return names_for(scope, id, suffix, prefix)
 
 
-@pytest.mark.parametrize(("rule", "shortest", "longest"), LIMITS, ids=IDS)
-def test_lengths_at_the_limit_pass_and_beyond_it_do_not(
-    rule: NameRule, shortest: int, longest: int
-) -> None:
-    with pytest.raises(ValueError, match=f"has {longest + 1} characters and AWS allows {longest}"):
-        rule.check("n" * (longest + 1), longest + 1, "the-stem", DEV)
-    rule.check("n" * longest, longest, "n" * (longest - 4), DEV)
-    rule.check("n" * shortest, shortest, "n", DEV)
-    with pytest.raises(ValueError) as failure:
-        rule.check("n" * (longest + 2), longest + 2, "the-stem", DEV)
-    assert f"{rule.resource} name '{'n' * (longest + 2)}' has {longest + 2} characters" in str(
-        failure.value
+# --- the rules of AWS --------------------------------------------------------------------------------------------
+
+
+def test_every_type_is_in_the_table() -> None:
+    assert [value for value in vars(naming).values() if isinstance(value, NameType)] == TYPES
+
+
+@pytest.mark.parametrize(("type", "shortest", "longest"), [row[:3] for row in AWS], ids=IDS)
+def test_lengths_up_to_the_limits_pass(type: NameType, shortest: int, longest: int) -> None:
+    type.validate("n" * longest, "n", "dev")
+    type.validate("n" * shortest, "n", "dev")
+    type.validate("${Token[X.1]}" * 99, "n", "dev", longest)  # as long as its values will be
+    with pytest.raises(ValueError) as too_long:
+        type.validate("n" * (longest + 2), "base", "dev")
+    assert str(too_long.value) == (
+        f"{type.keyword}='base': the {type.resource} name '{'n' * (longest + 2)}' has {longest + 2} characters and "
+        f"AWS allows {longest}; shorten {type.keyword}, name_prefix or the environment suffix 'dev' by 2 "
+        f"({type.source})"
     )
-    assert f"AWS allows {longest} ({rule.source})" in str(failure.value)
-    assert "shorten the stem 'the-stem' by 2 or the suffix 'dev'" in str(failure.value)
-    with pytest.raises(ValueError, match=f"shorter than {shortest}"):
-        rule.check("n" * (shortest - 1), shortest - 1, "n", DEV)
+    with pytest.raises(
+        ValueError, match=f"^{type.keyword}='n': .* shorter than {shortest} "
+    ) as short:
+        type.validate("n" * (shortest - 1), "n", "dev")
+    assert type.source in str(short.value)
 
 
-@pytest.mark.parametrize(("rule", "good", "bad"), CHARACTERS, ids=IDS)
-def test_legal_characters_pass_and_others_are_named(rule: NameRule, good: str, bad: str) -> None:
-    for character in good:
-        rule.check(f"n{character}n", 3, f"n{character}n", DEV)
+@pytest.mark.parametrize(("type", "good", "bad"), [(row[0], *row[3:]) for row in AWS], ids=IDS)
+def test_characters_are_those_of_aws(type: NameType, good: str, bad: str) -> None:
+    type.validate("name", f"n{good}n", "dev")
     for character in bad:
+        base = f"n{character}n"
         with pytest.raises(ValueError) as failure:
-            rule.check(f"n{character}n", 3, f"n{character}n", DEV)
-        assert f"{rule.resource} name stem {f'n{character}n'!r} has {character!r}" in str(
-            failure.value
-        )
-        assert f"AWS allows {rule.characters}" in str(failure.value)
+            type.validate("name", base, "dev")
+        assert f"{type.keyword}={base!r}: {character!r} is not allowed" in str(failure.value)
+        assert f"use {type.characters} ({type.source})" in str(failure.value)
 
 
 @settings(deadline=None)
-@given(st.sampled_from(RULES), st.text(min_size=1, max_size=300), SUFFIX)
-def test_a_name_that_passes_is_one_that_aws_allows(
-    rule: NameRule, stem: str, suffix: EnvironmentSuffix
-) -> None:
-    name = f"{stem}{rule.separator}{suffix.value.replace('-', rule.separator)}"
+@given(st.sampled_from(TYPES), st.text(min_size=1, max_size=300))
+def test_a_name_that_passes_is_one_that_aws_allows(type: NameType, base: str) -> None:
+    name = f"{base}{type.separator}dev"
     try:
-        rule.check(name, len(name), stem, suffix)
+        type.validate(name, base, "dev")
     except ValueError:
         return
-    assert re.fullmatch(f"[{rule.characters}]{{{rule.shortest},{rule.longest}}}", name)
+    assert re.fullmatch(f"[{type.characters}]{{{type.shortest},{type.longest}}}", name)
 
 
-@settings(deadline=None)
-@given(st.sampled_from(DEFAULT_STEMS), SUFFIX)
-def test_every_default_stem_has_room_for_every_suffix(
-    rule_and_stem: tuple[NameRule, str], suffix: EnvironmentSuffix
+# --- prefix, base name, suffix -----------------------------------------------------------------------------------
+
+
+def test_a_name_is_the_argument_or_else_prefix_and_default_before_the_suffix() -> None:
+    it = names(fresh_stack(), suffix="pr-7", prefix="north-1")
+    assert it.physical_name(naming.TABLE, None, "state") == "north-1-state-pr-7"
+    assert it.physical_name(naming.TABLE, "mine", "state") == "mine-pr-7"
+    assert it.physical_name(naming.RULE, None, "telemetry") == "north_1_telemetry_pr_7"
+    assert it.physical_name(naming.RULE, "mine", "telemetry") == "mine_pr_7"
+    assert it.physical_name(naming.TABLE, GENERATED, "state") == GENERATED
+
+
+@pytest.mark.parametrize(
+    ("base_name", "message"),
+    [
+        ("", "dlq_name='': the name is empty; remove dlq_name to get the default"),
+        (
+            cdk.Aws.REGION,
+            f"dlq_name={cdk.Aws.REGION!r}: a token cannot be validated; pass a literal",
+        ),
+        ("a.b", "dlq_name='a.b': '.' is not allowed in the name of a SNS topic"),
+        ("n" * 300, "shorten dlq_name, name_prefix or the environment suffix 'dev' by 48"),
+    ],
+)
+def test_an_error_names_the_argument(base_name: str, message: str) -> None:
+    with pytest.raises(ValueError) as failure:
+        names(fresh_stack()).physical_name(naming.TOPIC, base_name, "default", "dlq_name")
+    assert str(failure.value).startswith("dlq_name=")
+    assert message in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix"),
+    [
+        (defaults.NAME_PREFIX, "x" * defaults.ENVIRONMENT_SUFFIX_MAX_LENGTH),
+        ("p" * defaults.NAME_PREFIX_MAX_LENGTH, "qa"),
+    ],
+)
+def test_every_default_name_fits_with_a_long_prefix_and_suffix(prefix: str, suffix: str) -> None:
+    stack = fresh_stack(suffix)
+    NamePrefix(prefix).attach_to(stack)
+    assert WholePipeline(stack).alarms.name_prefix.value == prefix
+
+
+# --- buckets and dashboards --------------------------------------------------------------------------------------
+
+
+def test_a_bucket_name_has_account_and_region() -> None:
+    known, agnostic = fresh_stack(env=ENV), fresh_stack()
+    assert names(known).bucket_name("data", "") == f"data-{ACCOUNT}-{REGION}-dev"
+    assert plain(agnostic.resolve(names(agnostic, prefix="north").bucket_name(None, "data"))) == (
+        "north-data-${AWS::AccountId}-${AWS::Region}-dev"
+    )
+    assert names(known).bucket_name(GENERATED, "data") == GENERATED
+
+
+@pytest.mark.parametrize(
+    ("env", "region_length"),
+    [
+        (None, defaults.LONGEST_REGION),
+        (ENV, len(REGION)),
+        (cdk.Environment(region="eu-west-1"), len("eu-west-1")),
+    ],
+)
+def test_a_bucket_name_fits_with_the_longest_account_and_region(
+    env: cdk.Environment | None, region_length: int
 ) -> None:
-    rule, stem = rule_and_stem
-    name = f"{stem}{rule.separator}{suffix.value.replace('-', rule.separator)}"
-    rule.check(name, len(name), stem, suffix)
+    stack = fresh_stack(env=env)
+    room = 63 - defaults.LONGEST_ACCOUNT - region_length - len("dev") - len("---")
+    it = names(stack)
+    it.bucket_name("b" * room, "")
+    logs = it.bucket_name("b" * room, "", "-logs")
+    assert logs.startswith(f"{'b' * (room - 5)}-logs-")  # cut, so that it fits
+    assert it.bucket_name(f"{'b' * (room - 7)}--xx", "", "-logs").startswith("bb")
+    with pytest.raises(
+        ValueError, match=r"has 64 characters and AWS allows 63; shorten bucket_name"
+    ):
+        it.bucket_name("b" * (room + 1), "")
 
 
-# --- stem and suffix ---------------------------------------------------------------------------------------------
-
-
-def test_a_name_is_stem_and_suffix() -> None:
-    assert (
-        physical_name(fresh_stack(), naming.TABLE, "stem", EnvironmentSuffix("PR-7")) == "stem-pr-7"
-    )
-
-
-def test_a_rule_name_takes_underscores_for_the_hyphens_of_the_suffix() -> None:
-    name = physical_name(fresh_stack(), naming.RULE, "iot_telemetry", EnvironmentSuffix("pr-7-b"))
-    assert name == "iot_telemetry_pr_7_b"
-
-
-def test_an_empty_stem_is_refused_and_not_replaced_by_the_default() -> None:
-    with pytest.raises(ValueError) as failure:
-        DeviceStateTable(fresh_stack(), "T", table_name="")
-    assert "DynamoDB table name stem is empty" in str(failure.value)
-    assert "leave the argument out for the default" in str(failure.value)
-
-
-@pytest.mark.parametrize("stem", [cdk.Aws.REGION, f"iot-{cdk.Aws.ACCOUNT_ID}"])
-def test_a_stem_that_is_a_token_is_refused(stem: str) -> None:
-    with pytest.raises(ValueError) as failure:
-        DeviceStateTable(fresh_stack(), "T", table_name=stem)
-    assert f"DynamoDB table name stem {stem!r} is a token" in str(failure.value)
-    assert "pass a literal string" in str(failure.value)
-    with pytest.raises(ValueError, match="is a token and cannot be checked; pass a literal string"):
-        bucket_name(fresh_stack(), stem, DEV)
-
-
-def test_an_illegal_stem_is_refused_before_deploy() -> None:
-    with pytest.raises(ValueError) as failure:
-        TimeSeriesTable(fresh_stack(), "T", table_name="my table")
-    assert "name stem 'my table' has ' '" in str(failure.value)
-    assert "AWS allows a-zA-Z0-9_.-" in str(failure.value)
-
-
-def test_a_stem_that_leaves_no_room_is_refused_and_one_shorter_fits() -> None:
-    stack = fresh_stack("dev")
-    DeviceStateTable(stack, "Fits", table_name="t" * 251)
-    with pytest.raises(ValueError) as failure:
-        DeviceStateTable(stack, "TooLong", table_name="t" * 252)
-    assert "has 256 characters and AWS allows 255" in str(failure.value)
-    assert f"shorten the stem '{'t' * 252}' by 1 or the suffix 'dev'" in str(failure.value)
-
-
-# --- bucket names ------------------------------------------------------------------------------------------------
-
-
-def test_a_bucket_name_has_account_region_and_suffix() -> None:
-    assert bucket_name(fresh_stack(env=ENV), "stem", EnvironmentSuffix("qa7")) == (
-        f"stem-{ACCOUNT}-eu-central-1-qa7"
-    )
-
-
-def test_a_bucket_name_in_an_agnostic_stack_leaves_account_and_region_to_cloudformation() -> None:
-    stack = fresh_stack()
-    resolved = stack.resolve(bucket_name(stack, "stem", DEV))
-    assert resolved == {
-        "Fn::Join": ["", ["stem-", {"Ref": "AWS::AccountId"}, "-", {"Ref": "AWS::Region"}, "-dev"]]
-    }
-
-
-def test_room_for_the_stem_assumes_the_longest_account_and_region() -> None:
-    agnostic, known = fresh_stack(), fresh_stack(env=ENV)
-    region_only = fresh_stack(env=cdk.Environment(region="eu-west-1"))
-    assert bucket_stem_room(agnostic, LONGEST_SUFFIX) == 63 - 12 - 14 - 19 - 3 == 15
-    assert bucket_stem_room(known, DEV) == 63 - 12 - len("eu-central-1") - 3 - 3
-    assert bucket_stem_room(region_only, DEV) == 63 - 12 - len("eu-west-1") - 3 - 3
-
-
-def test_a_bucket_name_of_63_characters_fits_and_one_more_does_not() -> None:
-    stack = fresh_stack()
-    bucket_name(stack, "s" * 15, LONGEST_SUFFIX)
-    with pytest.raises(ValueError) as failure:
-        bucket_name(stack, "s" * 16, LONGEST_SUFFIX)
-    assert "has 64 characters and AWS allows 63" in str(failure.value)
-    assert f"shorten the stem '{'s' * 16}' by 1 or the suffix '{'x' * 19}'" in str(failure.value)
-
-
-def test_a_bucket_name_of_63_characters_fits_where_account_and_region_are_known() -> None:
+def test_a_cut_base_name_does_not_end_in_a_hyphen() -> None:
     stack = fresh_stack(env=ENV)
-    assert len(bucket_name(stack, "s" * 17, LONGEST_SUFFIX)) == 63
-    with pytest.raises(ValueError, match="has 64 characters and AWS allows 63"):
-        bucket_name(stack, "s" * 18, LONGEST_SUFFIX)
+    room = 63 - len(f"-{ACCOUNT}-{REGION}-dev") - len("-logs")
+    base = f"{'b' * (room - 1)}-rest"
+    assert names(stack).bucket_name(base, "", "-logs") == (
+        f"{'b' * (room - 1)}-logs-{ACCOUNT}-{REGION}-dev"
+    )
 
 
-@pytest.mark.parametrize("stem", ["-data", "-"])
-def test_a_bucket_name_begins_with_a_letter_or_digit(stem: str) -> None:
-    with pytest.raises(ValueError, match=f"stem '{stem}' does not begin with a letter or digit"):
-        bucket_name(fresh_stack(), stem, DEV)
-
-
-@pytest.mark.parametrize("stem", ["xn--data", "sthree-data", "amzn-s3-demo-data"])
-def test_a_bucket_name_does_not_begin_as_s3_reserves_it(stem: str) -> None:
-    with pytest.raises(ValueError, match=f"stem '{stem}' begins as S3 does not allow it"):
-        bucket_name(fresh_stack(), stem, DEV)
-
-
-@pytest.mark.parametrize("suffix", ["s3alias", "a-s3alias"])
-def test_a_bucket_name_does_not_end_as_s3_reserves_it(suffix: str) -> None:
-    with pytest.raises(ValueError, match=f"choose another suffix than '{suffix}'"):
-        bucket_name(fresh_stack(), "data", EnvironmentSuffix(suffix))
-
-
-@pytest.mark.parametrize("stem", ["Data", "my_data", "my.data"])
-def test_a_bucket_name_has_no_upper_case_underscore_or_dot(stem: str) -> None:
+@pytest.mark.parametrize(
+    ("base_name", "suffix", "message"),
+    [
+        ("-data", "dev", "bucket_name='-data': an S3 bucket name begins with a letter or digit"),
+        *(
+            (f"{start}data", "dev", f"and not with {', '.join(naming._RESERVED_BUCKET_BEGINNINGS)}")
+            for start in naming._RESERVED_BUCKET_BEGINNINGS
+        ),
+        ("data", "a-s3alias", "environment_suffix='a-s3alias': S3 reserves"),
+        ("data", "s3alias", "choose another suffix"),
+        ("Data", "dev", "bucket_name='Data': 'D' is not allowed"),
+        ("", "dev", "bucket_name='': the name is empty"),
+        (cdk.Aws.REGION, "dev", "a token cannot be validated"),
+    ],
+)
+def test_what_s3_reserves_is_rejected(base_name: str, suffix: str, message: str) -> None:
     with pytest.raises(ValueError) as failure:
-        bucket_name(fresh_stack(), stem, DEV)
-    assert f"S3 bucket name stem {stem!r} has" in str(failure.value)
-    assert "AWS allows a-z0-9-" in str(failure.value)
+        names(fresh_stack(), suffix=suffix).bucket_name(base_name, "")
+    assert message in str(failure.value)
 
 
-def test_an_empty_bucket_stem_is_refused() -> None:
-    with pytest.raises(ValueError, match="S3 bucket name stem is empty; leave the argument out"):
-        bucket_name(fresh_stack(), "", DEV)
+def test_a_dashboard_name_has_the_region_and_fits_with_the_longest() -> None:
+    known, agnostic = names(fresh_stack(env=ENV)), names(fresh_stack())
+    assert known.dashboard_name(None, "pipeline") == f"{known.prefix}-pipeline-{REGION}-dev"
+    assert known.dashboard_name("mine", "") == f"mine-{REGION}-dev"
+    assert known.dashboard_name(GENERATED, "") == GENERATED
+    room = 255 - defaults.LONGEST_REGION - len("--dev")
+    agnostic.dashboard_name("d" * room, "")
+    with pytest.raises(ValueError, match=r"dashboard_name='d+': .* has 256 characters"):
+        agnostic.dashboard_name("d" * (room + 1), "")
 
 
 # --- one name, one resource --------------------------------------------------------------------------------------
 
-
-def assert_taken(
-    failure: pytest.ExceptionInfo[ValueError], name: str, first: str, second: str
-) -> None:
-    message = str(failure.value)
-    assert f"name '{name}' is used by '{first}' and by '{second}'" in message
-    assert "give one of them another name stem or environment suffix" in message
+OTHER_REGION = cdk.Environment(account=ACCOUNT, region="us-east-1")
+OTHER_ACCOUNT = cdk.Environment(account="210987654321", region=REGION)
 
 
-def test_two_resources_with_one_name_in_a_stack_are_an_error_that_names_both() -> None:
-    stack = fresh_stack("dev")
-    DeviceStateTable(Construct(stack, "One"), "State")
-    with pytest.raises(ValueError) as failure:
-        DeviceStateTable(Construct(stack, "Two"), "State")
-    assert_taken(failure, "iot-device-state-dev", "Test/One/State", "Test/Two/State")
-
-
-@pytest.mark.parametrize("env", [None, ENV], ids=["agnostic", "known"])
-def test_two_resources_with_one_name_in_two_stacks_are_an_error_that_names_both(
-    env: cdk.Environment | None,
+@pytest.mark.parametrize(
+    ("type", "unique_in"),
+    [
+        (
+            type,
+            {"S3 bucket": "world", "CloudWatch dashboard": "account"}.get(type.resource, "region"),
+        )
+        for type in TYPES
+    ],
+    ids=IDS,
+)
+def test_a_name_is_unique_in_its_region_account_or_everywhere(
+    type: NameType, unique_in: str
 ) -> None:
     app = fresh_app()
-    TimeSeriesTable(fresh_stack(app=app, id="A", env=env), "Readings")
-    with pytest.raises(ValueError) as failure:
-        TimeSeriesTable(fresh_stack(app=app, id="B", env=env), "Readings")
-    assert_taken(failure, "iot-sensor-metrics-dev", "A/Readings", "B/Readings")
-
-
-def test_two_regions_that_are_unknown_may_be_the_same() -> None:
-    app = fresh_app()
-    elsewhere = cdk.Environment(region=cdk.Fn.ref("Elsewhere"))
-    DeviceStateTable(fresh_stack(app=app, id="A"), "State")
-    with pytest.raises(ValueError) as failure:
-        DeviceStateTable(fresh_stack(app=app, id="B", env=elsewhere), "State")
-    assert_taken(failure, "iot-device-state-dev", "A/State", "B/State")
-
-
-def test_a_nested_stack_shares_names_with_its_parent() -> None:
-    stack = fresh_stack("dev")
-    DeviceStateTable(stack, "State")
-    with pytest.raises(ValueError) as failure:
-        DeviceStateTable(cdk.NestedStack(stack, "Nested"), "State")
-    assert_taken(failure, "iot-device-state-dev", "Test/State", "Test/Nested/State")
-
-
-def test_stages_of_one_app_share_names() -> None:
-    app = fresh_app()
-    DeviceStateTable(cdk.Stack(cdk.Stage(app, "Blue"), "S"), "State")
-    with pytest.raises(ValueError) as failure:
-        DeviceStateTable(cdk.Stack(cdk.Stage(app, "Green"), "S"), "State")
-    assert_taken(failure, "iot-device-state-dev", "Blue/S/State", "Green/S/State")
-
-
-def test_two_buckets_with_one_stem_are_an_error() -> None:
-    stack = fresh_stack()
-    bucket_name(Construct(stack, "A"), "stem", DEV)
-    with pytest.raises(ValueError, match=r"S3 bucket name .* is used by 'Test/A' and by 'Test/B'"):
-        bucket_name(Construct(stack, "B"), "stem", DEV)
-
-
-def test_a_name_is_free_in_another_suffix_region_account_app_and_type_of_resource() -> None:
-    app = fresh_app()
-    name = "stem"
     stack = fresh_stack(app=app, id="A", env=ENV)
-    other_region = cdk.Environment(account=ACCOUNT, region="us-east-1")
-    other_account = cdk.Environment(account="210987654321", region="eu-central-1")
-    taken = physical_name(stack, naming.TABLE, name, DEV)
-    for scope, rule, suffix in (
-        (stack, naming.TABLE, EnvironmentSuffix("qa")),
-        (stack, naming.TOPIC, DEV),
-        (fresh_stack(app=app, id="B", env=other_region), naming.TABLE, DEV),
-        (fresh_stack(app=app, id="C", env=other_account), naming.TABLE, DEV),
-        (fresh_stack(env=ENV), naming.TABLE, DEV),
+    names(stack, "First").reserve_name(type, "name")
+    names(stack, "First").reserve_name(type, "name")  # its own
+    for env, also_taken in (
+        (ENV, True),
+        (OTHER_REGION, unique_in != "region"),
+        (OTHER_ACCOUNT, unique_in == "world"),
     ):
-        assert physical_name(scope, rule, name, suffix) == f"stem-{suffix}"
-    with pytest.raises(ValueError, match=f"name '{taken}' is used"):
-        physical_name(stack, naming.TABLE, name, DEV)
+        other = names(fresh_stack(app=app, id=f"In{env.account}{env.region}", env=env))
+        if also_taken:
+            with pytest.raises(ValueError) as failure:
+                other.reserve_name(type, "name")
+            assert str(failure.value).startswith(f"{type.keyword}: the {type.resource} name 'name'")
+            assert f"of '{other.scope.node.path}/It' is that of 'A/First' already" in str(
+                failure.value
+            )
+            assert f"pass another {type.keyword}=, or set name_prefix=" in str(failure.value)
+        else:
+            other.reserve_name(type, "name")
+    names(fresh_stack(env=ENV)).reserve_name(type, "name")  # another app
+    names(stack).reserve_name(type, "other")
+    names(stack).reserve_name(TYPES[TYPES.index(type) - 1], "name")  # another type
 
 
-def test_another_stem_or_suffix_is_the_fix_that_the_message_names() -> None:
-    stack = fresh_stack("dev")
+def test_unknown_accounts_and_regions_may_be_the_same() -> None:
+    app = fresh_app()
+    parameter = cdk.Environment(region=cdk.Fn.ref("Elsewhere"))
+    DeviceStateTable(fresh_stack(app=app, id="A"), "State")
+    with pytest.raises(ValueError, match="of 'B/State' is that of 'A/State' already"):
+        DeviceStateTable(fresh_stack(app=app, id="B", env=parameter), "State")
+
+
+def test_nested_stacks_and_stages_share_names() -> None:
+    app = fresh_app()
+    stack = fresh_stack(app=app, id="A")
     DeviceStateTable(stack, "State")
-    DeviceStateTable(stack, "OtherStem", table_name="other-state")
-    DeviceStateTable(stack, "OtherSuffix", environment_suffix="qa")
-    SecureDataBucket(stack, "Bucket")
-    SecureDataBucket(stack, "OtherBucket", bucket_name="other-data")
+    for scope in (
+        cdk.NestedStack(stack, "Nested"),
+        cdk.Stack(cdk.Stage(app, "Stage"), "Other"),
+        Construct(stack, "Part"),
+    ):
+        with pytest.raises(ValueError, match=r"^table_name: .* is that of 'A/State' already"):
+            DeviceStateTable(scope, "State", environment_suffix="dev")
+    DeviceStateTable(stack, "Prefix", name_prefix="other")
+    DeviceStateTable(stack, "Name", table_name="other-name")
+    DeviceStateTable(stack, "Suffix", environment_suffix="qa")
+
+
+_COMPOSITES = {
+    StreamProcessor: ("dlq_name", "function_name"),
+    PipelineAlarms: ("alarm_topic_name", "composite_alarm_name", "dashboard_name"),
+}
+
+
+@pytest.mark.parametrize(
+    ("construct", "keyword"),
+    [(c, keyword) for c, keywords in _COMPOSITES.items() for keyword in keywords],
+)
+def test_a_composite_reports_the_keyword_of_each_of_its_names(construct: Any, keyword: str) -> None:
+    stack = fresh_stack()
+    settings = dict.fromkeys(_COMPOSITES[construct], GENERATED)
+    code: Any = {"code": inline_code()} if construct is StreamProcessor else {}
+
+    def create(id: str, name: str) -> None:
+        stream = MonitoredStream(stack, f"{id}Stream", name_prefix=id)
+        construct(stack, id, stream=stream, **{**settings, **code, keyword: name})
+
+    create("a", "same")
+    with pytest.raises(ValueError, match=f"^{keyword}: .* pass another {keyword}="):
+        create("b", "same")
+    with pytest.raises(ValueError, match=f"^{keyword}='a b': ' ' is not allowed"):
+        create("c", "a b")
+
+
+# --- two pipelines in one stack ----------------------------------------------------------------------------------
+
+
+def test_two_whole_pipelines_in_one_stack_differ_by_one_word() -> None:
+    stack = fresh_stack()
+    for site in ("north", "south"):
+        scope = Construct(stack, site)
+        NamePrefix(site).attach_to(scope)
+        WholePipeline(scope)
+    found = template_of(stack)["Resources"]
+    north, south = (
+        {id: resource for id, resource in found.items() if id.startswith(site)}
+        for site in ("north", "south")
+    )
+    names = [set(physical_names({"Resources": half}).values()) for half in (north, south)]
+    shared = f"{defaults.ARCHIVE_TABLE_NAME}_dev"  # in a database of its own
+    assert names[0] & names[1] == {shared}
+    without_hashes = [
+        re.sub(r"(north|south)(\w*?)[0-9A-F]{8}", r"site\2", json.dumps(half))
+        for half in (north, south)
+    ]
+    assert without_hashes[0].replace("north", "site") == without_hashes[1].replace("south", "site")
+
+
+def test_every_name_but_those_of_alarms_can_be_left_to_cloudformation() -> None:
+    stack = fresh_stack()
+    for site in ("north", "south"):
+        scope = Construct(stack, site)
+        NamePrefix(site).attach_to(scope)
+        data = SecureDataBucket(scope, "Data", bucket_name=GENERATED)
+        stream = MonitoredStream(scope, "Stream", stream_name=GENERATED)
+        readings = TimeSeriesTable(scope, "Readings", table_name=GENERATED)
+        state = DeviceStateTable(scope, "State", table_name=GENERATED)
+        processor = StreamProcessor(
+            scope,
+            "Processor",
+            stream=stream,
+            code=inline_code(),
+            function_name=GENERATED,
+            dlq_name=GENERATED,
+        )
+        rule = TelemetryRule(
+            scope, "Rule", stream=stream, dlq_topic=processor.dlq_topic, rule_name=GENERATED
+        )
+        DevicePolicy(scope, "Policy", policy_name=GENERATED)
+        archive = StreamArchive(
+            scope, "Archive", stream=stream, bucket=data, delivery_stream_name=GENERATED
+        )
+        queries = QueryableArchive(
+            scope,
+            "Queries",
+            bucket=data,
+            database_name=GENERATED,
+            table_name=GENERATED,
+            workgroup_name=GENERATED,
+            results_bucket_name=GENERATED,
+        )
+        queries.add_saved_query("Mine", query_name=GENERATED, sql="SELECT 1")
+        PipelineAlarms(
+            scope,
+            "Alarms",
+            stream=stream,
+            processor=processor,
+            time_series_table=readings,
+            device_state_table=state,
+            archive=archive,
+            rule=rule,
+            alarm_topic_name=GENERATED,
+            composite_alarm_name=GENERATED,
+            dashboard_name=GENERATED,
+        )
     template = template_of(stack)
-    for name in ("iot-device-state-dev", "other-state-dev", "iot-device-state-qa"):
-        assert one(template, "AWS::DynamoDB::GlobalTable", TableName=name)
+    named: dict[str, list[str]] = {}
+    for id, name in physical_names(template).items():
+        named.setdefault(template["Resources"][id]["Type"], []).append(name)
+    assert named.keys() == {
+        "AWS::CloudWatch::Alarm",
+        "AWS::Athena::WorkGroup",  # Athena and Glue have no names of CloudFormation
+        "AWS::Athena::NamedQuery",
+        "AWS::Glue::Database",
+        "AWS::Glue::Table",
+    }
+    assert all(len(set(names)) == len(names) for names in named.values())

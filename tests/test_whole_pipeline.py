@@ -1,241 +1,142 @@
-"""Every construct together: the eight corrections, environments side by side, nesting, and what CDK says about it.
+"""All constructs together, in every kind of stack: what CDK finds, physical names, retention, tags, and the key.
 
-``build`` is also run by a second process, which lets CDK validate the templates and fails on deprecated APIs. Its
-output is compared byte by byte with what this process makes.
+A second process synthesizes the same apps with CDK's own validation; its output is compared byte by byte.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
 import pytest
-from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from iot_constructs import (
-    AlarmThresholds,
-    DevicePolicy,
-    DeviceStateTable,
-    MonitoredStream,
-    PipelineAlarms,
-    QueryableArchive,
-    SecureDataBucket,
-    StreamArchive,
-    StreamProcessor,
-    SuffixedStack,
-    TelemetryRule,
-    TimeSeriesTable,
-)
+from iot_constructs import NamePrefix, SuffixedStack
+from iot_constructs import _defaults as defaults
 from tests.synth_support import (
     ENV,
     FAST_CONTEXT,
+    NAMED_TYPES,
     Json,
-    fresh_app,
-    fresh_stack,
+    WholePipeline,
+    as_list,
     one,
+    physical_names,
+    plain,
     recommended_flags,
     resources,
-    template_of,
+    the_id,
     unvalidated_app,
 )
 
 _ROOT = Path(__file__).resolve().parent.parent
+# The stacks, with their suffix and the pattern of their template's path.
+_STACKS = {
+    "Agnostic": ("qa7", "flags-True/Agnostic.template.json"),
+    "Placed": ("qa7", "flags-True/Placed.template.json"),
+    "Two": ("qa8", "flags-True/Two.template.json"),
+    "Agnostic, no flags": ("qa7", "flags-False/Agnostic.template.json"),
+    "Placed, no flags": ("qa7", "flags-False/Placed.template.json"),
+    "Prod": ("prod", "flags-True/Prod.template.json"),
+    "Live": ("live", "flags-True/Live.template.json"),
+    "Nested": ("pr-12", "flags-True/OuterNested*.nested.template.json"),
+    "InStage": ("test", "flags-True/assembly-Blue/BlueInStage*.template.json"),
+}
+_PROTECTED = ("Prod", "Live")
+_DATA = {
+    "AWS::DynamoDB::GlobalTable",
+    "AWS::KMS::Key",
+    "AWS::Kinesis::Stream",
+    "AWS::Logs::LogGroup",
+    "AWS::Logs::LogStream",
+    "AWS::S3::Bucket",
+    "AWS::SQS::Queue",
+}
+_AUTO_DELETE = ("CustomS3AutoDelete", "AutoDeleteObjectsLogs")  # CDK's function, and what is its
 
 
-def inline_code() -> lambda_.InlineCode:
-    """A function that accepts everything: no asset, so nothing to stage."""
-    return lambda_.Code.from_inline("def handler(event, context): return {'batchItemFailures': []}")
-
-
-class WholePipeline:
-    """Every construct of the library in one scope, as DESIGN.md draws it."""
-
-    def __init__(self, scope: Construct, *, thresholds: AlarmThresholds | None = None) -> None:
-        self.stream = MonitoredStream(scope, "Stream")
-        self.time_series = TimeSeriesTable(scope, "TimeSeries")
-        self.device_state = DeviceStateTable(scope, "DeviceState")
-        self.processor = StreamProcessor(
-            scope, "Processor", stream=self.stream, code=inline_code(), handler="index.handler"
-        )
-        self.rule = TelemetryRule(
-            scope, "Telemetry", stream=self.stream, dlq_topic=self.processor.dlq_topic
-        )
-        self.device_policy = DevicePolicy(
-            scope, "DevicePolicy", subscribe_topics=["device/+/commands"]
-        )
-        self.data = SecureDataBucket(scope, "Data")
-        self.archive = StreamArchive(scope, "Archive", stream=self.stream, bucket=self.data)
-        self.queries = QueryableArchive(scope, "Queries", bucket=self.data)
-        self.alarms = PipelineAlarms(
-            scope,
-            "Alarms",
-            stream=self.stream,
-            processor=self.processor,
-            time_series_table=self.time_series,
-            device_state_table=self.device_state,
-            archive=self.archive,
-            rule=self.rule,
-            thresholds=thresholds,
-        )
-
-
-def plain(value: Any) -> str:
-    """A template value as one string: ``${LogicalId}`` and ``${LogicalId.Attribute}`` stand for references."""
-    if not isinstance(value, dict):
-        return str(value)
-    if "Ref" in value:
-        return f"${{{value['Ref']}}}"
-    if "Fn::GetAtt" in value:
-        return f"${{{'.'.join(value['Fn::GetAtt'])}}}"
-    if "Fn::Join" in value:
-        separator, parts = value["Fn::Join"]
-        return str(separator.join(plain(part) for part in parts))
-    return json.dumps(value, sort_keys=True)
-
-
-def as_list(value: Any) -> list[Any]:
-    """IAM writes a list of one as its only element."""
-    return value if isinstance(value, list) else [value]
-
-
-def permissions(template: Json, role: Json) -> set[tuple[str, str]]:
-    """Every (action, resource) that the inline policies allow to the role, which is given as it is referred to."""
-    role_id = role["Fn::GetAtt"][0]
-    return {
-        (action, plain(resource))
-        for policy in resources(template, "AWS::IAM::Policy").values()
-        if {"Ref": role_id} in policy["Properties"]["Roles"]
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
-        if statement["Effect"] == "Allow"
-        for action in as_list(statement["Action"])
-        for resource in as_list(statement["Resource"])
-    }
-
-
-def the_id(template: Json, type: str) -> str:
-    """The logical id of the only resource of ``type``."""
-    found = list(resources(template, type))
-    assert len(found) == 1, found
-    return found[0]
-
-
-# --- synthesis ------------------------------------------------------------------------------------
-
-
-def build(outdir: str, *, flags: bool, validate: bool) -> None:
-    """One app with the pipeline in every surrounding the tests ask about."""
-    app = (cdk.App if validate else unvalidated_app)(
-        analytics_reporting=False,
-        outdir=outdir,
-        context={**FAST_CONTEXT, **(recommended_flags() if flags else {})},
-    )
-    WholePipeline(SuffixedStack(app, "Agnostic", environment_suffix="qa7"))
-    WholePipeline(SuffixedStack(app, "Placed", environment_suffix="qa7", env=ENV))
-    if flags:
-        WholePipeline(SuffixedStack(app, "Prod", environment_suffix="prod"))
-        WholePipeline(SuffixedStack(app, "Live", environment_suffix="live", env=ENV))
-        outer = SuffixedStack(app, "Outer", environment_suffix="pr-12")
-        WholePipeline(cdk.NestedStack(outer, "Nested"))
-        stage = cdk.Stage(app, "Blue", env=ENV)
-        WholePipeline(SuffixedStack(stage, "InStage", environment_suffix="test"))
-    # What CDK's validation is known to find (FACTS 13): a report without it would mean that nothing was validated.
-    cdk.CfnResource(cdk.Stack(app, "Control"), "Closed", type="AWS::Timestream::Database")
-    app.synth()
-
-
-def _build_all(outdir: Path, *, validate: bool) -> None:
-    if validate:
-        _check_that_deprecated_is_an_error()
+def build(outdir: Path, *, validate: bool) -> None:
+    """Two apps, with and without feature flags, that have the pipeline in every kind of stack."""
     for flags in (True, False):
-        build(str(outdir / f"flags-{flags}"), flags=flags, validate=validate)
-
-
-def _check_that_deprecated_is_an_error() -> None:
-    key = dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING)
-    with pytest.raises(RuntimeError, match="pointInTimeRecovery is deprecated"):
-        dynamodb.Table(cdk.Stack(), "Table", partition_key=key, point_in_time_recovery=True)
+        app = (cdk.App if validate else unvalidated_app)(
+            analytics_reporting=False,
+            outdir=str(outdir / f"flags-{flags}"),
+            context={**FAST_CONTEXT, **(recommended_flags() if flags else {})},
+        )
+        WholePipeline(SuffixedStack(app, "Agnostic", environment_suffix="qa7"))
+        WholePipeline(SuffixedStack(app, "Placed", environment_suffix="qa7", env=ENV))
+        if flags:
+            two = SuffixedStack(app, "Two", environment_suffix="qa8")
+            for site in ("north", "south"):
+                scope = Construct(two, site)
+                NamePrefix(site).attach_to(scope)
+                WholePipeline(scope)
+            WholePipeline(SuffixedStack(app, "Prod", environment_suffix="prod"))
+            WholePipeline(SuffixedStack(app, "Live", environment_suffix="live", env=ENV))
+            outer = SuffixedStack(app, "Outer", environment_suffix="pr-12")
+            WholePipeline(cdk.NestedStack(outer, "Nested"))
+            stage = cdk.Stage(app, "Blue", env=ENV)
+            WholePipeline(SuffixedStack(stage, "InStage", environment_suffix="test"))
+        # What CDK's validation is known to find: a report without it would mean that nothing was validated.
+        cdk.CfnResource(cdk.Stack(app, "Control"), "Closed", type="AWS::Timestream::Database")
+        app.synth()
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The same apps, made in this process, and with validation in one of its own, at the same time."""
+    """The same apps of this process, and of another that validates them, at the same time."""
     here, there = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("there")
-    program = "import sys, tests.test_whole_pipeline as t; t._build_all(t.Path(sys.argv[1]), validate=True)"
+    program = (
+        "import sys, tests.test_whole_pipeline as t; t.build(t.Path(sys.argv[1]), validate=True)"
+    )
     other = subprocess.Popen(
         [sys.executable, "-c", program, str(there)],
         cwd=_ROOT,
-        env={**os.environ, "JSII_DEPRECATED": "fail", "PYTHONHASHSEED": "7"},
+        env={**os.environ, "PYTHONHASHSEED": "7"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     try:
-        _build_all(here, validate=False)
+        build(here, validate=False)
     finally:
-        said, _ = other.communicate()
-    assert other.returncode == 0, said
+        output, _ = other.communicate()
+    assert other.returncode == 0, output
     return here, there
 
 
 @pytest.fixture(scope="module")
-def out(both: tuple[Path, Path]) -> Path:
-    return both[0]
-
-
-_TEMPLATES = {
-    "Agnostic": "flags-True/Agnostic.template.json",
-    "Placed": "flags-True/Placed.template.json",
-    "Agnostic, no flags": "flags-False/Agnostic.template.json",
-    "Placed, no flags": "flags-False/Placed.template.json",
-    "Prod": "flags-True/Prod.template.json",
-    "Live": "flags-True/Live.template.json",
-    "Nested": "flags-True/OuterNested*.nested.template.json",
-    "InStage": "flags-True/assembly-Blue/BlueInStage*.template.json",
-}
-_SUFFIXES = {"Prod": "prod", "Live": "live", "Nested": "pr-12", "InStage": "test"}
-_EVERYWHERE = pytest.mark.parametrize("name", list(_TEMPLATES))
-
-
-@pytest.fixture(scope="module")
-def templates(out: Path) -> dict[str, Json]:
+def templates(both: tuple[Path, Path]) -> dict[str, Json]:
     found = {}
-    for name, pattern in _TEMPLATES.items():
-        (path,) = out.glob(pattern)
+    for name, (_, pattern) in _STACKS.items():
+        (path,) = both[0].glob(pattern)
         found[name] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
-@pytest.fixture(params=list(_TEMPLATES))
-def template(request: pytest.FixtureRequest, templates: dict[str, Json]) -> Json:
-    """The template of the pipeline in one surrounding after the other."""
-    return templates[request.param]
+@pytest.fixture(params=list(_STACKS))
+def name(request: pytest.FixtureRequest) -> str:
+    """Each of the stacks."""
+    return str(request.param)
 
 
-def _suffix(name: str) -> str:
-    return _SUFFIXES.get(name, "qa7")
+@pytest.fixture
+def template(name: str, templates: dict[str, Json]) -> Json:
+    return templates[name]
 
 
-def _stack_artifact(out: Path, name: str) -> Json:
-    manifest = json.loads((out / "flags-True" / "manifest.json").read_text(encoding="utf-8"))
-    artifact: Json = manifest["artifacts"][name]
-    return artifact
+# --- what CDK finds ----------------------------------------------------------------------------------------------
 
 
-# --- what CDK says about it -----------------------------------------------------------------------
-
-
-def test_cdk_validation_finds_nothing_in_the_pipeline(both: tuple[Path, Path]) -> None:
-    """The second process validated every template; it also failed if anything deprecated was called."""
+def test_the_validation_of_cdk_finds_nothing(both: tuple[Path, Path]) -> None:
+    """Nor does the other process call anything deprecated, which tests/conftest.py makes an error."""
     reports = list(both[1].rglob("validation-report.json"))
     assert len(reports) == 2
     for report in reports:
@@ -248,35 +149,34 @@ def test_cdk_validation_finds_nothing_in_the_pipeline(both: tuple[Path, Path]) -
         assert found == [("W3697", "Control/Closed")]
 
 
-def test_no_stack_carries_a_warning_or_an_error(out: Path) -> None:
-    said = []
-    for manifest in out.rglob("manifest.json"):
+def test_no_stack_has_a_warning_or_an_error(both: tuple[Path, Path]) -> None:
+    found = []
+    for manifest in both[0].rglob("manifest.json"):
         for artifact in json.loads(manifest.read_text(encoding="utf-8"))["artifacts"].values():
-            where = artifact.get("additionalMetadataFile")
             metadata = artifact.get("metadata", {})
-            if where is not None:
-                metadata = json.loads((manifest.parent / where).read_text(encoding="utf-8"))
-            said += [
+            if "additionalMetadataFile" in artifact:
+                file = manifest.parent / artifact["additionalMetadataFile"]
+                metadata = json.loads(file.read_text(encoding="utf-8"))
+            found += [
                 entry
                 for entries in metadata.values()
                 for entry in entries
                 if entry["type"] in ("aws:cdk:warning", "aws:cdk:error", "aws:cdk:info")
             ]
-    assert said == []
+    assert found == []
 
 
 def test_two_synths_are_identical_to_the_byte(both: tuple[Path, Path]) -> None:
     here, there = ({p.relative_to(root): p for p in root.rglob("*.json")} for root in both)
     compared = {path for path in here if "template" in path.name or path.name == "manifest.json"}
-    assert len(compared) >= 12
-    differing = [p for p in compared if here[p].read_bytes() != there[p].read_bytes()]
-    assert differing == []
+    assert len(compared) > len(_STACKS)
+    assert [p for p in compared if here[p].read_bytes() != there[p].read_bytes()] == []
 
 
-def test_no_resource_waits_for_itself(template: Json) -> None:
+def test_no_resource_depends_on_itself(template: Json) -> None:
     known = set(template["Resources"])
-    waits = {name: set(_needs(body)) & known for name, body in template["Resources"].items()}
-    assert len(list(TopologicalSorter(waits).static_order())) == len(known)  # raises CycleError
+    needs = {name: set(_needs(body)) & known for name, body in template["Resources"].items()}
+    assert len(list(TopologicalSorter(needs).static_order())) == len(known)  # raises CycleError
 
 
 def _needs(value: Any) -> Iterator[str]:
@@ -293,215 +193,56 @@ def _needs(value: Any) -> Iterator[str]:
                 yield from _needs(each)
 
 
-def test_nothing_that_nobody_uses_is_in_the_template(template: Json) -> None:
+def test_who_uses_a_role_waits_for_its_policies(template: Json) -> None:
+    """AWS checks at creation whether a function may write traces, a mapping read its stream, and so on."""
+    policies: dict[str, set[str]] = {}
+    for logical_id, policy in resources(template, "AWS::IAM::Policy").items():
+        for role in policy["Properties"]["Roles"]:
+            policies.setdefault(role["Ref"], set()).add(logical_id)
+    early = {
+        (logical_id, role): missing
+        for logical_id, body in template["Resources"].items()
+        if body["Type"]
+        in ("AWS::Lambda::Function", "AWS::IoT::TopicRule", "AWS::KinesisFirehose::DeliveryStream")
+        for role in policies.keys() & set(_needs(body["Properties"]))
+        if (missing := policies[role] - set(as_list(body.get("DependsOn", []))))
+    }
+    assert early == {}
+    assert len(policies) >= 3  # of the function, the rule and Firehose
+
+
+def test_the_template_has_nothing_unused(template: Json) -> None:
     assert "Mappings" not in template
 
 
-# --- the eight corrections ------------------------------------------------------------------------
+# --- names, retention, tags --------------------------------------------------------------------------------------
 
 
-_NAMES = {
-    "AWS::S3::Bucket": "BucketName",
-    "AWS::DynamoDB::GlobalTable": "TableName",
-    "AWS::Kinesis::Stream": "Name",
-    "AWS::Lambda::Function": "FunctionName",
-    "AWS::SNS::Topic": "TopicName",
-    "AWS::SQS::Queue": "QueueName",
-    "AWS::IoT::TopicRule": "RuleName",
-    "AWS::IoT::Policy": "PolicyName",
-    "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName",
-    "AWS::Glue::Database": "DatabaseInput.Name",
-    "AWS::Glue::Table": "TableInput.Name",
-    "AWS::Athena::WorkGroup": "Name",
-    "AWS::Athena::NamedQuery": "Name",
-    "AWS::Logs::LogGroup": "LogGroupName",
-    "AWS::CloudWatch::Alarm": "AlarmName",
-    "AWS::CloudWatch::CompositeAlarm": "AlarmName",
-    "AWS::CloudWatch::Dashboard": "DashboardName",
-}
-_AUTO_DELETE = (
-    "CustomS3AutoDelete",
-    "AutoDeleteObjectsLogs",
-)  # CDK's helper and what belongs to it
-
-
-def _named(template: Json) -> dict[str, str]:
-    names = {}
-    for logical_id, body in template["Resources"].items():
-        if body["Type"] in _NAMES and not logical_id.startswith(_AUTO_DELETE):
-            value = body.get("Properties", {})
-            for key in _NAMES[body["Type"]].split("."):
-                value = value.get(key)
-            names[logical_id] = plain(value)
-    return names
-
-
-@_EVERYWHERE
-def test_correction_1_every_physical_name_ends_in_the_suffix(
-    name: str, templates: dict[str, Json]
+def test_every_resource_that_aws_names_has_a_name_with_the_suffix(
+    name: str, template: Json
 ) -> None:
-    suffix = _suffix(name)
-    names = _named(templates[name])
-    wrong = {
-        key: value
-        for key, value in names.items()
-        if not value.endswith((f"-{suffix}", f"_{suffix.replace('-', '_')}"))
-    }
-    assert wrong == {}
-    account, region = (
-        ("123456789012", "eu-central-1")
-        if name.startswith(("Placed", "Live", "InStage"))
-        else ("${AWS::AccountId}", "${AWS::Region}")
-    )
-    assert {
-        f"iot-sensor-data-{account}-{region}-{suffix}",
-        f"iot-sensor-data-logs-{account}-{region}-{suffix}",
-        f"iot-device-state-{suffix}",
-        f"iot-sensor-metrics-{suffix}",
-        f"iot-sensor-data-stream-{suffix}",
-        f"iot-stream-processor-{suffix}",
-        f"/aws/lambda/iot-stream-processor-{suffix}",
-        f"iot-pipeline-dlq-{suffix}",
-        f"iot_telemetry_{suffix.replace('-', '_')}",
-        f"iot-telemetry-device-{suffix}",
-        f"iot-sensor-archive-{suffix}",
-        f"/aws/kinesisfirehose/iot-sensor-archive-{suffix}",
-        f"iot_archive_{suffix.replace('-', '_')}",
-        f"telemetry_{suffix.replace('-', '_')}",
-        f"iot-archive-{suffix}",
-        f"iot-archive-last-day-{suffix}",
-        f"iot-queries-{account}-{region}-{suffix}",
-        f"iot-pipeline-alerts-{suffix}",
-        f"iot-pipeline-health-{suffix}",
-        f"iot-pipeline-{suffix}",
-    } <= set(names.values())
-
-
-def test_correction_1_no_other_resource_has_a_name_of_its_own(template: Json) -> None:
-    """Roles and the like are named by CloudFormation. A policy's name is one within its role."""
-    named = {
+    suffix = _STACKS[name][0]
+    names = physical_names(template)
+    unnamed = {
+        key
+        for key, body in template["Resources"].items()
+        if body["Type"] in NAMED_TYPES and not key.startswith(_AUTO_DELETE)
+    } - names.keys()
+    assert unnamed == set()
+    endings = (f"-{suffix}", f"_{suffix.replace('-', '_')}")
+    assert {key: it for key, it in names.items() if not it.endswith(endings)} == {}
+    # Roles and the like are named by CloudFormation. The name of an inline policy is one within its role.
+    others = {
         (body["Type"], key)
         for body in template["Resources"].values()
-        if body["Type"] not in _NAMES
+        if body["Type"] not in NAMED_TYPES
         for key, value in body.get("Properties", {}).items()
         if key.endswith("Name") and isinstance(value, str)
     }
-    assert named <= {("AWS::IAM::Policy", "PolicyName")}
+    assert others <= {("AWS::IAM::Policy", "PolicyName")}
 
 
-def test_correction_2_both_tables_can_be_restored(template: Json) -> None:
-    tables = resources(template, "AWS::DynamoDB::GlobalTable")
-    assert len(tables) == 2
-    for table in tables.values():
-        (replica,) = table["Properties"]["Replicas"]
-        assert replica["PointInTimeRecoverySpecification"] == {
-            "PointInTimeRecoveryEnabled": True,
-            "RecoveryPeriodInDays": 35,
-        }
-
-
-def test_correction_3_the_batching_window_is_five_seconds(template: Json) -> None:
-    mapping = one(template, "AWS::Lambda::EventSourceMapping")
-    assert mapping["MaximumBatchingWindowInSeconds"] == 5
-
-
-def test_correction_4_every_bucket_is_private_and_answers_over_tls_only(template: Json) -> None:
-    buckets = resources(template, "AWS::S3::Bucket")
-    assert len(buckets) == 4  # data, query results, and the access logs of each
-    policies = [p["Properties"] for p in resources(template, "AWS::S3::BucketPolicy").values()]
-    for logical_id, bucket in buckets.items():
-        assert bucket["Properties"]["PublicAccessBlockConfiguration"] == {
-            "BlockPublicAcls": True,
-            "BlockPublicPolicy": True,
-            "IgnorePublicAcls": True,
-            "RestrictPublicBuckets": True,
-        }
-        (policy,) = [p for p in policies if p["Bucket"] == {"Ref": logical_id}]
-        denied = [
-            statement["Condition"]
-            for statement in policy["PolicyDocument"]["Statement"]
-            if statement["Effect"] == "Deny" and statement["Action"] == "s3:*"
-        ]
-        assert {"Bool": {"aws:SecureTransport": "false"}} in denied
-
-
-@pytest.mark.parametrize(
-    ("stack", "protected"), [("Agnostic", False), ("Placed", False), ("Prod", True), ("Live", True)]
-)
-def test_correction_5_termination_protection_is_stated(
-    stack: str, protected: bool, out: Path
-) -> None:
-    """It is in the assembly's manifest, and only the manifest (FACTS 15)."""
-    properties = _stack_artifact(out, stack)["properties"]
-    assert properties["terminationProtection"] is protected
-
-
-def test_correction_6_both_ways_to_fail_lead_to_the_dlq_topic_and_its_queue(template: Json) -> None:
-    (topic,) = [
-        key
-        for key, body in resources(template, "AWS::SNS::Topic").items()
-        if body["Properties"]["TopicName"].startswith("iot-pipeline-dlq-")
-    ]
-    to_topic = {"OnFailure": {"Destination": {"Ref": topic}}}
-    asynchronous = one(template, "AWS::Lambda::EventInvokeConfig")
-    assert asynchronous["DestinationConfig"] == to_topic
-    assert asynchronous["MaximumEventAgeInSeconds"] == 21600
-    assert asynchronous["MaximumRetryAttempts"] == 2
-    assert one(template, "AWS::Lambda::EventSourceMapping")["DestinationConfig"] == to_topic
-    subscription = one(template, "AWS::SNS::Subscription")
-    assert subscription["TopicArn"] == {"Ref": topic}
-    assert subscription["Endpoint"] == {"Fn::GetAtt": [the_id(template, "AWS::SQS::Queue"), "Arn"]}
-
-
-@_EVERYWHERE
-def test_correction_7_the_alarms_that_were_missing(name: str, templates: dict[str, Json]) -> None:
-    """The complete set, its metrics and dimensions are held by test_pipeline_alarms."""
-    template, suffix = templates[name], _suffix(name)
-    waiting = one(template, "AWS::CloudWatch::Alarm", AlarmName=f"iot-lambda-dlq-messages-{suffix}")
-    assert waiting["MetricName"] == "ApproximateNumberOfMessagesVisible"
-    throttled = one(
-        template, "AWS::CloudWatch::Alarm", AlarmName=f"iot-dynamodb-metrics-throttling-{suffix}"
-    )
-    assert throttled["MetricName"] == "WriteThrottleEvents"
-    assert throttled["Namespace"] == "AWS/DynamoDB"
-    assert len(resources(template, "AWS::CloudWatch::Alarm")) == 20
-
-
-def test_correction_8_readings_are_in_dynamodb_and_nothing_is_in_timestream(template: Json) -> None:
-    types = {body["Type"] for body in template["Resources"].values()}
-    assert [type for type in types if "Timestream" in type] == []
-    (table,) = [
-        body["Properties"]
-        for body in resources(template, "AWS::DynamoDB::GlobalTable").values()
-        if body["Properties"]["TableName"].startswith("iot-sensor-metrics-")
-    ]
-    assert table["KeySchema"] == [
-        {"AttributeName": "deviceId", "KeyType": "HASH"},
-        {"AttributeName": "timestamp", "KeyType": "RANGE"},
-    ]
-    assert {d["AttributeName"]: d["AttributeType"] for d in table["AttributeDefinitions"]} == {
-        "deviceId": "S",
-        "timestamp": "N",
-    }
-    assert table["BillingMode"] == "PAY_PER_REQUEST"
-    assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
-
-
-# --- environments ---------------------------------------------------------------------------------
-
-
-_DATA = {
-    "AWS::DynamoDB::GlobalTable",
-    "AWS::KMS::Key",
-    "AWS::Kinesis::Stream",
-    "AWS::Logs::LogGroup",
-    "AWS::Logs::LogStream",
-    "AWS::S3::Bucket",
-    "AWS::SQS::Queue",
-}
-
-
-@pytest.mark.parametrize("name", ["Prod", "Live"])
+@pytest.mark.parametrize("name", _PROTECTED)
 def test_everything_that_holds_data_outlives_a_protected_stack(
     name: str, templates: dict[str, Json]
 ) -> None:
@@ -514,120 +255,79 @@ def test_everything_that_holds_data_outlives_a_protected_stack(
     assert policies == {(type, "Retain", "Retain") for type in _DATA}
     assert {body.get("DeletionPolicy") for body in bodies} == {"Retain", None}
     assert not [body for body in bodies if body["Type"].startswith("Custom::S3AutoDelete")]
-    for table in resources(templates[name], "AWS::DynamoDB::GlobalTable").values():
-        assert table["Properties"]["Replicas"][0]["DeletionProtectionEnabled"] is True
-    assert "PendingWindowInDays" not in one(templates[name], "AWS::KMS::Key")
 
 
-@pytest.mark.parametrize("name", [n for n in _TEMPLATES if n not in ("Prod", "Live")])
-def test_nothing_outlives_a_stack_of_a_short_lived_environment(
-    name: str, templates: dict[str, Json]
-) -> None:
+@pytest.mark.parametrize("name", [name for name in _STACKS if name not in _PROTECTED])
+def test_nothing_outlives_an_ephemeral_stack(name: str, templates: dict[str, Json]) -> None:
     bodies = templates[name]["Resources"].values()
     assert {body.get("DeletionPolicy") for body in bodies} == {"Delete", None}
     assert {body.get("UpdateReplacePolicy") for body in bodies} == {"Delete", None}
     assert {body["Type"] for body in bodies if body.get("DeletionPolicy") is None} & _DATA == set()
-    for table in resources(templates[name], "AWS::DynamoDB::GlobalTable").values():
-        assert table["Properties"]["Replicas"][0]["DeletionProtectionEnabled"] is False
-    emptied = resources(templates[name], "Custom::S3AutoDeleteObjects")
-    assert len(emptied) == 4  # a bucket that holds objects cannot be deleted
-    assert one(templates[name], "AWS::KMS::Key")["PendingWindowInDays"] == 7
+    # A bucket that holds objects cannot be deleted.
+    emptied = resources(templates[name], "Custom::S3AutoDeleteObjects").values()
+    buckets = resources(templates[name], "AWS::S3::Bucket")
+    assert {body["Properties"]["BucketName"]["Ref"] for body in emptied} == buckets.keys()
 
 
-@_EVERYWHERE
-def test_every_resource_of_ours_says_whose_it_is(name: str, templates: dict[str, Json]) -> None:
+def test_every_resource_is_tagged(name: str, template: Json) -> None:
     untagged = []
-    for logical_id, body in templates[name]["Resources"].items():
+    for logical_id, body in template["Resources"].items():
         tags = body.get("Properties", {}).get("Tags")
         if body["Type"] == "AWS::DynamoDB::GlobalTable":
             tags = body["Properties"]["Replicas"][0]["Tags"]
         if tags is not None:
             found = {tag["Key"]: tag["Value"] for tag in tags}
-            if (found["Environment"], found["ManagedBy"]) != (_suffix(name), "iot-constructs"):
+            expected = (_STACKS[name][0], defaults.MANAGED_BY)
+            if (found["Environment"], found["ManagedBy"]) != expected:
                 untagged.append(logical_id)
         elif body["Type"] in _DATA - {"AWS::Logs::LogStream"}:
             untagged.append(logical_id)
     assert untagged == []
 
 
-def test_one_key_encrypts_everything_that_can_be(template: Json) -> None:
-    """But the bucket of access logs, to which S3 delivers under its own key only (FACTS 7), and CDK's helper."""
-    key = the_id(template, "AWS::KMS::Key")
-    assert one(template, "AWS::KMS::Key")["EnableKeyRotation"] is True
-    arn = {"Fn::GetAtt": [key, "Arn"]}
-    stream = one(template, "AWS::Kinesis::Stream")
-    assert stream["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": arn}
-    assert one(template, "AWS::SQS::Queue")["KmsMasterKeyId"] == arn
-    topics = resources(template, "AWS::SNS::Topic").values()
-    assert [topic["Properties"]["KmsMasterKeyId"] for topic in topics] == [arn, arn]
-    groups = {
-        key: group["Properties"]
-        for key, group in resources(template, "AWS::Logs::LogGroup").items()
-        if not key.startswith(_AUTO_DELETE)
+# --- the key -----------------------------------------------------------------------------------------------------
+
+
+def test_one_key_encrypts_everything_but_access_logs(template: Json) -> None:
+    """S3 delivers access logs under its own key only, and the Glue catalog's encryption is the account's."""
+    arn = {"Fn::GetAtt": [the_id(template, "AWS::KMS::Key"), "Arn"]}
+    keys: dict[str, Callable[[Json], Any]] = {
+        "AWS::Kinesis::Stream": lambda p: p["StreamEncryption"]["KeyId"],
+        "AWS::SQS::Queue": lambda p: p["KmsMasterKeyId"],
+        "AWS::SNS::Topic": lambda p: p["KmsMasterKeyId"],
+        "AWS::Logs::LogGroup": lambda p: p["KmsKeyId"],
+        "AWS::DynamoDB::GlobalTable": lambda p: p["Replicas"][0]["SSESpecification"][
+            "KMSMasterKeyId"
+        ],
+        "AWS::S3::Bucket": lambda p: p["BucketEncryption"]["ServerSideEncryptionConfiguration"][0][
+            "ServerSideEncryptionByDefault"
+        ].get("KMSMasterKeyID"),
     }
-    assert [group["KmsKeyId"] for group in groups.values()] == [arn, arn]
-    for table in resources(template, "AWS::DynamoDB::GlobalTable").values():
-        replica = table["Properties"]["Replicas"][0]
-        assert replica["SSESpecification"] == {"KMSMasterKeyId": arn}
+    for type, key_of in keys.items():
+        for logical_id, body in resources(template, type).items():
+            if "AccessLogs" in logical_id:
+                assert key_of(body["Properties"]) is None
+            elif not logical_id.startswith(_AUTO_DELETE):
+                assert key_of(body["Properties"]) == arn, logical_id
 
 
-def test_the_key_is_only_for_services_that_act_for_this_account(template: Json) -> None:
-    statements = one(template, "AWS::KMS::Key")["KeyPolicy"]["Statement"]
-    limited_by = {
-        plain(service): [key for conditions in s["Condition"].values() for key in conditions]
-        for s in statements
-        if "Service" in s["Principal"]
-        for service in as_list(s["Principal"]["Service"])
+def test_services_may_use_the_key_for_this_account_or_these_log_groups_only(template: Json) -> None:
+    by_service: dict[str, set[str]] = {}
+    log_groups = set()
+    for statement in one(template, "AWS::KMS::Key")["KeyPolicy"]["Statement"]:
+        for service in as_list(statement["Principal"].get("Service", [])):
+            (condition,) = statement["Condition"].values()
+            by_service.setdefault(plain(service), set()).update(condition)
+            arn = plain(condition.get("kms:EncryptionContext:aws:logs:arn", ""))
+            if arn:
+                log_groups.add(arn.split(":log-group:")[1])
+    logs = next(service for service in by_service if service.startswith("logs."))
+    assert by_service == {
+        "cloudwatch.amazonaws.com": {"aws:SourceAccount"},
+        "sns.amazonaws.com": {"aws:SourceAccount"},
+        logs: {"kms:EncryptionContext:aws:logs:arn"},
     }
-    logs = next(service for service in limited_by if service.startswith("logs."))
-    assert limited_by == {
-        "cloudwatch.amazonaws.com": ["aws:SourceAccount"],
-        "sns.amazonaws.com": ["aws:SourceAccount"],
-        logs: ["kms:EncryptionContext:aws:logs:arn"],
+    assert log_groups == {
+        plain(body["Properties"].get("LogGroupName", "${AWS::StackName}-AutoDeleteObjectsLogs*"))
+        for body in resources(template, "AWS::Logs::LogGroup").values()
     }
-    assert logs in ("logs.${AWS::Region}.amazonaws.com", "logs.eu-central-1.amazonaws.com")
-
-
-def test_the_log_service_may_use_the_key_for_exactly_our_log_groups(template: Json) -> None:
-    statements = one(template, "AWS::KMS::Key")["KeyPolicy"]["Statement"]
-    may = {
-        plain(s["Condition"]["ArnEquals"]["kms:EncryptionContext:aws:logs:arn"]): set(s["Action"])
-        for s in statements
-        if "ArnEquals" in s.get("Condition", {})
-    }
-    names = {
-        # CloudFormation names it.
-        "${AWS::StackName}-AutoDeleteObjectsLogs*"
-        if key.startswith(_AUTO_DELETE)
-        else group["Properties"]["LogGroupName"]
-        for key, group in resources(template, "AWS::Logs::LogGroup").items()
-    }
-    assert {arn.split(":log-group:")[1] for arn in may} == names
-    place = r"arn:(aws|\$\{AWS::Partition\}):logs:(eu-central-1|\$\{AWS::Region\}):(\d{12}|\$\{AWS::AccountId\}):"
-    assert [arn for arn in may if not re.match(place, arn)] == []
-    for actions in may.values():
-        assert actions == {
-            "kms:Encrypt",
-            "kms:Decrypt",
-            "kms:ReEncrypt*",
-            "kms:GenerateDataKey*",
-            "kms:DescribeKey",
-        }
-
-
-def test_two_environments_in_one_stack_share_a_key_and_no_name() -> None:
-    stack = fresh_stack("dev")
-    for suffix in ("blue", "green"):
-        MonitoredStream(stack, suffix.title(), environment_suffix=suffix)
-    template = template_of(stack)
-    names = [s["Properties"]["Name"] for s in resources(template, "AWS::Kinesis::Stream").values()]
-    assert names == ["iot-sensor-data-stream-blue", "iot-sensor-data-stream-green"]
-    assert len(resources(template, "AWS::KMS::Key")) == 1
-
-
-def test_a_plain_stack_retains_its_data_and_is_called_dev() -> None:
-    stack = cdk.Stack(fresh_app(), "Plain")
-    MonitoredStream(stack, "Stream")
-    (stream,) = resources(template_of(stack), "AWS::Kinesis::Stream").values()
-    assert stream["Properties"]["Name"] == "iot-sensor-data-stream-dev"
-    assert stream["DeletionPolicy"] == "Retain"

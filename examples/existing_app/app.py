@@ -32,14 +32,12 @@ class VehiclesStack(cdk.Stack):
             stream=stream,
             code=lambda_.Code.from_asset(str(Path(__file__).with_name("function"))),
             environment={"TABLE_NAME": table.table_name},
-            # The construct cannot see how long your stream keeps its records, and takes 24 hours for granted.
-            max_record_age=cdk.Duration.hours(30),
         )
-        table.grant(processor.role, "dynamodb:PutItem")
+        table.grant(processor, "dynamodb:PutItem")
         alarms = PipelineAlarms(
             self, "Alarms", stream=stream, processor=processor, device_state_table=table
         )
-        cdk.CfnOutput(self, "AlertTopicArn", value=alarms.alert_topic.topic_arn)
+        cdk.CfnOutput(self, "AlarmTopicArn", value=alarms.alarm_topic.topic_arn)
 
 
 if __name__ == "__main__":

@@ -30,10 +30,17 @@ def add_pipeline(
     env: cdk.Environment | None = None,
 ) -> IotPipelineStack:
     """One environment of the pipeline, with what this app decides about it."""
-    stack = IotPipelineStack(app, "IotPipeline", environment_suffix=environment_suffix, env=env)
+    stack = IotPipelineStack(
+        app,
+        "IotPipeline",
+        environment_suffix=environment_suffix,
+        env=env,
+        alarm_email=app.node.try_get_context("alarmEmail"),
+    )
     nag_suppressions.suppress_inline_policies(stack)
     nag_suppressions.suppress_vpc(stack.processor.function)
-    nag_suppressions.suppress_bucket_rules(stack.data)
+    for bucket in (stack.data, stack.data.access_logs_bucket):
+        nag_suppressions.suppress_bucket_rules(bucket)
     return stack
 
 

@@ -1,9 +1,10 @@
-"""The whole pipeline, one construct after the other: copy this file and take out what you do not need."""
+"""The whole pipeline, one construct after the other: copy this file and remove what you do not need."""
 
 from __future__ import annotations
 
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk.aws_sns_subscriptions import EmailSubscription
 from constructs import Construct
 
 from iot_constructs import (
@@ -26,7 +27,7 @@ else:  # copied to a folder of its own, which is then on the path
 
 
 class IotPipelineStack(SuffixedStack):
-    """Device telemetry into tables and an archive, with nothing lost on the way and alarms on all of it."""
+    """Stores device telemetry in tables and an archive without losing a record, with alarms on every part."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class IotPipelineStack(SuffixedStack):
         *,
         environment_suffix: str | EnvironmentSuffix | None = None,
         env: cdk.Environment | None = None,
+        alarm_email: str | None = None,
     ) -> None:
         super().__init__(
             scope,
@@ -47,26 +49,7 @@ class IotPipelineStack(SuffixedStack):
         self.stream = MonitoredStream(self, "Stream")
         self.time_series = TimeSeriesTable(self, "TimeSeries")
         self.device_state = DeviceStateTable(self, "DeviceState")
-        self.processor = self._create_processor()
-        self.rule = TelemetryRule(
-            self, "Telemetry", stream=self.stream, dlq_topic=self.processor.dlq_topic
-        )
-        self.data = SecureDataBucket(self, "Data")
-        self.archive = StreamArchive(self, "Archive", stream=self.stream, bucket=self.data)
-        self.alarms = PipelineAlarms(
-            self,
-            "Alarms",
-            stream=self.stream,
-            processor=self.processor,
-            time_series_table=self.time_series,
-            device_state_table=self.device_state,
-            archive=self.archive,
-            rule=self.rule,
-        )
-        self._create_outputs()
-
-    def _create_processor(self) -> StreamProcessor:
-        processor = StreamProcessor(
+        self.processor = StreamProcessor(
             self,
             "Processor",
             stream=self.stream,
@@ -79,22 +62,36 @@ class IotPipelineStack(SuffixedStack):
                 "POWERTOOLS_METRICS_NAMESPACE": "IotPipeline",
             },
         )
-        # What the code does, and no more: grant_write_data would also allow to delete.
-        self.time_series.grant(processor.role, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
-        # A PartiQL statement has permissions of its own (D ql-iam.html).
-        self.device_state.grant(processor.role, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
-        return processor
+        # Only what the code does: grant_write_data would also allow deleting.
+        self.time_series.grant(self.processor, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
+        self.device_state.grant(self.processor, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
+        dlq_topic = self.processor.dlq_topic
+        self.rule = TelemetryRule(self, "Telemetry", stream=self.stream, dlq_topic=dlq_topic)
+        self.data = SecureDataBucket(self, "Data")
+        self.archive = StreamArchive(self, "Archive", stream=self.stream, bucket=self.data)
+        self.alarms = PipelineAlarms(
+            self,
+            "Alarms",
+            stream=self.stream,
+            processor=self.processor,
+            time_series_table=self.time_series,
+            device_state_table=self.device_state,
+            archive=self.archive,
+            rule=self.rule,
+            subscriptions=[EmailSubscription(alarm_email)] if alarm_email is not None else [],
+        )
+        self._create_outputs()
 
     def _create_outputs(self) -> None:
         queue = self.processor.dlq_queue
         outputs = {
             "StreamName": self.stream.stream_name,
-            "FunctionName": self.processor.function_name,
+            "FunctionName": self.processor.function.function_name,
             "DeviceStateTableName": self.device_state.table_name,
             "TimeSeriesTableName": self.time_series.table_name,
             "DlqTopicArn": self.processor.dlq_topic.topic_arn,
             "DlqQueueUrl": queue.queue_url if queue is not None else "",
-            "AlertTopicArn": self.alarms.alert_topic.topic_arn,
+            "AlarmTopicArn": self.alarms.alarm_topic.topic_arn,
             "BucketName": self.data.bucket_name,
             "TelemetryRuleName": self.rule.rule_name,
             "DashboardName": self.alarms.dashboard.dashboard_name,

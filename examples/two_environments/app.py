@@ -36,7 +36,7 @@ class TelemetryStage(cdk.Stage):
             handler="index.handler",
             environment={"TABLE_NAME": readings.table_name},
         )
-        readings.grant(processor.role, "dynamodb:PutItem")
+        readings.grant(processor, "dynamodb:PutItem")
         PipelineAlarms(
             stack, "Alarms", stream=stream, processor=processor, time_series_table=readings
         )

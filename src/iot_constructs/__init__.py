@@ -1,4 +1,4 @@
-"""Small AWS CDK constructs for IoT telemetry pipelines whose defaults are the corrected ones."""
+"""AWS CDK constructs for IoT telemetry pipelines with secure, production-ready defaults."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iot_constructs.device_policy import DevicePolicy
-    from iot_constructs.device_state_table import DeviceStateTable
-    from iot_constructs.environment import EnvironmentSuffix, SuffixedStack
-    from iot_constructs.monitored_stream import MonitoredStream
-    from iot_constructs.pipeline_alarms import AlarmThresholds, PipelineAlarms
-    from iot_constructs.queryable_archive import QueryableArchive
-    from iot_constructs.secure_data_bucket import SecureDataBucket
-    from iot_constructs.stream_archive import StreamArchive
-    from iot_constructs.stream_processor import StreamProcessor
-    from iot_constructs.telemetry_rule import TelemetryRule
-    from iot_constructs.time_series_table import TimeSeriesTable
+    from iot_constructs._alarms import Severity
+    from iot_constructs.archive import QueryableArchive, StreamArchive
+    from iot_constructs.environment import EnvironmentSuffix, NamePrefix, SuffixedStack
+    from iot_constructs.ingestion import DevicePolicy, TelemetryRule
+    from iot_constructs.monitoring import AlarmActions, AlarmThresholds, PipelineAlarms
+    from iot_constructs.processing import StreamProcessor
+    from iot_constructs.storage import SecureDataBucket
+    from iot_constructs.streams import MonitoredStream
+    from iot_constructs.tables import DeviceStateTable, TimeSeriesTable
 
 __all__ = [
+    "AlarmActions",
     "AlarmThresholds",
     "DevicePolicy",
     "DeviceStateTable",
     "EnvironmentSuffix",
     "MonitoredStream",
+    "NamePrefix",
     "PipelineAlarms",
     "QueryableArchive",
     "SecureDataBucket",
+    "Severity",
     "StreamArchive",
     "StreamProcessor",
     "SuffixedStack",
@@ -35,27 +36,30 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AlarmThresholds": "pipeline_alarms",
-    "DevicePolicy": "device_policy",
-    "DeviceStateTable": "device_state_table",
+    "AlarmActions": "monitoring",
+    "AlarmThresholds": "monitoring",
+    "DevicePolicy": "ingestion",
+    "DeviceStateTable": "tables",
     "EnvironmentSuffix": "environment",
-    "MonitoredStream": "monitored_stream",
-    "PipelineAlarms": "pipeline_alarms",
-    "QueryableArchive": "queryable_archive",
-    "SecureDataBucket": "secure_data_bucket",
-    "StreamArchive": "stream_archive",
-    "StreamProcessor": "stream_processor",
+    "MonitoredStream": "streams",
+    "NamePrefix": "environment",
+    "PipelineAlarms": "monitoring",
+    "QueryableArchive": "archive",
+    "SecureDataBucket": "storage",
+    "Severity": "_alarms",
+    "StreamArchive": "archive",
+    "StreamProcessor": "processing",
     "SuffixedStack": "environment",
-    "TelemetryRule": "telemetry_rule",
-    "TimeSeriesTable": "time_series_table",
+    "TelemetryRule": "ingestion",
+    "TimeSeriesTable": "tables",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name when it is asked for.
+    """Load a name on first use.
 
-    Each construct then costs only the aws_cdk modules that it uses, and the operators' command line, which is in this
-    package as well, needs neither aws_cdk nor Node.
+    Each construct then loads only the aws_cdk modules that it uses, and the command line needs neither aws_cdk nor
+    Node.
     """
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,15 @@
-"""One way to make an alarm: named, checked, described, and quiet while there is no data."""
+"""The alarm table: one row per alarm, and the function that creates an alarm from a row.
+
+A metric comes from the resource's own ``metric_*`` method, so its dimensions are those that AWS emits.
+"""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -10,83 +17,331 @@ from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
-from iot_constructs._durations import of_seconds
-from iot_constructs._validate import is_token
-from iot_constructs.environment import EnvironmentSuffix
-
-SUM = "Sum"
-MAXIMUM = "Maximum"
+from iot_constructs._naming import Names
+from iot_constructs._validation import is_token
 
 
-class Scale(NamedTuple):
-    """How a person reads a threshold: 48000 of a metric's milliseconds are 48 s."""
+class Severity(Enum):
+    """What an alarm means for the data, by which PipelineAlarms can choose a topic."""
 
-    unit: str
-    worth: int
-    """How many of the metric's own units it is."""
-
-
-SECONDS: Final = Scale("s", 1)
-SECONDS_OF_MILLISECONDS: Final = Scale("s", 1000)
-MINUTES_OF_MILLISECONDS: Final = Scale("minutes", 60_000)
-HOURS_OF_MILLISECONDS: Final = Scale("h", 3_600_000)
+    CRITICAL = "critical"
+    """Data is lost, or will be unless somebody acts."""
+    WARNING = "warning"
+    """Data is late or close to a limit; the pipeline still works."""
 
 
+class Unit(NamedTuple):
+    """How a person reads a threshold: 48000 milliseconds are 48 s."""
+
+    name: str
+    size: int
+    """In the metric's own unit."""
+
+
+SECONDS: Final = Unit("s", 1)
+SECONDS_OF_MILLISECONDS: Final = Unit("s", 1000)
+MINUTES_OF_MILLISECONDS: Final = Unit("minutes", 60_000)
+HOURS_OF_MILLISECONDS: Final = Unit("h", 3_600_000)
+
+
+@dataclass(frozen=True)
+class AlarmSpec:
+    """One row of the table."""
+
+    id: str
+    """Of the construct."""
+    name: str
+    """The alarm is called ``prefix-name-suffix``."""
+    metric: Callable[[Any], cloudwatch.IMetric]
+    """The metric of the watched resource."""
+    description: str
+    impact: str
+    runbook: str
+    """What to do first."""
+    severity: Severity
+    threshold: str = ""
+    """The field of AlarmThresholds that sets it."""
+    unit: Unit | None = None
+    """None: the threshold is a count."""
+    evaluation_periods: int = 1
+    datapoints_to_alarm: int | None = None
+    """None: all of the evaluation periods."""
+
+
+def _sum(name: str) -> Callable[[Any], cloudwatch.IMetric]:
+    """``resource.metric(name)`` as a sum; CDK's default statistic is the average."""
+    return lambda resource: resource.metric(name, statistic="Sum", period=period())
+
+
+def _maximum(name: str) -> Callable[[Any], cloudwatch.IMetric]:
+    return lambda resource: resource.metric(name, statistic="Maximum", period=period())
+
+
+ITERATOR_AGE: Final = AlarmSpec(
+    "IteratorAgeAlarm",
+    "kinesis-iterator-age",
+    _maximum("GetRecords.IteratorAgeMilliseconds"),
+    description="A consumer of the stream is far behind.",
+    impact="Records that it does not read before the retention ends are lost.",
+    runbook="check whether the processor fails or is throttled; raise its parallelization_factor, or raise the "
+    "stream's retention_period to gain time.",
+    severity=Severity.CRITICAL,
+    unit=HOURS_OF_MILLISECONDS,
+)
+WRITE_THROTTLES: Final = AlarmSpec(
+    "WriteThrottleAlarm",
+    "kinesis-write-throttling",
+    _sum("WriteProvisionedThroughputExceeded"),
+    description="The stream rejected records.",
+    impact="The IoT rule retries and then sends the message to the DLQ.",
+    runbook="look for one device that sends over 1 MB/s or 1000 records/s; otherwise request a higher stream limit.",
+    severity=Severity.WARNING,
+)
+READ_THROTTLES: Final = AlarmSpec(
+    "ReadThrottleAlarm",
+    "kinesis-read-throttling",
+    _sum("ReadProvisionedThroughputExceeded"),
+    description="The stream rejected reads.",
+    impact="Consumers fall behind.",
+    runbook="count the consumers: more than two with shared throughput need enhanced fan-out.",
+    severity=Severity.WARNING,
+)
+FRESHNESS: Final = AlarmSpec(
+    "FreshnessAlarm",
+    "firehose-freshness",
+    _maximum("DeliveryToS3.DataFreshness"),
+    description="The oldest record that is not in the archive yet is too old.",
+    impact="Records that Firehose does not read before the stream's retention ends are missing from the archive.",
+    runbook="read the log group of the Firehose stream; look for denied access to the bucket or the key.",
+    severity=Severity.WARNING,
+    unit=SECONDS,
+)
+
+FUNCTION_ALARMS: Final = (
+    AlarmSpec(
+        "ProcessorErrors",
+        "lambda-errors",
+        _sum("Errors"),
+        description="The processor raised an exception or timed out.",
+        impact="Its batch is retried and delays its shard.",
+        runbook="read the last ERROR in the function's log group.",
+        severity=Severity.WARNING,
+        threshold="processor_errors",
+    ),
+    AlarmSpec(
+        "ProcessorThrottles",
+        "lambda-throttles",
+        _sum("Throttles"),
+        description="Lambda throttled the processor.",
+        impact="Records wait. Throttles do not count as retries, so only the maximum record age ends the wait.",
+        runbook="compare the account's concurrency quota with its use; reserve concurrency for this function.",
+        severity=Severity.WARNING,
+        threshold="processor_throttles",
+    ),
+    AlarmSpec(
+        "ProcessorDuration",
+        "lambda-duration",
+        _maximum("Duration"),
+        description="An invocation came close to its timeout.",
+        impact="The next slower one times out and its whole batch is retried.",
+        runbook="look for throttling of the tables; otherwise lower batch_size, or raise memory_size or timeout.",
+        severity=Severity.WARNING,
+        threshold="processor_duration_share",
+        unit=SECONDS_OF_MILLISECONDS,
+    ),
+    AlarmSpec(
+        "ProcessingDelay",
+        "lambda-iterator-age",
+        _maximum("IteratorAge"),
+        description="Records are too old when they are processed.",
+        impact="Latest states and readings are that far behind.",
+        runbook="look for failing or throttled invocations; otherwise raise parallelization_factor.",
+        severity=Severity.WARNING,
+        threshold="processing_delay",
+        unit=MINUTES_OF_MILLISECONDS,
+    ),
+    AlarmSpec(
+        "DestinationDeliveryFailures",
+        "lambda-destination-failures",
+        _sum("DestinationDeliveryFailures"),
+        description="Lambda could not deliver a failure record.",
+        impact="The failure is in no queue.",
+        runbook="check that the function's role may publish to the DLQ topic and use its key.",
+        severity=Severity.CRITICAL,
+        threshold="destination_delivery_failures",
+    ),
+    AlarmSpec(
+        "AsyncEventsDropped",
+        "lambda-async-events-dropped",
+        _sum("AsyncEventsDropped"),
+        description="Lambda dropped an asynchronous invocation, such as a redrive.",
+        impact="Its event is on the DLQ if the delivery worked.",
+        runbook="look at the DLQ, then at the function's errors.",
+        severity=Severity.WARNING,
+        threshold="async_events_dropped",
+    ),
+)
+MAPPING_ALARMS: Final = (
+    AlarmSpec(
+        "FailedEvents",
+        "lambda-failed-events",
+        lambda processor: processor.metric_failed_events(),
+        description="Records are still failing after three retry periods.",
+        impact="When their retries are used up they go to the DLQ.",
+        runbook="read the WARNING lines in the function's log group: they name the exception.",
+        severity=Severity.WARNING,
+        threshold="failed_events",
+        evaluation_periods=defaults.FAILED_RECORD_PERIODS,
+    ),
+    AlarmSpec(
+        "FailedBatches",
+        "lambda-failed-batches",
+        lambda processor: processor.metric_failed_batches(),
+        description="Lambda gave up records and sent them to the failure destination.",
+        impact="They are in no table. The stream keeps their payload until its retention ends.",
+        runbook="fix the cause, then redrive them before the retention ends.",
+        severity=Severity.CRITICAL,
+        threshold="failed_batches",
+    ),
+    AlarmSpec(
+        "DroppedEvents",
+        "lambda-dropped-events",
+        lambda processor: processor.metric_dropped_events(),
+        description="Lambda gave up records without a failure record.",
+        impact="Only the stream and the archive still have them.",
+        runbook="check why the failure destination rejected them (role, key), then replay them from the stream.",
+        severity=Severity.CRITICAL,
+        threshold="dropped_events",
+    ),
+)
+DLQ_MESSAGES: Final = AlarmSpec(
+    "DlqMessages",
+    "lambda-dlq-messages",
+    _maximum("ApproximateNumberOfMessagesVisible"),
+    description="Messages wait on the dead-letter queue.",
+    impact=f"Their records are in no table. SQS deletes them after {defaults.DLQ_RETENTION_DAYS} days.",
+    runbook="read a message: kind and reason name the cause; fix it, then redrive.",
+    severity=Severity.CRITICAL,
+    threshold="dlq_messages",
+)
+DLQ_MESSAGES_PUBLISHED: Final = AlarmSpec(  # for a topic of the user's, with unknown subscriptions
+    DLQ_MESSAGES.id,
+    DLQ_MESSAGES.name,
+    _sum("NumberOfMessagesPublished"),
+    description="Messages were published to the DLQ topic.",
+    impact="Their records are in no table.",
+    runbook=DLQ_MESSAGES.runbook,
+    severity=DLQ_MESSAGES.severity,
+    threshold=DLQ_MESSAGES.threshold,
+)
+DLQ_DELIVERY_FAILURES: Final = AlarmSpec(
+    "DlqDeliveryFailures",
+    "sns-dlq-delivery-failures",
+    _sum("NumberOfNotificationsFailed"),
+    description="The DLQ topic could not deliver a message to its queue.",
+    impact="That failure is lost.",
+    runbook="check the queue's policy, and that sns.amazonaws.com may use its key.",
+    severity=Severity.CRITICAL,
+    threshold="dlq_delivery_failures",
+)
+RULE_THROTTLES: Final = AlarmSpec(
+    "RuleThrottles",
+    "rule-throttling",
+    lambda rule: rule.metric_throttled(),
+    description="The IoT rules engine dropped messages.",
+    impact="They reached neither the stream nor the DLQ.",
+    runbook="request a higher quota of rule evaluations per second, or send less often.",
+    severity=Severity.CRITICAL,
+    threshold="rule_throttles",
+)
+
+
+def table_alarms(role: str, label: str) -> tuple[AlarmSpec, AlarmSpec]:
+    """The alarms of a table: ``TimeSeriesTable`` and ``metrics``, or ``DeviceStateTable`` and ``state``.
+
+    UserErrors counts no throttling and has no TableName, ThrottledRequests needs an Operation; these two take
+    TableName alone (amazondynamodb/latest/developerguide/metrics-dimensions.html).
+    """
+    return (
+        AlarmSpec(
+            f"{role}WriteThrottles",
+            f"dynamodb-{label}-throttling",
+            _sum("WriteThrottleEvents"),
+            description="DynamoDB throttled writes.",
+            impact="Batches are retried and the processor falls behind.",
+            runbook="look in Contributor Insights for one device with over 1000 writes/s; otherwise check the "
+            "account's table quota.",
+            severity=Severity.WARNING,
+            threshold="table_write_throttles",
+        ),
+        AlarmSpec(
+            f"{role}ReadThrottles",
+            f"dynamodb-{label}-read-throttling",
+            _sum("ReadThrottleEvents"),
+            description="DynamoDB throttled reads.",
+            impact="Readers get errors or delays. Writes are not affected.",
+            runbook="look in Contributor Insights for one device with over 3000 reads/s, or for a scan.",
+            severity=Severity.WARNING,
+            threshold="table_read_throttles",
+        ),
+    )
+
+
+@cache
 def period() -> cdk.Duration:
-    """Over which alarms look at their metric."""
-    return of_seconds(defaults.ALARM_PERIOD_MINUTES * 60)
+    """The period of every alarm."""
+    return cdk.Duration.minutes(defaults.ALARM_PERIOD_MINUTES)
 
 
 def create_alarm(
     scope: Construct,
-    id: str,
-    *,
-    name: str,
-    suffix: EnvironmentSuffix,
-    metric: cloudwatch.IMetric,
+    spec: AlarmSpec,
+    names: Names,
+    resource: object,
     threshold: float,
-    what: str,
-    cost: str,
-    first: str,
-    scale: Scale | None = None,
+    *,
     derived_from: str | None = None,
-    periods: int = 1,
 ) -> cloudwatch.Alarm:
-    """An alarm that fires when ``metric`` reaches ``threshold`` in ``periods`` periods in a row.
+    """Create the alarm of a row, on the metric of ``resource``.
 
-    The description says what happened, what it costs, at which threshold it fires and what to do first: ``scale`` is
-    how a person reads the threshold (None: it is a count), ``derived_from`` where it comes from.
+    Its description says what happened, the impact, at which threshold it fires, and what to do first. Missing data is
+    not breaching: AWS emits these metrics only when there is something to count.
 
-    No data is not breaching: these metrics are only emitted when there is something to count. DynamoDB's above all
-    have to be told so: an alarm on them otherwise stays red while there is no data (C alarms-and-missing-data.html).
+    Args:
+        scope: the construct that the alarm belongs to.
+        spec: the row.
+        names: creates the alarm's name.
+        resource: what ``spec.metric`` is called with.
+        threshold: in the metric's own unit; the alarm fires when it is reached.
+        derived_from: where the threshold comes from, if not from an argument.
     """
-    fires = _fires_at(threshold, scale, derived_from, periods)
+    fires = _fires_at(spec, threshold, derived_from)
     return cloudwatch.Alarm(
         scope,
-        id,
-        alarm_name=naming.physical_name(scope, naming.ALARM, name, suffix),
-        alarm_description=f"{what} {cost} {fires} First: {first}",
-        metric=metric,
+        spec.id,
+        alarm_name=names.physical_name(naming.ALARM, None, spec.name),
+        alarm_description=f"{spec.description} {spec.impact} {fires} First: {spec.runbook}",
+        metric=spec.metric(resource),
         threshold=threshold,
         comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        evaluation_periods=periods,
-        datapoints_to_alarm=periods,
+        evaluation_periods=spec.evaluation_periods,
+        datapoints_to_alarm=spec.datapoints_to_alarm or spec.evaluation_periods,
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
     )
 
 
-def _fires_at(threshold: float, scale: Scale | None, derived_from: str | None, periods: int) -> str:
+def _fires_at(spec: AlarmSpec, threshold: float, derived_from: str | None) -> str:
     text = "Fires at "
     if is_token(threshold):
         text += "the threshold set at deployment"
-    elif scale is None:
+    elif spec.unit is None:
         text += f"{threshold:.15g}"
     else:
-        text += f"{threshold / scale.worth:.10g} {scale.unit}"
+        text += f"{threshold / spec.unit.size:.10g} {spec.unit.name}"
     if derived_from is not None:
         text += f" ({derived_from})"
-    if scale is None:
+    if spec.unit is None:
         text += f" in {defaults.ALARM_PERIOD_MINUTES} minutes"
-    if periods > 1:
-        text += f", {periods} times in a row"
+    if spec.evaluation_periods > 1:
+        text += f", {spec.evaluation_periods} times in a row"
     return text + "."

@@ -1,20 +1,17 @@
-"""Every default of the library, each with its reason.
+"""Every default and limit of the library, each with its reason.
 
-One row is ``NAME = value  # reason (source)``. Constructs read their defaults from here and nowhere else,
-so this file is the place to review a default and the place to change it. Values are plain numbers and
-strings with the unit in the name: importing this module must not start the jsii engine.
+A row is ``NAME = value  # reason (source)``. Constructs read their defaults from here and nowhere else, so this file
+is the place to review a default and the place to change it. Values are plain numbers and strings with the unit in the
+name: importing this module does not start jsii's Node process.
 
-Sources are pages of docs.aws.amazon.com: L = lambda/latest/dg, K = streams/latest/dev, F = firehose/latest/dev,
-D = amazondynamodb/latest/developerguide, N = sns/latest/dg, S3 = AmazonS3/latest/userguide,
-I = iot/latest/developerguide, C = AmazonCloudWatch/latest/monitoring. "FACTS n" is the numbered list of AWS
-facts that this project's design rests on.
+"FACTS n" is a row of docs/FACTS.md, which cites the AWS page.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
-# --- environment -----------------------------------------------------------------------------------------------
+# --- EnvironmentSuffix, SuffixedStack --------------------------------------------------------------------------
 ENVIRONMENT_SUFFIX: Final = (
-    "dev"  # what an app says that has never heard of environments; ephemeral, so mistakes are cheap
+    "dev"  # of an app that names no environment; ephemeral, so mistakes are cheap
 )
 ENVIRONMENT_SUFFIX_CONTEXT_KEY: Final = (
     "environmentSuffix"  # `cdk deploy -c environmentSuffix=prod`
@@ -30,63 +27,63 @@ EPHEMERAL_WORDS: Final = (
     "pr",
     "tmp",
     "sandbox",
-)  # any other suffix is protected: fail safe
+)  # any other suffix is protected
 LONGEST_ACCOUNT: Final = 12  # digits of an account id, assumed while the account is a token
 LONGEST_REGION: Final = (
-    14  # ap-southeast-1, assumed while the region is a token (us-isof-south-1: 15; say env there)
+    14  # ap-southeast-1, assumed while the region is a token (us-isof-south-1: 15; pass env there)
 )
+LONGEST_PARTITION: Final = 10  # aws-us-gov, assumed while the partition is a token
 MANAGED_BY: Final = "iot-constructs"  # value of the tag ManagedBy
 
-# --- name stems; the suffix is added by the library (correction 1) ------------------------------------------------
-BUCKET_NAME: Final = "iot-sensor-data"  # followed by account and region: bucket names are global (S3 bucketnamingrules)
-STREAM_NAME: Final = "iot-sensor-data-stream"  # correction 1
-FUNCTION_NAME: Final = "iot-stream-processor"  # correction 1
-DLQ_NAME: Final = "iot-pipeline-dlq"  # topic and queue; correction 1
-TIME_SERIES_TABLE_NAME: Final = "iot-sensor-metrics"  # correction 1
-DEVICE_STATE_TABLE_NAME: Final = "iot-device-state"  # correction 1
-RULE_NAME: Final = "iot_telemetry"  # IoT rule names take no hyphen (FACTS 11)
-DEVICE_POLICY_NAME: Final = "iot-telemetry-device"  # one policy for all devices (FACTS 12)
-ARCHIVE_NAME: Final = "iot-sensor-archive"  # delivery stream and its log group
-DATABASE_NAME: Final = "iot_archive"  # Athena's names take no hyphen (FACTS 11)
-ARCHIVE_TABLE_NAME: Final = "telemetry"  # as the archive's folder
-WORKGROUP_NAME: Final = "iot-archive"  # people choose it by this name in the console
+# --- base names; the library puts the name prefix before them and the environment suffix behind -----------------------
+NAME_PREFIX: Final = "iot"  # first word of every default name
+NAME_PREFIX_CONTEXT_KEY: Final = "namePrefix"  # `cdk deploy -c namePrefix=north`
+NAME_PREFIX_MAX_LENGTH: Final = 20  # leaves a bucket 2 characters of suffix of its 63 (FACTS 7)
+BUCKET_NAME: Final = (
+    "sensor-data"  # followed by account and region: bucket names are global (S3 bucketnamingrules)
+)
+STREAM_NAME: Final = "sensor-data-stream"
+FUNCTION_NAME: Final = "stream-processor"
+DLQ_NAME: Final = "pipeline-dlq"  # topic and queue
+TIME_SERIES_TABLE_NAME: Final = "sensor-metrics"
+DEVICE_STATE_TABLE_NAME: Final = "device-state"
+RULE_NAME: Final = "telemetry"  # IoT rule names take no hyphen (FACTS 11)
+DEVICE_POLICY_NAME: Final = "telemetry-device"  # one policy for all devices (FACTS 12)
+ARCHIVE_NAME: Final = "sensor-archive"  # delivery stream and its log group
+DATABASE_NAME: Final = "archive"  # Athena's names take no hyphen (FACTS 11)
+ARCHIVE_TABLE_NAME: Final = "telemetry"  # same as the archive's folder
+WORKGROUP_NAME: Final = "archive"  # people choose it by this name in the console
 QUERY_RESULTS_BUCKET_NAME: Final = (
-    "iot-queries"  # short: account, region and a long suffix must fit behind it (FACTS 7)
+    "queries"  # short: account, region and a long suffix must fit behind it (FACTS 7)
 )
-ALARM_NAME_PREFIX: Final = (
-    "iot"  # followed by service and what is wrong: iot-lambda-dlq-messages (correction 7)
-)
-ALERT_TOPIC_NAME: Final = "iot-pipeline-alerts"  # where every alarm publishes
-DASHBOARD_NAME: Final = "iot-pipeline"  # one dashboard per pipeline
-COMPOSITE_ALARM_NAME: Final = "iot-pipeline-health"  # the one alarm to page on
+ALARM_TOPIC_NAME: Final = "pipeline-alerts"  # where every alarm publishes
+DASHBOARD_NAME: Final = "pipeline"  # one dashboard per pipeline and region
+COMPOSITE_ALARM_NAME: Final = "pipeline-health"  # the one alarm to page on
 
 # --- encryption key ----------------------------------------------------------------------------------------------
-KEY_ROTATION: Final = True  # yearly rotation costs nothing to use and is asked for by every audit
+KEY_ROTATION: Final = True  # yearly; every audit asks for it
 KEY_PENDING_WINDOW_DAYS: Final = (
-    7  # the shortest KMS allows, only used where the key is destroyed with its stack
+    7  # the shortest that KMS allows, only where the key is deleted with its stack
 )
 
 # --- SecureDataBucket ----------------------------------------------------------------------------------------------
-BUCKET_VERSIONED: Final = (
-    True  # an overwritten or deleted object can be brought back (S3 Versioning)
-)
+BUCKET_VERSIONED: Final = True  # an overwritten or deleted object can be restored (S3 Versioning)
 BUCKET_MINIMUM_TLS_VERSION: Final = (
     1.2  # with enforce_ssl: two Denies, plain HTTP and TLS 1.0/1.1 (FACTS 7)
 )
+BUCKET_TLS_VERSIONS: Final = (1.2, 1.3)  # older ones are deprecated (S3 security best practices)
 BUCKET_ABORT_MULTIPART_DAYS: Final = (
     7  # parts of a broken upload are billed and invisible until aborted
 )
-BUCKET_NONCURRENT_VERSION_DAYS: Final = 90  # versioning without an end doubles the bill for ever
+BUCKET_NONCURRENT_VERSION_DAYS: Final = 90  # versioning without an end doubles the bill over time
 ACCESS_LOG_EXPIRATION_DAYS: Final = 365  # a year answers "who read this?"; longer is a decision
-ACCESS_LOG_NAME_ENDING: Final = "-logs"  # added to the data bucket's stem
+ACCESS_LOG_NAME_ENDING: Final = "-logs"  # added to the data bucket's base name
 
 # --- MonitoredStream -----------------------------------------------------------------------------------------------
 STREAM_RETENTION_HOURS: Final = (
-    168  # a failure record names sequence numbers only: what retention dropped is gone (FACTS 2, 8)
+    168  # a failure record has sequence numbers only: expired records are lost (FACTS 2, 8)
 )
-STREAM_MINIMUM_RETENTION_HOURS: Final = (
-    24  # what Kinesis gives at the least, assumed for a stream we did not make (FACTS 8)
-)
+STREAM_MINIMUM_RETENTION_HOURS: Final = 24  # of every Kinesis stream (FACTS 8)
 STREAM_MAXIMUM_RETENTION_HOURS: Final = 8760  # 365 days (FACTS 8)
 ITERATOR_AGE_SHARE_OF_RETENTION: Final = (
     0.5  # past half of retention a consumer risks losing records (FACTS 8)
@@ -101,11 +98,12 @@ MEMORY_MB: Final = (
     512  # a batch of 100 readings is CPU-bound on the client side; CPU comes with memory
 )
 TIMEOUT_SECONDS: Final = 60  # room for the in-invocation retries of a throttled batch write
-LOG_RETENTION: Final = "THREE_MONTHS"  # the default of CloudWatch is to keep and bill for ever
-BATCH_SIZE: Final = 100  # records an invocation; see MAX_BATCHING_WINDOW_SECONDS
+LAMBDA_TIMEOUT_SECONDS: Final = 3  # of a function that sets none (CreateFunction API)
+LOG_RETENTION: Final = "THREE_MONTHS"  # CloudWatch keeps and bills logs without an end by default
+BATCH_SIZE: Final = 100  # records per invocation; see MAX_BATCHING_WINDOW_SECONDS
 MAX_BATCH_SIZE: Final = 10_000  # the API's limit (FACTS 3)
 MAX_BATCHING_WINDOW_SECONDS: Final = (
-    5  # correction 3: MaximumBatchingWindowInSeconds, 5 s of waiting buys full batches
+    5  # MaximumBatchingWindowInSeconds: 5 s of waiting fill the batches
 )
 LONGEST_BATCHING_WINDOW_SECONDS: Final = 300  # the API's limit (FACTS 3)
 BISECT_BATCH_ON_ERROR: Final = (
@@ -113,102 +111,231 @@ BISECT_BATCH_ON_ERROR: Final = (
 )
 REPORT_BATCH_ITEM_FAILURES: Final = True  # only what failed is retried, not the 99 others (FACTS 3)
 RETRY_ATTEMPTS: Final = (
-    10  # AWS's default is for ever: one poison record then blocks its shard (FACTS 3)
+    10  # AWS retries until the record expires: one poison record blocks its shard (FACTS 3)
 )
-MAX_RETRY_ATTEMPTS: Final = 10_000  # the API's limit (FACTS 3)
 RECORD_AGE_SHARE_OF_RETENTION: Final = (
-    0.6  # past the iterator-age alarm (0.5), and 0.4 of retention is left to redrive
+    0.6  # past the iterator-age alarm (0.5), and 0.4 of retention to redrive
 )
-SHORTEST_RECORD_AGE_SECONDS: Final = 60  # the API's limit (FACTS 3)
+EXISTING_RECORD_AGE_SHARE: Final = (
+    0.9  # of a stream that may be full already: keep what it holds (aws-cdk #17214)
+)
 LONGEST_RECORD_AGE_SECONDS: Final = 604_800  # the API's limit, 7 days (FACTS 3)
 PARALLELIZATION_FACTOR: Final = (
-    1  # 1..10 concurrent batches a shard; order within a partition key is kept (FACTS 3)
+    1  # concurrent batches per shard; order within a partition key is kept (FACTS 3)
 )
 MAX_PARALLELIZATION_FACTOR: Final = 10  # the API's limit (FACTS 3)
-MAX_EVENT_AGE_SECONDS: Final = (
-    21_600  # correction 6: an asynchronous invocation is given up after 6 h
-)
-ASYNC_RETRY_ATTEMPTS: Final = 2  # correction 6: the API's maximum (FACTS 1)
+MAX_EVENT_AGE_SECONDS: Final = 21_600  # the API's maximum for asynchronous invocations (FACTS 1)
+ASYNC_RETRY_ATTEMPTS: Final = 2  # the API's maximum (FACTS 1)
 DLQ_RETENTION_DAYS: Final = (
-    14  # the longest SQS keeps a message: a long weekend must not lose one (FACTS 2)
+    14  # the longest that SQS keeps a message: a long weekend must not lose one (FACTS 2)
 )
-DLQ_VISIBILITY_TIMEOUT_SECONDS: Final = (
-    300  # time for a redrive to finish with a message before it is shown again
-)
+DLQ_VISIBILITY_TIMEOUT_SECONDS: Final = 300  # time for a redrive to finish with a message
 
-# --- tables --------------------------------------------------------------------------------------------------------
-PARTITION_KEY: Final = "deviceId"  # correction 8
-SORT_KEY: Final = "timestamp"  # correction 8: a Number, epoch milliseconds
-TTL_ATTRIBUTE: Final = "ttl"  # correction 8: a Number, epoch seconds (FACTS 9)
+# --- TimeSeriesTable, DeviceStateTable ------------------------------------------------------------------------------
+PARTITION_KEY: Final = "deviceId"  # a String
+SORT_KEY: Final = "timestamp"  # a Number, epoch milliseconds
+TTL_ATTRIBUTE: Final = "ttl"  # a Number, epoch seconds (FACTS 9)
 TIME_SERIES_RETENTION_DAYS: Final = 365  # from which the processor computes `ttl`
-PITR_RECOVERY_PERIOD_DAYS: Final = (
-    35  # correction 2: the longest; price does not depend on it (FACTS 9)
-)
+PITR_RECOVERY_PERIOD_DAYS: Final = 35  # the longest; the price does not depend on it (FACTS 9)
 
 # --- TelemetryRule -------------------------------------------------------------------------------------------------
 SQL_VERSION: Final = "2016-03-23"  # unset means 2015-10-08 (FACTS 12)
 TOPIC_FILTER: Final = "device/+/telemetry"  # one level for the device id
 PARTITION_KEY_TEMPLATE: Final = (
-    "${topic(2)}"  # the topic is checked by the device's policy, the payload by nobody (FACTS 12)
+    "${topic(2)}"  # the device's policy restricts the topic, not the payload (FACTS 12)
 )
+LONGEST_TOPIC: Final = 256  # bytes of UTF-8 (AWS IoT Core message broker limits)
+MOST_TOPIC_SLASHES: Final = 7  # in a topic or topic filter (AWS IoT Core message broker limits)
 
 # --- DevicePolicy --------------------------------------------------------------------------------------------------
 DEVICE_POLICY_MAX_LENGTH: Final = (
     2048  # characters of the document without white space (CreatePolicy API)
 )
-LONGEST_PARTITION: Final = 10  # aws-us-gov, assumed while the partition is a token
 
 # --- StreamArchive -------------------------------------------------------------------------------------------------
 BUFFERING_SIZE_MIB: Final = (
     128  # large objects: S3 tiers skip those under 128 KB, queries read few (FACTS 7, 14)
 )
 BUFFERING_INTERVAL_SECONDS: Final = (
-    300  # the age of the newest archived record at the most, plus delivery
+    300  # the greatest age of the newest archived record, plus delivery
 )
 LONGEST_BUFFERING_INTERVAL_SECONDS: Final = 900  # the API's limit (FACTS 14)
 LARGEST_BUFFERING_MIB: Final = 128  # the API's limit (FACTS 14)
-DATA_PREFIX: Final = (
+DATA_PREFIX: Final = (  # Hive style, UTC: Athena reads only the hours of the query (FACTS 14)
     "telemetry/year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/"
     "hour=!{timestamp:HH}/"
-)  # Hive style, UTC: Athena reads only the hours it is asked for (FACTS 14)
-ERROR_PREFIX: Final = (
+)
+ERROR_PREFIX: Final = (  # required where the data prefix has expressions (FACTS 14)
     "errors/!{firehose:error-output-type}/"
     "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/"
-)  # needed as soon as DATA_PREFIX has expressions (FACTS 14)
+)
 FRESHNESS_INTERVALS: Final = (
     3  # alarm when the oldest undelivered record is three buffer intervals old (FACTS 14)
 )
 
 # --- QueryableArchive ----------------------------------------------------------------------------------------------
-PAYLOAD_COLUMN: Final = "payload"  # a record as it came: its shape is the device's affair
+PAYLOAD_COLUMN: Final = "payload"  # the raw record: the device decides its shape
 PARTITION_COLUMN_TYPE: Final = (
     "string"  # as in the folder's name, leading zeros included, for all four alike
 )
 ARCHIVE_FIRST_YEAR: Final = (
-    2025  # no archive of this library is older; each year more is 8928 folders to look for
+    2025  # no archive of this library is older; each year more is 8928 folders to list
 )
 QUERY_BYTES_SCANNED_CUTOFF_GIB: Final = (
-    100  # half a dollar where a terabyte costs 5: a forgotten WHERE ends here
+    100  # half a dollar where a terabyte costs 5: stops a forgotten WHERE
 )
 SMALLEST_BYTES_SCANNED_CUTOFF: Final = 10_000_000  # the API's limit, 10 MB
-ENFORCE_WORKGROUP: Final = True  # else a client may name another, unencrypted place for its results
+ENFORCE_WORKGROUP: Final = (
+    True  # else a client may name another, unencrypted location for its results
+)
 PUBLISH_QUERY_METRICS: Final = True  # bytes scanned are the bill: see them in CloudWatch
 QUERY_RESULTS_PREFIX: Final = "query-results/"  # beside telemetry/, never in a folder of the table
 QUERY_RESULTS_DAYS: Final = 30  # a result is a copy of the data, and one query away
-QUERY_RESULTS_NONCURRENT_DAYS: Final = 1  # so there is nothing to bring back either
-LONGEST_QUERIED_DAYS: Final = 7  # spans two months at the most; a longer one names its months
+QUERY_RESULTS_NONCURRENT_DAYS: Final = 1  # nothing to restore: run the query again
+LONGEST_QUERIED_DAYS: Final = 7  # spans at most two months; a longer query names its months
 LONGEST_QUERY_BYTES: Final = 262_144  # the API's limit
 LONGEST_QUERY_DESCRIPTION: Final = 1024  # the API's limit
 
 # --- PipelineAlarms ------------------------------------------------------------------------------------------------
 ALARM_PERIOD_MINUTES: Final = 5  # counts are summed over this; ages are the maximum in it
 PROCESSING_DELAY_MINUTES: Final = (
-    15  # how far behind the processor may fall before a person should know
+    15  # how far behind the processor may be before a person should know
 )
 DELAY_SHARE_OF_RECORD_AGE: Final = (
-    0.5  # in its place where records are given up before that: it would never fire (FACTS 3)
+    0.5  # in its place where records are given up earlier: it would never fire (FACTS 3)
 )
 DURATION_SHARE_OF_TIMEOUT: Final = (
     0.8  # a slower invocation soon ends in timeouts, which retry whole batches
 )
-FAILED_RECORD_PERIODS: Final = 3  # a failure that retries mend within 10 minutes needs nobody
+FAILED_RECORD_PERIODS: Final = 3  # a failure that retries fix within 10 minutes needs nobody
+
+
+# --- limits of AWS on arguments, by keyword; whoever violates one gets a ValueError at synth -------------------------
+class NumberLimit(NamedTuple):
+    """A whole number from ``low`` to ``high``."""
+
+    low: int
+    high: int
+    source: str
+
+
+class DurationLimit(NamedTuple):
+    """Seconds from ``low`` to ``high``, in multiples of ``step``."""
+
+    low: int
+    high: int
+    source: str
+    step: int = 1
+
+
+class TextLimit(NamedTuple):
+    """A string that matches ``pattern``."""
+
+    pattern: str
+    description: str
+    source: str
+    literal: bool = False
+    """Whether a token is refused."""
+
+
+_DOCS: Final = "https://docs.aws.amazon.com"
+_MAPPING: Final = f"{_DOCS}/lambda/latest/api/API_CreateEventSourceMapping.html"
+_FUNCTION: Final = f"{_DOCS}/lambda/latest/api/API_CreateFunction.html"
+_KINESIS: Final = f"{_DOCS}/kinesis/latest/APIReference/API_IncreaseStreamRetentionPeriod.html"
+_IOT_SQL: Final = f"{_DOCS}/iot/latest/developerguide/iot-sql-reference.html"
+_DAY: Final = 86_400
+
+NUMBER_LIMITS: Final[dict[str, NumberLimit]] = {
+    "batch_size": NumberLimit(1, MAX_BATCH_SIZE, _MAPPING),
+    "parallelization_factor": NumberLimit(1, MAX_PARALLELIZATION_FACTOR, _MAPPING),
+    "retry_attempts": NumberLimit(
+        0, 10_000, _MAPPING
+    ),  # AWS has -1, until the record expires (FACTS 3)
+    "max_concurrency": NumberLimit(2, 1000, _MAPPING),
+    "starting_position_timestamp": NumberLimit(1, 2**40, _MAPPING),
+    "async_retry_attempts": NumberLimit(
+        0, 2, f"{_DOCS}/lambda/latest/api/API_PutFunctionEventInvokeConfig.html"
+    ),
+    "memory_size": NumberLimit(128, 10_240, _FUNCTION),
+    "reserved_concurrent_executions": NumberLimit(
+        0, 2**31 - 1, f"{_DOCS}/lambda/latest/api/API_PutFunctionConcurrency.html"
+    ),
+    "shard_count": NumberLimit(
+        1, 10_000, f"{_DOCS}/streams/latest/dev/service-sizes-and-limits.html"
+    ),
+    "throttles_threshold": NumberLimit(1, 10**9, "an alarm on 0 would always fire"),
+    "first_year": NumberLimit(1970, 9999, "a year of four digits"),
+}
+ANY_DURATION: Final = DurationLimit(1, 100 * 365 * _DAY, "whole seconds")
+DURATION_LIMITS: Final[dict[str, DurationLimit]] = {
+    "timeout": DurationLimit(1, 900, _FUNCTION),
+    "max_batching_window": DurationLimit(0, LONGEST_BATCHING_WINDOW_SECONDS, _MAPPING),
+    "max_record_age": DurationLimit(60, LONGEST_RECORD_AGE_SECONDS, _MAPPING),
+    "tumbling_window": DurationLimit(0, 900, _MAPPING),
+    "max_event_age": DurationLimit(
+        60,
+        MAX_EVENT_AGE_SECONDS,
+        f"{_DOCS}/lambda/latest/api/API_PutFunctionEventInvokeConfig.html",
+    ),
+    "retention_period": DurationLimit(
+        STREAM_MINIMUM_RETENTION_HOURS * 3600,
+        STREAM_MAXIMUM_RETENTION_HOURS * 3600,
+        _KINESIS,
+        step=3600,
+    ),
+    "retention": DurationLimit(
+        _DAY,
+        100 * 365 * _DAY,
+        f"{_DOCS}/amazondynamodb/latest/developerguide/TTL.html, deleted up to days late",
+    ),
+    "iterator_age_threshold": DurationLimit(1, STREAM_MAXIMUM_RETENTION_HOURS * 3600, _KINESIS),
+    "buffering_interval": DurationLimit(
+        0,
+        LONGEST_BUFFERING_INTERVAL_SECONDS,
+        f"{_DOCS}/firehose/latest/APIReference/API_BufferingHints.html",
+    ),
+    "results_expiration": DurationLimit(
+        _DAY,
+        100 * 365 * _DAY,
+        f"{_DOCS}/AmazonS3/latest/userguide/object-lifecycle-mgmt.html",
+        step=_DAY,
+    ),
+    "processing_delay": DurationLimit(1, LONGEST_RECORD_AGE_SECONDS, "records get no older"),
+    "duration": DurationLimit(
+        60, LONGEST_QUERIED_DAYS * _DAY, "a longer query names year and month"
+    ),
+}
+TEXT_LIMITS: Final[dict[str, TextLimit]] = {
+    "handler": TextLimit(
+        r"\S{1,128}", "module.function, up to 128 characters without white space", _FUNCTION
+    ),
+    "description": TextLimit(r".{0,256}", "up to 256 characters", _FUNCTION),
+    "SuffixedStack.description": TextLimit(
+        r".{0,1024}",
+        "up to 1024 characters",
+        f"{_DOCS}/AWSCloudFormation/latest/UserGuide/template-description-structure.html",
+        literal=True,
+    ),
+    "QueryableArchive.description": TextLimit(
+        r".{1,1024}",
+        "up to 1024 characters",
+        f"{_DOCS}/athena/latest/APIReference/API_CreateNamedQuery.html",
+    ),
+    "project": TextLimit(
+        r"[\w .:/=+@-]{0,256}",
+        "up to 256 letters, digits, spaces and . : / = + @ - _",
+        f"{_DOCS}/AWSCloudFormation/latest/TemplateReference/aws-properties-resource-tags.html",
+    ),
+    "log_format": TextLimit("Text|JSON", "Text or JSON", _FUNCTION),
+    "application_log_level": TextLimit(
+        "TRACE|DEBUG|INFO|WARN|ERROR|FATAL", "TRACE, DEBUG, INFO, WARN, ERROR or FATAL", _FUNCTION
+    ),
+    "system_log_level": TextLimit("DEBUG|INFO|WARN", "DEBUG, INFO or WARN", _FUNCTION),
+    "select": TextLimit(r".*\S.*", "a SELECT clause, for example '*'", _IOT_SQL),
+    "where": TextLimit(r".*\S.*", "a WHERE clause, for example 'temperature > 50'", _IOT_SQL),
+    "time_to_live_attribute": TextLimit(
+        r".{1,255}",
+        "the name of an attribute, 1 to 255 characters",
+        f"{_DOCS}/amazondynamodb/latest/APIReference/API_TimeToLiveSpecification.html",
+    ),
+}

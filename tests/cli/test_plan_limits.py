@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from typing import Any
@@ -11,7 +10,6 @@ import handler
 import pytest
 from batch_processor import Outcome
 
-import iot_constructs
 from examples.iot_pipeline.stack import IotPipelineStack
 from iot_constructs.cli.planning import assumptions, quotas
 from iot_constructs.cli.planning.limits import Limit, list_limits
@@ -20,6 +18,7 @@ from iot_constructs.cli.planning.quotas import Quota
 from iot_constructs.cli.planning.usage import estimate_usage
 from iot_constructs.cli.planning.workload import Workload
 from tests.synth_support import fresh_app, template_of
+from tests.test_keywords import keywords
 
 
 def limits(**workload: Any) -> dict[str, Limit]:
@@ -132,8 +131,7 @@ def test_the_arguments_in_remediations_exist(shards: int | None) -> None:
     named = re.findall(r"\b([A-Z]\w+)\((\w+)=", " ".join(remediations))
     assert len(named) >= 5
     for construct, argument in named:
-        parameters = inspect.signature(getattr(iot_constructs, construct).__init__).parameters
-        assert argument in parameters, f"{construct}({argument}=)"
+        assert argument in keywords(construct), f"{construct}({argument}=)"
 
 
 def test_every_quota_has_a_page_of_aws() -> None:

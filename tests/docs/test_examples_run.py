@@ -30,15 +30,14 @@ def _namespace(app: cdk.App) -> dict[str, Any]:
 
 def _around(stack: cdk.Stack) -> dict[str, Any]:
     """What the examples take as given, under names that they do not use."""
-    stream = MonitoredStream(stack, "Given", stream_name="given", alarm_name_prefix="given")
+    stream = MonitoredStream(stack, "Given", name_prefix="given")
     processor = StreamProcessor(
         stack,
         "GivenProcessor",
         stream=stream,
         code=lambda_.Code.from_inline("def handler(event, context): pass"),
         handler="index.handler",
-        function_name="given",
-        dlq_name="given",
+        name_prefix="given",
     )
     return {"stream": stream, "processor": processor}
 

@@ -15,10 +15,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 _SCALE = SCALE_MD.read_text(encoding="utf-8")
 
 
-def test_the_file_is_what_the_planner_says() -> None:
-    assert scale_md() == _SCALE, "run `make docs`"
-
-
 def test_a_price_that_changes_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     dearer = dataclasses.replace(prices.TABLE_GB, tiers=((float("inf"), 0.26),))
     monkeypatch.setattr(prices, "TABLE_GB", dearer)

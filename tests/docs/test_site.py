@@ -40,7 +40,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_has_the_readme_the_api_and_the_guide(site: Path) -> None:
-    assert "Small AWS CDK constructs" in (site / "index.html").read_text(encoding="utf-8")
+    assert "with secure, production-ready defaults" in (site / "index.html").read_text(
+        encoding="utf-8"
+    )
     assert 'id="streamprocessor"' in (site / "API.html").read_text(encoding="utf-8")
     for page in (_ROOT / "docs" / "guide").glob("*.md"):
         assert (site / "docs" / "guide" / f"{page.stem}.html").is_file(), page

@@ -190,7 +190,7 @@ def run(emulator: Emulator) -> Run:
     deployment = deployer.deploy(assembly)
     cloudwatch = emulator.client("cloudwatch")
     alarms, (composite,) = _describe(cloudwatch)
-    topic = deployment.output("AlertTopicArn")
+    topic = deployment.output("AlarmTopicArn")
     run = Run(
         in_template=[
             resource["Properties"]["AlarmName"]

@@ -31,9 +31,9 @@ from aws_cdk import aws_kinesis as kinesis
 from iot_constructs import AlarmThresholds, MonitoredStream, PipelineAlarms, SuffixedStack, TimeSeriesTable
 
 stack = SuffixedStack(cdk.App(), "Telemetry", environment_suffix="dev")
-stream: kinesis.IStream = MonitoredStream(stack, "Stream").stream
+stream: kinesis.IStream = MonitoredStream(stack, "Stream", shard_count=2)
 table = TimeSeriesTable(stack, "Readings", retention=cdk.Duration.days(90))
-PipelineAlarms(stack, "Alarms", stream=stream, thresholds=AlarmThresholds(processing_delay_minutes=5))
+PipelineAlarms(stack, "Alarms", stream=stream, thresholds=AlarmThresholds(processor_errors=5))
 name: str = table.table_name
 """
 MISTAKE = CONSUMER.replace("retention=", "retension=")

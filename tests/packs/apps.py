@@ -29,8 +29,7 @@ from iot_constructs import (
     TimeSeriesTable,
 )
 from tests.plain_pipeline import PlainPipelineStack
-from tests.synth_support import ACCOUNT, REGION, fresh_app, recommended_flags
-from tests.test_whole_pipeline import inline_code
+from tests.synth_support import ACCOUNT, REGION, fresh_app, inline_code, recommended_flags
 
 _PLACE = f"{REGION}:{ACCOUNT}"
 _PATHS = {"aws:cdk:enable-path-metadata": True}  # as the CDK command line has it
@@ -79,13 +78,13 @@ ALONE: dict[str, Maker] = {
     "TimeSeriesTable": lambda stack: TimeSeriesTable(stack, "TimeSeries"),
     "DeviceStateTable": lambda stack: DeviceStateTable(stack, "DeviceState"),
     "StreamProcessor": _processor,
-    "StreamProcessor with failed_batches": lambda stack: _processor(
-        stack, failed_batches=SecureDataBucket(stack, "Data")
+    "StreamProcessor with on_failure": lambda stack: _processor(
+        stack, on_failure=SecureDataBucket(stack, "Data")
     ),
     "StreamProcessor with what is given": lambda stack: _processor(
         stack,
         dlq_topic=_topic(stack),
-        failed_batches=_bucket(stack),
+        on_failure=_bucket(stack),
         reserved_concurrent_executions=5,
     ),
     "TelemetryRule": lambda stack: TelemetryRule(
@@ -152,7 +151,7 @@ def _alone(suffix: str, *, plain_stack: bool) -> Callable[[cdk.App], None]:
 
 
 def plain_pipeline() -> cdk.App:
-    """The same pipeline in plain CDK, with nothing said that does not have to be."""
+    """The same pipeline in plain CDK, with the fewest settings that work."""
     app = fresh_app(_PATHS)
     PlainPipelineStack(app, "Plain")
     return app

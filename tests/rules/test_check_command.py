@@ -161,7 +161,7 @@ class TestWhatIsRead:
     ) -> None:
         app = fresh_app()
         stack = SuffixedStack(cdk.Stage(app, "Stage"), "Telemetry", environment_suffix="dev")
-        stream = MonitoredStream(stack, "Stream").stream
+        stream = MonitoredStream(stack, "Stream")
         lambda_.CfnEventSourceMapping(
             cdk.NestedStack(stack, "Nested"),
             "Mapping",

@@ -20,6 +20,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from examples.iot_pipeline.stack import IotPipelineStack
+from iot_constructs import _defaults as defaults
 from iot_constructs.rules.injectors import property_injectors
 from tests.plain_pipeline import PlainPipelineStack
 from tests.rules.injected import (
@@ -222,7 +223,7 @@ def test_an_app_takes_them_as_an_argument_and_they_reach_stages_and_nested_stack
     parent = cdk.Stack(cdk.Stage(app, "Stage"), "Stack")
     nested = cdk.NestedStack(parent, "Nested")
     kinesis.Stream(nested, "Stream")
-    assert _retention(nested) == [168]
+    assert _retention(nested) == [defaults.STREAM_RETENTION_HOURS]
 
 
 def test_a_stack_can_have_them_alone() -> None:
@@ -231,7 +232,8 @@ def test_a_stack_can_have_them_alone() -> None:
     without = cdk.Stack(app, "Without")
     for stack in (with_them, without):
         kinesis.Stream(stack, "Stream")
-    assert (_retention(with_them), _retention(without)) == ([168], [24])
+    assert _retention(with_them) == [defaults.STREAM_RETENTION_HOURS]
+    assert _retention(without) == [24]
 
 
 def test_a_construct_made_without_properties_is_reached() -> None:

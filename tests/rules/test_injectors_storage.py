@@ -10,6 +10,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 
+from iot_constructs import _defaults as defaults
 from tests.rules.injected import (
     ABSENT,
     Cases,
@@ -36,7 +37,10 @@ _SSE_S3 = {
         {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     ]
 }
-_RECOVERY = {"PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": 35}
+_RECOVERY = {
+    "PointInTimeRecoveryEnabled": True,
+    "RecoveryPeriodInDays": defaults.PITR_RECOVERY_PERIOD_DAYS,
+}
 _TABLE_RECOVERY = {
     f"Table/PointInTimeRecoverySpecification/{name}": value for name, value in _RECOVERY.items()
 }
@@ -73,7 +77,9 @@ def test_a_bucket_is_private_encrypted_and_versioned(added: dict[str, Difference
 def test_a_bucket_refuses_plain_http_and_old_tls(added: dict[str, Difference]) -> None:
     http, old = policy_of(added[bucket], "Bucket")
     assert http["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    assert old["Condition"] == {"NumericLessThan": {"s3:TlsVersion": 1.2}}
+    assert old["Condition"] == {
+        "NumericLessThan": {"s3:TlsVersion": defaults.BUCKET_MINIMUM_TLS_VERSION}
+    }
     for statement in (http, old):
         assert (statement["Effect"], statement["Action"]) == ("Deny", "s3:*")
         assert len(statement["Resource"]) == 2  # bucket and objects
@@ -146,7 +152,7 @@ def test_key_and_tls_settings_of_a_bucket_are_completed_not_changed(
     assert without_policy(found, "Bucket") == {}
     assert [it["Condition"] for it in policy_of(found, "Bucket")] == [
         {"Bool": {"aws:SecureTransport": "false"}},
-        {"NumericLessThan": {"s3:TlsVersion": 1.2}},
+        {"NumericLessThan": {"s3:TlsVersion": defaults.BUCKET_MINIMUM_TLS_VERSION}},
     ]
 
 

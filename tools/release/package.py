@@ -31,8 +31,8 @@ def build(root: Path, dist: Path) -> None:
 
 def files(dist: Path, name: str, version: str) -> list[Path]:
     """The two files. publib uploads whatever is in the folder, so nothing else may be there."""
-    stem = f"{name.replace('-', '_')}-{version}"
-    wanted = {f"{stem}.tar.gz", f"{stem}-py3-none-any.whl"}
+    base_name = f"{name.replace('-', '_')}-{version}"
+    wanted = {f"{base_name}.tar.gz", f"{base_name}-py3-none-any.whl"}
     # uv's .gitignore is hidden from the shell, and so from publib.
     found = {path.name for path in dist.glob("*") if not path.name.startswith(".")}
     if found != wanted:

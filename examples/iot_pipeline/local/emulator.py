@@ -264,9 +264,9 @@ def _emulator_environment(
 
 
 def _trust(certificates: Certificates) -> dict[str, str]:
-    """Return the variables that make the SDKs for Python and JavaScript trust the emulator."""
+    """Return the variables that make the SDKs, and HTTPS of Python itself, trust the emulator."""
     authority = str(certificates.authority)
-    return {"AWS_CA_BUNDLE": authority, "NODE_EXTRA_CA_CERTS": authority}
+    return dict.fromkeys(("AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"), authority)
 
 
 def _wait_until_ready(emulator: Emulator) -> None:

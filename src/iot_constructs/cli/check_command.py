@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         arguments.usage_error(str(error))
     try:
-        findings = _findings(templates, suffix)
+        findings = _collect_findings(templates, suffix)
     except (RuntimeError, ValueError) as error:
         # jsii raises a ValueError if the engine throws a string.
         return _fail(f"the validation engine of CDK cannot evaluate these templates: {error}")
@@ -118,7 +118,7 @@ def _reject_yaml(path: Path) -> None:
         )
 
 
-def _findings(templates: Sequence[Template], suffix: str | None) -> list[Finding]:
+def _collect_findings(templates: Sequence[Template], suffix: str | None) -> list[Finding]:
     """Return the findings of all rules, sorted by rule, then by template."""
     from iot_constructs.rules import guard_rules, python_checks  # noqa: PLC0415
 

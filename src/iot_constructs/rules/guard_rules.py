@@ -60,12 +60,12 @@ def guard_findings(
         finding
         for violation in violations
         if violation.rule_name in _INFO  # and not one of the engine itself
-        for finding in _findings(violation)
+        for finding in _collect_findings(violation)
         if not _has_other_source(finding, by_path[finding.template], app)
     ]
 
 
-def _findings(violation: cdk.PolicyViolation) -> Iterator[Finding]:
+def _collect_findings(violation: cdk.PolicyViolation) -> Iterator[Finding]:
     resources = violation.violating_resources
     # The engine prefixes the message with the location of the first resource: "Replicas.0: message".
     where = next((location for it in resources[:1] for location in it.locations), "")

@@ -36,10 +36,10 @@ table = TimeSeriesTable(stack, "Readings")
 
 
 def add_route(
-    route: str, *, broken: bool, failed_batches: SecureDataBucket | None = None, **settings: Any
+    route: str, *, broken: bool, on_failure: SecureDataBucket | None = None, **settings: Any
 ) -> None:
     stream = MonitoredStream(
-        stack, f"Stream{route}", stream_name=f"failing-{route}", alarm_name_prefix=route
+        stack, f"Stream{route}", stream_name=f"failing-{route}", name_prefix=route
     )
     processor = StreamProcessor(
         stack,
@@ -50,15 +50,15 @@ def add_route(
         environment={"BROKEN": "yes" if broken else "no", "TABLE": table.table_name},
         function_name=f"failing-{route}",
         dlq_name=f"failing-{route}",
-        failed_batches=failed_batches,
+        on_failure=on_failure,
         max_batching_window=cdk.Duration.seconds(0),
         **settings,
     )
-    table.grant_write_data(processor.role)
+    table.grant_write_data(processor)
     assert processor.dlq_queue is not None
     outputs = {
         "Stream": stream.stream_name,
-        "Function": processor.function_name,
+        "Function": processor.function.function_name,
         "Queue": processor.dlq_queue.queue_url,
     }
     for name, value in outputs.items():
@@ -69,7 +69,7 @@ def add_route(
 quick: dict[str, Any] = {"retry_attempts": 1, "bisect_batch_on_error": False, "batch_size": 10}
 add_route("Sns", broken=True, **quick)
 bucket = SecureDataBucket(stack, "Failed", bucket_name="failed")
-add_route("S3", broken=True, failed_batches=bucket, **quick)
+add_route("S3", broken=True, on_failure=bucket, **quick)
 add_route("Poison", broken=False)
 cdk.CfnOutput(stack, "TableName", value=table.table_name)
 app.synth()

@@ -7,7 +7,9 @@ ALARM_METRICS: Final = 20  # each alarm has one
 COMPOSITE_ALARMS: Final = 1  # iot-pipeline-health
 DASHBOARDS: Final = 1  # iot-pipeline
 KEYS: Final = 1  # the key of the stack
-CUSTOM_METRICS: Final = 5  # emitted by the function: stored, rejected, failed, duplicates, forged
+CUSTOM_METRICS: Final = (
+    5  # emitted by the function: stored, rejected, failed, duplicates, device id mismatches
+)
 
 # --- assumed ----------------------------------------------------------------------------------------------------------
 DEVICE_ID_BYTES: Final = 16  # sensor-000000042

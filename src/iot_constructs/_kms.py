@@ -1,0 +1,112 @@
+"""One customer managed key per stack, and the statements that let AWS services use it.
+
+CloudWatch cannot publish to a topic under ``alias/aws/sns``, because the policy of an AWS managed key cannot be
+changed. One customer managed key serves the whole stack; each construct adds the statements that it needs, so the
+policy has none that are not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct, IConstruct
+
+from iot_constructs import _defaults as defaults
+from iot_constructs._iam import scoped_service_principal
+from iot_constructs._stack import StackContext
+from iot_constructs._validation import is_token
+from iot_constructs._warnings import KEY_POLICY_NOT_CHANGED, warn
+from iot_constructs.environment import data_removal_policy
+
+_SHARED_KEY_ID = "IotConstructsKey"
+
+
+def get_or_create_key(
+    scope: Construct, given: kms.IKey | None, data_policy: cdk.RemovalPolicy | None = None
+) -> kms.IKey:
+    """The key of an argument, or the one that all constructs of the stack share, created on first use.
+
+    Args:
+        scope: the construct that needs a key, or the scope that it is created in.
+        given: the key of an argument, which wins.
+        data_policy: the removal policy of the data under the key; a key is retained with its data.
+    """
+    if given is not None:
+        return given
+    stack = StackContext.of(scope)
+    shared = stack.node.try_find_child(_SHARED_KEY_ID)
+    key = shared if isinstance(shared, kms.Key) else _create_shared_key(stack)
+    if data_policy not in (None, cdk.RemovalPolicy.DESTROY):
+        key.apply_removal_policy(data_policy)
+    return key
+
+
+def grant_service_principal(
+    scope: IConstruct,
+    key: kms.IKey,
+    service: str,
+    actions: Sequence[str] = ("kms:Decrypt", "kms:GenerateDataKey*"),
+) -> None:
+    """Let an AWS service use the key on behalf of this account only (``aws:SourceAccount``)."""
+    principal = scoped_service_principal(service, StackContext.of(scope).account)
+    _grant(scope, key, service, principal, actions)
+
+
+def grant_log_group(scope: IConstruct, key: kms.IKey, log_group_name: str) -> None:
+    """Let CloudWatch Logs encrypt one log group with the key.
+
+    CloudWatch Logs sends no aws:SourceAccount; the encryption context names the log group, which is narrower
+    (AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html).
+    """
+    stack = StackContext.of(scope)
+    service = f"logs.{stack.region}.amazonaws.com"
+    context = "kms:EncryptionContext:aws:logs:arn"
+    arn = stack.arn("logs", f"log-group:{log_group_name}")
+    operator = "ArnLike" if "*" in log_group_name else "ArnEquals"
+    principal = iam.ServicePrincipal(service, conditions={operator: {context: arn}})
+    actions = (
+        "kms:Encrypt",
+        "kms:Decrypt",
+        "kms:ReEncrypt*",
+        "kms:GenerateDataKey*",
+        "kms:DescribeKey",
+    )
+    _grant(scope, key, service, principal, actions)
+
+
+def _create_shared_key(stack: StackContext) -> kms.Key:
+    policy = data_removal_policy(stack.stack, _SHARED_KEY_ID, None)
+    destroyed = policy == cdk.RemovalPolicy.DESTROY
+    return kms.Key(
+        stack.stack,
+        _SHARED_KEY_ID,
+        description=f"Telemetry pipeline of {stack.node.path}",
+        enable_key_rotation=defaults.KEY_ROTATION,
+        removal_policy=policy,
+        pending_window=cdk.Duration.days(defaults.KEY_PENDING_WINDOW_DAYS) if destroyed else None,
+    )
+
+
+def _grant(
+    scope: IConstruct,
+    key: kms.IKey,
+    service: str,
+    principal: iam.IPrincipal,
+    actions: Sequence[str],
+) -> None:
+    statement = iam.PolicyStatement(
+        principals=[principal],
+        actions=list(actions),
+        resources=["*"],  # in a key policy this means the key itself
+    )
+    if not key.add_to_resource_policy(statement, True).statement_added:
+        # A token's text differs from run to run, and a person cannot read it.
+        readable = "logs.<region>.amazonaws.com" if is_token(service) else service
+        warn(
+            scope,
+            KEY_POLICY_NOT_CHANGED,
+            f"cannot change the policy of the imported key; make sure that it allows {readable} {', '.join(actions)}",
+        )

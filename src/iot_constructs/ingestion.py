@@ -1,0 +1,425 @@
+"""AWS IoT Core: the rule that puts device messages on the stream, and the policy of the devices."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import jsii
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_iot as iot
+from aws_cdk import aws_kinesis as kinesis
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from iot_constructs import _defaults as defaults
+from iot_constructs import _naming as naming
+from iot_constructs._alarms import period
+from iot_constructs._dlq import validate_standard_topic
+from iot_constructs._iam import grant_key, grant_publish, grant_stream, role_for_grants
+from iot_constructs._naming import Named
+from iot_constructs._stack import StackContext
+from iot_constructs._validation import is_token, validated
+from iot_constructs.environment import EnvironmentSuffix, NamePrefix, names_for
+
+_SQL: Final = "https://docs.aws.amazon.com/iot/latest/developerguide"
+_TOPIC_LEVEL: Final = re.compile(r"\$\{topic\((\d*)\)\}")
+
+
+@jsii.implements(iam.IGrantable)
+class TelemetryRule(Named, Construct):
+    """An IoT rule that puts every telemetry message on the stream, or on the DLQ topic if that fails.
+
+    * SQL version 2016-03-23: unset means 2015-10-08, which parses nested arrays differently
+      (https://docs.aws.amazon.com/iot/latest/developerguide/iot-rule-sql-version.html).
+    * ``SELECT *`` passes the payload on unchanged, also if it is not JSON.
+    * Partition key ``${topic(2)}``: the device's policy restricts the topic, while the payload has whatever the device
+      writes into it.
+    * An error action is mandatory: without one, IoT discards a message whose action failed every attempt
+      (https://docs.aws.amazon.com/iot/latest/developerguide/rule-error-handling.html).
+    * Its role may put records on this stream and publish to this topic, for this rule only.
+
+    Args:
+        stream: the stream for the messages.
+        dlq_topic: the topic for a message that IoT could not put on the stream, such as that of a StreamProcessor.
+        rule_name: the base name; the rule is called ``name_suffix`` (rule names have no hyphen).
+        topic_filter: an MQTT topic filter. A level that ``partition_key`` names must be a wildcard: the device id.
+        partition_key: an IoT substitution template over the topic; ``${topic(2)}`` is the second level.
+        select: the SELECT clause. Anything but ``*`` changes the payload, and requires JSON.
+        where: the WHERE clause; by default every message.
+        description: of the rule, up to 256 characters.
+        rule_disabled: whether the rule is created disabled.
+        actions: more actions beside that of the stream, with roles of their own.
+        role: a role of your own, which the construct adds its grants to; it must trust ``iot.amazonaws.com``.
+        environment_suffix: by default that of the scope.
+        name_prefix: by default that of the scope.
+
+    Raises:
+        ValueError: the topic filter breaks the rules of MQTT; the partition key is not taken from a wildcard level of
+            the topic; the topic is FIFO; the name is taken or not valid.
+        TypeError: a value has the wrong type.
+
+    Example::
+
+        from iot_constructs import TelemetryRule
+
+        rule = TelemetryRule(stack, "Rule", stream=stream, dlq_topic=processor.dlq_topic)
+    """
+
+    @validated()
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        stream: kinesis.IStream,
+        dlq_topic: sns.ITopic | sns.Topic,
+        rule_name: str | None = None,
+        topic_filter: str = defaults.TOPIC_FILTER,
+        partition_key: str = defaults.PARTITION_KEY_TEMPLATE,
+        select: str = "*",
+        where: str | None = None,
+        description: str | None = None,
+        rule_disabled: bool = False,
+        actions: Sequence[iot.CfnTopicRule.ActionProperty] = (),
+        role: iam.IRole | None = None,
+        environment_suffix: str | EnvironmentSuffix | None = None,
+        name_prefix: str | NamePrefix | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        validate_standard_topic("dlq_topic", dlq_topic)
+        _validate_topic_filter(topic_filter)
+        _validate_partition_key(partition_key, topic_filter)
+        self._names = names_for(self, "", environment_suffix, name_prefix)
+        name = self._names.physical_name(naming.RULE, rule_name, defaults.RULE_NAME)
+        self.role: iam.IRole = role if role is not None else self._create_role(name)
+        """The role that puts records and publishes."""
+        may_put = self._grant(stream, dlq_topic)
+        self.rule: iot.CfnTopicRule = iot.CfnTopicRule(
+            self,
+            "Rule",
+            rule_name=None if naming.is_generated(name) else name,
+            topic_rule_payload=iot.CfnTopicRule.TopicRulePayloadProperty(
+                aws_iot_sql_version=defaults.SQL_VERSION,
+                sql=f"SELECT {select} FROM '{topic_filter}'" + (f" WHERE {where}" if where else ""),
+                description=description
+                if description is not None
+                else f"Puts messages on {topic_filter} on the telemetry stream"[:256],
+                rule_disabled=rule_disabled,
+                actions=[self._put_record(stream, partition_key), *actions],
+                error_action=self._publish_to(dlq_topic),
+            ),
+        )
+        """The IoT rule."""
+        # The rule works from its first second: not before its role may put a record.
+        may_put.apply_before(self.rule)
+
+    @property
+    def rule_name(self) -> str:
+        """The physical name."""
+        return self.rule.rule_name if self.rule.rule_name is not None else self.rule.ref
+
+    @property
+    def rule_arn(self) -> str:
+        """The ARN."""
+        return self.rule.attr_arn
+
+    @property
+    @jsii.member(jsii_name="grantPrincipal")
+    def grant_principal(self) -> iam.IPrincipal:
+        """The rule's role: grant to the rule what more actions need."""
+        return self.role.grant_principal
+
+    def metric_throttled(self) -> cloudwatch.Metric:
+        """Messages that the rules engine dropped at the account's quota, as a sum."""
+        return self._metric("RuleMessageThrottled")
+
+    def metric_matched(self) -> cloudwatch.Metric:
+        """Messages on the topic filter, as a sum."""
+        return self._metric("TopicMatch")
+
+    def _metric(self, name: str) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace="AWS/IoT",
+            metric_name=name,
+            dimensions_map={"RuleName": self.rule_name},
+            statistic="Sum",
+            period=period(),
+        )
+
+    def _create_role(self, rule_name: str) -> iam.Role:
+        stack = StackContext.of(self)
+        # The role exists before the rule, so a name that CloudFormation generates is not known here.
+        generated = naming.is_generated(rule_name)
+        arn = stack.arn("iot", f"rule/{'*' if generated else rule_name}")
+        return iam.Role(
+            self,
+            "Role",
+            description=f"IoT rule {'of a generated name' if generated else rule_name}",
+            assumed_by=iam.ServicePrincipal(
+                "iot.amazonaws.com",
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "ArnLike" if generated else "ArnEquals": {"aws:SourceArn": arn},
+                },
+            ),
+        )
+
+    def _grant(self, stream: kinesis.IStream, topic: sns.ITopic) -> iam.Grant:
+        role = role_for_grants(self, self.role)
+        grant_publish(topic, role)
+        grant_key(stream.encryption_key, role, "kms:GenerateDataKey")
+        return grant_stream(stream, role, "kinesis:PutRecord")
+
+    def _put_record(
+        self, stream: kinesis.IStream, partition_key: str
+    ) -> iot.CfnTopicRule.ActionProperty:
+        return iot.CfnTopicRule.ActionProperty(
+            kinesis=iot.CfnTopicRule.KinesisActionProperty(
+                stream_name=stream.stream_name,
+                partition_key=partition_key,
+                role_arn=self.role.role_arn,
+            )
+        )
+
+    def _publish_to(self, topic: sns.ITopic) -> iot.CfnTopicRule.ActionProperty:
+        return iot.CfnTopicRule.ActionProperty(
+            sns=iot.CfnTopicRule.SnsActionProperty(
+                target_arn=topic.topic_arn, role_arn=self.role.role_arn, message_format="RAW"
+            )
+        )
+
+
+def _validate_topic_filter(topic_filter: str) -> None:
+    """The rules of MQTT, and the limits of AWS IoT Core."""
+    limits = "https://docs.aws.amazon.com/general/latest/gr/iot-core.html"
+    example = f"pass for example {defaults.TOPIC_FILTER!r}"
+    if is_token(topic_filter):
+        raise ValueError(f"topic_filter={topic_filter!r}: a token cannot be validated; {example}")
+    levels = topic_filter.split("/")
+    wrong = None
+    if not topic_filter:
+        wrong = "it is empty"
+    elif len(topic_filter.encode()) > defaults.LONGEST_TOPIC:
+        wrong = f"it is longer than {defaults.LONGEST_TOPIC} bytes ({limits})"
+    elif len(levels) - 1 > defaults.MOST_TOPIC_SLASHES and not topic_filter.startswith("$aws/"):
+        wrong = f"it has more than {defaults.MOST_TOPIC_SLASHES} slashes ({limits})"
+    elif "'" in topic_filter or not topic_filter.isprintable():
+        wrong = "quotation marks and control characters cannot stand in the SQL of a rule"
+    elif any("#" in level for level in levels[:-1]) or levels[-1] not in (
+        "#",
+        levels[-1].replace("#", ""),
+    ):
+        wrong = "'#' must be the whole last level"
+    elif any("+" in level and level != "+" for level in levels):
+        wrong = "'+' must be a whole level"
+    if wrong is not None:
+        raise ValueError(f"topic_filter={topic_filter!r}: {wrong}; {example} ({_SQL}/topics.html)")
+
+
+def _validate_partition_key(template: str, topic_filter: str) -> None:
+    """A key that is the same for every device sends the whole fleet to one shard and one table key."""
+    example = "pass for example partition_key='${topic(2)}'"
+    numbers = [] if is_token(template) else _TOPIC_LEVEL.findall(template)
+    if not numbers or "${" in _TOPIC_LEVEL.sub("", template):
+        raise ValueError(
+            f"partition_key={template!r}: take the key from the topic, which the device's policy restricts, and not "
+            f"from the payload; {example} ({_SQL}/iot-sql-functions.html#iot-function-topic)"
+        )
+    levels = topic_filter.split("/")
+    wildcards = {number for number, level in enumerate(levels, start=1) if level in ("+", "#")}
+    for number in (int(text) for text in numbers if text):
+        beyond = levels[-1] == "#" and number >= len(levels)
+        if not 1 <= number <= len(levels) and not beyond:
+            raise ValueError(
+                f"partition_key={template!r}: topic_filter={topic_filter!r} has no level {number}; {example}"
+            )
+    from_wildcard = [
+        text for text in numbers if not text or int(text) in wildcards or int(text) > len(levels)
+    ]
+    if not wildcards or not from_wildcard:
+        raise ValueError(
+            f"partition_key={template!r} is the same for every device, because no level of topic_filter="
+            f"{topic_filter!r} that it names is a wildcard; name the level of the device id, for example "
+            f"topic_filter={defaults.TOPIC_FILTER!r} and partition_key={defaults.PARTITION_KEY_TEMPLATE!r}"
+        )
+
+
+_THING: Final = "${iot:Connection.Thing.ThingName}"
+_ATTACHED: Final = "iot:Connection.Thing.IsAttached"
+# In a policy * and ? match anything, slashes included, ${ begins a variable, and + and # mean themselves
+# (docs.aws.amazon.com/iot/latest/developerguide/pub-sub-policy.html).
+_NOT_IN_A_LEVEL: Final = ("*", "?", "#", "+", "${")
+
+
+class DevicePolicy(Named, Construct):
+    """An IoT policy for all devices, which lets each one use the topics with its own thing name in them.
+
+    A TelemetryRule takes the device id from the topic, so without a policy like this any device can publish as any
+    other.
+
+    * Connect with the thing's name as client id only: a second device cannot take over a connection.
+    * Publish to ``device/+/telemetry`` only, with the thing's name in place of the ``+``. Retained messages are not
+      allowed.
+    * Subscribe to nothing unless ``subscribe_topics`` names it. Subscribe is allowed on ``topicfilter/`` and Receive on
+      ``topic/``, with the thing's name; a wildcard is rejected.
+    * Each statement requires that the certificate is attached to the thing. A certificate that is attached to two
+      things can be either, so attach it exclusively (``EXCLUSIVE_THING``).
+
+    Attach it to certificates or to a thing group, by ``policy_name``. A changed policy takes up to 8 minutes to take
+    effect, and a policy with targets cannot be deleted: detach it before you delete its stack. The thing's name is
+    known on MQTT connections; publishing over HTTPS is denied.
+
+    Args:
+        policy_name: the base name; the policy is called ``name-suffix``.
+        publish_topics: where a device may publish. Each has one level ``+``, which stands for the thing's name, as in
+            the topic filter of the TelemetryRule.
+        subscribe_topics: what a device may subscribe to and receive, in the same form, for example
+            ``device/+/commands``.
+        environment_suffix: by default that of the scope.
+        name_prefix: by default that of the scope.
+
+    Raises:
+        ValueError: a topic has no level ``+``, more than one, or another wildcard; two topics are the same for two
+            different things; the policy is longer than AWS allows; the name is taken or not valid.
+        TypeError: a value has the wrong type.
+
+    Example::
+
+        from iot_constructs import DevicePolicy
+
+        policy = DevicePolicy(stack, "Devices", subscribe_topics=["device/+/commands"])
+    """
+
+    @validated()
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        policy_name: str | None = None,
+        publish_topics: Sequence[str] = (defaults.TOPIC_FILTER,),
+        subscribe_topics: Sequence[str] = (),
+        environment_suffix: str | EnvironmentSuffix | None = None,
+        name_prefix: str | NamePrefix | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        _validate_topics("publish_topics", publish_topics)
+        _validate_topics("subscribe_topics", subscribe_topics)
+        _validate_one_thing_per_topic([*publish_topics, *subscribe_topics])
+        stack = StackContext.of(self)
+        _validate_length(stack, publish_topics, subscribe_topics)
+        self._names = names_for(self, "", environment_suffix, name_prefix)
+        name = self._names.physical_name(
+            naming.DEVICE_POLICY, policy_name, defaults.DEVICE_POLICY_NAME
+        )
+        self.policy: iot.CfnPolicy = iot.CfnPolicy(
+            self,
+            "Policy",
+            policy_name=None if naming.is_generated(name) else name,
+            policy_document=_document(stack.arn("iot", ""), publish_topics, subscribe_topics),
+        )
+        """The IoT policy."""
+
+    @property
+    def policy_name(self) -> str:
+        """The physical name."""
+        return self.policy.policy_name if self.policy.policy_name is not None else self.policy.ref
+
+    @property
+    def policy_arn(self) -> str:
+        """The ARN."""
+        return self.policy.attr_arn
+
+
+def _document(
+    arn: str, publish_topics: Sequence[str], subscribe_topics: Sequence[str]
+) -> dict[str, Any]:
+    """The policy; every ARN in it begins with ``arn``."""
+    granted = [
+        ("iot:Connect", "client", ["+"]),
+        ("iot:Publish", "topic", publish_topics),
+        ("iot:Subscribe", "topicfilter", subscribe_topics),
+        ("iot:Receive", "topic", subscribe_topics),
+    ]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": action,
+                "Resource": [f"{arn}{kind}/{_topic_of(_THING, topic)}" for topic in topics],
+                "Condition": {"Bool": {_ATTACHED: "true"}},
+            }
+            for action, kind, topics in granted
+            if topics
+        ],
+    }
+
+
+def _topic_of(thing: str, topic: str) -> str:
+    """The topic with the name of a thing in its place."""
+    return topic.replace("+", thing)
+
+
+def _validate_topics(keyword: str, topics: Sequence[str]) -> None:
+    for topic in topics:
+        if is_token(topic):
+            raise ValueError(
+                f"{keyword} has {topic!r}, a token, which cannot be validated; pass a literal string"
+            )
+        others = [level for level in topic.split("/") if level != "+"]
+        if len(others) != topic.count("/"):
+            raise ValueError(
+                f"{keyword} has {topic!r}, in which {topic.count('/') + 1 - len(others)} levels are '+'; pass exactly "
+                "one, which stands for the thing's name: for example 'device/+/telemetry'"
+            )
+        wrong = [sign for sign in _NOT_IN_A_LEVEL if any(sign in level for level in others)]
+        if wrong:
+            raise ValueError(
+                f"{keyword} has {topic!r} with {wrong[0]!r} in a level, which would open the topics of other devices "
+                "or none; name each topic, with one level '+' for the thing's name "
+                "(https://docs.aws.amazon.com/iot/latest/developerguide/pub-sub-policy.html)"
+            )
+
+
+def _validate_one_thing_per_topic(topics: Sequence[str]) -> None:
+    """``a/+/c`` and ``a/b/+`` are one topic for the things ``b`` and ``c``: one could publish as the other."""
+    for one, other in itertools.combinations(topics, 2):
+        levels, other_levels = one.split("/"), other.split("/")
+        if len(levels) != len(other_levels):
+            continue
+        thing = other_levels[levels.index("+")]
+        other_thing = levels[other_levels.index("+")]
+        if thing != other_thing and _topic_of(thing, one) == _topic_of(other_thing, other):
+            raise ValueError(
+                f"publish_topics and subscribe_topics: {one!r} and {other!r} are both {_topic_of(thing, one)!r}, one "
+                f"for the thing {thing!r} and one for the thing {other_thing!r}; put the '+' into the same level of "
+                "both"
+            )
+
+
+def _validate_length(
+    stack: StackContext, publish_topics: Sequence[str], subscribe_topics: Sequence[str]
+) -> None:
+    """AWS does not count white space, and nothing else checks it before the deployment."""
+    known = [
+        length if is_token(value) else len(value)
+        for value, length in (
+            (stack.partition, defaults.LONGEST_PARTITION),
+            (stack.region, defaults.LONGEST_REGION),
+            (stack.account, defaults.LONGEST_ACCOUNT),
+        )
+    ]
+    arn = "x" * (len("arn::iot:::") + sum(known))
+    text = json.dumps(_document(arn, publish_topics, subscribe_topics), separators=(",", ":"))
+    if len(text) > defaults.DEVICE_POLICY_MAX_LENGTH:
+        raise ValueError(
+            f"publish_topics={list(publish_topics)!r} and subscribe_topics={list(subscribe_topics)!r} need a policy of "
+            f"up to {len(text)} characters and AWS allows {defaults.DEVICE_POLICY_MAX_LENGTH}; put some topics into a "
+            "second DevicePolicy and attach both (https://docs.aws.amazon.com/iot/latest/apireference/API_CreatePolicy.html)"
+        )
