@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import aws_cdk as cdk
 from constructs import Construct, IConstruct
@@ -21,7 +21,7 @@ from iot_constructs._validation import validated
 from iot_constructs._warnings import DATA_DESTROYED_WITH_STACK, warn
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from iot_constructs._props import StackProps
 
@@ -30,8 +30,78 @@ _EPHEMERAL: Final = re.compile(rf"({'|'.join(defaults.EPHEMERAL_WORDS)})[0-9]*(-
 
 
 @dataclass(frozen=True)
-class EnvironmentSuffix:
+class _NamePart:
+    """A part of every physical name, which constructs inherit from the scopes above them."""
+
+    value: str
+
+    _keyword: ClassVar[str]
+    _context_key: ClassVar[str]
+    _default: ClassVar[str]
+    _longest: ClassVar[int]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.value, str):
+            raise ValueError(
+                f"{self._keyword}={self.value!r}: pass a string, for example {self._default!r}"
+            )
+        lowered = self.value.lower()
+        # Lowering turns the Kelvin sign into an ordinary k, so look at the original.
+        if not self.value.isascii() or not _WORDS.fullmatch(lowered):
+            raise ValueError(
+                f"{self._keyword}={self.value!r}: pass words of a-z and 0-9 joined by single hyphens, for example "
+                f"{self._default!r}"
+            )
+        if len(lowered) > self._longest:
+            raise ValueError(
+                f"{self._keyword}={self.value!r}: {len(lowered)} characters do not fit into a bucket name; pass at "
+                f"most {self._longest} ({naming.BUCKET.source})"
+            )
+        object.__setattr__(self, "value", lowered)
+
+    def __str__(self) -> str:
+        return self.value
+
+    @classmethod
+    def of(cls, scope: IConstruct, explicit: str | Self | None = None) -> Self:
+        """The value of ``scope``.
+
+        In this order: ``explicit``; the nearest stack, stage, app or other construct above that carries one (see
+        :meth:`attach_to`); the context key on the command line; the default.
+
+        Args:
+            scope: any construct.
+            explicit: the value of an argument, or None.
+
+        Raises:
+            ValueError: the value is not valid.
+        """
+        if isinstance(explicit, cls):
+            return explicit
+        if explicit is not None:
+            return cls(explicit)  # type: ignore[arg-type]  # mypy does not narrow Self
+        # CDK inherits context from the nearest node above, so what a stack or stage carries comes before what the
+        # command line gives, which belongs to the app.
+        found = scope.node.try_get_context(cls._context_key)
+        return cls(found if found is not None else cls._default)
+
+    def attach_to(self, scope: IConstruct) -> None:
+        """Set this value for everything below a stack, stage, app, or other construct.
+
+        Args:
+            scope: the construct, before anything is created in it.
+
+        Raises:
+            RuntimeError: ``scope`` has children already (a rule of CDK for context).
+        """
+        scope.node.set_context(self._context_key, self.value)
+
+
+@dataclass(frozen=True)
+class EnvironmentSuffix(_NamePart):
     """The name of an environment, which every physical name ends in: ``dev``, ``prod``, ``pr-123``.
+
+    By default ``dev``; on the command line ``cdk deploy -c environmentSuffix=prod``.
 
     Args:
         value: words of ``a-z`` and ``0-9`` joined by single hyphens, at most 19 characters, so that the longest
@@ -41,19 +111,10 @@ class EnvironmentSuffix:
         ValueError: the value is empty, too long, or has other characters.
     """
 
-    value: str
-
-    def __post_init__(self) -> None:
-        lowered = _lowered_words("environment_suffix", self.value, "'dev', 'prod' or 'pr-123'")
-        if len(lowered) > defaults.ENVIRONMENT_SUFFIX_MAX_LENGTH:
-            raise ValueError(
-                f"environment_suffix={self.value!r}: {len(lowered)} characters do not fit into a bucket name; pass at "
-                f"most {defaults.ENVIRONMENT_SUFFIX_MAX_LENGTH} ({naming.BUCKET.source})"
-            )
-        object.__setattr__(self, "value", lowered)
-
-    def __str__(self) -> str:
-        return self.value
+    _keyword = "environment_suffix"
+    _context_key = defaults.ENVIRONMENT_SUFFIX_CONTEXT_KEY
+    _default = defaults.ENVIRONMENT_SUFFIX
+    _longest = defaults.ENVIRONMENT_SUFFIX_MAX_LENGTH
 
     @property
     def ephemeral(self) -> bool:
@@ -64,48 +125,13 @@ class EnvironmentSuffix:
         """
         return _EPHEMERAL.fullmatch(self.value) is not None
 
-    @classmethod
-    def of(
-        cls, scope: IConstruct, explicit: str | EnvironmentSuffix | None = None
-    ) -> EnvironmentSuffix:
-        """The suffix of ``scope``.
-
-        In this order: ``explicit``; the nearest stack, stage or app above that carries one (see :meth:`attach_to`);
-        the context key ``environmentSuffix``; ``dev``.
-
-        Args:
-            scope: any construct.
-            explicit: the value of an argument, or None.
-
-        Raises:
-            ValueError: the suffix is not valid.
-        """
-        if isinstance(explicit, EnvironmentSuffix):
-            return explicit
-        if explicit is not None:
-            return cls(explicit)
-        # CDK inherits context from the nearest node above, so what a stack or stage carries comes before what the
-        # command line gives, which belongs to the app.
-        found = scope.node.try_get_context(defaults.ENVIRONMENT_SUFFIX_CONTEXT_KEY)
-        return cls(found if found is not None else defaults.ENVIRONMENT_SUFFIX)
-
-    def attach_to(self, scope: IConstruct) -> None:
-        """Set this suffix for everything below a stack, stage, app, or other construct.
-
-        Args:
-            scope: the construct, before anything is created in it.
-
-        Raises:
-            RuntimeError: ``scope`` has children already (a rule of CDK for context).
-        """
-        scope.node.set_context(defaults.ENVIRONMENT_SUFFIX_CONTEXT_KEY, self.value)
-
 
 @dataclass(frozen=True)
-class NamePrefix:
-    """The name of a pipeline, which every default name begins with: ``iot`` unless you choose another.
+class NamePrefix(_NamePart):
+    """The name of a pipeline, which every default name begins with.
 
-    Two pipelines stand in one stack with one word each::
+    By default ``iot``; on the command line ``cdk deploy -c namePrefix=north``. Two pipelines stand in one stack with
+    one word each::
 
         from constructs import Construct
         from iot_constructs import MonitoredStream, NamePrefix
@@ -123,48 +149,17 @@ class NamePrefix:
         ValueError: the value is empty, too long, or has other characters.
     """
 
-    value: str
+    _keyword = "name_prefix"
+    _context_key = defaults.NAME_PREFIX_CONTEXT_KEY
+    _default = defaults.NAME_PREFIX
+    _longest = defaults.NAME_PREFIX_MAX_LENGTH
 
     def __post_init__(self) -> None:
-        lowered = _lowered_words("name_prefix", self.value, "'iot' or 'north'")
-        if len(lowered) > defaults.NAME_PREFIX_MAX_LENGTH or not lowered[0].isalpha():
+        super().__post_init__()
+        if not self.value[0].isalpha():  # an IoT rule or a Glue database
             raise ValueError(
-                f"name_prefix={self.value!r}: pass a letter first and at most {defaults.NAME_PREFIX_MAX_LENGTH} "
-                f"characters, so that every name fits ({naming.BUCKET.source})"
+                f"name_prefix={self.value!r}: pass a letter first, for example {self._default!r}"
             )
-        object.__setattr__(self, "value", lowered)
-
-    def __str__(self) -> str:
-        return self.value
-
-    @classmethod
-    def of(cls, scope: IConstruct, explicit: str | NamePrefix | None = None) -> NamePrefix:
-        """The prefix of ``scope``: as for :meth:`EnvironmentSuffix.of`, with the context key ``namePrefix``.
-
-        Args:
-            scope: any construct.
-            explicit: the value of an argument, or None.
-
-        Raises:
-            ValueError: the prefix is not valid.
-        """
-        if isinstance(explicit, NamePrefix):
-            return explicit
-        if explicit is not None:
-            return cls(explicit)
-        found = scope.node.try_get_context(defaults.NAME_PREFIX_CONTEXT_KEY)
-        return cls(found if found is not None else defaults.NAME_PREFIX)
-
-    def attach_to(self, scope: IConstruct) -> None:
-        """Set this prefix for everything below a stack, stage, app, or other construct.
-
-        Args:
-            scope: the construct, before anything is created in it.
-
-        Raises:
-            RuntimeError: ``scope`` has children already (a rule of CDK for context).
-        """
-        scope.node.set_context(defaults.NAME_PREFIX_CONTEXT_KEY, self.value)
 
 
 class SuffixedStack(cdk.Stack):
@@ -312,14 +307,3 @@ def _stack_name(scope: Construct, id: str, suffix: EnvironmentSuffix) -> str:
     if not id.lower().endswith(f"-{suffix.value}"):
         words.append(suffix.value)
     return re.sub(r"[^A-Za-z0-9-]", "-", "-".join(words))
-
-
-def _lowered_words(keyword: str, value: object, example: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{keyword}={value!r}: pass a string, for example {example}")
-    # Lowering turns the Kelvin sign into an ordinary k, so look at the original.
-    if not value.isascii() or not _WORDS.fullmatch(value.lower()):
-        raise ValueError(
-            f"{keyword}={value!r}: pass words of a-z and 0-9 joined by single hyphens, for example {example}"
-        )
-    return value.lower()
