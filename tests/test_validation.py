@@ -145,7 +145,7 @@ WRONG_TYPES = [
     (
         {"retention": datetime.timedelta(days=1)},
         "retention=datetime.timedelta(days=1)",
-        "example Duration.seconds(30)",
+        "example Duration.days(30)",
     ),
     ({"delivery_delay": 5}, "delivery_delay=5", "example Duration.seconds(5)"),
     ({"hold": 5}, "hold=5", "expected Duration"),

@@ -189,7 +189,7 @@ def _converted(name: str, keyword: str, value: object, expected: Any) -> object:
     if not _matches(value, expected):
         raise TypeError(
             f"{name}({keyword}={_shown(value)}): expected {_type_name(expected)}, got "
-            f"{type(value).__name__}{_hint(value, expected)}"
+            f"{type(value).__name__}{_hint(keyword, value, expected)}"
         )
     return value
 
@@ -327,18 +327,27 @@ def _type_name(expected: Any) -> str:
     )
 
 
-def _hint(value: object, expected: Any) -> str:
-    """What to type instead, for the mistakes that people make most."""
+def _hint(keyword: str, value: object, expected: Any) -> str:
+    """What to type instead, for the most common mistakes."""
     wanted = _type_name(expected)
-    if "Duration" in wanted and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return f"; pass for example Duration.seconds({value:g})" if math.isfinite(value) else ""
     if "Duration" in wanted:
-        return "; pass for example Duration.seconds(30)"
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        example = value if is_number and 0 < value < math.inf else 30  # type: ignore[operator]
+        return f"; pass for example Duration.{_unit(keyword)}({example})"
     if wanted.startswith("a list") and not isinstance(value, (list, tuple)):
         return f"; pass a list: [{_shown(value)}]"
     if isinstance(value, str) and value.startswith("arn:"):
         return "; import the resource first, for example with the L2's from_..._arn()"
     return ""
+
+
+def _unit(keyword: str) -> str:
+    """In which unit people write this duration."""
+    limit = defaults.DURATION_LIMITS.get(keyword, defaults.ANY_DURATION)
+    for unit, size in (("days", 86_400), ("hours", 3_600)):
+        if limit.low >= size and limit.low % size == 0 and limit.step in (1, size):
+            return unit
+    return "seconds"
 
 
 def _cdk_message(construct: str, error: RuntimeError, given: Mapping[str, object]) -> str:
