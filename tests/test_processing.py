@@ -521,7 +521,7 @@ def with_props(stack: SuffixedStack) -> StreamProcessor:
     return _processor(
         stack,
         environment_suffix="green",
-        environment={"A": "1", "DLQ_TOPIC_ARN": "mine"},
+        environment={"MODE": "1", "DLQ_TOPIC_ARN": "mine"},
         async_on_failure=SqsDestination(sqs.Queue(stack, "Async", queue_name="Async")),
         **props,
     )
@@ -543,7 +543,7 @@ def test_property_arrives(
 def test_own_environment_and_asynchronous_destination_win(template: Callable[[str], Json]) -> None:
     synthesized = template("with_props")
     variables = one(synthesized, _FUNCTION)["Environment"]["Variables"]
-    assert variables == {"A": "1", "DLQ_TOPIC_ARN": "mine"}
+    assert variables == {"MODE": "1", "DLQ_TOPIC_ARN": "mine"}
     (own,) = [id for id in resources(synthesized, _QUEUE) if id.startswith("Async")]
     destination = one(synthesized, _ASYNC)["DestinationConfig"]["OnFailure"]["Destination"]
     assert destination == {"Fn::GetAtt": [own, "Arn"]}

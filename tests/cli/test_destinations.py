@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from iot_constructs._defaults import BATCH_SIZE
 from iot_constructs.cli.aws_errors import MAX_ATTEMPTS, RetryPolicy
 from iot_constructs.cli.destinations import (
     FunctionDestination,
@@ -200,7 +201,7 @@ def test_the_function_gets_events_as_lambda_makes_them() -> None:
     assert raw["kinesis"]["data"] == "eA=="
 
 
-def test_an_event_has_at_most_100_records_of_one_shard_in_their_order() -> None:
+def test_an_event_has_a_batch_of_one_shard_in_its_order() -> None:
     bench = Bench()
     records = [record(n, shard=f"shardId-{n % 2}") for n in reversed(range(250))]
     assert bench.to_function.deliver([found(*records)]) == [Outcome(250)]
@@ -209,7 +210,8 @@ def test_an_event_has_at_most_100_records_of_one_shard_in_their_order() -> None:
         order = [int(raw["kinesis"]["sequenceNumber"]) for raw in event["Records"]]
         assert len(shards) == 1
         assert order == sorted(order)
-    assert sorted(len(e["Records"]) for e in bench.function.events) == [25, 25, 100, 100]
+    sizes = sorted(len(event["Records"]) for event in bench.function.events)
+    assert sizes == sorted([BATCH_SIZE, 125 - BATCH_SIZE] * 2)
 
 
 def test_an_event_stays_below_6_mb() -> None:

@@ -16,8 +16,9 @@ from iot_constructs.cli.main import main
 from iot_constructs.cli.planning.plan_report import dollars, number, percent
 from iot_constructs.cli.planning.usage import estimate_usage
 from iot_constructs.cli.planning.workload import Workload
+from tests.cli.workloads import ARGUMENTS
 
-MILLION = ["plan", "--devices", "1e6", "--every", "60s", "--bytes", "400"]
+MILLION = ["plan", "--devices", "1e6", "--every", "60s", "--bytes", "400", *ARGUMENTS]
 
 
 def as_json(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
@@ -210,6 +211,7 @@ class Refuse:
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Refuse())
 from iot_constructs.cli.main import main
+from tests.cli.workloads import ARGUMENTS
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -15,13 +15,14 @@ from iot_constructs.cli.planning.batches import STATES_PER_CALL
 from iot_constructs.cli.planning.costs import Cost, list_costs, list_stream_modes, total
 from iot_constructs.cli.planning.prices import Price
 from iot_constructs.cli.planning.usage import estimate_usage
-from iot_constructs.cli.planning.workload import Workload
+from tests.cli.workloads import build_workload
 
 
 def bill(**workload: Any) -> dict[tuple[str, str], Cost]:
     settings = {"devices": 1000, "every_seconds": 60, "reading_bytes": 400, **workload}
     return {
-        (cost.service, cost.what): cost for cost in list_costs(estimate_usage(Workload(**settings)))
+        (cost.service, cost.what): cost
+        for cost in list_costs(estimate_usage(build_workload(**settings)))
     }
 
 
@@ -122,7 +123,7 @@ def test_put_units_of_25_kb() -> None:
 
 def test_a_device_that_is_often_in_a_batch_writes_its_state_once() -> None:
     """10 devices in each concurrent batch, each every second: 50 records in a window of 5 s, of 10 devices."""
-    usage = estimate_usage(Workload(devices=40, every_seconds=1, reading_bytes=400))
+    usage = estimate_usage(build_workload(devices=40, every_seconds=1, reading_bytes=400))
     assert (usage.average.records, usage.average.devices) == (50, 10)
     # 4 batches each 5 s, 10 states each
     assert usage.device_state_units == pytest.approx(8)
@@ -143,7 +144,7 @@ def test_provisioned_shards_by_hand() -> None:
 
 
 def test_the_stream_in_its_other_modes() -> None:
-    usage = estimate_usage(Workload(devices=1_000_000, every_seconds=60, reading_bytes=400))
+    usage = estimate_usage(build_workload(devices=1_000_000, every_seconds=60, reading_bytes=400))
     on_demand, provisioned, advantage = list_stream_modes(usage)
     assert on_demand.dollars == pytest.approx(
         total(c for c in list_costs(usage) if c.service == "Kinesis")
@@ -158,18 +159,18 @@ def test_the_stream_in_its_other_modes() -> None:
     # 16,667 * 1024 * 518,400 s / 2^30, of a price that is not known
     assert advantage.costs[-1].quantity == pytest.approx(8239.7, rel=1e-4)
     # nine days beyond the first, whatever the seventh is
-    ten_days = Workload(
+    ten_days = build_workload(
         devices=1000, every_seconds=60, reading_bytes=400, stream_retention_seconds=10 * 86_400
     )
     kept = list_stream_modes(estimate_usage(ten_days))[2].costs[-1].quantity
     assert kept == pytest.approx(1000 / 60 * 1024 * 9 * 86_400 / 2**30)
     small = list_stream_modes(
-        estimate_usage(Workload(devices=1000, every_seconds=60, reading_bytes=400))
+        estimate_usage(build_workload(devices=1000, every_seconds=60, reading_bytes=400))
     )
     # 730 * ($0.015 + $0.02) + 43.8 * $0.014
     assert (small[1].name, round(small[1].dollars, 4)) == ("provisioned, 1 shard", 26.1632)
     planned = estimate_usage(
-        Workload(devices=1_000_000, every_seconds=60, reading_bytes=400, shard_count=30)
+        build_workload(devices=1_000_000, every_seconds=60, reading_bytes=400, shard_count=30)
     )
     assert [mode.name for mode in list_stream_modes(planned)] == [
         "provisioned, 30 shards",
@@ -221,7 +222,7 @@ def test_the_smallest_and_the_largest_fleet() -> None:
     assert one["DynamoDB", "device-state writes"].quantity == pytest.approx(730)
     # 5 + 0.5 + 10 * (1 + 1) ms, at half a GB
     assert one["Lambda", "duration"].quantity == pytest.approx(730 * 0.0255 / 2)
-    usage = estimate_usage(Workload(devices=10**8, every_seconds=60, reading_bytes=400))
+    usage = estimate_usage(build_workload(devices=10**8, every_seconds=60, reading_bytes=400))
     # 1,666,667 records/s, twice 1000 a shard
     assert usage.shards == 3334
     # 100 a batch, full: 499.9 records/s in each concurrent batch
@@ -236,7 +237,7 @@ def test_the_smallest_and_the_largest_fleet() -> None:
 def test_calls_of_an_average_batch() -> None:
     """20.8 records of as many devices: one call for the readings, 21 states."""
     calls = estimate_usage(
-        Workload(devices=1000, every_seconds=60, reading_bytes=400)
+        build_workload(devices=1000, every_seconds=60, reading_bytes=400)
     ).average.calls
     assert calls.time_series == 1
     assert calls.device_state == ceil(21 / STATES_PER_CALL)
@@ -245,7 +246,7 @@ def test_calls_of_an_average_batch() -> None:
 def test_what_limits_a_batch() -> None:
     def records(**workload: Any) -> float:
         settings = {"devices": 10**6, "every_seconds": 60, "reading_bytes": 400, **workload}
-        return estimate_usage(Workload(**settings)).average.records
+        return estimate_usage(build_workload(**settings)).average.records
 
     assert records() == defaults.BATCH_SIZE
     assert records(batch_size=7) == 7
@@ -314,7 +315,7 @@ def test_more_of_anything_is_never_cheaper(
 def test_every_figure_is_finite_and_no_bill_negative(
     workload: dict[str, Any], devices: int
 ) -> None:
-    usage = estimate_usage(Workload(devices=devices, **workload))
+    usage = estimate_usage(build_workload(devices=devices, **workload))
     for cost in list_costs(usage):
         assert 0 <= cost.quantity < inf, cost
         assert cost.dollars is None or cost.dollars >= 0, cost

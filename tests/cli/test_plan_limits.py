@@ -16,14 +16,14 @@ from iot_constructs.cli.planning.limits import Limit, list_limits
 from iot_constructs.cli.planning.plan_report import format_warnings
 from iot_constructs.cli.planning.quotas import Quota
 from iot_constructs.cli.planning.usage import estimate_usage
-from iot_constructs.cli.planning.workload import Workload
+from tests.cli.workloads import build_workload
 from tests.synth_support import fresh_app, template_of
 from tests.test_keywords import keywords
 
 
 def limits(**workload: Any) -> dict[str, Limit]:
     settings = {"devices": 10**6, "every_seconds": 60, "reading_bytes": 400, **workload}
-    return {limit.name: limit for limit in list_limits(estimate_usage(Workload(**settings)))}
+    return {limit.name: limit for limit in list_limits(estimate_usage(build_workload(**settings)))}
 
 
 # A million devices, 400 bytes a minute: 16,666.7 messages/s of 416 bytes with their key.

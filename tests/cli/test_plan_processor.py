@@ -21,7 +21,7 @@ from iot_constructs.cli.planning.batches import (
     write_units,
 )
 from iot_constructs.cli.planning.usage import estimate_usage
-from iot_constructs.cli.planning.workload import Workload
+from tests.cli.workloads import build_workload
 from tests.processor.aws_fakes import (
     NOW,
     SERIES,
@@ -168,7 +168,7 @@ def test_calls_and_write_units_of_a_batch(records: int, devices: int, size: int)
 )
 def test_writes_of_a_stream_of_devices(devices: int, every: float, size: int) -> None:
     """Devices that start at any time and then send regularly, as one concurrent batch receives them in some windows."""
-    usage = estimate_usage(Workload(devices=devices, every_seconds=every, reading_bytes=size))
+    usage = estimate_usage(build_workload(devices=devices, every_seconds=every, reading_bytes=size))
     rng = random.Random(devices)
     in_batch = devices // usage.active_batches
     seconds = 60 if usage.average.records < 100 else 10
