@@ -304,7 +304,7 @@ def create_alarm(
 ) -> cloudwatch.Alarm:
     """Create the alarm of a row, on the metric of ``resource``.
 
-    Its description says what happened, the impact, at which threshold it fires, and what to do first. Missing data is
+    Its description has the event, the impact, the threshold, and the first step. Missing data is
     not breaching: AWS emits these metrics only when there is something to count.
 
     Args:

@@ -114,7 +114,7 @@ class PipelineAlarms(Named, Construct):
     * Includes the alarms of a MonitoredStream and a StreamArchive.
     * The alarm topic lets CloudWatch publish, in its policy and in the policy of its key: under ``alias/aws/sns`` no
       alarm would arrive (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
-    * Every description says what happened, the impact, the threshold, and what to do first.
+    * Every description has the event, the impact, the threshold, and the first step.
 
     Create it in the stack of the resources. In another stack, pass an ``alarm_topic`` of their stack: an alarm of the
     stream cannot refer to a topic of a stack that refers to the alarm.
