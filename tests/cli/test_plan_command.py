@@ -18,7 +18,8 @@ from iot_constructs.cli.planning.usage import estimate_usage
 from iot_constructs.cli.planning.workload import Workload
 from tests.cli.workloads import ARGUMENTS
 
-MILLION = ["plan", "--devices", "1e6", "--every", "60s", "--bytes", "400", *ARGUMENTS]
+FLEET = ["plan", "--devices", "1e6", "--every", "60s", "--bytes", "400"]
+MILLION = [*FLEET, *ARGUMENTS]
 
 
 def as_json(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
@@ -106,7 +107,8 @@ def test_every_option_reaches_the_plan(capsys: pytest.CaptureFixture[str]) -> No
 def test_left_out_options_are_the_defaults_of_the_constructs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    said = as_json(capsys)["workload"]
+    assert main([*FLEET, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["workload"]
     assert said["batch_size"] == defaults.BATCH_SIZE
     assert said["batching_window_seconds"] == defaults.MAX_BATCHING_WINDOW_SECONDS
     assert said["parallelization_factor"] == defaults.PARALLELIZATION_FACTOR

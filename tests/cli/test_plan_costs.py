@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iot_constructs import _defaults as defaults
 from iot_constructs.cli.planning import prices
 from iot_constructs.cli.planning.batches import STATES_PER_CALL
 from iot_constructs.cli.planning.costs import Cost, list_costs, list_stream_modes, total
 from iot_constructs.cli.planning.prices import Price
 from iot_constructs.cli.planning.usage import estimate_usage
-from tests.cli.workloads import build_workload
+from tests.cli.workloads import SETTINGS, build_workload
 
 
 def bill(**workload: Any) -> dict[tuple[str, str], Cost]:
@@ -248,7 +247,7 @@ def test_what_limits_a_batch() -> None:
         settings = {"devices": 10**6, "every_seconds": 60, "reading_bytes": 400, **workload}
         return estimate_usage(build_workload(**settings)).average.records
 
-    assert records() == defaults.BATCH_SIZE
+    assert records() == SETTINGS["batch_size"]
     assert records(batch_size=7) == 7
     # 34 concurrent batches of 490.2 records/s; without a window, a second of them
     assert records(batch_size=10_000, batching_window_seconds=0) == pytest.approx(490.2, rel=1e-3)
