@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import inspect
 import itertools
 import pathlib
 import re
@@ -19,7 +18,6 @@ import pytest
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
-from aws_cdk import aws_kinesisfirehose as firehose
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -30,6 +28,7 @@ from cfnlint.core import get_rules
 from constructs import Construct
 
 import iot_constructs as iot
+from tests.constructor_keywords import L2S, keywords
 from tests.synth_support import ENV, REGION, Json, unvalidated_app
 
 CODE = lambda_.Code.from_inline("def handler(event, context): return {'batchItemFailures': []}")
@@ -114,32 +113,9 @@ class Given:
         return [*plain, *durations, *enums, *tokens, *constructs]
 
 
-L2S: dict[str, tuple[type, ...]] = {
-    "SuffixedStack": (cdk.Stack,),
-    "SecureDataBucket": (s3.Bucket,),
-    "MonitoredStream": (kinesis.Stream,),
-    "TimeSeriesTable": (dynamodb.TableV2,),
-    "DeviceStateTable": (dynamodb.TableV2,),
-    "StreamProcessor": (lambda_.Function, lambda_.EventSourceMapping),
-    "TelemetryRule": (),
-    "DevicePolicy": (),
-    "StreamArchive": (firehose.S3Bucket,),
-    "QueryableArchive": (),
-    "PipelineAlarms": (),
-}
-# What StreamProcessor sets from its stream and function.
-SET_BY_US = {"target", "event_source_arn"}
 # Of the whole template, not of a resource: its size, and that it has resources.
 RULES = get_rules([], ["W", "I", "E1001", "E1002"], [])
 BATCH = 30
-
-
-def keywords(name: str) -> list[str]:
-    """Ours and those of the L2, in the order of their signatures."""
-    sources = [getattr(iot, name).__init__, *(l2.__dict__["__init__"] for l2 in L2S[name])]
-    found = [p for source in sources for p in inspect.signature(source).parameters.values()]
-    names = dict.fromkeys(p.name for p in found if p.kind == p.KEYWORD_ONLY)
-    return [keyword for keyword in names if keyword not in SET_BY_US]
 
 
 class Batch:

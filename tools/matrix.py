@@ -30,6 +30,7 @@ LEFT_OUT: Final = {
     "tests/docs": "the documents of the repository",
     "tests/packs": "scanners of templates, whose versions are pinned",
     "tests/tools": "the tools of the repository",
+    "tests/test_keywords.py": "lints templates with cfn-lint, whose version is pinned",
     "tests/test_project_files.py": "the files that describe the project",
 }
 """What the suite leaves out: it depends on no version that a user of the library has."""

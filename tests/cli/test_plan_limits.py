@@ -17,8 +17,8 @@ from iot_constructs.cli.planning.plan_report import format_warnings
 from iot_constructs.cli.planning.quotas import Quota
 from iot_constructs.cli.planning.usage import estimate_usage
 from tests.cli.workloads import build_workload
+from tests.constructor_keywords import keywords
 from tests.synth_support import fresh_app, template_of
-from tests.test_keywords import keywords
 
 
 def limits(**workload: Any) -> dict[str, Limit]:
