@@ -112,18 +112,17 @@ class SecureDataBucket(Named, s3.Bucket):
         """Where S3 delivers the server access logs."""
         settings["server_access_logs_bucket"] = _reference(scope, id, self.access_logs_bucket)
         super().__init__(scope, id, **settings)
-        self._settings_of_l2 = settings
-        self._allow_log_delivery()
+        self._allow_log_delivery(settings)
         if settings.get("auto_delete_objects"):
             restrict_auto_delete(self, settings.get("encryption_key"))
 
-    def _allow_log_delivery(self) -> None:
+    def _allow_log_delivery(self, settings: dict[str, Any]) -> None:
         """AmazonS3/latest/userguide/enable-server-access-logging.html, as with CDK's own feature flag."""
-        prefix = self._settings_of_l2.get("server_access_logs_prefix", "")
+        prefix = settings.get("server_access_logs_prefix", "")
         stack = StackContext.of(self)
         same_stack = StackContext.of(self.access_logs_bucket) is stack
         # Known by its name: this bucket refers to the log bucket, so a log bucket of another stack cannot refer to it.
-        name = self._settings_of_l2.get("bucket_name", "*")
+        name = settings.get("bucket_name", "*")
         # CDK sees a reference, to whose policy it adds nothing, and warns.
         cdk.Annotations.of(self).acknowledge_warning(
             "@aws-cdk/aws-s3:accessLogsPolicyNotAdded", "iot-constructs adds the policy, or warns"
