@@ -93,9 +93,16 @@ def default(stack: SuffixedStack) -> TelemetryRule:
     return rule
 
 
+def _roles(synthesized: Json) -> tuple[str, str]:
+    """That of the action and that of the error action, which have nothing in common."""
+    put, publish = sorted(resources(synthesized, _ROLE), key=lambda id: "ErrorAction" in id)
+    assert "ErrorAction" in publish
+    return put, publish
+
+
 def test_rule_defaults(template: Callable[[str], Json]) -> None:
     synthesized = template("default")
-    role = {"RoleArn": {"Fn::GetAtt": [the_id(synthesized, _ROLE), "Arn"]}}
+    put, publish = ({"RoleArn": {"Fn::GetAtt": [id, "Arn"]}} for id in _roles(synthesized))
     topic = {"Ref": the_id(synthesized, "AWS::SNS::Topic")}
     payload = dict(_payload(synthesized))
     assert defaults.TOPIC_FILTER in payload.pop("Description")
@@ -108,11 +115,11 @@ def test_rule_defaults(template: Callable[[str], Json]) -> None:
                 "Kinesis": {
                     "StreamName": {"Ref": the_id(synthesized, "AWS::Kinesis::Stream")},
                     "PartitionKey": defaults.PARTITION_KEY_TEMPLATE,
-                    **role,
+                    **put,
                 }
             }
         ],
-        "ErrorAction": {"Sns": {"TargetArn": topic, "MessageFormat": "RAW", **role}},
+        "ErrorAction": {"Sns": {"TargetArn": topic, "MessageFormat": "RAW", **publish}},
     }
     arn = {"Fn::GetAtt": [the_id(synthesized, _RULE), "Arn"]}
     assert synthesized["Outputs"]["Arn"]["Value"] == arn
@@ -133,25 +140,29 @@ def test_rule_name_has_underscores_only_and_metrics_have_it(
         assert metric.period.to_minutes() == defaults.ALARM_PERIOD_MINUTES
 
 
-def test_role_is_for_this_rule_and_puts_and_publishes_only(
+def test_one_role_puts_and_one_publishes_for_this_rule_only(
     template: Callable[[str], Json],
 ) -> None:
     synthesized = template("default")
-    role = one(synthesized, _ROLE)
-    assert "ManagedPolicyArns" not in role
-    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-    assert trust["Principal"] == {"Service": "iot.amazonaws.com"}
-    arn = trust["Condition"].pop("ArnEquals")["aws:SourceArn"]
-    name = one(synthesized, _RULE)["RuleName"]
-    assert plain(arn) == f"arn:${{AWS::Partition}}:iot:{REGION}:{ACCOUNT}:rule/{name}"
-    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    put, publish = _roles(synthesized)
+    for id in (put, publish):
+        role = resources(synthesized, _ROLE)[id]["Properties"]
+        assert "ManagedPolicyArns" not in role
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Principal"] == {"Service": "iot.amazonaws.com"}
+        arn = trust["Condition"].pop("ArnEquals")["aws:SourceArn"]
+        name = one(synthesized, _RULE)["RuleName"]
+        assert plain(arn) == f"arn:${{AWS::Partition}}:iot:{REGION}:{ACCOUNT}:rule/{name}"
+        assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
     keys = resources(synthesized, "AWS::KMS::Key")
     (of_topic,) = [key for key in keys if key.startswith("TopicKey")]
     (of_stream,) = keys.keys() - {of_topic}
     stream, topic = (the_id(synthesized, f"AWS::{t}") for t in ("Kinesis::Stream", "SNS::Topic"))
-    assert permissions(synthesized, {"Fn::GetAtt": [the_id(synthesized, _ROLE), "Arn"]}) == {
+    assert permissions(synthesized, {"Fn::GetAtt": [put, "Arn"]}) == {
         ("kinesis:PutRecord", f"${{{stream}.Arn}}"),
         ("kms:GenerateDataKey", f"${{{of_stream}.Arn}}"),
+    }
+    assert permissions(synthesized, {"Fn::GetAtt": [publish, "Arn"]}) == {
         ("sns:Publish", f"${{{topic}}}"),
         ("kms:Decrypt", f"${{{of_topic}.Arn}}"),
         ("kms:GenerateDataKey", f"${{{of_topic}.Arn}}"),
@@ -160,7 +171,10 @@ def test_role_is_for_this_rule_and_puts_and_publishes_only(
 
 @_builder
 def custom(stack: SuffixedStack) -> TelemetryRule:
-    role = iam.Role(stack, "Own", assumed_by=iam.ServicePrincipal("iot.amazonaws.com"))
+    role, error_role = (
+        iam.Role(stack, id, assumed_by=iam.ServicePrincipal("iot.amazonaws.com"))
+        for id in ("Own", "OwnErrorAction")
+    )
     queue = iot.CfnTopicRule.SqsActionProperty(queue_url="url", role_arn="arn")
     return _rule(
         stack,
@@ -173,6 +187,7 @@ def custom(stack: SuffixedStack) -> TelemetryRule:
         rule_disabled=True,
         actions=[iot.CfnTopicRule.ActionProperty(sqs=queue)],
         role=role,
+        error_action_role=error_role,
         environment_suffix="green",
     )
 
@@ -182,8 +197,10 @@ def test_custom_values(template: Callable[[str], Json]) -> None:
     assert one(synthesized, _RULE)["RuleName"] == "trucks_green"
     payload = _payload(synthesized)
     put, more = payload["Actions"]
-    own = the_id(synthesized, _ROLE)
+    own, of_error = _roles(synthesized)
     assert own.startswith("Own")
+    assert of_error.startswith("OwnErrorAction")
+    assert payload["ErrorAction"]["Sns"]["RoleArn"] == {"Fn::GetAtt": [of_error, "Arn"]}
     assert put["Kinesis"]["PartitionKey"] == "truck-${topic(3)}"
     assert put["Kinesis"]["RoleArn"] == {"Fn::GetAtt": [own, "Arn"]}
     assert more == {"Sqs": {"QueueUrl": "url", "RoleArn": "arn"}}
@@ -201,8 +218,9 @@ def test_generated_rule_name(
 ) -> None:
     synthesized, rule = template("generated_name"), rules["generated_name"]
     assert "RuleName" not in one(synthesized, _RULE)
-    (trust,) = one(synthesized, _ROLE)["AssumeRolePolicyDocument"]["Statement"]
-    assert plain(trust["Condition"]["ArnLike"]["aws:SourceArn"]).endswith(f"{ACCOUNT}:rule/*")
+    for role in resources(synthesized, _ROLE).values():
+        (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        assert plain(trust["Condition"]["ArnLike"]["aws:SourceArn"]).endswith(f"{ACCOUNT}:rule/*")
     assert cdk.Stack.of(rule).resolve(rule.rule_name) == {"Ref": the_id(synthesized, _RULE)}
 
 
@@ -216,7 +234,7 @@ def imported_stream(stack: SuffixedStack) -> TelemetryRule:
 
 def test_imported_stream_and_grants_to_the_rule(template: Callable[[str], Json]) -> None:
     synthesized = template("imported_stream")
-    role = {"Fn::GetAtt": [the_id(synthesized, _ROLE), "Arn"]}
+    role = {"Fn::GetAtt": [_roles(synthesized)[0], "Arn"]}
     granted = permissions(synthesized, role)
     assert ("kinesis:PutRecord", '{"Fn::ImportValue": "stream-arn"}') in granted
     more = the_id(synthesized, "AWS::Kinesis::Stream")
@@ -227,19 +245,24 @@ def test_imported_stream_and_grants_to_the_rule(template: Callable[[str], Json])
 
 @_builder
 def role_of_another_stack(stack: SuffixedStack) -> TelemetryRule:
-    """Its policy is in the rule's stack: in its own it would make a cyclic reference."""
+    """Their policies are in the rule's stack: in their own they would make a cyclic reference."""
     app = stack.node.root
     assert isinstance(app, cdk.App)
     other = fresh_stack("other", id="other", app=app, env=ENV)
-    role = iam.Role(other, "Own", assumed_by=iam.ServicePrincipal("iot.amazonaws.com"))
-    return _rule(stack, role=role)
+    put, publish = (
+        iam.Role(other, id, assumed_by=iam.ServicePrincipal("iot.amazonaws.com"))
+        for id in ("Own", "OwnErrorAction")
+    )
+    return _rule(stack, role=put, error_action_role=publish)
 
 
 @pytest.mark.parametrize("name", list(_BUILDERS))
 def test_rule_waits_for_its_permissions(name: str, template: Callable[[str], Json]) -> None:
     """Otherwise stream and topic reject the first messages, which are lost."""
     synthesized = template(name)
-    assert the_id(synthesized, _IAM_POLICY) in one_resource(synthesized, _RULE)["DependsOn"]
+    policies = resources(synthesized, _IAM_POLICY)
+    assert len(policies) == 2
+    assert policies.keys() <= set(one_resource(synthesized, _RULE)["DependsOn"])
 
 
 # --- topic filter and partition key

@@ -41,6 +41,9 @@ InVpc/DlqQueue/Policy AWS::SQS::QueuePolicy
 InVpc/DlqSubscription AWS::SNS::Subscription
 InVpc/DlqTopic AWS::SNS::Topic
 InVpc/DlqTopic/Policy AWS::SNS::TopicPolicy
+InVpc/FailedBatchesSubscription AWS::SNS::Subscription
+InVpc/FailedBatchesTopic AWS::SNS::Topic
+InVpc/FailedBatchesTopic/Policy AWS::SNS::TopicPolicy
 InVpc/Function AWS::Lambda::Function
 InVpc/Function/EventInvokeConfig AWS::Lambda::EventInvokeConfig
 InVpc/Function/SecurityGroup AWS::EC2::SecurityGroup
@@ -96,6 +99,8 @@ StreamProcessor/Mapping AWS::Lambda::EventSourceMapping
 StreamProcessor/Role AWS::IAM::Role
 StreamProcessor/Role/DefaultPolicy AWS::IAM::Policy
 StreamProcessor/Tracing AWS::IAM::Policy
+TelemetryRule/ErrorActionRole AWS::IAM::Role
+TelemetryRule/ErrorActionRole/DefaultPolicy AWS::IAM::Policy
 TelemetryRule/Role AWS::IAM::Role
 TelemetryRule/Role/DefaultPolicy AWS::IAM::Policy
 TelemetryRule/Rule AWS::IoT::TopicRule

@@ -324,7 +324,7 @@ def test_services_may_use_the_key_for_this_account_or_these_log_groups_only(temp
     logs = next(service for service in by_service if service.startswith("logs."))
     assert by_service == {
         "cloudwatch.amazonaws.com": {"aws:SourceAccount"},
-        "sns.amazonaws.com": {"aws:SourceAccount"},
+        "sns.amazonaws.com": {"aws:SourceArn"},
         logs: {"kms:EncryptionContext:aws:logs:arn"},
     }
     assert log_groups == {

@@ -17,6 +17,7 @@ from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
+from iot_constructs._layout import other_account
 from iot_constructs._naming import Names
 from iot_constructs._validation import is_token
 
@@ -66,6 +67,16 @@ class AlarmSpec:
     evaluation_periods: int = 1
     datapoints_to_alarm: int | None = None
     """None: all of the evaluation periods."""
+
+
+class AlarmRow(NamedTuple):
+    """An alarm of a resource that has its own thresholds, such as a stream."""
+
+    spec: AlarmSpec
+    threshold: float
+    """In the metric's own unit."""
+    derived_from: str | None = None
+    """Where the threshold comes from, if not from an argument."""
 
 
 def _sum(name: str) -> Callable[[Any], cloudwatch.IMetric]:
@@ -297,10 +308,11 @@ def create_alarm(
     scope: Construct,
     spec: AlarmSpec,
     names: Names,
-    resource: object,
+    resource: Any,
     threshold: float,
     *,
     derived_from: str | None = None,
+    named: bool = True,
 ) -> cloudwatch.Alarm:
     """Create the alarm of a row, on the metric of ``resource``.
 
@@ -314,14 +326,20 @@ def create_alarm(
         resource: what ``spec.metric`` is called with.
         threshold: in the metric's own unit; the alarm fires when it is reached.
         derived_from: where the threshold comes from, if not from an argument.
+        named: whether the alarm has the name of the row, or one that CloudFormation generates.
     """
+    metric = spec.metric(resource)
+    account = other_account(scope, resource)
+    if account is not None:
+        # AmazonCloudWatch/latest/APIReference/API_MetricDataQuery.html
+        metric = metric.with_(account=account)  # type: ignore[attr-defined]
     fires = _fires_at(spec, threshold, derived_from)
     return cloudwatch.Alarm(
         scope,
         spec.id,
-        alarm_name=names.physical_name(naming.ALARM, None, spec.name),
+        alarm_name=names.physical_name(naming.ALARM, None, spec.name) if named else None,
         alarm_description=f"{spec.description} {spec.impact} {fires} First: {spec.runbook}",
-        metric=spec.metric(resource),
+        metric=metric,
         threshold=threshold,
         comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
         evaluation_periods=spec.evaluation_periods,

@@ -45,6 +45,7 @@ BUCKET_NAME: Final = (
 STREAM_NAME: Final = "sensor-data-stream"
 FUNCTION_NAME: Final = "stream-processor"
 DLQ_NAME: Final = "pipeline-dlq"  # topic and queue
+FAILED_BATCHES_NAME: Final = "pipeline-dlq-batches"
 TIME_SERIES_TABLE_NAME: Final = "sensor-metrics"
 DEVICE_STATE_TABLE_NAME: Final = "device-state"
 RULE_NAME: Final = "telemetry"  # IoT rule names take no hyphen (FACTS 11)

@@ -6,6 +6,7 @@ failure. The two are created together.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import aws_cdk as cdk
@@ -18,7 +19,9 @@ from constructs import Construct
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._kms import grant_service_principal
+from iot_constructs._layout import add_reader, known_name
 from iot_constructs._naming import Names
+from iot_constructs._stack import StackContext
 
 _SNS: Final = "sns.amazonaws.com"
 _IS_THE_DLQ: Final = (
@@ -56,7 +59,7 @@ def create_dlq(
         visibility_timeout=cdk.Duration.seconds(defaults.DLQ_VISIBILITY_TIMEOUT_SECONDS),
         removal_policy=removal_policy,
     )
-    _subscribe(scope, topic, queue, key)
+    subscribe_queue(scope, "DlqSubscription", topic, queue, key)
     return topic, queue
 
 
@@ -74,16 +77,30 @@ def validate_standard_topic(keyword: str, topic: sns.ITopic) -> None:
         )
 
 
-def _subscribe(scope: Construct, topic: sns.Topic, queue: sqs.Queue, key: kms.IKey) -> None:
+def subscribe_queue(
+    scope: Construct,
+    id: str,
+    topic: sns.Topic,
+    queue: sqs.Queue,
+    key: kms.IKey,
+    *,
+    message_filter: Mapping[str, sns.FilterOrPolicy] | None = None,
+) -> None:
+    """Subscribe a queue that is encrypted with ``key``; whoever publishes to the topic is created after that."""
     # Not SqsSubscription: under the recommended feature flags it puts the topic's ARN into the key's policy, and a
     # topic that is encrypted with the same key then depends on itself.
     from_topic = {"ArnEquals": {"aws:SourceArn": topic.topic_arn}}
-    queue.grant(iam.ServicePrincipal(_SNS, conditions=from_topic), "sqs:SendMessage")
-    grant_service_principal(scope, key, _SNS)
-    sns.Subscription(
+    granted = queue.grant(iam.ServicePrincipal(_SNS, conditions=from_topic), "sqs:SendMessage")
+    name = known_name(topic)
+    arn = StackContext.of(topic).arn("sns", name if name is not None else "*")
+    grant_service_principal(scope, key, _SNS, source_arn=arn)
+    subscription = sns.Subscription(
         scope,
-        "DlqSubscription",
+        id,
         topic=topic,
         protocol=sns.SubscriptionProtocol.SQS,
         endpoint=queue.queue_arn,
+        filter_policy_with_message_body=message_filter,
     )
+    granted.apply_before(subscription)
+    add_reader(topic, subscription)

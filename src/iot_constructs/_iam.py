@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from iot_constructs._layout import can_refer, topic_arn
 from iot_constructs._stack import StackContext
 
 if TYPE_CHECKING:  # a construct loads only the modules of aws_cdk that it uses
@@ -27,14 +28,14 @@ def scoped_service_principal(service: str, account: str) -> iam.ServicePrincipal
     )
 
 
-def role_for_grants(scope: Construct, role: iam.IRole) -> iam.IRole:
+def role_for_grants(scope: Construct, role: iam.IRole, id: str = "RoleReference") -> iam.IRole:
     """The role, or for a role of another stack a reference to it.
 
     The policies are then in the stack of what they allow; in the other stack they would make a cyclic reference.
     """
     if StackContext.of(role) is StackContext.of(scope):
         return role
-    return iam.Role.from_role_name(scope, "RoleReference", role.role_name)
+    return iam.Role.from_role_name(scope, id, role.role_name)
 
 
 def grant_read_stream(stream: kinesis.IStream, grantee: iam.IGrantable, *actions: str) -> iam.Grant:
@@ -65,12 +66,32 @@ def grant_stream(stream: kinesis.IStream, grantee: iam.IGrantable, *actions: str
     )
 
 
-def grant_publish(topic: sns.ITopic, grantee: iam.IGrantable) -> None:
-    """Let the grantee publish to the topic, and use its key as SNS asks of a publisher."""
-    iam.Grant.add_to_principal_or_resource(
-        grantee=grantee, actions=["sns:Publish"], resource_arns=[topic.topic_arn], resource=topic
+def grant_publish(
+    user: Construct, argument: str, topic: sns.ITopic, grantee: iam.IRole
+) -> iam.Grant:
+    """Let a role publish to the topic, and use its key as SNS asks of a publisher.
+
+    Args:
+        user: the construct whose role it is.
+        argument: what the topic comes from, such as ``"TelemetryRule.dlq_topic"``.
+        topic: the topic, of any stack.
+        grantee: the role.
+    """
+    grant = iam.Grant.add_to_principal_or_resource(
+        grantee=grantee,
+        actions=["sns:Publish"],
+        resource_arns=[topic_arn(user, argument, topic)],
+        resource=topic,
     )
-    grant_key(topic.master_key, grantee, "kms:Decrypt", "kms:GenerateDataKey")
+    key, actions = topic.master_key, ("kms:Decrypt", "kms:GenerateDataKey")
+    if key is None or can_refer(user, key):
+        grant_key(key, grantee, *actions)
+    else:  # its stack refers to this one, so the key's policy names the role
+        statement = iam.PolicyStatement(
+            principals=[iam.ArnPrincipal(grantee.role_arn)], actions=list(actions), resources=["*"]
+        )
+        key.add_to_resource_policy(statement)
+    return grant
 
 
 def grant_key(key: kms.IKey | None, grantee: iam.IGrantable, *actions: str) -> None:

@@ -49,9 +49,15 @@ def grant_service_principal(
     key: kms.IKey,
     service: str,
     actions: Sequence[str] = ("kms:Decrypt", "kms:GenerateDataKey*"),
+    *,
+    source_arn: str | None = None,
 ) -> None:
-    """Let an AWS service use the key on behalf of this account only (``aws:SourceAccount``)."""
-    principal = scoped_service_principal(service, StackContext.of(scope).account)
+    """Let an AWS service use the key on behalf of one resource, or else of this account only."""
+    principal = (
+        scoped_service_principal(service, StackContext.of(scope).account)
+        if source_arn is None
+        else iam.ServicePrincipal(service, conditions={"ArnLike": {"aws:SourceArn": source_arn}})
+    )
     _grant(scope, key, service, principal, actions)
 
 

@@ -44,6 +44,19 @@ class StackContext:
         """The root of the construct tree: the app."""
         return self.node.root
 
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of this stack and, for a nested stack, of the stacks around it, outermost first."""
+        parent = self.stack.nested_stack_parent
+        around = StackContext.of(parent).paths if parent is not None else ()
+        return (*around, self.node.path)
+
+    @cached_property
+    def stage(self) -> str:
+        """The path of the stage, which is empty for the app."""
+        stage = cdk.Stage.of(self.stack)
+        return stage.node.path if stage is not None else ""
+
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource in this account and region: ``arn:aws:iot:eu-west-1:123456789012:rule/telemetry``."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"

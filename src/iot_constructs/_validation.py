@@ -24,6 +24,7 @@ import aws_cdk as cdk
 from constructs import Construct
 
 from iot_constructs import _defaults as defaults
+from iot_constructs._layout import validate_layout
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -90,6 +91,7 @@ def validated(
             for name, expected, value in zip(_POSITIONAL, (Construct, str), args[1:], strict=False):
                 _validate_positional(construct, name, expected, value)
             given = keywords.validate(construct, kwargs)
+            validate_layout(construct, args[1:], given)
             try:
                 constructor(*args, **given)  # type: ignore[arg-type]
             except RuntimeError as error:  # what Node throws

@@ -23,9 +23,10 @@ from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
-from iot_constructs._alarms import FRESHNESS, create_alarm
+from iot_constructs._alarms import FRESHNESS, AlarmRow, create_alarm
 from iot_constructs._iam import grant_key, grant_read_stream
 from iot_constructs._kms import get_or_create_key, grant_log_group
+from iot_constructs._layout import add_reader, other_account
 from iot_constructs._nag import acknowledge_rules, wildcard_rule
 from iot_constructs._naming import Named
 from iot_constructs._stack import StackContext
@@ -207,20 +208,27 @@ class StreamArchive(Named, Construct):
         # Firehose checks at creation whether it may read the stream. Only the resource waits: the policy refers to
         # what else CDK creates below the construct, such as the log group of a backup.
         resource = self.delivery_stream.node.default_child
-        assert resource is not None
+        assert isinstance(resource, cdk.CfnResource)
         may_read.apply_before(resource)
+        add_reader(stream, resource)
         _apply_to_log_streams(self.log_group, policy)
-        self.freshness_alarm: cloudwatch.Alarm = create_alarm(
-            self,
+        row = AlarmRow(
             FRESHNESS,
-            self._names,
-            self.delivery_stream,
             freshness,
-            derived_from=f"{defaults.FRESHNESS_INTERVALS} buffering intervals, or one alarm period"
+            f"{defaults.FRESHNESS_INTERVALS} buffering intervals, or one alarm period"
             if freshness_threshold is None
             else None,
         )
+        self.freshness_alarm: cloudwatch.Alarm = create_alarm(
+            self,
+            row.spec,
+            self._names,
+            self.delivery_stream,
+            row.threshold,
+            derived_from=row.derived_from,
+        )
         """A record waits too long for the archive."""
+        self._alarm_rows = [row]
 
     @property
     def alarms(self) -> list[cloudwatch.Alarm]:
@@ -276,6 +284,10 @@ class StreamArchive(Named, Construct):
             (_S3_BUCKET_ACTIONS, target.bucket_arn),
             (_S3_OBJECT_ACTIONS, objects),
         ]
+        if (
+            other_account(self, target) is not None
+        ):  # controlling-access.html#cross-account-delivery-s3
+            granted.append((("s3:PutObjectAcl",), objects))
         if self.log_group is not None:
             granted.append((("logs:PutLogEvents",), self.log_group.log_group_arn))
         for actions, resource in granted:

@@ -21,6 +21,7 @@ from iot_constructs import _naming as naming
 from iot_constructs._alarms import period
 from iot_constructs._dlq import validate_standard_topic
 from iot_constructs._iam import grant_key, grant_publish, grant_stream, role_for_grants
+from iot_constructs._layout import add_writer, topic_arn
 from iot_constructs._naming import Named
 from iot_constructs._stack import StackContext
 from iot_constructs._validation import is_token, validated
@@ -41,7 +42,10 @@ class TelemetryRule(Named, Construct):
       writes into it.
     * An error action is mandatory: without one, IoT discards a message whose action failed every attempt
       (https://docs.aws.amazon.com/iot/latest/developerguide/rule-error-handling.html).
-    * Its role may put records on this stream and publish to this topic, for this rule only.
+    * Two roles, for this rule only: one may put records on this stream, the other publish to this topic. What breaks
+      the first does not break the error action.
+    * The rule is created after the consumers of the stream and the subscription of the DLQ that are in its stack:
+      Firehose reads only what arrives after its creation. Create the rule in the last stack that you deploy.
 
     Args:
         stream: the stream for the messages.
@@ -54,7 +58,9 @@ class TelemetryRule(Named, Construct):
         description: of the rule, up to 256 characters.
         rule_disabled: whether the rule is created disabled.
         actions: more actions beside that of the stream, with roles of their own.
-        role: a role of your own, which the construct adds its grants to; it must trust ``iot.amazonaws.com``.
+        role: a role of your own that puts records, which the construct adds its grants to; it must trust
+            ``iot.amazonaws.com``.
+        error_action_role: a role of your own that publishes to ``dlq_topic``, likewise.
         environment_suffix: by default that of the scope.
         name_prefix: by default that of the scope.
 
@@ -87,6 +93,7 @@ class TelemetryRule(Named, Construct):
         rule_disabled: bool = False,
         actions: Sequence[iot.CfnTopicRule.ActionProperty] = (),
         role: iam.IRole | None = None,
+        error_action_role: iam.IRole | None = None,
         environment_suffix: str | EnvironmentSuffix | None = None,
         name_prefix: str | NamePrefix | None = None,
     ) -> None:
@@ -96,9 +103,16 @@ class TelemetryRule(Named, Construct):
         _validate_partition_key(partition_key, topic_filter)
         self._names = names_for(self, "", environment_suffix, name_prefix)
         name = self._names.physical_name(naming.RULE, rule_name, defaults.RULE_NAME)
-        self.role: iam.IRole = role if role is not None else self._create_role(name)
-        """The role that puts records and publishes."""
-        may_put = self._grant(stream, dlq_topic)
+        self.role: iam.IRole = role if role is not None else self._create_role("Role", name)
+        """The role that puts records on the stream."""
+        self.error_action_role: iam.IRole = (
+            error_action_role
+            if error_action_role is not None
+            else self._create_role("ErrorActionRole", name)
+        )
+        """The role that publishes to the DLQ topic."""
+        may_put = self._grant_put(stream)
+        may_publish = self._grant_publish(dlq_topic)
         self.rule: iot.CfnTopicRule = iot.CfnTopicRule(
             self,
             "Rule",
@@ -115,8 +129,11 @@ class TelemetryRule(Named, Construct):
             ),
         )
         """The IoT rule."""
-        # The rule works from its first second: not before its role may put a record.
+        # The rule works from its first second: not before its roles may put and publish, and all others read.
         may_put.apply_before(self.rule)
+        may_publish.apply_before(self.rule)
+        add_writer(stream, self.rule)
+        add_writer(dlq_topic, self.rule)
 
     @property
     def rule_name(self) -> str:
@@ -131,7 +148,7 @@ class TelemetryRule(Named, Construct):
     @property
     @jsii.member(jsii_name="grantPrincipal")
     def grant_principal(self) -> iam.IPrincipal:
-        """The rule's role: grant to the rule what more actions need."""
+        """The role that puts records: grant to the rule what more actions need."""
         return self.role.grant_principal
 
     def metric_throttled(self) -> cloudwatch.Metric:
@@ -151,15 +168,16 @@ class TelemetryRule(Named, Construct):
             period=period(),
         )
 
-    def _create_role(self, rule_name: str) -> iam.Role:
+    def _create_role(self, id: str, rule_name: str) -> iam.Role:
         stack = StackContext.of(self)
         # The role exists before the rule, so a name that CloudFormation generates is not known here.
         generated = naming.is_generated(rule_name)
         arn = stack.arn("iot", f"rule/{'*' if generated else rule_name}")
         return iam.Role(
             self,
-            "Role",
-            description=f"IoT rule {'of a generated name' if generated else rule_name}",
+            id,
+            description=f"{'Action' if id == 'Role' else 'Error action'} of the IoT rule "
+            f"{'of a generated name' if generated else rule_name}",
             assumed_by=iam.ServicePrincipal(
                 "iot.amazonaws.com",
                 conditions={
@@ -169,11 +187,14 @@ class TelemetryRule(Named, Construct):
             ),
         )
 
-    def _grant(self, stream: kinesis.IStream, topic: sns.ITopic) -> iam.Grant:
+    def _grant_put(self, stream: kinesis.IStream) -> iam.Grant:
         role = role_for_grants(self, self.role)
-        grant_publish(topic, role)
         grant_key(stream.encryption_key, role, "kms:GenerateDataKey")
         return grant_stream(stream, role, "kinesis:PutRecord")
+
+    def _grant_publish(self, topic: sns.ITopic) -> iam.Grant:
+        role = role_for_grants(self, self.error_action_role, "ErrorActionRoleReference")
+        return grant_publish(self, "TelemetryRule.dlq_topic", topic, role)
 
     def _put_record(
         self, stream: kinesis.IStream, partition_key: str
@@ -189,7 +210,9 @@ class TelemetryRule(Named, Construct):
     def _publish_to(self, topic: sns.ITopic) -> iot.CfnTopicRule.ActionProperty:
         return iot.CfnTopicRule.ActionProperty(
             sns=iot.CfnTopicRule.SnsActionProperty(
-                target_arn=topic.topic_arn, role_arn=self.role.role_arn, message_format="RAW"
+                target_arn=topic_arn(self, "TelemetryRule.dlq_topic", topic),
+                role_arn=self.error_action_role.role_arn,
+                message_format="RAW",
             )
         )
 

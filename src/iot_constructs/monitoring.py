@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, Final
 
 import aws_cdk as cdk
+import jsii
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
@@ -17,16 +18,16 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
-from aws_cdk.aws_cloudwatch_actions import SnsAction
 from constructs import Construct
 
 from iot_constructs import _alarms as table
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
-from iot_constructs._alarms import AlarmSpec, Severity, create_alarm
+from iot_constructs._alarms import AlarmRow, AlarmSpec, Severity, create_alarm
 from iot_constructs._dlq import create_topic, validate_standard_topic
 from iot_constructs._iam import scoped_service_principal
 from iot_constructs._kms import get_or_create_key, grant_service_principal
+from iot_constructs._layout import can_refer, known_name, other_account, refer, topic_arn
 from iot_constructs._naming import Named
 from iot_constructs._stack import StackContext
 from iot_constructs._validation import (
@@ -41,7 +42,7 @@ from iot_constructs.archive import StreamArchive
 from iot_constructs.environment import EnvironmentSuffix, NamePrefix, names_for
 from iot_constructs.ingestion import TelemetryRule
 from iot_constructs.processing import StreamProcessor
-from iot_constructs.streams import MonitoredStream, create_iterator_age_alarm
+from iot_constructs.streams import MonitoredStream, stream_alarm_rows
 
 _CLOUDWATCH: Final = "cloudwatch.amazonaws.com"
 
@@ -116,8 +117,9 @@ class PipelineAlarms(Named, Construct):
       alarm would arrive (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
     * Every description has the event, the impact, the threshold, and the first step.
 
-    Create it in the stack of the resources. In another stack, pass an ``alarm_topic`` of their stack: an alarm of the
-    stream cannot refer to a topic of a stack that refers to the alarm.
+    It may stand in another stack than the resources, also in another account, which they have to share their metrics
+    with. The alarms of a MonitoredStream and a StreamArchive of another stack then name the topic by its physical name.
+    If the topic has none, or in another account, alarms of the same metrics are created beside the others.
 
     Args:
         stream: a MonitoredStream, or any other stream.
@@ -204,7 +206,6 @@ class PipelineAlarms(Named, Construct):
         self._alarm_actions = alarm_actions
         self._notify_ok = notify_ok
         self._sections: dict[str, list[cloudwatch.Alarm]] = {}
-        self._actions: dict[sns.ITopic, SnsAction] = {}
 
         self.alarm_topic: sns.ITopic = self._resolve_topic(
             alarm_topic, alarm_topic_name, encryption_key, subscriptions
@@ -219,8 +220,9 @@ class PipelineAlarms(Named, Construct):
         self._watch_dlq(processor, dlq_queue)
         self._watch("Time series table", time_series_table, _TIME_SERIES_TABLE)
         self._watch("Device state table", device_state_table, _DEVICE_STATE_TABLE)
+        _validate_known_name(self, "rule", rule, rule.rule if rule is not None else None)
         self._watch("IoT rule", rule, (table.RULE_THROTTLES,))
-        self._include("Archive", archive, table.FRESHNESS.severity)
+        self._watch_archive(archive)
         if not self.alarms:
             raise ValueError(
                 "PipelineAlarms has nothing to watch; pass at least one of stream, processor, dlq_queue, "
@@ -320,23 +322,64 @@ class PipelineAlarms(Named, Construct):
 
     def _watch_stream(self, stream: kinesis.IStream | None) -> None:
         if isinstance(stream, MonitoredStream):
-            self._add("Stream", stream.iterator_age_alarm, table.ITERATOR_AGE.severity)
-            self._add("Stream", stream.write_throttle_alarm, table.WRITE_THROTTLES.severity)
-            self._add("Stream", stream.read_throttle_alarm, table.READ_THROTTLES.severity)
+            self._include("Stream", stream, stream, stream.alarms, stream._alarm_rows)
         elif stream is not None:
-            scope = Construct(self, "Stream")
-            age = create_iterator_age_alarm(scope, self._names, stream)
-            self._add("Stream", age, table.ITERATOR_AGE.severity)
-            for spec in (table.WRITE_THROTTLES, table.READ_THROTTLES):
-                threshold = defaults.STREAM_THROTTLES
-                alarm = create_alarm(scope, spec, self._names, stream, threshold)
-                self._add("Stream", alarm, spec.severity)
+            self._create_alarms("Stream", stream, stream_alarm_rows(stream))
+
+    def _watch_archive(self, archive: StreamArchive | None) -> None:
+        if archive is not None:
+            delivery = archive.delivery_stream
+            _validate_known_name(self, "archive", archive, delivery)
+            self._include("Archive", archive, delivery, archive.alarms, archive._alarm_rows)
+
+    def _include(
+        self,
+        title: str,
+        owner: Construct,
+        resource: Any,
+        alarms: Sequence[cloudwatch.Alarm],
+        rows: Sequence[AlarmRow],
+    ) -> None:
+        """The alarms that ``owner`` has, or, where they could not notify the topic, alarms of the same metrics."""
+        foreign = other_account(self, owner) is not None
+        topics = (self.alarm_topic, *self._severity_topics.values())
+        if foreign or not all(
+            known_name(one) is not None or can_refer(owner, one) for one in topics
+        ):
+            # A name of theirs is taken in their account.
+            self._create_alarms(title, resource, rows, named=foreign)
+            return
+        for alarm, row in zip(alarms, rows, strict=True):
+            self._add(title, alarm, row.spec.severity)
+
+    def _create_alarms(
+        self, title: str, resource: Any, rows: Sequence[AlarmRow], *, named: bool = True
+    ) -> None:
+        scope = Construct(self, title)
+        for spec, threshold, derived_from in rows:
+            alarm = create_alarm(
+                scope,
+                spec,
+                self._names,
+                resource,
+                threshold,
+                derived_from=derived_from,
+                named=named,
+            )
+            self._add(title, alarm, spec.severity)
 
     def _watch_processor(self, processor: StreamProcessor | lambda_.IFunction | None) -> None:
         if processor is None:
             return
         is_ours = isinstance(processor, StreamProcessor)
         function = processor.function if isinstance(processor, StreamProcessor) else processor
+        account = other_account(self, processor)
+        if is_ours and account is not None:
+            raise ValueError(
+                f"processor={processor.node.path!r} is in the account {account}, where CloudFormation generates the id "
+                "of its event source mapping, which the alarms need; create a PipelineAlarms in that account"
+            )
+        refer(self, "PipelineAlarms.processor", function)
         delay, delay_from = _processing_delay(processor, self.thresholds.processing_delay)
         share = self.thresholds.processor_duration_share
         timeout = _timeout_seconds(function) if share is not None else None
@@ -358,6 +401,9 @@ class PipelineAlarms(Named, Construct):
         ours = processor if isinstance(processor, StreamProcessor) else None
         if queue is None and ours is not None:
             queue = ours.dlq_queue
+        for one in (ours.dlq_topic, ours.dlq_queue) if ours is not None else ():
+            if one is not None:
+                refer(self, "PipelineAlarms.processor", one)
         if queue is not None:
             self._watch("Dead letters", queue, (table.DLQ_MESSAGES,))
         elif ours is not None:
@@ -385,19 +431,18 @@ class PipelineAlarms(Named, Construct):
                 )
                 self._add(title, alarm, spec.severity)
 
-    def _include(self, title: str, archive: StreamArchive | None, severity: Severity) -> None:
-        for alarm in archive.alarms if archive is not None else ():
-            self._add(title, alarm, severity)
-
     def _add(self, title: str, alarm: cloudwatch.Alarm, severity: Severity) -> None:
         self._sections.setdefault(title, []).append(alarm)
         if self._alarm_actions == AlarmActions.ALL:
             self._notify(alarm, self._severity_topics.get(severity, self.alarm_topic))
 
     def _notify(self, alarm: cloudwatch.AlarmBase, topic: sns.ITopic) -> None:
-        if topic not in self._actions:
-            self._actions[topic] = SnsAction(topic)
-        action = self._actions[topic]
+        name = known_name(topic)
+        if name is not None and StackContext.of(alarm) is not StackContext.of(self):
+            # The stack of the alarm was there before this one and does not depend on it.
+            action = _AlarmAction(StackContext.of(topic).arn("sns", name))
+        else:
+            action = _AlarmAction(topic_arn(alarm, "PipelineAlarms.alarm_topic", topic))
         alarm.add_alarm_action(action)
         if self._notify_ok:
             alarm.add_ok_action(action)
@@ -433,6 +478,17 @@ class PipelineAlarms(Named, Construct):
         )
 
 
+@jsii.implements(cloudwatch.IAlarmAction)
+class _AlarmAction:
+    """A topic by its ARN; CDK's SnsAction refers to the topic."""
+
+    def __init__(self, arn: str) -> None:
+        self._arn = arn
+
+    def bind(self, scope: Construct, alarm: cloudwatch.IAlarm) -> cloudwatch.AlarmActionConfig:
+        return cloudwatch.AlarmActionConfig(alarm_action_arn=self._arn)
+
+
 _TIME_SERIES_TABLE: Final = table.table_alarms("TimeSeriesTable", "metrics")
 _DEVICE_STATE_TABLE: Final = table.table_alarms("DeviceStateTable", "state")
 
@@ -464,6 +520,18 @@ def _common(keyword: str, explicit: Any, watched: Sequence[object]) -> Any:
             f"PipelineAlarms, or pass {keyword}="
         )
     return next(iter(theirs), None)
+
+
+def _validate_known_name(
+    scope: Construct, keyword: str, watched: Construct | None, resource: Any
+) -> None:
+    """Raise ValueError for a construct of another account whose name CloudFormation generates."""
+    if watched is None or other_account(scope, watched) is None or known_name(resource) is not None:
+        return
+    raise ValueError(
+        f"{keyword}={watched.node.path!r} is in another account, and CloudFormation generates its name there, which "
+        "the alarms need; give it a name, or create a PipelineAlarms in that account"
+    )
 
 
 def _timeout_seconds(function: lambda_.IFunction) -> float | None:

@@ -18,13 +18,18 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
-from aws_cdk.aws_s3_notifications import SnsDestination
-from constructs import Construct
+from constructs import Construct, IDependable
 
 from iot_constructs import _defaults as defaults
 from iot_constructs import _naming as naming
 from iot_constructs._alarms import period
-from iot_constructs._dlq import DLQ_WITHOUT_REDRIVE_POLICY, create_dlq, validate_standard_topic
+from iot_constructs._dlq import (
+    DLQ_WITHOUT_REDRIVE_POLICY,
+    create_dlq,
+    create_topic,
+    subscribe_queue,
+    validate_standard_topic,
+)
 from iot_constructs._iam import (
     grant_key,
     grant_publish,
@@ -33,6 +38,7 @@ from iot_constructs._iam import (
     scoped_service_principal,
 )
 from iot_constructs._kms import get_or_create_key, grant_log_group, grant_service_principal
+from iot_constructs._layout import add_reader, known_name, refer
 from iot_constructs._nag import (
     acknowledge_in_template,
     acknowledge_rules,
@@ -43,7 +49,6 @@ from iot_constructs._naming import Named
 from iot_constructs._stack import StackContext
 from iot_constructs._validation import (
     implements,
-    is_token,
     seconds,
     validate_mutually_exclusive,
     validated,
@@ -67,6 +72,7 @@ if TYPE_CHECKING:
 
     from iot_constructs._props import StreamProcessorProps
 
+_S3: Final = "s3.amazonaws.com"
 _FAILED_BATCHES_PREFIX: Final = "aws/lambda/"  # where Lambda puts them
 _DESTINATIONS: Final = "docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html"
 _HAS_FAILURE_DESTINATIONS: Final = (
@@ -175,7 +181,8 @@ class StreamProcessor(Named, Construct):
             ``code`` and the other properties of a function. It must be in the account and region of the stack. Give it
             ``processor.dlq_topic.topic_arn`` if it publishes rejected records itself.
         on_failure: where failed batches go: a topic, a queue (both get sequence numbers only), or a bucket (gets the
-            whole batch, and notifies the DLQ topic of it); by default the DLQ topic.
+            whole batch; the DLQ gets a message with its object, and a topic of your own also ``s3:TestEvent`` once);
+            by default the DLQ topic.
         dlq_topic: a topic of your own for failures; by default a topic with its queue is created.
         dlq_name: the base name of that topic and queue.
         async_on_failure: the destination of failed asynchronous invocations; by default the DLQ topic.
@@ -245,6 +252,7 @@ class StreamProcessor(Named, Construct):
         self._policy = data_removal_policy(self, id, removal_policy)
         self._key = get_or_create_key(self, encryption_key, self._policy)
         self._acknowledge_rules(function_props, own_dlq=dlq_topic is not None)
+        self._dlq_name = dlq_name
 
         topic, queue = self._resolve_dlq(dlq_topic, dlq_name)
         self.dlq_topic: sns.ITopic = topic
@@ -349,7 +357,7 @@ class StreamProcessor(Named, Construct):
         """What the function itself needs; returns the policies that are not the role's own."""
         assert self._grantee is not None
         props["log_group"].grant_write(self._grantee)
-        grant_publish(self.dlq_topic, self._grantee)
+        grant_publish(self, "StreamProcessor.dlq_topic", self.dlq_topic, self._grantee)
         grant_key(props["environment_encryption"], self._grantee, "kms:Decrypt")
         actions = {
             "Tracing": ()
@@ -402,7 +410,7 @@ class StreamProcessor(Named, Construct):
                 "topic, or import the function with from_function_attributes(role=...)",
             )
         else:
-            grant_publish(self.dlq_topic, self._grantee)
+            grant_publish(self, "StreamProcessor.dlq_topic", self.dlq_topic, self._grantee)
         self._configure_async_invoke(function, asynchronous)
         return function
 
@@ -466,17 +474,6 @@ class StreamProcessor(Named, Construct):
             props,
             "a function of your own has its properties already; remove one of the two",
         )
-        stack = StackContext.of(self)
-        for what, theirs, ours in (
-            ("account", function.env.account, stack.account),
-            ("region", function.env.region, stack.region),
-        ):
-            if not is_token(theirs) and not is_token(ours) and theirs != ours:
-                raise ValueError(
-                    f"function={function.node.path!r} is in the {what} {theirs} and its event source mapping in {ours};"
-                    f" create the StreamProcessor in a stack of that {what} "
-                    "(https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html)"
-                )
 
     # --- failures
 
@@ -503,7 +500,7 @@ class StreamProcessor(Named, Construct):
             topic: sns.ITopic = on_failure  # type: ignore[assignment]
             validate_standard_topic("on_failure", topic)
             if self._grantee is not None:
-                grant_publish(topic, self._grantee)
+                grant_publish(self, "StreamProcessor.on_failure", topic, self._grantee)
             return _MappingDestination(topic.topic_arn)
         if implements(on_failure, sqs.IQueue):
             queue: sqs.IQueue = on_failure  # type: ignore[assignment]
@@ -540,34 +537,79 @@ class StreamProcessor(Named, Construct):
 
     def _notify_dlq(self, bucket: s3.IBucket) -> None:
         """An object in a bucket alarms nobody; a message on the DLQ does."""
-        stack, topic = StackContext.of(self), self.dlq_topic
-        in_this_stack = StackContext.of(bucket) is stack
-        created = isinstance(topic.node.default_child, sns.CfnTopic)
-        if created and in_this_stack and StackContext.of(topic) is not stack:
-            raise ValueError(
-                f"on_failure={bucket.node.path!r} is in the stack {stack.node.path!r} and dlq_topic="
-                f"{topic.node.path!r} is not, and its policy must name the bucket, which makes a cyclic reference; "
-                "create the bucket in the stack of the topic"
+        topic = self._failed_batches_topic()
+        arn, name = bucket.bucket_arn, known_name(bucket)
+        stack = StackContext.of(self)
+        if StackContext.of(topic) is not stack and name is not None:
+            arn = f"arn:{stack.partition}:s3:::{name}"
+        elif StackContext.of(topic) is not stack:
+            refer(topic, "StreamProcessor.on_failure", bucket)
+        added = topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[
+                    iam.ServicePrincipal(
+                        _S3,
+                        conditions={
+                            "ArnLike": {"aws:SourceArn": arn},
+                            "StringEquals": {"aws:SourceAccount": stack.account},
+                        },
+                    )
+                ],
+                actions=["sns:Publish"],
+                resources=[topic.topic_arn],
             )
-        if not created:
+        )
+        if not added.statement_added:
             warn(
                 self,
                 TOPIC_POLICY_NOT_CHANGED,
                 f"cannot change the policy of the imported dlq_topic={topic.node.path!r}; make sure that it allows "
-                "s3.amazonaws.com sns:Publish",
+                f"{_S3} sns:Publish",
             )
         if topic.master_key is not None:  # userguide/grant-destinations-permissions-to-s3.html
             grant_service_principal(
-                self, topic.master_key, "s3.amazonaws.com", ("kms:Decrypt", "kms:GenerateDataKey")
+                self, topic.master_key, _S3, ("kms:Decrypt", "kms:GenerateDataKey")
             )
-        if (
-            not in_this_stack
-        ):  # whose stack may not refer to the topic, since the mapping refers to the bucket
+        if StackContext.of(bucket) is not stack:
+            # Its stack may not refer to the topic, since the mapping refers to the bucket.
             bucket = s3.Bucket.from_bucket_arn(self, "FailedBatches", bucket.bucket_arn)
+        allowed = added.policy_dependable if StackContext.of(topic) is stack else None
         bucket.add_object_created_notification(
-            SnsDestination(topic), s3.NotificationKeyFilter(prefix=_FAILED_BATCHES_PREFIX)
+            _NotificationDestination(topic.topic_arn, allowed),  # type: ignore[arg-type]
+            s3.NotificationKeyFilter(prefix=_FAILED_BATCHES_PREFIX),
         )
         _acknowledge_notifications(bucket)
+
+    def _failed_batches_topic(self) -> sns.ITopic:
+        """A topic that leaves out ``s3:TestEvent``, which S3 sends when a notification is configured.
+
+        The DLQ's own subscription has no filter: a filter drops every message that is not JSON
+        (sns/latest/dg/message-filtering.html).
+        """
+        if self.dlq_queue is None:
+            return self.dlq_topic
+        generated = naming.is_generated(self._dlq_name)
+        name = self._names.physical_name(
+            naming.TOPIC,
+            f"{self._dlq_name}-batches"
+            if self._dlq_name is not None and not generated
+            else self._dlq_name,
+            defaults.FAILED_BATCHES_NAME,
+            "dlq_name",
+        )
+        topic = create_topic(self, "FailedBatchesTopic", name=name, key=self._key)
+        no_test_event = {
+            "Event": sns.FilterOrPolicy.filter(sns.SubscriptionFilter.not_exists_filter())
+        }
+        subscribe_queue(
+            self,
+            "FailedBatchesSubscription",
+            topic,
+            self.dlq_queue,
+            self._key,
+            message_filter=no_test_event,
+        )
+        return topic
 
     def _acknowledge_rules(self, props: Mapping[str, Any], *, own_dlq: bool) -> None:
         packs = ("HIPAA.Security", "NIST.800.53.R5")
@@ -620,6 +662,7 @@ class StreamProcessor(Named, Construct):
         if self._grantee is not None:
             # Lambda checks at creation that the role may read the stream and reach the destination.
             mapping.node.add_dependency(self._grantee)
+        add_reader(stream, mapping)
         return mapping
 
     def _grant_source(
@@ -710,6 +753,22 @@ class _MappingDestination:
         self, target: lambda_.IEventSourceMapping, target_handler: lambda_.IFunction
     ) -> lambda_.DlqDestinationConfig:
         return lambda_.DlqDestinationConfig(destination=self._arn)
+
+
+@jsii.implements(s3.IBucketNotificationDestination)
+class _NotificationDestination:
+    """CDK's SnsDestination names the bucket in the topic's policy by a reference."""
+
+    def __init__(self, arn: str, allowed: IDependable | None) -> None:
+        self._arn = arn
+        self._allowed = allowed
+
+    def bind(self, scope: Construct, bucket: s3.IBucket) -> s3.BucketNotificationDestinationConfig:
+        return s3.BucketNotificationDestinationConfig(
+            arn=self._arn,
+            type=s3.BucketNotificationDestinationType.TOPIC,
+            dependencies=[self._allowed] if self._allowed is not None else None,
+        )
 
 
 @jsii.implements(lambda_.IDestination)

@@ -16,7 +16,7 @@ from iot_constructs._kms import get_or_create_key, grant_log_group
 from iot_constructs._nag import acknowledge_in_template, acknowledge_rules
 from iot_constructs._naming import Named, Names, is_generated
 from iot_constructs._stack import StackContext
-from iot_constructs._validation import validate_cannot_disable, validated
+from iot_constructs._validation import is_token, validate_cannot_disable, validated
 from iot_constructs._warnings import (
     LOG_BUCKET_POLICY_NOT_CHANGED,
     LOG_BUCKET_WITH_KMS_KEY,
@@ -343,8 +343,12 @@ def restrict_auto_delete(scope: Construct, key: kms.IKey | None) -> None:
     handler = _resource(provider, "Handler")
     role = _resource(provider, "Role")
     if key is not None:
-        # CloudFormation generates the group's name, which begins like this.
-        grant_log_group(scope, key, f"{cdk.Aws.STACK_NAME}-{_LOG_GROUP_ID}*")
+        # CloudFormation generates the group's name, which begins with that of the stack: in the policy of a key of
+        # another stack AWS::StackName is not it, and the name of a nested stack is not known.
+        in_stack = StackContext.of(key) is stack
+        name = cdk.Aws.STACK_NAME if in_stack else stack.stack.stack_name
+        beginning = f"{name}-" if in_stack or not is_token(name) else "*"
+        grant_log_group(scope, key, f"{beginning}{_LOG_GROUP_ID}*")
     log_group = logs.LogGroup(
         stack.stack,
         _LOG_GROUP_ID,

@@ -15,7 +15,7 @@ from iot_constructs._alarms import (
     ITERATOR_AGE,
     READ_THROTTLES,
     WRITE_THROTTLES,
-    AlarmSpec,
+    AlarmRow,
     create_alarm,
 )
 from iot_constructs._kms import get_or_create_key
@@ -97,17 +97,18 @@ class MonitoredStream(Named, kinesis.Stream):
 
         self.retention_period: cdk.Duration = settings["retention_period"]
         """How long records are kept."""
-        self.iterator_age_alarm: cloudwatch.Alarm = self._create_iterator_age_alarm(
-            iterator_age_threshold
+        self._alarm_rows = stream_alarm_rows(self, iterator_age_threshold, throttles_threshold)
+        age, writes, reads = (
+            create_alarm(
+                self, row.spec, self._names, self, row.threshold, derived_from=row.derived_from
+            )
+            for row in self._alarm_rows
         )
+        self.iterator_age_alarm: cloudwatch.Alarm = age
         """A consumer is too far behind."""
-        self.write_throttle_alarm: cloudwatch.Alarm = self._create_alarm(
-            WRITE_THROTTLES, throttles_threshold
-        )
+        self.write_throttle_alarm: cloudwatch.Alarm = writes
         """The stream rejected records."""
-        self.read_throttle_alarm: cloudwatch.Alarm = self._create_alarm(
-            READ_THROTTLES, throttles_threshold
-        )
+        self.read_throttle_alarm: cloudwatch.Alarm = reads
         """The stream rejected reads."""
 
     @property
@@ -115,34 +116,23 @@ class MonitoredStream(Named, kinesis.Stream):
         """The alarms of this stream."""
         return [self.iterator_age_alarm, self.write_throttle_alarm, self.read_throttle_alarm]
 
-    def _create_alarm(self, spec: AlarmSpec, threshold: float) -> cloudwatch.Alarm:
-        return create_alarm(self, spec, self._names, self, threshold)
 
-    def _create_iterator_age_alarm(self, threshold: cdk.Duration | None) -> cloudwatch.Alarm:
-        return create_iterator_age_alarm(self, self._names, self, threshold)
-
-
-def create_iterator_age_alarm(
-    scope: Construct,
-    names: naming.Names,
+def stream_alarm_rows(
     stream: kinesis.IStream,
-    threshold: cdk.Duration | None = None,
-) -> cloudwatch.Alarm:
-    """The alarm on consumers that are behind by ``threshold``, or by half of the stream's retention."""
-    if threshold is not None:
-        return create_alarm(scope, ITERATOR_AGE, names, stream, threshold.to_milliseconds())
-    known = known_retention_seconds(stream)
-    retention = known if known is not None else defaults.STREAM_MINIMUM_RETENTION_HOURS * 3600
-    share = defaults.ITERATOR_AGE_SHARE_OF_RETENTION
-    whose = "the retention" if known is not None else "the shortest retention of any stream"
-    return create_alarm(
-        scope,
-        ITERATOR_AGE,
-        names,
-        stream,
-        retention * 1000 * share,
-        derived_from=f"{share:g} of {whose}",
-    )
+    iterator_age_threshold: cdk.Duration | None = None,
+    throttles_threshold: float = defaults.STREAM_THROTTLES,
+) -> list[AlarmRow]:
+    """The alarms of a stream; by default the first is on consumers that are behind by half of its retention."""
+    if iterator_age_threshold is not None:
+        age = AlarmRow(ITERATOR_AGE, iterator_age_threshold.to_milliseconds())
+    else:
+        known = known_retention_seconds(stream)
+        retention = known if known is not None else defaults.STREAM_MINIMUM_RETENTION_HOURS * 3600
+        share = defaults.ITERATOR_AGE_SHARE_OF_RETENTION
+        whose = "the retention" if known is not None else "the shortest retention of any stream"
+        age = AlarmRow(ITERATOR_AGE, retention * 1000 * share, f"{share:g} of {whose}")
+    throttles = (AlarmRow(spec, throttles_threshold) for spec in (WRITE_THROTTLES, READ_THROTTLES))
+    return [age, *throttles]
 
 
 def known_retention_seconds(stream: kinesis.IStream) -> float | None:
