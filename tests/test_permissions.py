@@ -1,4 +1,4 @@
-"""Who may do what in the example: the complete list, a reason for each entry, and nothing wider than it has to be.
+"""Who may do what in the example: the complete list, and nothing wider than it has to be.
 
 ``tests/permissions.txt`` is the list. A new permission is a line in its diff; to write it anew:
 ``UPDATE_SNAPSHOT=1 pytest tests/test_permissions.py``.
@@ -19,7 +19,7 @@ import pytest
 from examples.iot_pipeline.stack import IotPipelineStack
 from iot_constructs import MonitoredStream, SecureDataBucket, StreamProcessor
 from tests.permission_list import ACCOUNT, EVERYONE, ITSELF, Permission, permissions_of
-from tests.permission_reasons import CONFUSED_DEPUTY, NEEDED_BY, UNCONDITIONAL, WILDCARDS
+from tests.permission_reasons import CONFUSED_DEPUTY, UNCONDITIONAL, WILDCARDS
 from tests.synth_support import Json, fresh_app, fresh_stack, inline_code, template_of
 
 _LIST = Path(__file__).parent / "permissions.txt"
@@ -122,13 +122,6 @@ def test_a_policy_where_none_is_expected_is_an_error() -> None:
 # --- what needs it --------------------------------------------------------------------------------
 
 
-def test_everything_that_is_allowed_is_needed_by_something(every: set[Permission]) -> None:
-    allowed = {(row.principal, row.action) for row in every if row.effect == "Allow"}
-    assert allowed - NEEDED_BY.keys() == set(), "say in permission_reasons.py what needs it"
-    assert NEEDED_BY.keys() - allowed == set(), "nobody is allowed to do that any more"
-    assert [pair for pair, reason in NEEDED_BY.items() if not reason] == []
-
-
 def test_the_function_may_call_what_its_code_calls(prod: set[Permission]) -> None:
     calls = {
         call
@@ -216,7 +209,7 @@ def test_a_service_acts_for_this_account_only(every: set[Permission]) -> None:
         if row.principal.endswith(".amazonaws.com") and row.resource not in UNCONDITIONAL
     }
     for row in services:
-        conditions, _ = CONFUSED_DEPUTY[row.principal, row.kind]
+        conditions = CONFUSED_DEPUTY[row.principal, row.kind]
         found = row.condition.split(" and ")
         assert len(found) == len(conditions), row
         for part, expected in zip(found, conditions, strict=True):
