@@ -598,8 +598,10 @@ class StreamProcessor(Named, Construct):
             )
         if props.get("filters") == []:
             raise ValueError("filters=[]: pass at least one filter, or remove filters")
-        arn, stream = self._grant_source(source)
-        self.max_record_age: cdk.Duration = self._record_age(stream, props.get("max_record_age"))
+        arn, self._stream = self._grant_source(source)
+        self.max_record_age: cdk.Duration = self._record_age(
+            self._stream, props.get("max_record_age")
+        )
         """The age at which Lambda gives up a record and sends it to the failure destination."""
         settings = {
             "starting_position": lambda_.StartingPosition.TRIM_HORIZON,
@@ -614,6 +616,10 @@ class StreamProcessor(Named, Construct):
             "max_record_age": self.max_record_age,
             "on_failure": self._failure_destination(on_failure),
         }
+        self.emits_event_counts: bool = (
+            lambda_.MetricType.EVENT_COUNT in settings["metrics_config"].metrics
+        )
+        """Whether the event source mapping emits metrics, which ``metrics_config`` can turn off."""
         mapping = lambda_.EventSourceMapping(
             self, "Mapping", target=self.function, event_source_arn=arn, **settings
         )
@@ -686,6 +692,26 @@ class StreamProcessor(Named, Construct):
     def metric_dropped_events(self) -> cloudwatch.Metric:
         """Records that Lambda gave up without reaching the failure destination, as a sum."""
         return self._mapping_metric("DroppedEventCount")
+
+    def metric_unprocessed_records(self) -> cloudwatch.MathExpression:
+        """Records that arrived on the stream in 15 minutes in which none was invoked or filtered out; otherwise 0.
+
+        A period alone means little: what arrives at its end is processed in the next one
+        (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html).
+        """
+        return cloudwatch.MathExpression(
+            # Arithmetic takes missing values as 0, which FILL may not do for a metric that has no data at all, such as
+            # those of a disabled mapping; records that arrived are there whenever this has to be above 0
+            # (AmazonCloudWatch/latest/monitoring/using-metric-math.html).
+            expression="IF(0 * arrived + invoked + filtered > 0, 0, arrived)",
+            using_metrics={
+                "arrived": self._stream.metric("IncomingRecords", statistic="Sum"),
+                "invoked": self._mapping_metric("InvokedEventCount"),
+                "filtered": self._mapping_metric("FilteredOutEventCount"),
+            },
+            label="Unprocessed records",
+            period=cdk.Duration.minutes(defaults.UNPROCESSED_PERIOD_MINUTES),
+        )
 
     def _mapping_metric(self, name: str) -> cloudwatch.Metric:
         return cloudwatch.Metric(
