@@ -206,12 +206,14 @@ DURATION_SHARE_OF_TIMEOUT: Final = (
     0.8  # a slower invocation soon ends in timeouts, which retry whole batches
 )
 FAILED_RECORD_PERIODS: Final = 3  # a failure that retries fix within 10 minutes needs nobody
-# Every client retries what is throttled. An on-demand stream may throttle while it adapts to more than twice its peak,
-# within 15 minutes (streams/latest/dev/how-do-i-size-a-stream.html).
+# Every client retries what is throttled, and on-demand streams and tables may throttle while they adapt to more than
+# twice their peak (streams/latest/dev/how-do-i-size-a-stream.html,
+# amazondynamodb/latest/developerguide/on-demand-capacity-mode.html). CloudWatch evaluates a window every minute, so n
+# periods in a row are reached by throttling of n periods, and by none that lasts n - 2: 15 and 5 minutes.
 THROTTLING_PERIODS: Final = 3
-# Two consumers share 2 MB/s and 5 calls/s of each shard (streams/latest/dev/service-sizes-and-limits.html). An
-# on-demand stream is written to at half of its capacity at the most, so they catch up in the time that they were
-# interrupted; an interruption of PROCESSING_DELAY_MINUTES has an alarm of its own, and this is twice that.
+# 30 and 20 minutes. Two consumers share 2 MB/s and 5 calls/s of each shard
+# (streams/latest/dev/service-sizes-and-limits.html). A stream that is written to at half of its capacity, as on-demand
+# aims at, is caught up with in the time of the interruption; from PROCESSING_DELAY_MINUTES on that has an alarm anyway.
 READ_THROTTLING_PERIODS: Final = 6
 # What arrives at the end of a period is processed at the start of the next, so one period shows nothing. The window
 # that a mapping may collect a batch in is at most 5 minutes (lambda/latest/dg/services-kinesis-parameters.html).
