@@ -1,23 +1,30 @@
 """Evaluates the state of a CloudWatch alarm from data points.
 
-The emulator ignores dimensions, units, and missing data, and treats all evaluation periods as one. This module follows
-AmazonCloudWatch/latest/monitoring/alarm-evaluation.html and alarms-and-missing-data.html. Alarms have the format of
-DescribeAlarms. It supports only what the library's alarms use. Anything else, such as metric math, is an error.
+The emulator ignores dimensions, units, and missing data, treats all evaluation periods as one, and never evaluates
+metric math. This module follows alarm-evaluation.html, alarms-and-missing-data.html, using-metric-math.html and
+cloudwatch-metrics-insights-querylanguage.html of AmazonCloudWatch/latest/monitoring. Alarms have the format of
+DescribeAlarms. It supports only what the library's alarms use. Anything else is an error.
 """
 
 from __future__ import annotations
 
+import ast
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 Alarm = Mapping[str, Any]
+Series = list[float | None]
+"""The value of each period in the evaluation range, the latest last. None: no data."""
 
-ALARM, OK = "ALARM", "OK"
+ALARM, OK, NEW = "ALARM", "OK", "INSUFFICIENT_DATA"
 
 _STATISTICS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {"Sum": sum, "Maximum": max}
 _COMPARISONS: Final = {"GreaterThanOrEqualToThreshold": operator.ge}
+_ARITHMETIC: Final = {ast.Add: operator.add, ast.Mult: operator.mul}
+_QUERY: Final = re.compile(r"SELECT SUM\((\w+)\) FROM \"([\w/]+)\" WHERE (\w+) = '([^']+)'")
 # "CloudWatch attempts to retrieve a higher number of data points": in the guide's examples, 5 for 3 periods.
 _ADDITIONAL_PERIODS: Final = 2
 
@@ -35,37 +42,147 @@ class DataPoint:
     """Seconds since the epoch."""
 
 
-def evaluate_alarm(alarm: Alarm, points: Iterable[DataPoint], now: float) -> str:
-    """Return the alarm's state at ``now``: OK or ALARM."""
-    if alarm.get("Metrics"):
-        raise ValueError(f"{alarm['AlarmName']} uses metric math, which is not supported")
-    return _state(alarm, _values(alarm, points, now))
+@dataclass(frozen=True)
+class _Range:
+    """The data points of the evaluation range."""
+
+    points: Sequence[DataPoint]
+    now: float
+    period: int
+    """Seconds."""
+    periods: int
+
+    def series(self, statistic: str, matches: Callable[[DataPoint], bool]) -> Series:
+        values: list[list[float]] = [[] for _ in range(self.periods)]
+        for point in self.points:
+            ago = int((self.now - point.time) // self.period)
+            if 0 <= ago < self.periods and matches(point):
+                values[-1 - ago].append(point.value)
+        return [_STATISTICS[statistic](each) if each else None for each in values]
 
 
-def _values(alarm: Alarm, points: Iterable[DataPoint], now: float) -> list[float | None]:
-    """Return the statistic of each period in the evaluation range, the latest last. None: no data."""
-    statistic = _STATISTICS[alarm["Statistic"]]
-    dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
-    periods: list[list[float]] = [
-        [] for _ in range(alarm["EvaluationPeriods"] + _ADDITIONAL_PERIODS)
-    ]
-    for point in points:
-        ago = int((now - point.time) // alarm["Period"])
-        if (
-            (point.namespace, point.metric) == (alarm["Namespace"], alarm["MetricName"])
+def evaluate_alarm(
+    alarm: Alarm,
+    points: Iterable[DataPoint],
+    now: float,
+    *,
+    state: str = NEW,
+    dynamodb_ignores_missing_data: bool = False,
+) -> str:
+    """Return the alarm's state at ``now``.
+
+    Args:
+        alarm: the alarm.
+        points: the data points of all metrics.
+        now: seconds since the epoch.
+        state: the alarm's state before.
+        dynamodb_ignores_missing_data: whether an alarm on a metric of DynamoDB ignores missing data whatever its
+            TreatMissingData says: AWS's pages disagree on it.
+    """
+    queries = alarm.get("Metrics") or []
+    data = _Range(
+        list(points), now, alarm_period(alarm), alarm["EvaluationPeriods"] + _ADDITIONAL_PERIODS
+    )
+    values = _math(queries, data) if queries else _metric(alarm, alarm["Statistic"], data)
+    on_dynamodb = "AWS/DynamoDB" in {namespace for namespace, _ in alarm_metrics(alarm)}
+    return _state(alarm, values, state, ignore=on_dynamodb and dynamodb_ignores_missing_data)
+
+
+def alarm_metrics(alarm: Alarm) -> set[tuple[str, str]]:
+    """Return the namespace and the name of each metric of an alarm."""
+    if not alarm.get("Metrics"):
+        return {(alarm["Namespace"], alarm["MetricName"])}
+    found = set()
+    for each in alarm["Metrics"]:
+        if "MetricStat" in each:
+            metric = each["MetricStat"]["Metric"]
+            found.add((metric["Namespace"], metric["MetricName"]))
+        elif (query := _QUERY.fullmatch(each["Expression"])) is not None:
+            found.add((query[2], query[1]))
+    return found
+
+
+def alarm_period(alarm: Alarm) -> int:
+    """Return the period of an alarm in seconds; its metrics must have the same one."""
+    if not alarm.get("Metrics"):
+        return int(alarm["Period"])
+    given = [each.get("MetricStat", each).get("Period") for each in alarm["Metrics"]]
+    (period,) = {each for each in given if each is not None}
+    return int(period)
+
+
+def _metric(metric: Mapping[str, Any], statistic: str, data: _Range) -> Series:
+    dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
+    key = (metric["Namespace"], metric["MetricName"], metric.get("Unit"))
+    return data.series(
+        statistic,
+        lambda point: (
+            (point.namespace, point.metric) == key[:2]
             and point.dimensions == dimensions
-            and alarm.get("Unit") in (None, point.unit)
-            and 0 <= ago < len(periods)
-        ):
-            periods[-1 - ago].append(point.value)
-    return [statistic(values) if values else None for values in periods]
+            and key[2] in (None, point.unit)
+        ),
+    )
 
 
-def _state(alarm: Alarm, values: Sequence[float | None]) -> str:
-    """Evaluate the latest available values. Missing ones count as not breaching."""
+def _math(queries: Sequence[Mapping[str, Any]], data: _Range) -> Series:
+    (result,) = [each["Expression"] for each in queries if each.get("ReturnData", True)]
+    if (query := _QUERY.fullmatch(result)) is not None:
+        name, namespace, dimension, value = query.groups()
+        return data.series(
+            "Sum",
+            lambda point: (
+                (point.namespace, point.metric) == (namespace, name)
+                and point.dimensions.get(dimension) == value
+            ),
+        )
+    series = {
+        each["Id"]: _metric(each["MetricStat"]["Metric"], each["MetricStat"]["Stat"], data)
+        for each in queries
+        if "MetricStat" in each
+    }
+    expression = ast.parse(result, mode="eval").body
+    # Of a series without any data the guide does not say that it is filled in.
+    fillable = {name for name, values in series.items() if any(v is not None for v in values)}
+    return [
+        _value(expression, {name: values[index] for name, values in series.items()}, fillable)
+        for index in range(data.periods)
+    ]
+
+
+def _value(node: ast.expr, values: Mapping[str, float | None], fillable: set[str]) -> float | None:
+    """Return the value of an expression in one period."""
+    match node:
+        case ast.Constant(value=int(number)):
+            return number
+        case ast.Name(id=name):
+            return values[name]
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+            series = [side for side in (left, right) if not isinstance(side, ast.Constant)]
+            if all(_value(side, values, fillable) is None for side in series):
+                return None
+            # "Missing values in a time series are treated as 0."
+            a, b = (_value(side, values, fillable) or 0 for side in (left, right))
+            return float(_ARITHMETIC[type(op)](a, b))
+        case ast.Compare(left=left, ops=[ast.Gt()], comparators=[ast.Constant(value=int(number))]):
+            compared = _value(left, values, fillable)
+            return None if compared is None else float(compared > number)
+        case ast.Call(func=ast.Name(id="FILL"), args=[ast.Name(id=name), ast.Constant(value=0)]):
+            return 0 if values[name] is None and name in fillable else values[name]
+        case ast.Call(func=ast.Name(id="IF"), args=[condition, then, otherwise]):
+            chosen = _value(condition, values, fillable)
+            if chosen is None:
+                return None
+            return _value(then if chosen else otherwise, values, fillable)
+    raise ValueError(f"{ast.unparse(node)} is not supported")
+
+
+def _state(alarm: Alarm, values: Sequence[float | None], state: str, *, ignore: bool) -> str:
+    """Evaluate the latest available values. Missing ones count as not breaching, or keep the state."""
     if alarm["TreatMissingData"] != "notBreaching":
         raise ValueError(f"TreatMissingData={alarm['TreatMissingData']} is not supported")
     real = [value for value in values if value is not None][-alarm["EvaluationPeriods"] :]
     breaches = _COMPARISONS[alarm["ComparisonOperator"]]
     breaching = sum(breaches(value, alarm["Threshold"]) for value in real)
-    return ALARM if breaching >= alarm["DatapointsToAlarm"] else OK
+    if breaching >= alarm["DatapointsToAlarm"]:
+        return ALARM
+    return state if ignore and breaching == len(real) else OK

@@ -235,6 +235,23 @@ class WholePipeline:
             subscriptions=[EmailSubscription("ops@example.com")],
         )
 
+    def watched(self) -> dict[str, Any]:
+        """The names of what has alarms as they stand in the template, by the keys of ``e2e.alarm_data``."""
+        queue = self.processor.dlq_queue
+        assert queue is not None
+        names = {
+            "stream": self.stream.stream_name,
+            "function": self.processor.function.function_name,
+            "mapping": self.processor.event_source_mapping.event_source_mapping_id,
+            "DLQ queue": queue.queue_name,
+            "DLQ topic": self.processor.dlq_topic.topic_name,
+            "time series table": self.time_series.table_name,
+            "device state table": self.device_state.table_name,
+            "rule": self.rule.rule_name,
+            "delivery stream": self.archive.delivery_stream.delivery_stream_name,
+        }
+        return cast(dict[str, Any], cdk.Stack.of(self.alarms).resolve(names))
+
 
 def recommended_flags() -> Json:
     """The feature flags that ``cdk init`` puts into a new app's cdk.json, as the installed CDK CLI has them."""

@@ -140,6 +140,19 @@ def test_rule_name_has_underscores_only_and_metrics_have_it(
         assert metric.period.to_minutes() == defaults.ALARM_PERIOD_MINUTES
 
 
+@pytest.mark.parametrize("generated", [False, True])
+def test_error_action_failures_are_counted_over_all_action_types(generated: bool) -> None:
+    stack = fresh_stack()
+    name = cdk.PhysicalName.GENERATE_IF_NEEDED if generated else "mine"
+    rule = _rule(stack, rule_name=name)
+    metric = rule.metric_error_action_failures()
+    assert metric.period.to_minutes() == defaults.ALARM_PERIOD_MINUTES
+    query = "SELECT SUM(ErrorActionFailure) FROM \"AWS/IoT\" WHERE RuleName = '{}'"
+    expected = stack.resolve(query.format(rule.rule_name))
+    assert stack.resolve(metric.expression) == expected
+    assert ("Ref" in str(expected)) is generated
+
+
 def test_one_role_puts_and_one_publishes_for_this_rule_only(
     template: Callable[[str], Json],
 ) -> None:

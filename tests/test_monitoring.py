@@ -38,6 +38,7 @@ from iot_constructs import (
 from iot_constructs import _defaults as defaults
 from iot_constructs._alarms import AlarmSpec
 from iot_constructs.rules.metric_catalogue import emitted
+from tests.alarm_evaluator import alarm_metrics, alarm_period
 from tests.e2e.alarm_data import INCIDENTS
 from tests.synth_support import (
     ENV,
@@ -64,6 +65,7 @@ _ROWS = [
     if isinstance(row, AlarmSpec)
 ]
 _ROW = {row.name: row for row in _ROWS}
+_OTHER_PERIODS = {"lambda-unprocessed-records": defaults.UNPROCESSED_PERIOD_MINUTES}
 _FIELDS = [field.name for field in dataclasses.fields(AlarmThresholds)]
 _TOPIC_ARN = "arn:aws:sns:eu-central-1:123456789012:given"
 
@@ -124,6 +126,14 @@ def pipeline(request: pytest.FixtureRequest) -> _Synthesized:
     return cast(_Synthesized, request.getfixturevalue(request.param))
 
 
+def _with_dimensions(alarm: Json) -> list[tuple[Json, str]]:
+    """The metrics of an alarm, but for those of a query, each with its statistic."""
+    if "Metrics" not in alarm:
+        return [(alarm, alarm["Statistic"])]
+    stats = [each["MetricStat"] for each in alarm["Metrics"] if "MetricStat" in each]
+    return [(each["Metric"], each["Stat"]) for each in stats]
+
+
 def _watch(stack: cdk.Stack, **settings: Any) -> PipelineAlarms:
     """The smallest there is: two alarms on a table."""
     table = dynamodb.Table.from_table_name(stack, "Readings", "readings")
@@ -157,30 +167,20 @@ def test_every_alarm_of_the_table_is_created_and_can_be_tested(default: _Synthes
 
 @pytest.mark.parametrize("name", INCIDENTS)
 def test_aws_emits_what_an_alarm_is_on(default: _Synthesized, name: str) -> None:
-    published, parts = INCIDENTS[name], default.parts
-    queue = parts.processor.dlq_queue
-    assert queue is not None
-    watched = {
-        "stream": parts.stream.stream_name,
-        "function": parts.processor.function.function_name,
-        "mapping": parts.processor.event_source_mapping.event_source_mapping_id,
-        "DLQ queue": queue.queue_name,
-        "DLQ topic": parts.processor.dlq_topic.topic_name,
-        "time series table": parts.time_series.table_name,
-        "device state table": parts.device_state.table_name,
-        "rule": parts.rule.rule_name,
-        "delivery stream": parts.archive.delivery_stream.delivery_stream_name,
-    }
-    alarm = default.alarms[name.split("-", 1)[1]]
-    assert (alarm["Namespace"], alarm["MetricName"]) == (published.namespace, published.metric)
-    name_of = cdk.Stack.of(parts.alarms).resolve(watched[published.resource])
-    assert alarm["Dimensions"] == [{"Name": published.dimension, "Value": name_of}]
+    published = INCIDENTS[name]
     known = emitted(published.namespace, published.metric)
     assert known is not None
-    assert known.has([published.dimension]), known.page
-    # An age, or the length of a queue, is not added up.
-    adds_up = published.unit == "Count" and not published.metric.startswith("Approximate")
-    assert alarm["Statistic"] == ("Sum" if adds_up else "Maximum")
+    assert known.has([published.dimension, *published.more]), known.page
+    alarm = default.alarms[name.split("-", 1)[1]]
+    key = (published.namespace, published.metric)
+    assert key in alarm_metrics(alarm)
+    for metric, statistic in _with_dimensions(alarm):
+        if (metric["Namespace"], metric["MetricName"]) == key:
+            name_of = default.parts.watched()[published.resource]
+            assert metric["Dimensions"] == [{"Name": published.dimension, "Value": name_of}]
+            # An age, or the length of a queue, is not added up.
+            adds_up = published.unit == "Count" and not published.metric.startswith("Approximate")
+            assert statistic == ("Sum" if adds_up else "Maximum")
 
 
 def test_every_alarm_fires_at_its_threshold_and_not_without_data(pipeline: _Synthesized) -> None:
@@ -188,7 +188,8 @@ def test_every_alarm_fires_at_its_threshold_and_not_without_data(pipeline: _Synt
     assert function.timeout is not None
     for name, alarm in pipeline.alarms.items():
         row = _ROW[name]
-        assert alarm["Period"] == pipeline.period * 60, name
+        minutes = _OTHER_PERIODS.get(name, pipeline.period)
+        assert alarm_period(alarm) == minutes * 60, name
         assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold", name
         assert alarm["TreatMissingData"] == "notBreaching", name
         assert alarm["EvaluationPeriods"] == alarm["DatapointsToAlarm"] == row.evaluation_periods
@@ -199,10 +200,6 @@ def test_every_alarm_fires_at_its_threshold_and_not_without_data(pipeline: _Synt
             if row.threshold == "processor_duration_share":
                 value *= function.timeout.to_milliseconds()
             assert alarm["Threshold"] == value, name
-
-
-def test_failed_events_wait_for_their_retries() -> None:
-    assert _ROW["lambda-failed-events"].evaluation_periods == defaults.FAILED_RECORD_PERIODS > 1
 
 
 def test_other_metrics_have_the_same_period_and_those_of_the_mapping_are_on(
@@ -229,7 +226,8 @@ def test_descriptions_have_impact_threshold_and_runbook(pipeline: _Synthesized) 
         assert told is not None, text
         unit = INCIDENTS[f"{defaults.NAME_PREFIX}-{name}"].unit
         if unit == "Count":
-            assert (told["unit"], told["period"]) == (None, str(pipeline.period)), text
+            period = str(_OTHER_PERIODS.get(name, pipeline.period))
+            assert (told["unit"], told["period"]) == (None, period), text
             threshold = float(told["number"])
         else:
             factor = 1000 if unit == "Milliseconds" else 1
@@ -349,10 +347,10 @@ def _ids(alarms: PipelineAlarms) -> set[str]:
 
 def _all_on_emitted_metrics(template: Json) -> bool:
     for alarm in resources(template, _ALARM).values():
-        properties = alarm["Properties"]
-        known = emitted(properties["Namespace"], properties["MetricName"])
-        if known is None or not known.has([each["Name"] for each in properties["Dimensions"]]):
-            return False
+        for metric, _ in _with_dimensions(alarm["Properties"]):
+            known = emitted(metric["Namespace"], metric["MetricName"])
+            if known is None or not known.has([each["Name"] for each in metric["Dimensions"]]):
+                return False
     return True
 
 
@@ -377,8 +375,8 @@ def test_plain_resources_of_the_app() -> None:
         device_state_table=dynamodb.TableV2(stack, "State", partition_key=key),
     )
     template = template_of(stack)
-    of_ours = {"FreshnessAlarm", "RuleThrottles", "DlqDeliveryFailures"}
-    of_ours |= {row.id for row in _alarms.MAPPING_ALARMS}
+    of_ours = {"FreshnessAlarm", "DlqDeliveryFailures"}
+    of_ours |= {row.id for row in (*_alarms.MAPPING_ALARMS, *_alarms.RULE_ALARMS)}
     assert _ids(alarms) == {row.id for row in _ROWS} - of_ours
     assert _all_on_emitted_metrics(template)
     by_name = _by_name(template)
@@ -428,7 +426,8 @@ def test_imported_resources() -> None:
         ("lambda-errors", "function-name"),
         ("dynamodb-metrics-throttling", "table-name"),
     ):
-        assert export in json.dumps(by_name[alarm]["Dimensions"])
+        ((metric, _),) = _with_dimensions(by_name[alarm])
+        assert export in json.dumps(metric["Dimensions"])
 
 
 def test_the_alias_of_a_function() -> None:
@@ -443,6 +442,21 @@ def test_the_alias_of_a_function() -> None:
     alarms = PipelineAlarms(stack, "Alarms", processor=function.add_alias("live"))
     assert _ids(alarms) == {row.id for row in _alarms.FUNCTION_ALARMS} - {"ProcessorDuration"}
     assert _all_on_emitted_metrics(template_of(stack))
+
+
+def test_a_mapping_without_metrics_has_no_alarm_on_them() -> None:
+    """They could never have data."""
+    stack = fresh_stack()
+    processor = _processor(stack, metrics_config=lambda_.MetricsConfig(metrics=[]))
+    topic = sns.Topic(stack, "Topic")
+    alarms = PipelineAlarms(stack, "Alarms", processor=processor, alarm_topic=topic)
+    assert _ids(alarms) == {
+        *(row.id for row in _alarms.FUNCTION_ALARMS),
+        *(_alarms.DLQ_MESSAGES.id, _alarms.DLQ_DELIVERY_FAILURES.id),
+    }
+    (warning,) = [each for each in _warnings(stack) if "eventCountsOff" in each]
+    assert "'Test/Processor' emits no metrics" in warning
+    assert "MetricType.EVENT_COUNT" in warning
 
 
 def test_a_timeout_that_is_a_token() -> None:

@@ -1161,3 +1161,43 @@ def test_metrics_of_the_mapping(
     assert metric.period.to_minutes() == defaults.ALARM_PERIOD_MINUTES
     id = processor.event_source_mapping.event_source_mapping_id
     assert metric.dimensions == {"EventSourceMappingUUID": id}
+
+
+_CONSUMER = f"arn:aws:kinesis:{ENV.region}:{ENV.account}:stream/given/consumer/fast:1"
+
+
+@pytest.mark.parametrize("source", ["stream", "consumer"])
+def test_unprocessed_records_are_those_of_the_stream_that_the_mapping_reads(source: str) -> None:
+    stack = fresh_stack()
+    stream = kinesis.Stream(stack, "Source")
+    consumer = kinesis.StreamConsumer.from_stream_consumer_arn(stack, "Given", _CONSUMER)
+    name = stream.stream_name if source == "stream" else "given"
+    processor = _processor(stack, stream=stream if source == "stream" else consumer)
+    metric = processor.metric_unprocessed_records()
+    assert metric.period.to_minutes() == defaults.UNPROCESSED_PERIOD_MINUTES
+    used: Mapping[str, Any] = metric.using_metrics
+    id = processor.event_source_mapping.event_source_mapping_id
+    assert {
+        each: (m.namespace, m.metric_name, m.statistic, m.dimensions) for each, m in used.items()
+    } == {
+        "arrived": ("AWS/Kinesis", "IncomingRecords", "Sum", {"StreamName": name}),
+        "invoked": ("AWS/Lambda", "InvokedEventCount", "Sum", {"EventSourceMappingUUID": id}),
+        "filtered": ("AWS/Lambda", "FilteredOutEventCount", "Sum", {"EventSourceMappingUUID": id}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "emits"),
+    [
+        ({}, True),
+        ({"metrics_config": None}, True),
+        ({"metrics_config": {"metrics": [lambda_.MetricType.EVENT_COUNT]}}, True),
+        ({"metrics_config": lambda_.MetricsConfig(metrics=[])}, False),
+        ({"metrics_config": {"metrics": [lambda_.MetricType.ERROR_COUNT]}}, False),
+    ],
+)
+def test_whether_the_mapping_emits_event_counts(settings: dict[str, Any], emits: bool) -> None:
+    stack = fresh_stack()
+    assert _processor(stack, **settings).emits_event_counts is emits
+    metrics = one(template_of(stack), _MAPPING)["MetricsConfig"]["Metrics"]
+    assert ("EventCount" in metrics) is emits

@@ -1,6 +1,9 @@
 """The alarm table: one row per alarm, and the function that creates an alarm from a row.
 
 A metric comes from the resource's own ``metric_*`` method, so its dimensions are those that AWS emits.
+
+A throttled request is retried, so throttling alarms only if it goes on (``evaluation_periods``): the delay that it
+causes, and what is given up in the end, have alarms of their own. What is lost alarms at once.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -44,6 +47,8 @@ SECONDS_OF_MILLISECONDS: Final = Unit("s", 1000)
 MINUTES_OF_MILLISECONDS: Final = Unit("minutes", 60_000)
 HOURS_OF_MILLISECONDS: Final = Unit("h", 3_600_000)
 
+AlarmMetric: TypeAlias = cloudwatch.Metric | cloudwatch.MathExpression
+
 
 @dataclass(frozen=True)
 class AlarmSpec:
@@ -53,8 +58,8 @@ class AlarmSpec:
     """Of the construct."""
     name: str
     """The alarm is called ``prefix-name-suffix``."""
-    metric: Callable[[Any], cloudwatch.IMetric]
-    """The metric of the watched resource."""
+    metric: Callable[[Any], AlarmMetric]
+    """The metric of the watched resource, whose period is that of the alarm."""
     description: str
     impact: str
     runbook: str
@@ -79,13 +84,28 @@ class AlarmRow(NamedTuple):
     """Where the threshold comes from, if not from an argument."""
 
 
-def _sum(name: str) -> Callable[[Any], cloudwatch.IMetric]:
+def _sum(name: str) -> Callable[[Any], AlarmMetric]:
     """``resource.metric(name)`` as a sum; CDK's default statistic is the average."""
     return lambda resource: resource.metric(name, statistic="Sum", period=period())
 
 
-def _maximum(name: str) -> Callable[[Any], cloudwatch.IMetric]:
+def _maximum(name: str) -> Callable[[Any], AlarmMetric]:
     return lambda resource: resource.metric(name, statistic="Maximum", period=period())
+
+
+def _sum_or_zero(name: str) -> Callable[[Any], AlarmMetric]:
+    """The sum, and 0 where the resource emits nothing.
+
+    PutMetricAlarm says that alarms on AWS/DynamoDB ignore missing data whatever they say about it: such an alarm would
+    stay in ALARM after its last throttled request. Filled in, no data is missing
+    (AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html, monitoring/using-metric-math.html).
+    """
+    return lambda resource: cloudwatch.MathExpression(
+        expression="FILL(m1, 0)",
+        using_metrics={"m1": resource.metric(name, statistic="Sum")},
+        label=name,
+        period=period(),
+    )
 
 
 ITERATOR_AGE: Final = AlarmSpec(
@@ -103,19 +123,22 @@ WRITE_THROTTLES: Final = AlarmSpec(
     "WriteThrottleAlarm",
     "kinesis-write-throttling",
     _sum("WriteProvisionedThroughputExceeded"),
-    description="The stream rejected records.",
+    description="The stream keeps rejecting records.",
     impact="The IoT rule retries and then sends the message to the DLQ.",
     runbook="look for one device that sends over 1 MB/s or 1000 records/s; otherwise request a higher stream limit.",
     severity=Severity.WARNING,
+    evaluation_periods=defaults.THROTTLING_PERIODS,
 )
 READ_THROTTLES: Final = AlarmSpec(
     "ReadThrottleAlarm",
     "kinesis-read-throttling",
     _sum("ReadProvisionedThroughputExceeded"),
-    description="The stream rejected reads.",
-    impact="Consumers fall behind.",
+    description="The stream keeps rejecting reads.",
+    impact="Consumers fall behind. Two that catch up after an interruption throttle each other for a while, without "
+    "harm.",
     runbook="count the consumers: more than two with shared throughput need enhanced fan-out.",
     severity=Severity.WARNING,
+    evaluation_periods=defaults.READ_THROTTLING_PERIODS,
 )
 FRESHNESS: Final = AlarmSpec(
     "FreshnessAlarm",
@@ -143,11 +166,12 @@ FUNCTION_ALARMS: Final = (
         "ProcessorThrottles",
         "lambda-throttles",
         _sum("Throttles"),
-        description="Lambda throttled the processor.",
+        description="Lambda keeps throttling the processor.",
         impact="Records wait. Throttles do not count as retries, so only the maximum record age ends the wait.",
         runbook="compare the account's concurrency quota with its use; reserve concurrency for this function.",
         severity=Severity.WARNING,
         threshold="processor_throttles",
+        evaluation_periods=defaults.THROTTLING_PERIODS,
     ),
     AlarmSpec(
         "ProcessorDuration",
@@ -193,6 +217,18 @@ FUNCTION_ALARMS: Final = (
     ),
 )
 MAPPING_ALARMS: Final = (
+    AlarmSpec(
+        "UnprocessedRecords",
+        "lambda-unprocessed-records",
+        lambda processor: processor.metric_unprocessed_records(),
+        description="Records arrive on the stream and none reaches the processor.",
+        impact="Nothing fails, so no other alarm sees it, and the stream drops them when its retention ends.",
+        runbook="check that the event source mapping is enabled and what its LastProcessingResult says; then that the "
+        "function's role may read the stream and use its key.",
+        severity=Severity.CRITICAL,
+        threshold="unprocessed_records",
+        evaluation_periods=defaults.UNPROCESSED_PERIODS,
+    ),
     AlarmSpec(
         "FailedEvents",
         "lambda-failed-events",
@@ -267,6 +303,20 @@ RULE_THROTTLES: Final = AlarmSpec(
 )
 
 
+RULE_ERROR_ACTION_FAILURES: Final = AlarmSpec(
+    "RuleErrorActionFailures",
+    "rule-error-action-failures",
+    lambda rule: rule.metric_error_action_failures(),
+    description="The IoT rule could put messages neither on the stream nor on the DLQ topic.",
+    impact="They are lost.",
+    runbook="check that the role of the rule's error action may publish to the DLQ topic and use its key; then look at "
+    "the stream, whose rejection came first.",
+    severity=Severity.CRITICAL,
+    threshold="rule_error_action_failures",
+)
+RULE_ALARMS: Final = (RULE_THROTTLES, RULE_ERROR_ACTION_FAILURES)
+
+
 def table_alarms(role: str, label: str) -> tuple[AlarmSpec, AlarmSpec]:
     """The alarms of a table: ``TimeSeriesTable`` and ``metrics``, or ``DeviceStateTable`` and ``state``.
 
@@ -277,30 +327,32 @@ def table_alarms(role: str, label: str) -> tuple[AlarmSpec, AlarmSpec]:
         AlarmSpec(
             f"{role}WriteThrottles",
             f"dynamodb-{label}-throttling",
-            _sum("WriteThrottleEvents"),
-            description="DynamoDB throttled writes.",
+            _sum_or_zero("WriteThrottleEvents"),
+            description="DynamoDB keeps throttling writes.",
             impact="Batches are retried and the processor falls behind.",
             runbook="look in Contributor Insights for one device with over 1000 writes/s; otherwise check the "
             "account's table quota.",
             severity=Severity.WARNING,
             threshold="table_write_throttles",
+            evaluation_periods=defaults.THROTTLING_PERIODS,
         ),
         AlarmSpec(
             f"{role}ReadThrottles",
             f"dynamodb-{label}-read-throttling",
-            _sum("ReadThrottleEvents"),
-            description="DynamoDB throttled reads.",
+            _sum_or_zero("ReadThrottleEvents"),
+            description="DynamoDB keeps throttling reads.",
             impact="Readers get errors or delays. Writes are not affected.",
             runbook="look in Contributor Insights for one device with over 3000 reads/s, or for a scan.",
             severity=Severity.WARNING,
             threshold="table_read_throttles",
+            evaluation_periods=defaults.THROTTLING_PERIODS,
         ),
     )
 
 
 @cache
 def period() -> cdk.Duration:
-    """The period of every alarm."""
+    """The period of every alarm but that on unprocessed records."""
     return cdk.Duration.minutes(defaults.ALARM_PERIOD_MINUTES)
 
 
@@ -331,9 +383,8 @@ def create_alarm(
     metric = spec.metric(resource)
     account = other_account(scope, resource)
     if account is not None:
-        # AmazonCloudWatch/latest/APIReference/API_MetricDataQuery.html
-        metric = metric.with_(account=account)  # type: ignore[attr-defined]
-    fires = _fires_at(spec, threshold, derived_from)
+        metric = _in_account(spec, metric, account)
+    fires = _fires_at(spec, threshold, derived_from, metric.period)
     return cloudwatch.Alarm(
         scope,
         spec.id,
@@ -348,7 +399,28 @@ def create_alarm(
     )
 
 
-def _fires_at(spec: AlarmSpec, threshold: float, derived_from: str | None) -> str:
+def _in_account(spec: AlarmSpec, metric: AlarmMetric, account: str) -> AlarmMetric:
+    """The metric of a resource of another account (AmazonCloudWatch/latest/APIReference/API_MetricDataQuery.html)."""
+    if isinstance(metric, cloudwatch.Metric):
+        return metric.with_(account=account)
+    inputs = {
+        id: each.with_(account=account)
+        for id, each in metric.using_metrics.items()
+        if isinstance(each, cloudwatch.Metric)
+    }
+    if not inputs:
+        raise ValueError(
+            f"{spec.threshold} is a query over the metrics of one account, and the resource is in the account "
+            f"{account}; create a PipelineAlarms there, or pass AlarmThresholds({spec.threshold}=None)"
+        )
+    return cloudwatch.MathExpression(
+        expression=metric.expression, using_metrics=inputs, period=metric.period
+    )
+
+
+def _fires_at(
+    spec: AlarmSpec, threshold: float, derived_from: str | None, period: cdk.Duration
+) -> str:
     text = "Fires at "
     if is_token(threshold):
         text += "the threshold set at deployment"
@@ -359,7 +431,7 @@ def _fires_at(spec: AlarmSpec, threshold: float, derived_from: str | None) -> st
     if derived_from is not None:
         text += f" ({derived_from})"
     if spec.unit is None:
-        text += f" in {defaults.ALARM_PERIOD_MINUTES} minutes"
+        text += f" in {period.to_minutes():g} minutes"
     if spec.evaluation_periods > 1:
         text += f", {spec.evaluation_periods} times in a row"
     return text + "."

@@ -89,9 +89,7 @@ STREAM_MAXIMUM_RETENTION_HOURS: Final = 8760  # 365 days (FACTS 8)
 ITERATOR_AGE_SHARE_OF_RETENTION: Final = (
     0.5  # past half of retention a consumer risks losing records (FACTS 8)
 )
-STREAM_THROTTLES: Final = (
-    1  # on-demand streams throttle only past their limits: one is news (FACTS 8)
-)
+STREAM_THROTTLES: Final = 1  # in each period of the alarm: see THROTTLING_PERIODS
 
 # --- StreamProcessor -----------------------------------------------------------------------------------------------
 HANDLER: Final = "handler.handler"  # handler.py, function handler
@@ -209,6 +207,19 @@ DURATION_SHARE_OF_TIMEOUT: Final = (
     0.8  # a slower invocation soon ends in timeouts, which retry whole batches
 )
 FAILED_RECORD_PERIODS: Final = 3  # a failure that retries fix within 10 minutes needs nobody
+# Every client retries what is throttled, and on-demand streams and tables may throttle while they adapt to more than
+# twice their peak (streams/latest/dev/how-do-i-size-a-stream.html,
+# amazondynamodb/latest/developerguide/on-demand-capacity-mode.html). CloudWatch evaluates a window every minute, so n
+# periods in a row are reached by throttling of n periods, and by none that lasts n - 2: 15 and 5 minutes.
+THROTTLING_PERIODS: Final = 3
+# 30 and 20 minutes. Two consumers share 2 MB/s and 5 calls/s of each shard
+# (streams/latest/dev/service-sizes-and-limits.html). A stream that is written to at half of its capacity, as on-demand
+# aims at, is caught up with in the time of the interruption; from PROCESSING_DELAY_MINUTES on that has an alarm anyway.
+READ_THROTTLING_PERIODS: Final = 6
+# What arrives at the end of a period is processed at the start of the next, so one period shows nothing. The window
+# that a mapping may collect a batch in is at most 5 minutes (lambda/latest/dg/services-kinesis-parameters.html).
+UNPROCESSED_PERIOD_MINUTES: Final = 15
+UNPROCESSED_PERIODS: Final = 2
 
 
 # --- limits of AWS on arguments, by keyword; whoever violates one gets a ValueError at synth -------------------------

@@ -10,6 +10,8 @@ from constructs import IConstruct
 
 DATA_DESTROYED_WITH_STACK: Final = "iot-constructs:dataDestroyedWithStack"
 """``removal_policy=DESTROY`` in a stack that is not ephemeral."""
+EVENT_COUNTS_OFF: Final = "iot-constructs:eventCountsOff"
+"""PipelineAlarms: the event source mapping emits no metrics, so the alarms on them are not created."""
 FUNCTION_ROLE_UNKNOWN: Final = "iot-constructs:functionRoleUnknown"
 """StreamProcessor: ``function`` is imported without its role, so the library cannot grant it anything."""
 KEY_POLICY_NOT_CHANGED: Final = "iot-constructs:keyPolicyNotChanged"

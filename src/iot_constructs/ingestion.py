@@ -159,6 +159,21 @@ class TelemetryRule(Named, Construct):
         """Messages on the topic filter, as a sum."""
         return self._metric("TopicMatch")
 
+    def metric_error_action_failures(self) -> cloudwatch.MathExpression:
+        """Messages that reached neither the stream nor the DLQ topic, as a sum: they are lost.
+
+        It is a Metrics Insights query over every action type. AWS IoT emits the metric by RuleName and ActionType, and
+        the value of ActionType for an SNS action is not documented: a metric on a guessed one might never have data
+        (https://docs.aws.amazon.com/iot/latest/developerguide/metrics_dimensions.html,
+        https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Metrics_Insights_Alarm.html).
+        """
+        name = "ErrorActionFailure"
+        return cloudwatch.MathExpression(
+            expression=f"SELECT SUM({name}) FROM \"AWS/IoT\" WHERE RuleName = '{self.rule_name}'",
+            label=name,
+            period=period(),
+        )
+
     def _metric(self, name: str) -> cloudwatch.Metric:
         return cloudwatch.Metric(
             namespace="AWS/IoT",

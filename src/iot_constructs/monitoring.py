@@ -37,7 +37,12 @@ from iot_constructs._validation import (
     validated,
     validated_method,
 )
-from iot_constructs._warnings import NO_SUBSCRIPTION, TOPIC_POLICY_NOT_CHANGED, warn
+from iot_constructs._warnings import (
+    EVENT_COUNTS_OFF,
+    NO_SUBSCRIPTION,
+    TOPIC_POLICY_NOT_CHANGED,
+    warn,
+)
 from iot_constructs.archive import StreamArchive
 from iot_constructs.environment import EnvironmentSuffix, NamePrefix, names_for
 from iot_constructs.ingestion import TelemetryRule
@@ -54,6 +59,8 @@ def _default_delay() -> cdk.Duration:
 @dataclass(frozen=True, kw_only=True)
 class AlarmThresholds:
     """When the alarms of PipelineAlarms fire. Counts are sums over 5 minutes; ``None`` omits the alarm.
+
+    Throttling is retried, so it alarms if it is there in three periods in a row.
 
     Raises:
         ValueError: a threshold would always or never fire.
@@ -75,6 +82,9 @@ class AlarmThresholds:
     """Records that Lambda gave up and sent to the failure destination."""
     dropped_events: float | None = 1
     """Records that Lambda gave up without reaching the failure destination."""
+    unprocessed_records: float | None = 1
+    """Records that arrived on the stream in 15 minutes in which none was invoked or filtered out, twice in a row: a
+    disabled mapping, or one that cannot read the stream."""
     destination_delivery_failures: float | None = 1
     """Failure records that Lambda could not deliver."""
     async_events_dropped: float | None = 1
@@ -89,6 +99,8 @@ class AlarmThresholds:
     """Throttled reads, per table."""
     rule_throttles: float | None = 1
     """Messages that the IoT rules engine dropped at the account's quota."""
+    rule_error_action_failures: float | None = 1
+    """Messages that the IoT rule could put neither on the stream nor on the DLQ topic."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -112,6 +124,8 @@ class PipelineAlarms(Named, Construct):
 
     * Each metric and its dimensions are ones that AWS emits: DynamoDB's ``UserErrors``, for example, never counts
       throttling (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html).
+    * No alarm stays red for want of data: what AWS may not emit counts as not breaching, and for DynamoDB, whose alarms
+      ignore missing data, as 0 (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html).
     * Includes the alarms of a MonitoredStream and a StreamArchive.
     * The alarm topic lets CloudWatch publish, in its policy and in the policy of its key: under ``alias/aws/sns`` no
       alarm would arrive (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
@@ -221,7 +235,7 @@ class PipelineAlarms(Named, Construct):
         self._watch("Time series table", time_series_table, _TIME_SERIES_TABLE)
         self._watch("Device state table", device_state_table, _DEVICE_STATE_TABLE)
         _validate_known_name(self, "rule", rule, rule.rule if rule is not None else None)
-        self._watch("IoT rule", rule, (table.RULE_THROTTLES,))
+        self._watch("IoT rule", rule, table.RULE_ALARMS)
         self._watch_archive(archive)
         if not self.alarms:
             raise ValueError(
@@ -371,10 +385,9 @@ class PipelineAlarms(Named, Construct):
     def _watch_processor(self, processor: StreamProcessor | lambda_.IFunction | None) -> None:
         if processor is None:
             return
-        is_ours = isinstance(processor, StreamProcessor)
         function = processor.function if isinstance(processor, StreamProcessor) else processor
         account = other_account(self, processor)
-        if is_ours and account is not None:
+        if isinstance(processor, StreamProcessor) and account is not None:
             raise ValueError(
                 f"processor={processor.node.path!r} is in the account {account}, where CloudFormation generates the id "
                 "of its event source mapping, which the alarms need; create a PipelineAlarms in that account"
@@ -392,8 +405,21 @@ class PipelineAlarms(Named, Construct):
             ),
         }
         self._watch("Processor", function, table.FUNCTION_ALARMS, special)
-        if is_ours:
+        if isinstance(processor, StreamProcessor):
+            self._watch_mapping(processor)
+
+    def _watch_mapping(self, processor: StreamProcessor) -> None:
+        refer(self, "PipelineAlarms.processor", processor.stream)
+        if processor.emits_event_counts:
             self._watch("Processor", processor, table.MAPPING_ALARMS)
+            return
+        warn(
+            self,
+            EVENT_COUNTS_OFF,
+            f"the event source mapping of {processor.node.path!r} emits no metrics, so no alarm tells that records "
+            "fail, are dropped or are not processed; add MetricType.EVENT_COUNT to its metrics_config "
+            "(https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html)",
+        )
 
     def _watch_dlq(
         self, processor: StreamProcessor | lambda_.IFunction | None, queue: sqs.IQueue | None

@@ -38,7 +38,7 @@ from iot_constructs._iam import (
     scoped_service_principal,
 )
 from iot_constructs._kms import get_or_create_key, grant_log_group, grant_service_principal
-from iot_constructs._layout import add_reader, known_name, refer
+from iot_constructs._layout import add_reader, known_name, other_account, refer
 from iot_constructs._nag import (
     acknowledge_in_template,
     acknowledge_rules,
@@ -640,8 +640,12 @@ class StreamProcessor(Named, Construct):
             )
         if props.get("filters") == []:
             raise ValueError("filters=[]: pass at least one filter, or remove filters")
-        arn, stream = self._grant_source(source)
-        self.max_record_age: cdk.Duration = self._record_age(stream, props.get("max_record_age"))
+        self.stream: kinesis.IStream
+        """The stream that it reads."""
+        arn, self.stream = self._grant_source(source)
+        self.max_record_age: cdk.Duration = self._record_age(
+            self.stream, props.get("max_record_age")
+        )
         """The age at which Lambda gives up a record and sends it to the failure destination."""
         settings = {
             "starting_position": lambda_.StartingPosition.TRIM_HORIZON,
@@ -656,13 +660,17 @@ class StreamProcessor(Named, Construct):
             "max_record_age": self.max_record_age,
             "on_failure": self._failure_destination(on_failure),
         }
+        self.emits_event_counts: bool = (
+            lambda_.MetricType.EVENT_COUNT in settings["metrics_config"].metrics
+        )
+        """Whether the event source mapping emits metrics, which ``metrics_config`` can turn off."""
         mapping = lambda_.EventSourceMapping(
             self, "Mapping", target=self.function, event_source_arn=arn, **settings
         )
         if self._grantee is not None:
             # Lambda checks at creation that the role may read the stream and reach the destination.
             mapping.node.add_dependency(self._grantee)
-        add_reader(stream, mapping)
+        add_reader(self.stream, mapping)
         return mapping
 
     def _grant_source(
@@ -729,6 +737,27 @@ class StreamProcessor(Named, Construct):
     def metric_dropped_events(self) -> cloudwatch.Metric:
         """Records that Lambda gave up without reaching the failure destination, as a sum."""
         return self._mapping_metric("DroppedEventCount")
+
+    def metric_unprocessed_records(self) -> cloudwatch.MathExpression:
+        """Records that arrived on the stream in 15 minutes in which none was invoked or filtered out; otherwise 0.
+
+        A period alone means little: what arrives at its end is processed in the next one
+        (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html).
+        """
+        account = other_account(self, self.stream)
+        return cloudwatch.MathExpression(
+            # Arithmetic takes missing values as 0, which FILL may not do for a metric that has no data at all, such as
+            # those of a disabled mapping; records that arrived are there whenever this has to be above 0
+            # (AmazonCloudWatch/latest/monitoring/using-metric-math.html).
+            expression="IF(0 * arrived + invoked + filtered > 0, 0, arrived)",
+            using_metrics={
+                "arrived": self.stream.metric("IncomingRecords", statistic="Sum", account=account),
+                "invoked": self._mapping_metric("InvokedEventCount"),
+                "filtered": self._mapping_metric("FilteredOutEventCount"),
+            },
+            label="Unprocessed records",
+            period=cdk.Duration.minutes(defaults.UNPROCESSED_PERIOD_MINUTES),
+        )
 
     def _mapping_metric(self, name: str) -> cloudwatch.Metric:
         return cloudwatch.Metric(

@@ -50,13 +50,13 @@ class MonitoredStream(Named, kinesis.Stream):
     * 7 days of retention: a failure record of Lambda has sequence numbers only, so an expired record cannot be
       redriven (https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html).
     * Encryption with the customer managed key of the stack. Encryption cannot be turned off.
-    * Alarms: iterator age at half of the retention, write throttling, read throttling. They notify nobody until
-      PipelineAlarms, or you, add an action.
+    * Alarms: iterator age at half of the retention; write throttling for 15 minutes and read throttling for 30, since a
+      throttled call is retried. They notify nobody until PipelineAlarms, or you, add an action.
 
     Args:
         iterator_age_threshold: how far behind a consumer may be before the alarm, 1 second to 365 days; by default half
             of the retention.
-        throttles_threshold: throttled calls in 5 minutes that raise the alarm, 1 or more.
+        throttles_threshold: throttled calls in each 5 minutes that raise the alarm, 1 or more.
         environment_suffix: by default that of the scope.
         name_prefix: by default that of the scope.
         **props: of ``kinesis.Stream``. ``stream_name`` is the base name: the stream is called ``name-suffix``;

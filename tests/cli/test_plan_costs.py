@@ -68,8 +68,8 @@ BY_HAND = {
     ("KMS", "requests"): 0.15768,
     ("SNS, SQS", "alerts"): 0.0,
     ("SNS, SQS", "dead letters"): 0.0,
-    # 20 * $0.10, 1 * $0.50, 1 * $3, 5 * $0.30
-    ("CloudWatch, X-Ray", "alarms"): 2.00,
+    # 24 * $0.10, 1 * $0.50, 1 * $3, 5 * $0.30
+    ("CloudWatch, X-Ray", "alarms"): 2.40,
     ("CloudWatch, X-Ray", "composite alarms"): 0.50,
     ("CloudWatch, X-Ray", "dashboards"): 3.00,
     ("CloudWatch, X-Ray", "custom metrics"): 1.50,

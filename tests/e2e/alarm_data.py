@@ -7,12 +7,12 @@ come from the services, not from the alarms, so an alarm on the wrong resource g
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from examples.iot_pipeline.local.deployment import Deployment
 from examples.iot_pipeline.local.emulator import Emulator
-from tests.alarm_evaluator import Alarm, DataPoint
+from tests.alarm_evaluator import Alarm, DataPoint, alarm_period
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Published:
     dimension: str
     resource: str
     """A key of `resource_names`."""
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Further dimensions."""
 
 
 def _function_metric(metric: str, unit: str = "Count") -> Published:
@@ -57,6 +59,7 @@ INCIDENTS: Final[Mapping[str, Published]] = {
     "iot-lambda-failed-events": _mapping_metric("FailedInvokeEventCount"),
     "iot-lambda-failed-batches": _mapping_metric("OnFailureDestinationDeliveredEventCount"),
     "iot-lambda-dropped-events": _mapping_metric("DroppedEventCount"),
+    "iot-lambda-unprocessed-records": _stream_metric("IncomingRecords"),
     "iot-lambda-destination-failures": _function_metric("DestinationDeliveryFailures"),
     "iot-lambda-async-events-dropped": _function_metric("AsyncEventsDropped"),
     "iot-lambda-dlq-messages": Published(
@@ -73,6 +76,11 @@ INCIDENTS: Final[Mapping[str, Published]] = {
     "iot-dynamodb-state-read-throttling": _table_metric("ReadThrottleEvents", "device state table"),
     "iot-rule-throttling": Published(
         "AWS/IoT", "RuleMessageThrottled", "Count", "RuleName", "rule"
+    ),
+    "iot-rule-error-action-failures": Published(
+        # AWS documents no values of ActionType; this one stands for whatever it is.
+        *("AWS/IoT", "ErrorActionFailure", "Count", "RuleName", "rule"),
+        {"ActionType": "Some action"},
     ),
     "iot-firehose-freshness": Published(
         "AWS/Firehose",
@@ -107,7 +115,7 @@ def data_points(
     published: Published, names: Mapping[str, str], value: float, times: Sequence[float]
 ) -> list[DataPoint]:
     """Return data points with the same value at each time."""
-    dimensions = {published.dimension: names[published.resource]}
+    dimensions = {published.dimension: names[published.resource], **published.more}
     return [
         DataPoint(published.namespace, published.metric, dimensions, published.unit, value, each)
         for each in times
@@ -135,7 +143,7 @@ def put(cloudwatch: Any, points: Sequence[DataPoint]) -> None:
 
 def period_times(alarm: Alarm, now: float, margin: float) -> list[float]:
     """Return a time in each evaluation period, ``margin`` seconds after the period starts."""
-    period = alarm["Period"]
+    period = alarm_period(alarm)
     return [
         now - (ago + 1) * period + margin for ago in reversed(range(alarm["EvaluationPeriods"]))
     ]

@@ -168,7 +168,7 @@ class Deployer:
             each for stack in by_stack for each in self._allow_emulator_actions(accepted, stack)
         ]
         buckets = [
-            str(self._resolver(accepted, each.stack).resolve(each.properties["BucketName"]))
+            str(self.resolver(accepted, each.stack).resolve(each.properties["BucketName"]))
             for each in unsupported
             if each.type == AUTO_DELETE
         ]
@@ -252,7 +252,7 @@ class Deployer:
         # Composite alarms last: the alarms in their rules must exist.
         for alarm in sorted(unsupported, key=lambda each: each.type == COMPOSITE_ALARM):
             try:
-                resolver = self._resolver(assembly, alarm.stack)
+                resolver = self.resolver(assembly, alarm.stack)
                 request = alarm_request(alarm, resolver)
                 if alarm.type == COMPOSITE_ALARM:
                     cloudwatch.put_composite_alarm(**request)
@@ -267,7 +267,7 @@ class Deployer:
     def _allow_emulator_actions(self, assembly: Path, stack: str) -> list[AddedPermission]:
         """Add the emulator's actions to the roles with the corresponding AWS actions."""
         iam = self._emulator.client("iam")
-        resolver = self._resolver(assembly, stack)
+        resolver = self.resolver(assembly, stack)
         template = json.loads(templates(assembly)[stack].read_text("utf-8"))
         added: list[AddedPermission] = []
         for resource in template["Resources"].values():
@@ -291,7 +291,8 @@ class Deployer:
             for each in page.get("Versions", []) + page.get("DeleteMarkers", []):
                 s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
 
-    def _resolver(self, assembly: Path, stack: str) -> Resolver:
+    def resolver(self, assembly: Path, stack: str) -> Resolver:
+        """Return the values of a deployed stack for the intrinsic functions of its template."""
         template = json.loads(templates(assembly)[stack].read_text("utf-8"))
         cloudformation = self._emulator.client("cloudformation")
         pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
