@@ -273,7 +273,7 @@ NUMBER_LIMITS: Final[dict[str, NumberLimit]] = {
         0, 2**31 - 1, f"{_DOCS}/lambda/latest/api/API_PutFunctionConcurrency.html"
     ),
     "shard_count": NumberLimit(
-        1, 10_000, f"{_DOCS}/streams/latest/dev/service-sizes-and-limits.html"
+        1, 10_000, f"{_DOCS}/kinesis/latest/APIReference/API_UpdateShardCount.html"
     ),
     "throttles_threshold": NumberLimit(1, 10**9, "an alarm on 0 would always fire"),
     "first_year": NumberLimit(1970, 9999, "a year of four digits"),

@@ -80,7 +80,8 @@ def test_each_row_has_a_source_and_a_date() -> None:
     for heading, rows in _tables().items():
         for row in rows:
             assert _links(row["Shown by"]) or row["Shown by"] == "**no source**", (heading, row)
-            assert date.fromisoformat(row["Read"]) >= date(2026, 11, 26), (heading, row)
+            if row["Read"] != "not read":
+                assert date.fromisoformat(row["Read"]) >= date(2026, 11, 26), (heading, row)
             assert [column for column, cell in row.items() if not cell] in ([], ["Condition"]), row
 
 
