@@ -37,7 +37,8 @@ For all constructs:
   context key `environmentSuffix`, then `dev`: see [EnvironmentSuffix.of](#environmentsuffixof). `name_prefix` likewise,
   with the context key `namePrefix` and the default `iot`.
 * `encryption_key`, if omitted, is the customer managed key that all constructs of a stack share.
-* `removal_policy`, if omitted, is `DESTROY` in an ephemeral [SuffixedStack](#suffixedstack) and `RETAIN` elsewhere.
+* `removal_policy`, if omitted, is `DESTROY` in an ephemeral [SuffixedStack](#suffixedstack) and
+  `RETAIN_ON_UPDATE_OR_DELETE` elsewhere; `RETAIN` for a table with deletion protection.
 * Types are those of `aws_cdk`: `cdk.Duration` is `aws_cdk.Duration`, and `kinesis.IStream` is
   `aws_cdk.aws_kinesis.IStream`.
 * A value that is out of range or contradicts another one is a `ValueError`, a value of the wrong type a `TypeError`.

@@ -179,7 +179,7 @@ def test_its_log_group_is_encrypted_and_expires(template: Json) -> None:
     ("suffix", "given", "policy"),
     [
         ("qa7", None, "Delete"),
-        ("prod", None, "Retain"),
+        ("prod", None, "RetainExceptOnCreate"),
         ("qa7", cdk.RemovalPolicy.RETAIN, "Retain"),
         ("prod", cdk.RemovalPolicy.DESTROY, "Delete"),
     ],
@@ -190,11 +190,12 @@ def test_logs_are_deleted_with_an_ephemeral_stack_only(
     stack = fresh_stack(suffix)
     _archive(stack, removal_policy=given)
     template = template_of(stack)
+    replaced = "Delete" if policy == "Delete" else "Retain"
     for type in (_LOGS, _LOG_STREAM):
         body = one_resource(template, type)
-        assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == (policy, policy), type
-    if policy == "Retain":
-        assert one_resource(template, _KEY)["DeletionPolicy"] == "Retain"  # else nobody reads them
+        assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == (policy, replaced), type
+    if policy != "Delete":  # else nobody reads them
+        assert one_resource(template, _KEY)["DeletionPolicy"] == policy
 
 
 def test_its_role_may_do_what_firehose_documents_and_nothing_else() -> None:
@@ -745,7 +746,7 @@ def test_results_are_encrypted_in_a_secure_bucket_and_expire(template: Json) -> 
     ("suffix", "given", "policy"),
     [
         ("qa7", None, "Delete"),
-        ("prod", None, "Retain"),
+        ("prod", None, "RetainExceptOnCreate"),
         ("qa7", cdk.RemovalPolicy.RETAIN, "Retain"),
     ],
 )
@@ -756,7 +757,8 @@ def test_what_people_create_is_deleted_with_an_ephemeral_stack_only(
     _queries(stack, results_bucket=None, removal_policy=given)
     template = template_of(stack)
     workgroup = one_resource(template, _WORKGROUP)
-    assert (workgroup["DeletionPolicy"], workgroup["UpdateReplacePolicy"]) == (policy, policy)
+    replaced = "Delete" if policy == "Delete" else "Retain"
+    assert (workgroup["DeletionPolicy"], workgroup["UpdateReplacePolicy"]) == (policy, replaced)
     assert workgroup["Properties"]["RecursiveDeleteOption"] is (policy == "Delete")
     kept = [*resources(template, _BUCKET).values(), one_resource(template, _KEY)]
     assert {body["DeletionPolicy"] for body in kept} == {policy}

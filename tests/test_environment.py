@@ -52,6 +52,7 @@ BOTH = pytest.mark.parametrize(
     ],
 )
 DESTROY, RETAIN = cdk.RemovalPolicy.DESTROY, cdk.RemovalPolicy.RETAIN
+KEPT = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 WORD = st.text(alphabet=string.ascii_lowercase + string.digits, min_size=1, max_size=9)
 SUFFIX = (
     st.lists(WORD, min_size=1, max_size=4).map("-".join).filter(lambda x: len(x) <= SUFFIX_LENGTH)
@@ -263,7 +264,7 @@ def test_termination_protection_is_always_stated_and_data_goes_with_an_ephemeral
     assert stack.termination_protection is protected
     assert manifest_of(stack)["terminationProtection"] is protected  # also False is written
     assert stack.ephemeral is ephemeral
-    policy = DESTROY if ephemeral else RETAIN
+    policy = DESTROY if ephemeral else KEPT
     part = Construct(cdk.NestedStack(stack, "Nested"), "Part")
     assert stack.removal_policy == data_removal_policy(part, "It", None) == policy
 
@@ -389,13 +390,14 @@ def test_a_plain_stack_retains_its_data_whatever_its_suffix() -> None:
     app = fresh_app()
     EnvironmentSuffix("dev").attach_to(app)
     stream = MonitoredStream(cdk.Stack(app, "Plain"), "Stream")
-    assert data_removal_policy(stream, "It", None) == RETAIN
-    resource = template_of(cdk.Stack.of(stream))["Resources"]
-    assert {r["DeletionPolicy"] for r in resource.values() if "DeletionPolicy" in r} == {"Retain"}
+    assert data_removal_policy(stream, "It", None) == KEPT
+    resources = template_of(cdk.Stack.of(stream))["Resources"].values()
+    policies = {(r.get("DeletionPolicy"), r.get("UpdateReplacePolicy")) for r in resources}
+    assert policies == {("RetainExceptOnCreate", "Retain"), (None, None)}
 
 
 @pytest.mark.parametrize("suffix", ["dev", "prod"])
-@pytest.mark.parametrize("policy", [DESTROY, RETAIN, cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE])
+@pytest.mark.parametrize("policy", [DESTROY, RETAIN, KEPT])
 def test_a_policy_of_your_own_applies_with_a_warning_where_it_deletes_protected_data(
     suffix: str, policy: cdk.RemovalPolicy
 ) -> None:

@@ -76,7 +76,8 @@ def test_the_template_is_that_of_the_snapshot(assemblies: dict[str, Path]) -> No
 
 
 @pytest.mark.parametrize(
-    ("suffix", "protected", "policy"), [("prod", True, "Retain"), ("qa7", False, "Delete")]
+    ("suffix", "protected", "policy"),
+    [("prod", True, "RetainExceptOnCreate"), ("qa7", False, "Delete")],
 )
 def test_prod_is_protected_and_keeps_its_data_and_qa_leaves_nothing(
     assemblies: dict[str, Path], suffix: str, protected: bool, policy: str
@@ -88,18 +89,19 @@ def test_prod_is_protected_and_keeps_its_data_and_qa_leaves_nothing(
     for resource in json.loads(_template(assemblies[suffix]))["Resources"].values():
         policies = (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy"))
         found.setdefault(resource["Type"], set()).add(policies)
+    replaced = "Retain" if protected else "Delete"
+    for type in ("AWS::DynamoDB::GlobalTable", "AWS::KMS::Key"):  # protected tables, and their key
+        assert found.pop(type) == {(replaced, replaced)}, type
     for type in (
-        "AWS::DynamoDB::GlobalTable",
-        "AWS::KMS::Key",
         "AWS::Kinesis::Stream",
         "AWS::Logs::LogGroup",
         "AWS::S3::Bucket",
         "AWS::SQS::Queue",
     ):
-        assert found.pop(type) == {(policy, policy)}, type
-    assert {one for policies in found.values() for pair in policies for one in pair} <= {
-        policy,
-        None,
+        assert found.pop(type) == {(policy, replaced)}, type
+    assert {pair for policies in found.values() for pair in policies} <= {
+        (policy, replaced),
+        (None, None),
     }
 
 

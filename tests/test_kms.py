@@ -37,6 +37,7 @@ LOG_ACTIONS = [
     "kms:DescribeKey",
 ]
 DESTROY, RETAIN = cdk.RemovalPolicy.DESTROY, cdk.RemovalPolicy.RETAIN
+EXCEPT_ON_CREATE = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 
 
 # --- one key per stack -------------------------------------------------------------------------------------------
@@ -70,12 +71,15 @@ def test_a_key_of_your_own_is_left_as_it_is_and_no_other_is_created() -> None:
         ("dev", [DESTROY, None], "Delete"),
         ("dev", [RETAIN, DESTROY], "Retain"),
         ("dev", [DESTROY, RETAIN], "Retain"),
-        ("dev", [cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE], "RetainExceptOnCreate"),
-        ("prod", [DESTROY], "Retain"),
-        (None, [], "Retain"),
+        ("dev", [EXCEPT_ON_CREATE, DESTROY], "RetainExceptOnCreate"),
+        ("dev", [RETAIN, EXCEPT_ON_CREATE], "Retain"),
+        ("dev", [EXCEPT_ON_CREATE, RETAIN], "Retain"),
+        ("prod", [DESTROY], "RetainExceptOnCreate"),
+        ("prod", [RETAIN, EXCEPT_ON_CREATE, DESTROY, None], "Retain"),
+        (None, [], "RetainExceptOnCreate"),
     ],
 )
-def test_a_key_is_deleted_with_its_stack_unless_data_under_it_is_retained(
+def test_a_key_is_kept_as_long_as_the_data_that_is_kept_longest(
     suffix: str | None, data_policies: list[cdk.RemovalPolicy | None], expected: str
 ) -> None:
     stack = fresh_stack(suffix) if suffix is not None else cdk.Stack(fresh_app(), "Plain")

@@ -424,7 +424,8 @@ def test_a_grant_includes_the_key() -> None:
 @pytest.mark.parametrize("name", ["Data", "DataAccessLogs"])
 def test_a_lasting_stack_retains_both_buckets(prod: Json, name: str) -> None:
     bucket = resources(prod, BUCKET)[id_of(prod, name)]
-    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    policies = (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"])
+    assert policies == ("RetainExceptOnCreate", "Retain")
     assert resources(prod, AUTO_DELETE) == resources(prod, "AWS::Lambda::Function") == {}
 
 
@@ -440,6 +441,7 @@ def test_an_ephemeral_stack_empties_and_deletes_all_buckets(qa7: Json) -> None:
     ("suffix", "props", "policy", "emptied", "warned"),
     [
         ("qa7", {"removal_policy": cdk.RemovalPolicy.RETAIN}, "Retain", 0, 0),
+        ("prod", {"removal_policy": cdk.RemovalPolicy.RETAIN}, "Retain", 0, 0),
         ("qa7", {"auto_delete_objects": False}, "Delete", 0, 0),
         ("prod", {"removal_policy": cdk.RemovalPolicy.DESTROY}, "Delete", 2, 1),
         (None, {"removal_policy": cdk.RemovalPolicy.DESTROY}, "Delete", 2, 1),
@@ -453,8 +455,8 @@ def test_a_given_removal_wins(
     template = template_of(stack)
     assert [body["DeletionPolicy"] for body in resources(template, BUCKET).values()] == [policy] * 2
     assert len(resources(template, AUTO_DELETE)) == emptied
-    # The key is retained with its data.
-    of_key = "Delete" if suffix == "qa7" and policy == "Delete" else "Retain"
+    # The key is kept at least as long as its data.
+    of_key = policy if suffix == "qa7" or policy == "Retain" else "RetainExceptOnCreate"
     assert one_resource(template, KEY)["DeletionPolicy"] == of_key
     warnings = warnings_of(stack)
     assert [DATA_DESTROYED_WITH_STACK in text for text in warnings] == [True] * warned

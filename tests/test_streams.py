@@ -171,9 +171,10 @@ def test_a_given_key_wins() -> None:
     ("suffix", "given", "policy", "of_the_key"),
     [
         ("qa7", None, "Delete", "Delete"),
-        ("prod", None, "Retain", "Retain"),
+        ("prod", None, "RetainExceptOnCreate", "RetainExceptOnCreate"),
         ("qa7", cdk.RemovalPolicy.RETAIN, "Retain", "Retain"),
-        ("prod", cdk.RemovalPolicy.DESTROY, "Delete", "Retain"),
+        ("prod", cdk.RemovalPolicy.RETAIN, "Retain", "Retain"),
+        ("prod", cdk.RemovalPolicy.DESTROY, "Delete", "RetainExceptOnCreate"),
     ],
 )
 def test_removal_policy(
@@ -183,7 +184,8 @@ def test_removal_policy(
     MonitoredStream(stack, "Stream", removal_policy=given)
     template = template_of(stack)
     stream = one_resource(template, STREAM)
-    assert (stream["DeletionPolicy"], stream["UpdateReplacePolicy"]) == (policy, policy)
+    replaced = "Retain" if policy == "RetainExceptOnCreate" else policy
+    assert (stream["DeletionPolicy"], stream["UpdateReplacePolicy"]) == (policy, replaced)
     assert one_resource(template, KEY)["DeletionPolicy"] == of_the_key
     warned = [DATA_DESTROYED_WITH_STACK in text for text in warnings_of(stack)]
     assert warned == [True] * (policy != of_the_key)

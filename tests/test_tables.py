@@ -41,6 +41,7 @@ from tests.synth_support import (
 
 TABLE = "AWS::DynamoDB::GlobalTable"
 KEY = "AWS::KMS::Key"
+EXCEPT_ON_CREATE = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 Table = type[DeviceStateTable] | type[TimeSeriesTable]
 BOTH = pytest.mark.parametrize("table", [DeviceStateTable, TimeSeriesTable])
 BOTH_ENVS = pytest.mark.parametrize("env", [None, ENV], ids=["agnostic", "with-region"])
@@ -154,7 +155,9 @@ def test_names(table: Table, props: dict[str, Any], name: str | None) -> None:
         ("qa7", {}, "Delete", False, False),
         ("qa7", {"removal_policy": cdk.RemovalPolicy.RETAIN}, "Retain", True, False),
         ("qa7", {"deletion_protection": True}, "Delete", True, False),
-        ("prod", {"deletion_protection": False}, "Retain", False, False),
+        ("prod", {"deletion_protection": False}, "RetainExceptOnCreate", False, False),
+        ("prod", {"removal_policy": EXCEPT_ON_CREATE}, "RetainExceptOnCreate", True, False),
+        ("prod", {"removal_policy": None, "deletion_protection": True}, "Retain", True, False),
         ("prod", {"removal_policy": cdk.RemovalPolicy.DESTROY}, "Delete", False, True),
         (None, {"removal_policy": cdk.RemovalPolicy.DESTROY}, "Delete", False, True),
     ],
@@ -171,10 +174,11 @@ def test_removal(
     table(stack, "T", **given)
     template = template_of(stack)
     resource = one_resource(template, TABLE)
-    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == (policy, policy)
+    replaced = "Retain" if policy == "RetainExceptOnCreate" else policy
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == (policy, replaced)
     assert replica(template)["DeletionProtectionEnabled"] is protected
-    # The key is retained with its data.
-    of_key = "Delete" if suffix == "qa7" and policy == "Delete" else "Retain"
+    # The key is kept at least as long as its data.
+    of_key = policy if suffix == "qa7" or policy == "Retain" else "RetainExceptOnCreate"
     assert one_resource(template, KEY)["DeletionPolicy"] == of_key
     warnings = [DATA_DESTROYED_WITH_STACK in text for text in warnings_of(stack)]
     assert warnings == [True] * warned

@@ -8,6 +8,7 @@ policy has none that are not used.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -23,6 +24,18 @@ from iot_constructs.environment import data_removal_policy
 
 _SHARED_KEY_ID = "IotConstructsKey"
 
+_BY_TIME_KEPT = (
+    cdk.RemovalPolicy.DESTROY,
+    cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+    cdk.RemovalPolicy.RETAIN,
+)
+_DELETION_POLICIES = (
+    cdk.CfnDeletionPolicy.DELETE,
+    cdk.CfnDeletionPolicy.RETAIN_EXCEPT_ON_CREATE,
+    cdk.CfnDeletionPolicy.RETAIN,
+)
+"""The same as the template states them, in the same order."""
+
 
 def get_or_create_key(
     scope: Construct, given: kms.IKey | None, data_policy: cdk.RemovalPolicy | None = None
@@ -32,15 +45,15 @@ def get_or_create_key(
     Args:
         scope: the construct that needs a key, or the scope that it is created in.
         given: the key of an argument, which wins.
-        data_policy: the removal policy of the data under the key; a key is retained with its data.
+        data_policy: the removal policy of the data under the key, which the key is kept at least as long as.
     """
     if given is not None:
         return given
     stack = StackContext.of(scope)
     shared = stack.node.try_find_child(_SHARED_KEY_ID)
     key = shared if isinstance(shared, kms.Key) else _create_shared_key(stack)
-    if data_policy not in (None, cdk.RemovalPolicy.DESTROY):
-        key.apply_removal_policy(data_policy)
+    if data_policy is not None:
+        _keep_as_long_as(key, data_policy)
     return key
 
 
@@ -94,6 +107,14 @@ def _create_shared_key(stack: StackContext) -> kms.Key:
         removal_policy=policy,
         pending_window=cdk.Duration.days(defaults.KEY_PENDING_WINDOW_DAYS) if destroyed else None,
     )
+
+
+def _keep_as_long_as(key: kms.Key, data_policy: cdk.RemovalPolicy) -> None:
+    resource = cast(kms.CfnKey, key.node.default_child)
+    current = resource.cfn_options.deletion_policy
+    kept = _DELETION_POLICIES.index(current) if current is not None else 0
+    if _BY_TIME_KEPT.index(data_policy) > kept:
+        key.apply_removal_policy(data_policy)
 
 
 def _grant(

@@ -133,7 +133,8 @@ class StreamArchive(Named, Construct):
             interval; by default three times that, at least 5 minutes.
         log_retention: how long log lines are kept; by default three months.
         log_encryption_key: for the log group; by default the key of the stack.
-        removal_policy: of the log group; by default DESTROY in an ephemeral stack and RETAIN elsewhere.
+        removal_policy: of the log group; by default DESTROY in an ephemeral stack and RETAIN_ON_UPDATE_OR_DELETE
+            elsewhere.
         environment_suffix: by default that of the scope.
         name_prefix: by default that of the scope.
         **props: of ``firehose.S3Bucket``. ``buffering_interval`` is 300 s, ``buffering_size`` 128 MiB; with a ``role``
@@ -418,8 +419,8 @@ class QueryableArchive(Named, Construct):
         results_bucket_name: the base name of that bucket.
         results_expiration: how long results are kept, in whole days; by default 30 days.
         encryption_key: for the results; by default that of ``results_bucket`` or of the stack.
-        removal_policy: of results and workgroup; by default RETAIN, and DESTROY in an ephemeral stack, where results,
-            saved queries and their history are deleted as well.
+        removal_policy: of results and workgroup; by default RETAIN_ON_UPDATE_OR_DELETE, and DESTROY in an ephemeral
+            stack, where results, saved queries and their history are deleted as well.
         environment_suffix: by default that of the scope.
         name_prefix: by default that of the scope.
 

@@ -166,7 +166,8 @@ class SuffixedStack(cdk.Stack):
     """A stack of one environment: carries the suffix, tags every resource, and states its termination protection.
 
     * Termination protection is off for an ephemeral environment and on for every other one.
-    * Data is destroyed with an ephemeral stack and retained otherwise.
+    * Data is destroyed with an ephemeral stack and retained otherwise, except by the rollback of the deployment that
+      creates it (:attr:`removal_policy`).
     * Every resource has the tags ``Project``, ``Environment`` and ``ManagedBy``.
 
     Takes every property of :class:`aws_cdk.Stack` besides its own.
@@ -250,8 +251,11 @@ class SuffixedStack(cdk.Stack):
 
     @property
     def removal_policy(self) -> cdk.RemovalPolicy:
-        """DESTROY in an ephemeral stack, RETAIN in any other: for resources of your own."""
-        return cdk.RemovalPolicy.DESTROY if self._ephemeral else cdk.RemovalPolicy.RETAIN
+        """DESTROY in an ephemeral stack, RETAIN_ON_UPDATE_OR_DELETE in any other: for resources of your own.
+
+        Use RETAIN for a resource with deletion protection, which a rollback cannot delete.
+        """
+        return _default_removal_policy(self._ephemeral)
 
 
 def names_for(
@@ -267,14 +271,15 @@ def names_for(
 def data_removal_policy(
     scope: Construct, id: str, requested: cdk.RemovalPolicy | None
 ) -> cdk.RemovalPolicy:
-    """The removal policy of data: ``requested``, or DESTROY in an ephemeral SuffixedStack and RETAIN elsewhere.
+    """The removal policy of data: ``requested``, or DESTROY in an ephemeral SuffixedStack and RETAIN_ON_UPDATE_OR_DELETE
+    elsewhere.
 
     Raises:
         ValueError: SNAPSHOT, which these resources do not support.
     """
     ephemeral = _in_ephemeral_stack(scope)
     if requested is None:
-        return cdk.RemovalPolicy.DESTROY if ephemeral else cdk.RemovalPolicy.RETAIN
+        return _default_removal_policy(ephemeral)
     if requested == cdk.RemovalPolicy.SNAPSHOT:
         raise ValueError(
             "removal_policy=RemovalPolicy.SNAPSHOT: this resource has no snapshots; pass RemovalPolicy.RETAIN"
@@ -287,6 +292,18 @@ def data_removal_policy(
             "pass ephemeral=True to the SuffixedStack",
         )
     return requested
+
+
+def _default_removal_policy(ephemeral: bool) -> cdk.RemovalPolicy:
+    """DESTROY, or RETAIN_ON_UPDATE_OR_DELETE: ``DeletionPolicy: RetainExceptOnCreate``.
+
+    The rollback of the deployment that creates the resource deletes it; every other operation retains it
+    (AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html). With RETAIN, a rolled back first
+    deployment leaves resources with fixed names, and the next one fails because they exist.
+    """
+    if ephemeral:
+        return cdk.RemovalPolicy.DESTROY
+    return cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 
 
 def _in_ephemeral_stack(scope: Construct) -> bool:

@@ -189,8 +189,8 @@ class StreamProcessor(Named, Construct):
         async_retry_attempts: retries of a failed asynchronous invocation, 0 to 2; by default 2.
         log_retention: how long log lines are kept; by default three months.
         encryption_key: for log group, DLQ and environment variables; by default that of the stack.
-        removal_policy: of the log group and the DLQ queue; by default DESTROY in an ephemeral stack and RETAIN
-            elsewhere.
+        removal_policy: of the log group and the DLQ queue; by default DESTROY in an ephemeral stack and
+            RETAIN_ON_UPDATE_OR_DELETE elsewhere.
         environment_suffix: by default that of the scope.
         name_prefix: by default that of the scope.
         **props: of ``lambda_.Function``: ``code`` is required without ``function``; ``handler`` is

@@ -80,7 +80,7 @@ class SecureDataBucket(Named, s3.Bucket):
         **props: of ``s3.Bucket``. ``bucket_name`` is the base name: the bucket is called
             ``name-account-region-suffix``; ``server_access_logs_bucket`` is a bucket of yours for the logs;
             ``removal_policy`` is by default DESTROY in an ephemeral stack, where objects are deleted as well, and
-            RETAIN elsewhere.
+            RETAIN_ON_UPDATE_OR_DELETE elsewhere.
 
     Raises:
         ValueError: public access, plain HTTP or no encryption; a value is out of range; the name is taken or not valid.

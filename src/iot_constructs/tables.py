@@ -84,6 +84,8 @@ class TimeSeriesTable(_DeviceTable):
       DynamoDB deletes an expired item up to days late, so readers filter
       (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html).
     * Contributor Insights for throttled keys; deletion protection unless the removal policy is DESTROY.
+    * Removal policy DESTROY in an ephemeral stack. Elsewhere RETAIN, because a rollback cannot delete a protected table;
+      without deletion protection, RETAIN_ON_UPDATE_OR_DELETE.
 
     Two readings with one key overwrite each other. A writer that can get two in one millisecond tells them apart in the
     fraction of the number, as the example's processor does; ``BETWEEN`` still works.
@@ -154,8 +156,8 @@ class DeviceStateTable(_DeviceTable):
 
     It is a :class:`aws_cdk.aws_dynamodb.TableV2` and takes every property of it. Defaults: on-demand; encrypted with
     the customer managed key of the stack; point-in-time recovery of 35 days, which cannot be turned off; Contributor
-    Insights for throttled keys; deletion protection unless the removal policy is DESTROY. It has no TTL: a device that
-    stopped sending still has a latest state.
+    Insights for throttled keys; removal policy and deletion protection as in :class:`TimeSeriesTable`. It has no TTL: a
+    device that stopped sending still has a latest state.
 
     Args:
         replica_key_arns: the ARN of a customer managed key for the region of each replica,
@@ -208,7 +210,7 @@ def _settings(
 ) -> dict[str, Any]:
     """The properties of the L2: yours, and ours for the rest."""
     policy = data_removal_policy(scope, id, props.get("removal_policy"))
-    settings = {
+    settings: dict[str, Any] = {
         "partition_key": dynamodb.Attribute(
             name=defaults.PARTITION_KEY, type=dynamodb.AttributeType.STRING
         ),
@@ -219,8 +221,14 @@ def _settings(
         ),
         "deletion_protection": policy != cdk.RemovalPolicy.DESTROY,
         **props,
-        "removal_policy": policy,
     }
+    kept = policy != cdk.RemovalPolicy.DESTROY
+    if props.get("removal_policy") is None and kept and settings["deletion_protection"]:
+        # A rollback cannot delete a protected table: with RETAIN_ON_UPDATE_OR_DELETE it would end in ROLLBACK_FAILED.
+        # The key is retained as well; a table is archived when its key is gone for a week
+        # (amazondynamodb/latest/APIReference/API_SSEDescription.html).
+        policy = cdk.RemovalPolicy.RETAIN
+    settings["removal_policy"] = policy
     settings.pop("point_in_time_recovery", None)  # True is what the specification has
     if "contributor_insights" not in props:  # the L2 takes one of the two
         settings.setdefault(
