@@ -98,7 +98,9 @@ class Model:
         if stack.status not in ("REVIEW_IN_PROGRESS", "CREATE_FAILED", "UPDATE_FAILED"):
             _error("ValidationError", f"stack is in {stack.status} and cannot be updated")
         *_, bucket, key = request["TemplateURL"].split("/")
-        self._change_sets[request["ChangeSetName"]] = json.loads(self._find(BUCKET, bucket).objects[key])
+        self._change_sets[request["ChangeSetName"]] = json.loads(
+            self._find(BUCKET, bucket).objects[key]
+        )
         return {}
 
     def describe_change_set(self, **request: Any) -> Json:
@@ -131,7 +133,9 @@ class Model:
     def delete_stack(self, **request: Any) -> Json:
         stack = self._stack(request["StackName"])
         if stack.protected:
-            _error("ValidationError", "stack cannot be deleted while TerminationProtection is enabled")
+            _error(
+                "ValidationError", "stack cannot be deleted while TerminationProtection is enabled"
+            )
         stack.status = "DELETE_IN_PROGRESS"
         return {}
 
@@ -151,7 +155,9 @@ class Model:
         names = physical_names(stack.template)
         failed: list[str] = []
         waiting = [logical_id for logical_id in bodies if logical_id not in stack.resources]
-        while ready := [one for one in waiting if needs(bodies[one], bodies) <= stack.resources.keys()]:
+        while ready := [
+            one for one in waiting if needs(bodies[one], bodies) <= stack.resources.keys()
+        ]:
             for logical_id in ready:
                 waiting.remove(logical_id)
                 body = bodies[logical_id]
@@ -161,7 +167,9 @@ class Model:
                     failed.append(logical_id)
                     continue
                 its_needs = {one: stack.resources[one] for one in needs(body, bodies)}
-                resource = Resource(body["Type"], name, body, its_needs, protected=is_protected(body))
+                resource = Resource(
+                    body["Type"], name, body, its_needs, protected=is_protected(body)
+                )
                 self.resources.append(resource)
                 stack.resources[logical_id] = resource
         return failed
@@ -305,7 +313,9 @@ def needs(body: Json, resources: Json) -> set[str]:
 def _parts(value: Any) -> Iterator[Json]:
     if isinstance(value, dict):
         yield value
-    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+    for each in (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    ):
         yield from _parts(each)
 
 

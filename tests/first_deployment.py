@@ -78,7 +78,9 @@ class FirstDeployment:
         for block in commands(page, heading):
             output = self._console.run_block([line for line in block if line != without], named)
             if "DELETE_SKIPPED" in "".join(block):
-                self.left = sorted({_row(line) for line in output.splitlines() if line[:5] == "AWS::"})
+                self.left = sorted(
+                    {_row(line) for line in output.splitlines() if line[:5] == "AWS::"}
+                )
                 named = {
                     word: [id for type, id in self.left if type == of_type]
                     for of_type, word in _PLACEHOLDERS.items()

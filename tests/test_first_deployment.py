@@ -10,7 +10,14 @@ from botocore.exceptions import ClientError
 
 from tests.cloudformation_model import BUCKET, KEY, TABLE, Model
 from tests.documented_steps import ASSET_BUCKET, DeploymentError, commands
-from tests.first_deployment import AFTER_ROLLBACK, CONTINUE, PAGE, START_OVER, FirstDeployment, example
+from tests.first_deployment import (
+    AFTER_ROLLBACK,
+    CONTINUE,
+    PAGE,
+    START_OVER,
+    FirstDeployment,
+    example,
+)
 from tests.synth_support import Json, physical_names, resources
 
 PROD, DEV = example("prod"), example("dev")
@@ -93,7 +100,9 @@ def test_without_the_steps_there_is_no_second_attempt() -> None:
     attempt.fail(ALL[-1], rollback=True)
     with pytest.raises(ClientError, match="TerminationProtection is enabled"):
         attempt.cdk.deploy()
-    model.update_termination_protection(StackName="IotPipeline-prod", EnableTerminationProtection=False)
+    model.update_termination_protection(
+        StackName="IotPipeline-prod", EnableTerminationProtection=False
+    )
     with pytest.raises(DeploymentError, match="ROLLBACK_COMPLETE"):
         attempt.cdk.deploy()
     events = model.describe_stack_events(StackName="IotPipeline-prod")["StackEvents"]
@@ -160,7 +169,9 @@ def test_no_step_of_the_page_can_be_left_out(heading: str, line: str) -> None:
         model.rollback_stack(StackName="IotPipeline-prod")
     try:
         attempt.follow(heading, without=line)
-        check_complete(model, attempt, "UPDATE_COMPLETE" if heading == CONTINUE else "CREATE_COMPLETE")
+        check_complete(
+            model, attempt, "UPDATE_COMPLETE" if heading == CONTINUE else "CREATE_COMPLETE"
+        )
     except (AssertionError, ClientError, DeploymentError, KeyError):
         return  # KeyError: a variable that was not set
     pytest.fail(f"nothing needs {line}")
