@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import aws_cdk as cdk
 import pytest
 
 from examples.iot_pipeline.app import add_pipeline
@@ -14,12 +15,12 @@ from examples.iot_pipeline.local.deployment import split_template
 from examples.iot_pipeline.local.emulator import ACCOUNT, REGION
 from tests.cloudformation_model import BUCKET, KEY, TABLE, needs
 from tests.documented_steps import Cdk, Cloud, Console, DeploymentError, commands
-from tests.synth_support import Json, cdk, fresh_app, template_of
+from tests.synth_support import Json, fresh_app, template_of
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "guide" / "first-deployment.md"
 
 CONTINUE, START_OVER, AFTER_ROLLBACK = "Continue after a failure", "Start over", "After a rollback"
-_PLACEHOLDERS = {TABLE: "table", BUCKET: "bucket", KEY: "key"}
+_PLACEHOLDERS = {TABLE: "<table>", BUCKET: "<bucket>", KEY: "<key>"}
 
 
 def example(suffix: str) -> Json:
@@ -59,7 +60,8 @@ class FirstDeployment:
 
     def __init__(self, cloud: Cloud, template: Json, suffix: str) -> None:
         self.template = template
-        self.cdk = Cdk(cloud, f"IotPipeline-{suffix}", template, protected=suffix == "prod")
+        self.stack = f"IotPipeline-{suffix}"
+        self.cdk = Cdk(cloud, self.stack, template, protected=suffix == "prod")
         self.left: list[tuple[str, str]] = []
         self._cloud = cloud
         self._console = Console(cloud, self.cdk)
@@ -74,7 +76,7 @@ class FirstDeployment:
     def follow(self, heading: str, *, without: str | None = None, page: Path = PAGE) -> None:
         """Type the commands below a heading, except the one that the page lost."""
         tables = self._cloud.client("dynamodb").list_tables()["TableNames"]
-        named: dict[str, list[str]] = {"table": tables, "bucket": [], "key": []}
+        named: dict[str, list[str]] = {"<table>": tables}
         for block in commands(page, heading):
             output = self._console.run_block([line for line in block if line != without], named)
             if "DELETE_SKIPPED" in "".join(block):

@@ -32,6 +32,7 @@ from tests.synth_support import (
     plain,
     resources,
     the_id,
+    too_early,
     unvalidated_app,
 )
 
@@ -102,6 +103,16 @@ def test_the_command_of_the_readme_works_as_printed(
     for report in reports:
         plugins = json.loads(report.read_text(encoding="utf-8"))["pluginReports"]
         assert [plugin["violations"] for plugin in plugins] == [[] for _ in plugins]
+
+
+@_EVERY_EXAMPLE
+def test_who_uses_a_role_waits_for_its_policies(synthesized: dict[str, Path], name: str) -> None:
+    templates = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in synthesized[name].rglob("*.template.json")
+    ]
+    assert templates
+    assert [too_early(template) for template in templates] == [{} for _ in templates]
 
 
 @_EVERY_EXAMPLE

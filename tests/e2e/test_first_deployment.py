@@ -1,0 +1,150 @@
+"""Each resource of the example fails once on the emulator; the page's steps repair the deployment.
+
+The emulator's CloudFormation rolls back, retains and protects stacks as documented. It does not reject most names that
+are taken, does not protect a global table that the template protects, and deletes buckets that hold objects: for these,
+``tests/test_first_deployment.py`` has a model. A resource that it refuses has a stand-in
+(:func:`tests.first_deployment.accepted`).
+"""
+
+from __future__ import annotations
+
+import functools
+import ssl
+import urllib.request
+import zipfile
+from io import BytesIO
+
+import pytest
+
+from examples.iot_pipeline.local.emulator import Emulator
+from tests.cloudformation_model import BUCKET, KEY, TABLE
+from tests.documented_steps import ASSET_BUCKET
+from tests.first_deployment import (
+    AFTER_ROLLBACK,
+    CONTINUE,
+    START_OVER,
+    FirstDeployment,
+    accepted,
+    example,
+)
+from tests.synth_support import Json, resources
+
+PROD, DEV = accepted(example("prod")), accepted(example("dev"))
+
+
+def one_of_each_type(template: Json) -> list[str]:
+    return list({body["Type"]: id for id, body in template["Resources"].items()}.values())
+
+
+class Account:
+    """The account of an emulator, with one client for each service."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.client = functools.cache(emulator.client)
+
+
+@pytest.fixture(scope="module")
+def clients(emulator: Emulator) -> Account:
+    return Account(emulator)
+
+
+@pytest.fixture
+def account(emulator: Emulator, clients: Account) -> Account:
+    """The account with nothing but the assets and the version of the bootstrap stack."""
+    tls = ssl.create_default_context(cafile=emulator.endpoint.authority)
+    reset = urllib.request.Request(f"{emulator.endpoint.url}/_ministack/reset", method="POST")
+    with urllib.request.urlopen(reset, context=tls) as response:
+        assert response.status == 200
+    version = "/cdk-bootstrap/hnb659fds/version"
+    clients.client("ssm").put_parameter(Name=version, Value="30", Type="String")
+    s3 = clients.client("s3")
+    s3.create_bucket(Bucket=ASSET_BUCKET)
+    archive = BytesIO()
+    with zipfile.ZipFile(archive, "w") as code:
+        code.writestr("lambda_function.py", "def handler(event, context): ...")
+    for template in (PROD, DEV):
+        for function in resources(template, "AWS::Lambda::Function").values():
+            code = function["Properties"]["Code"]
+            code["S3Bucket"] = ASSET_BUCKET
+            s3.put_object(Bucket=ASSET_BUCKET, Key=code["S3Key"], Body=archive.getvalue())
+    return clients
+
+
+def existing(account: Account) -> dict[str, list[str]]:
+    """The tables, buckets and streams of the account, and its keys that are not being deleted."""
+    kms = account.client("kms")
+    keys = [kms.describe_key(KeyId=one["KeyId"])["KeyMetadata"] for one in kms.list_keys()["Keys"]]
+    buckets = account.client("s3").list_buckets()["Buckets"]
+    return {
+        TABLE: account.client("dynamodb").list_tables()["TableNames"],
+        BUCKET: [one["Name"] for one in buckets if one["Name"] != ASSET_BUCKET],
+        KEY: [one["KeyId"] for one in keys if one["KeyState"] == "Enabled"],
+        "AWS::Kinesis::Stream": account.client("kinesis").list_streams()["StreamNames"],
+    }
+
+
+def protect(account: Account) -> None:
+    """Protect the tables, as the template says."""
+    dynamodb = account.client("dynamodb")
+    for table in dynamodb.list_tables()["TableNames"]:
+        dynamodb.update_table(TableName=table, DeletionProtectionEnabled=True)
+
+
+def check_complete(
+    account: Account, attempt: FirstDeployment, status: str = "CREATE_COMPLETE"
+) -> None:
+    assert attempt.cdk.status() == status
+    cloudformation = account.client("cloudformation")
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=attempt.stack)
+    created = [one for page in pages for one in page["StackResourceSummaries"]]
+    assert {one["LogicalResourceId"] for one in created} == attempt.template["Resources"].keys()
+    for type, found in existing(account).items():
+        ids = [one["PhysicalResourceId"] for one in created if one["ResourceType"] == type]
+        assert sorted(found) == sorted(ids), type
+
+
+@pytest.mark.parametrize("logical_id", PROD["Resources"])
+def test_the_second_attempt_works_after_a_rollback(account: Account, logical_id: str) -> None:
+    attempt = FirstDeployment(account, PROD, "prod")
+    attempt.fail(logical_id, rollback=True)
+    assert attempt.cdk.status() == "ROLLBACK_COMPLETE"
+    left = existing(account)
+    protect(account)
+    assert left[BUCKET] == left["AWS::Kinesis::Stream"] == []
+    attempt.follow(AFTER_ROLLBACK)
+    assert attempt.left == sorted((type, id) for type in (TABLE, KEY) for id in left[type])
+    check_complete(account, attempt)
+
+
+@pytest.mark.parametrize("logical_id", one_of_each_type(PROD))
+def test_the_second_attempt_continues_without_a_rollback(account: Account, logical_id: str) -> None:
+    attempt = FirstDeployment(account, PROD, "prod")
+    attempt.fail(logical_id, rollback=False)
+    before = existing(account)
+    attempt.follow(CONTINUE)
+    check_complete(account, attempt, "UPDATE_COMPLETE")
+    for type, found in existing(account).items():
+        assert set(before[type]) <= set(found)
+
+
+@pytest.mark.parametrize("logical_id", one_of_each_type(PROD))
+def test_the_second_attempt_starts_over(account: Account, logical_id: str) -> None:
+    attempt = FirstDeployment(account, PROD, "prod")
+    attempt.fail(logical_id, rollback=False)
+    before = existing(account)
+    protect(account)
+    attempt.follow(START_OVER)
+    check_complete(account, attempt)
+    assert not set(before[KEY]) & set(existing(account)[KEY])
+
+
+@pytest.mark.parametrize("logical_id", one_of_each_type(DEV))
+def test_an_ephemeral_environment_leaves_nothing_and_needs_no_steps(
+    account: Account, logical_id: str
+) -> None:
+    attempt = FirstDeployment(account, DEV, "dev")
+    attempt.fail(logical_id, rollback=True)
+    assert attempt.cdk.status() == "ROLLBACK_COMPLETE"
+    assert [found for found in existing(account).values() if found] == []
+    attempt.cdk.deploy()
+    check_complete(account, attempt)
