@@ -157,10 +157,13 @@ def test_an_existing_stream_gets_a_processor_with_a_failure_destination_and_alar
     age = defaults.EXISTING_RECORD_AGE_SHARE * 48 * 3600
     assert mapping["MaximumRecordAgeInSeconds"] == int(age)
     assert mapping["DestinationConfig"]["OnFailure"]["Destination"]
+    alarms = [body["Properties"] for body in resources(template, "AWS::CloudWatch::Alarm").values()]
+    queries = [query for alarm in alarms for query in alarm.get("Metrics", [])]
+    metrics = [query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query]
     watched = {
         (dimension["Name"], plain(dimension["Value"]))
-        for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
-        for dimension in alarm["Properties"].get("Dimensions", [])
+        for metric in (*alarms, *metrics)
+        for dimension in metric.get("Dimensions", [])
     }
     assert ("StreamName", f"${{{stream}}}") in watched
     assert ("TableName", f"${{{the_id(template, 'AWS::DynamoDB::GlobalTable')}}}") in watched

@@ -179,8 +179,8 @@ def test_two_synths_are_identical_to_the_byte(both: tuple[Path, Path]) -> None:
 
 def test_no_resource_depends_on_itself(template: Json) -> None:
     known = set(template["Resources"])
-    needs = {name: set(needs(body)) & known for name, body in template["Resources"].items()}
-    assert len(list(TopologicalSorter(needs).static_order())) == len(known)  # raises CycleError
+    uses = {name: set(needs(body)) & known for name, body in template["Resources"].items()}
+    assert len(list(TopologicalSorter(uses).static_order())) == len(known)  # raises CycleError
 
 
 def test_who_uses_a_role_waits_for_its_policies(template: Json) -> None:

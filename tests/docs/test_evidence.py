@@ -185,10 +185,8 @@ def _needed_metrics(template: Json) -> Iterator[Row]:
             if found is not None:
                 known = emitted(found["namespace"], found["metric"])
                 assert known is not None, f"{name}: add the metric to rules/metric_catalogue.py"
-                dimensions = min(
-                    (one for one in known.dimension_sets if found["dimension"] in one), key=len
-                )
-                looked_at.append((found["namespace"], found["metric"], set(dimensions)))
+                sets = [set(one) for one in known.dimension_sets if found["dimension"] in one]
+                looked_at.append((found["namespace"], found["metric"], min(sets, key=len)))
         assert looked_at, f"teach this test what {name} looks at"
         for namespace, metric, dimensions in looked_at:
             known = emitted(namespace, metric)
