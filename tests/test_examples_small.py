@@ -24,6 +24,7 @@ from botocore.exceptions import ClientError
 
 from iot_constructs import _defaults as defaults
 from iot_constructs._warnings import NO_SUBSCRIPTION
+from tests.alarm_evaluator import metrics_with_dimensions
 from tests.synth_support import (
     Json,
     one,
@@ -149,7 +150,8 @@ def test_an_existing_stream_gets_a_processor_with_a_failure_destination_and_alar
     watched = {
         (dimension["Name"], plain(dimension["Value"]))
         for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
-        for dimension in alarm["Properties"].get("Dimensions", [])
+        for metric, _ in metrics_with_dimensions(alarm["Properties"])
+        for dimension in metric["Dimensions"]
     }
     assert ("StreamName", f"${{{stream}}}") in watched
     assert ("TableName", f"${{{the_id(template, 'AWS::DynamoDB::GlobalTable')}}}") in watched
