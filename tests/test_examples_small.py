@@ -24,6 +24,7 @@ from botocore.exceptions import ClientError
 
 from iot_constructs import _defaults as defaults
 from iot_constructs._warnings import NO_SUBSCRIPTION
+from tests.alarm_evaluator import metrics_with_dimensions
 from tests.synth_support import (
     Json,
     one,
@@ -157,13 +158,11 @@ def test_an_existing_stream_gets_a_processor_with_a_failure_destination_and_alar
     age = defaults.EXISTING_RECORD_AGE_SHARE * 48 * 3600
     assert mapping["MaximumRecordAgeInSeconds"] == int(age)
     assert mapping["DestinationConfig"]["OnFailure"]["Destination"]
-    alarms = [body["Properties"] for body in resources(template, "AWS::CloudWatch::Alarm").values()]
-    queries = [query for alarm in alarms for query in alarm.get("Metrics", [])]
-    metrics = [query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query]
     watched = {
         (dimension["Name"], plain(dimension["Value"]))
-        for metric in (*alarms, *metrics)
-        for dimension in metric.get("Dimensions", [])
+        for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
+        for metric, _ in metrics_with_dimensions(alarm["Properties"])
+        for dimension in metric["Dimensions"]
     }
     assert ("StreamName", f"${{{stream}}}") in watched
     assert ("TableName", f"${{{the_id(template, 'AWS::DynamoDB::GlobalTable')}}}") in watched

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from iot_constructs.rules.metric_catalogue import (
@@ -12,8 +10,6 @@ from iot_constructs.rules.metric_catalogue import (
     emitted,
     is_unknown_metric,
 )
-
-SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "iot_pipeline.template.json"
 
 
 @pytest.mark.parametrize("namespace", sorted(SERVICES))
