@@ -18,6 +18,7 @@ from tests.documented_steps import Cdk, Cloud, Console, DeploymentError, command
 from tests.synth_support import Json, fresh_app, template_of
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "guide" / "first-deployment.md"
+EMULATOR = cdk.Environment(account=ACCOUNT, region=REGION)
 
 CONTINUE, START_OVER, AFTER_ROLLBACK = "Continue after a failure", "Start over", "After a rollback"
 _PLACEHOLDERS = {TABLE: "<table>", BUCKET: "<bucket>", KEY: "<key>"}
@@ -25,8 +26,7 @@ _PLACEHOLDERS = {TABLE: "<table>", BUCKET: "<bucket>", KEY: "<key>"}
 
 def example(suffix: str) -> Json:
     """The template of the example, for the account of the emulator."""
-    env = cdk.Environment(account=ACCOUNT, region=REGION)
-    return template_of(add_pipeline(fresh_app(), environment_suffix=suffix, env=env))
+    return template_of(add_pipeline(fresh_app(), environment_suffix=suffix, env=EMULATOR))
 
 
 def accepted(template: Json) -> Json:
@@ -58,10 +58,12 @@ def broken(template: Json, logical_id: str) -> Json:
 class FirstDeployment:
     """A stack in a cloud, and somebody who follows the page."""
 
-    def __init__(self, cloud: Cloud, template: Json, suffix: str) -> None:
+    def __init__(
+        self, cloud: Cloud, template: Json, suffix: str, *, cdk: Cdk | None = None
+    ) -> None:
         self.template = template
         self.stack = f"IotPipeline-{suffix}"
-        self.cdk = Cdk(cloud, self.stack, template, protected=suffix == "prod")
+        self.cdk = cdk or Cdk(cloud, self.stack, template, protected=suffix == "prod")
         self.left: list[tuple[str, str]] = []
         self._cloud = cloud
         self._console = Console(cloud, self.cdk)

@@ -9,26 +9,38 @@ are taken, does not protect a global table that the template protects, and delet
 from __future__ import annotations
 
 import functools
+import json
+import re
 import ssl
+import subprocess
 import urllib.request
 import zipfile
+from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
 
+import aws_cdk as cdk
 import pytest
 
+from examples.iot_pipeline.app import add_pipeline
+from examples.iot_pipeline.local import toolchain
+from examples.iot_pipeline.local.deployment import Deployer
 from examples.iot_pipeline.local.emulator import Emulator
 from tests.cloudformation_model import BUCKET, KEY, TABLE
-from tests.documented_steps import ASSET_BUCKET
+from tests.documented_steps import ASSET_BUCKET, Cdk, DeploymentError
 from tests.first_deployment import (
     AFTER_ROLLBACK,
     CONTINUE,
+    EMULATOR,
     START_OVER,
     FirstDeployment,
     accepted,
+    broken,
     example,
 )
-from tests.synth_support import Json, resources
+from tests.synth_support import Json, resources, the_id
 
+BOOTSTRAP_VERSION = "/cdk-bootstrap/hnb659fds/version"
 PROD, DEV = accepted(example("prod")), accepted(example("dev"))
 
 
@@ -55,8 +67,7 @@ def account(emulator: Emulator, clients: Account) -> Account:
     reset = urllib.request.Request(f"{emulator.endpoint.url}/_ministack/reset", method="POST")
     with urllib.request.urlopen(reset, context=tls) as response:
         assert response.status == 200
-    version = "/cdk-bootstrap/hnb659fds/version"
-    clients.client("ssm").put_parameter(Name=version, Value="30", Type="String")
+    clients.client("ssm").put_parameter(Name=BOOTSTRAP_VERSION, Value="30", Type="String")
     s3 = clients.client("s3")
     s3.create_bucket(Bucket=ASSET_BUCKET)
     archive = BytesIO()
@@ -77,7 +88,7 @@ def existing(account: Account) -> dict[str, list[str]]:
     buckets = account.client("s3").list_buckets()["Buckets"]
     return {
         TABLE: account.client("dynamodb").list_tables()["TableNames"],
-        BUCKET: [one["Name"] for one in buckets if one["Name"] != ASSET_BUCKET],
+        BUCKET: [one["Name"] for one in buckets if one["Name"].startswith("iot-")],
         KEY: [one["KeyId"] for one in keys if one["KeyState"] == "Enabled"],
         "AWS::Kinesis::Stream": account.client("kinesis").list_streams()["StreamNames"],
     }
@@ -148,3 +159,66 @@ def test_an_ephemeral_environment_leaves_nothing_and_needs_no_steps(
     assert [found for found in existing(account).values() if found] == []
     attempt.cdk.deploy()
     check_complete(account, attempt)
+
+
+class CdkCli(Cdk):
+    """The CDK CLI itself."""
+
+    def __init__(self, emulator: Emulator, folder: Path, *, suffix: str, template: Json) -> None:
+        super().__init__(emulator, f"IotPipeline-{suffix}", template, protected=suffix == "prod")
+        self._emulator = emulator
+        self._folder = folder
+        app = cdk.App(outdir=str(folder / "assembly"))
+        add_pipeline(app, environment_suffix=suffix, env=EMULATOR)
+        app.synth()
+
+    def deploy(self, *, rollback: bool = True) -> None:
+        option = [] if rollback else ["--no-rollback"]
+        self._cdk("deploy", "--require-approval", "never", *option)
+
+    def rollback(self) -> None:
+        self._cdk("rollback")
+
+    def _cdk(self, *arguments: str) -> None:
+        assembly = self._folder / "assembly"
+        body = json.dumps(self.template)
+        (assembly / "IotPipeline.template.json").write_text(body, "utf-8")
+        manifest = assembly / "manifest.json"
+        # The CLI uploads a template under its hash, once.
+        url = json.loads(manifest.read_text("utf-8"))["artifacts"]["IotPipeline"]["properties"]
+        (before,) = re.findall(r"[0-9a-f]{64}", url["stackTemplateAssetObjectUrl"])
+        for file in (manifest, assembly / "IotPipeline.assets.json"):
+            text = file.read_text("utf-8")
+            file.write_text(text.replace(before, sha256(body.encode()).hexdigest()), "utf-8")
+        environment = {**self._emulator.environment(), "PATH": toolchain.search_path()}
+        command = [str(toolchain.node()), str(toolchain.cdk()), *arguments]
+        done = subprocess.run(
+            [*command, "--app", str(assembly), "--no-notices", "--ci"],
+            cwd=self._folder,
+            env={**environment, "HOME": str(self._folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise DeploymentError(done.stdout + done.stderr)
+
+
+def test_the_steps_with_the_cdk_cli(emulator: Emulator, account: Account, tmp_path: Path) -> None:
+    """The cause is found last, so each section of the page is needed."""
+    account.client("ssm").delete_parameter(Name=BOOTSTRAP_VERSION)
+    Deployer(emulator).bootstrap()
+    cli = CdkCli(emulator, tmp_path, suffix="prod", template=PROD)
+    attempt = FirstDeployment(account, PROD, "prod", cdk=cli)
+    last = the_id(PROD, "AWS::CloudWatch::Dashboard")
+    attempt.fail(last, rollback=True)
+    with pytest.raises(DeploymentError, match="TerminationProtection is enabled"):
+        cli.deploy()
+    cli.template = broken(PROD, last)
+    for heading in (AFTER_ROLLBACK, START_OVER):
+        with pytest.raises(DeploymentError, match=last):
+            attempt.follow(heading)
+        assert cli.status() == "CREATE_FAILED"
+    cli.template = PROD
+    attempt.follow(CONTINUE)
+    check_complete(account, attempt, "UPDATE_COMPLETE")
