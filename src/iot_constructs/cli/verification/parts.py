@@ -354,7 +354,9 @@ def _check_table(look: Look) -> Iterator[Finding]:
     reported = {
         "DeletionProtectionEnabled": found.get("DeletionProtectionEnabled"),
         "PointInTimeRecoveryEnabled": recovery.get("PointInTimeRecoveryStatus") == "ENABLED",
-        "TimeToLive": expiry.get("AttributeName"),
+        "TimeToLive": expiry.get("AttributeName")
+        if expiry.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
+        else None,
         "SSEEnabled": found.get("SSEDescription", {}).get("Status") == "ENABLED",
         "KMSMasterKeyId": found.get("SSEDescription", {}).get("KMSMasterKeyArn"),
     }

@@ -71,14 +71,14 @@ def policy(*, page: bool) -> str:
             DECRYPT,
             condition={"StringLike": {"kms:ViaService": [f"{each}.*" for each in services]}},
         ),
-        _allow("Publish", PUBLISH, f"arn:*:iot:*:*:topic/*{DEVICE_PREFIX}*"),
-        _allow("OwnItems", ITEMS, "arn:*:dynamodb:*:*:table/*", own_items),
-        _allow("DeadLetters", DEAD_LETTERS, "arn:*:sqs:*:*:*"),
+        _allow("Publish", PUBLISH, f"arn:aws:iot:*:*:topic/*{DEVICE_PREFIX}*"),
+        _allow("OwnItems", ITEMS, "arn:aws:dynamodb:*:*:table/*", own_items),
+        _allow("DeadLetters", DEAD_LETTERS, "arn:aws:sqs:*:*:*"),
     ]
     if page:
         statements += [
             _allow("PageAlarm", PAGE_ALARM),
-            _allow("PageQueue", PAGE_QUEUE, f"arn:*:sqs:*:*:{DEVICE_PREFIX}*"),
+            _allow("PageQueue", PAGE_QUEUE, f"arn:aws:sqs:*:*:{DEVICE_PREFIX}*"),
         ]
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2)
 
