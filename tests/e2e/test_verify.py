@@ -327,8 +327,14 @@ def _set_mapping(before: dict[str, Any], after: dict[str, Any]) -> Callable[...,
 
 def _shorten_timeout(p: Pipeline) -> Callable[[], object]:
     client, name = p.client("lambda"), p.output("FunctionName")
-    client.update_function_configuration(FunctionName=name, Timeout=30)
-    return lambda: client.update_function_configuration(FunctionName=name, Timeout=60)
+
+    def update(seconds: int) -> None:
+        client.update_function_configuration(FunctionName=name, Timeout=seconds)
+        for waiter in ("function_updated_v2", "function_active_v2"):
+            client.get_waiter(waiter).wait(FunctionName=name)
+
+    update(30)
+    return lambda: update(60)
 
 
 def _deny_state_writes(p: Pipeline) -> Callable[[], object]:

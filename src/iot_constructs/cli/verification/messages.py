@@ -35,6 +35,8 @@ MAX_DEAD_LETTERS = 1000
 ARCHIVE_MARGIN_SECONDS = 120
 _POLL_SECONDS = 1.0
 _ARCHIVE_POLL_SECONDS = 5.0
+# Each look hides the other messages of the queue for a moment.
+_QUEUE_POLL_SECONDS = 3.0
 _FILTER = re.compile(r"\bFROM\s+'([^']+)'", re.IGNORECASE)
 _TOPIC_LEVEL = re.compile(r"\$\{\s*topic\(\s*(\d+)\s*\)\s*\}", re.IGNORECASE)
 
@@ -147,7 +149,7 @@ class MarkedMessages:
             if archive is not None and archive.unreadable is None
             else None
         )
-        self._next_archive_look = 0.0
+        self._next_archive_look = self._next_queue_look = 0.0
         self.seen = Seen()
 
     @property
@@ -221,9 +223,9 @@ class MarkedMessages:
         if len(self.seen.on_stream) < len(self.marks):
             self._look_at_stream()
         self._look_at_tables()
-        # Not before the function has run: each look hides the other messages of the queue for a moment.
         processed = self._route.time_series is None or self.seen.stored == READINGS
-        if not self.seen.letters and (processed or last):
+        is_due = processed and self._clock() >= self._next_queue_look
+        if not self.seen.letters and (is_due or last):
             self._look_at_queue()
         if self.seen.on_stream and self._clock() >= self._next_archive_look:
             self._look_at_archive()
@@ -283,6 +285,7 @@ class MarkedMessages:
         """Receive every message once, delete those of this run, and make the others visible again."""
         if self._route.queue_url is None:
             return
+        self._next_queue_look = self._clock() + _QUEUE_POLL_SECONDS
         queue = DeadLetterQueue(
             self._clients.create("sqs"),
             self._route.queue_url,
