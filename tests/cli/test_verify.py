@@ -515,6 +515,26 @@ def test_a_disabled_rule_fails_unless_the_template_says_so() -> None:
     assert run(True) == [("state", Status.PASS), ("settings", Status.PASS)]
 
 
+@pytest.mark.parametrize(
+    ("state", "update", "expected"),
+    [
+        ("Active", "Successful", [Status.PASS]),
+        ("Inactive", "Successful", [Status.PASS]),
+        ("Pending", "Successful", [Status.FAIL]),
+        ("Active", "Failed", [Status.PASS, Status.FAIL]),
+    ],
+)
+def test_a_function_can_be_invoked(state: str, update: str, expected: list[Status]) -> None:
+    mapping = Resource(parts.MAPPING, "m", {"FunctionName": Reference("processor")})
+    function = Resource(parts.FUNCTION, "processor", {"Timeout": 60})
+    provider = Resource(parts.FUNCTION, "custom-resource-provider", {})
+    found = {"State": state, "LastUpdateStatus": update, "Timeout": 60}
+    client = Service(get_function_configuration=found)
+    findings = check("function", deployed(provider, mapping, function), lambda_=client)
+    assert [each.status for each in findings if each.check == "state"] == expected
+    assert {each.resource for each in findings} == {"processor"}
+
+
 def test_every_fail_has_a_page_of_aws() -> None:
     assert all(part.page.startswith("https://docs.aws.amazon.com/") for part in parts.PARTS)
 

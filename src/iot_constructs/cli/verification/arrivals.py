@@ -122,7 +122,7 @@ def _mapping(route: Route, seen: Seen) -> _Result:
         f"--timeout if it is only late. Lambda's last result: {seen.processing_result or 'not reported'}"
     )
     text = "no record of the run was processed"
-    return Status.FAIL, text, cause, f"{DOCS}lambda/latest/dg/services-kinesis-errors.html"
+    return Status.FAIL, text, cause, f"{DOCS}lambda/latest/dg/with-kinesis.html"
 
 
 def _time_series(route: Route, seen: Seen, bad: bytes) -> _Result:
@@ -147,7 +147,7 @@ def _time_series(route: Route, seen: Seen, bad: bytes) -> _Result:
         Status.FAIL,
         arrived,
         cause,
-        f"{DOCS}amazondynamodb/latest/developerguide/CommonErrors.html",
+        f"{DOCS}amazondynamodb/latest/developerguide/Programming.Errors.html",
     )
 
 
@@ -157,7 +157,7 @@ def _device_state(route: Route, seen: Seen) -> _Result:
     if seen.has_state:
         return _passed("the state of the device is stored")
     cause = "the function's role must not write to the table or use its key; look at its log group"
-    page = f"{DOCS}amazondynamodb/latest/developerguide/CommonErrors.html"
+    page = f"{DOCS}amazondynamodb/latest/developerguide/Programming.Errors.html"
     return Status.FAIL, "the state of the device is not stored", cause, page
 
 

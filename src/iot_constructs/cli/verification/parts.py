@@ -178,7 +178,7 @@ def _stacks(deployed: Deployed) -> list[Resource]:
 
 def _check_stack(look: Look) -> Iterator[Finding]:
     status = str(look.wanted["Status"])
-    page = f"{DOCS}AWSCloudFormation/latest/UserGuide/view-stack-events.html"
+    page = f"{DOCS}AWSCloudFormation/latest/UserGuide/troubleshooting.html"
     if status in _DEPLOYED:
         yield look.passed(STATE, status)
     else:
@@ -296,12 +296,21 @@ def _check_mapping(look: Look) -> Iterator[Finding]:
     yield from look.settings(wanted, found)
 
 
+def _processors(deployed: Deployed) -> list[Resource]:
+    """Return the functions of event source mappings; those of custom resources are none."""
+    named = [mapping.properties.get("FunctionName") for mapping in deployed.of(MAPPING)]
+    functions = [deployed.find(each, FUNCTION) for each in named]
+    return list({each.physical_id: each for each in functions if each is not None}.values())
+
+
 def _check_function(look: Look) -> Iterator[Finding]:
     name = look.resource.physical_id
     found = look.client("lambda").get_function_configuration(FunctionName=name)
-    yield look.state(
-        found.get("State", "Active"), "Active", str(found.get("StateReason", "no reason given"))
-    )
+    state = found.get("State", "Active")
+    if state == "Inactive":
+        yield look.passed(STATE, "Inactive, which ends with the next invocation")
+    else:
+        yield look.state(state, "Active", str(found.get("StateReason", "no reason given")))
     if found.get("LastUpdateStatus") == "Failed":
         yield look.failed(STATE, "the last update failed", str(found.get("LastUpdateStatusReason")))
     same = ("Handler", "LoggingConfig", "MemorySize", "Runtime", "Timeout", "TracingConfig")
@@ -445,7 +454,7 @@ def _subscriptions(look: Look, topic_arn: str) -> list[Mapping[str, Any]]:
 
 def _confirmation(look: Look, subscription: Mapping[str, Any], name: str) -> Finding:
     if subscription["SubscriptionArn"] == PENDING:
-        page = f"{DOCS}sns/latest/dg/SendMessageToHttp.confirm.html"
+        page = f"{DOCS}sns/latest/dg/sns-create-subscribe-endpoint-to-topic.html"
         cause = "confirm the e-mail that AWS sent to the address, or the request at the endpoint"
         return look.failed("subscription", f"{name} is not confirmed", cause, page)
     return look.passed("subscription", f"{name} is confirmed")
@@ -650,7 +659,7 @@ PARTS = (
     ),
     Part(
         "function",
-        _of(FUNCTION),
+        _processors,
         _check_function,
         f"{DOCS}lambda/latest/dg/functions-states.html",
         carries_messages=True,
