@@ -374,7 +374,8 @@ ALARM = Resource(
 
 def alarm(**changes: Any) -> dict[str, Any]:
     found = {"AlarmName": "errors", "StateValue": "OK", "ActionsEnabled": True, "Threshold": 1.0}
-    return {"MetricAlarms": [{**found, "AlarmActions": [TOPIC], **changes}]}
+    metrics = [{"Id": "m", "Expression": "a/b", "ReturnData": True}]
+    return {"MetricAlarms": [{**found, "AlarmActions": [TOPIC], "Metrics": metrics, **changes}]}
 
 
 def cloudwatch(response: Any) -> dict[str, Any]:
@@ -397,7 +398,13 @@ def test_an_alarm_without_data_says_so(data: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"ActionsEnabled": False}, {"AlarmActions": []}, {"Threshold": 2.0}]
+    "changes",
+    [
+        {"ActionsEnabled": False},
+        {"AlarmActions": []},
+        {"Threshold": 2.0},
+        {"Metrics": [{"Id": "m", "Expression": "a*b"}]},
+    ],
 )
 def test_an_alarm_that_was_changed_fails(changes: dict[str, Any]) -> None:
     findings = check("alarm", deployed(ALERTS, ALARM), **cloudwatch(alarm(**changes)))
@@ -582,17 +589,24 @@ KINESIS_RULE = {
 }
 
 
-def route_of(*resources: Resource, rule: str | None = None, queues: int = 1) -> Route:
+def route_of(
+    *resources: Resource,
+    rule: str | None = None,
+    mapping_state: str = "Enabled",
+    rule_disabled: bool = False,
+) -> Route:
+    deployed_rule = {**KINESIS_RULE, "ruleDisabled": rule_disabled}
     subscription = {"Protocol": "sqs", "Endpoint": QUEUE_ARN}
     mapping = {
         "UUID": "m",
         "EventSourceArn": "arn:stream/readings",
         "FunctionArn": "arn:function:f",
+        "State": mapping_state,
     }
     clients = Clients(
-        iot=Service(get_topic_rule={"rule": KINESIS_RULE}),
+        iot=Service(get_topic_rule={"rule": deployed_rule}),
         lambda_=Service(get_event_source_mapping=mapping),
-        sns=Service(list_subscriptions_by_topic={"Subscriptions": [subscription] * queues}),
+        sns=Service(list_subscriptions_by_topic={"Subscriptions": [subscription]}),
     )
     return find_route(clients, deployed(*resources), DEVICE, rule)
 
@@ -644,6 +658,31 @@ def test_of_several_tables_the_one_of_the_function_is_taken() -> None:
     mapping = Resource(parts.MAPPING, "m", {})
     assert route_of(RULE, mapping, function, *two).time_series == "second"
     assert route_of(RULE, mapping, *two).time_series is None
+
+
+def test_a_part_that_the_template_disables_takes_no_messages() -> None:
+    with pytest.raises(NoRouteError, match="rule telemetry is disabled"):
+        route_of(RULE, rule_disabled=True)
+    with pytest.raises(NoRouteError, match="mapping is disabled"):
+        route_of(RULE, Resource(parts.MAPPING, "m", {}), mapping_state="Disabled")
+
+
+@pytest.mark.parametrize(
+    ("enabled", "state", "expected"),
+    [
+        (None, "Enabled", Status.PASS),
+        (True, "Disabled", Status.FAIL),
+        (None, "Updating", Status.FAIL),
+        (False, "Disabled", Status.PASS),
+    ],
+)
+def test_a_mapping_is_enabled_unless_the_template_says_otherwise(
+    enabled: bool | None, state: str, expected: Status
+) -> None:
+    mapping = Resource(parts.MAPPING, "m", {"Enabled": enabled})
+    client = Service(get_event_source_mapping={"State": state})
+    found = check("event source mapping", deployed(mapping), lambda_=client)
+    assert statuses(found) == [("state", expected)]
 
 
 def test_a_queue_that_counts_receives_is_left_alone() -> None:

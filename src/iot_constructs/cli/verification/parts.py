@@ -64,7 +64,13 @@ _NOT_FOUND = {
     "QueueDoesNotExist",
     "ResourceNotFoundException",
 }
-DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "KMSAccessDeniedException"}
+DENIED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthorizationError",
+    "ForbiddenException",
+    "KMSAccessDeniedException",
+}
 _UNSUPPORTED = {
     "InvalidAction",
     "NotImplemented",
@@ -289,7 +295,8 @@ def _check_stream(look: Look) -> Iterator[Finding]:
 def _check_mapping(look: Look) -> Iterator[Finding]:
     found = look.client("lambda").get_event_source_mapping(UUID=look.resource.physical_id)
     cause = f"it was disabled, or Lambda is still changing it: {found.get('StateTransitionReason', 'no reason given')}"
-    yield look.state(found["State"], "Enabled", cause)
+    is_disabled = look.wanted.get("Enabled") is False
+    yield look.state(found["State"], "Disabled" if is_disabled else "Enabled", cause)
     ignored = {"Enabled", "FunctionName", "Tags"}
     wanted = {name: value for name, value in look.wanted.items() if name not in ignored}
     # The API has the property names of CloudFormation.
@@ -562,8 +569,8 @@ def _check_alarm(look: Look) -> Iterator[Finding]:
     yield look.passed(STATE, found["StateValue"])
     if "AlarmRule" not in found:
         yield _data(look, found)
-    # The service returns expressions with more members than the template has, and in the order of its own.
-    ignored = {"AlarmName", "AlarmRule", "Metrics", "Tags"}
+    # The rule of a composite alarm has ARNs within a text, which only CloudFormation resolves.
+    ignored = {"AlarmName", "AlarmRule", "Tags"}
     wanted = {name: value for name, value in look.wanted.items() if name not in ignored}
     yield from look.settings({"ActionsEnabled": True, **wanted}, {**dict.fromkeys(wanted), **found})
 

@@ -26,11 +26,14 @@ def find_route(
     rule and mapping, not from the templates.
 
     Raises:
-        NoRouteError: the stacks have no rule with a Kinesis action, or several, or none of that name.
+        NoRouteError: the stacks have no rule with a Kinesis action, or several, or none of that name; or the rule or
+            the mapping is disabled.
         NoTopicError: the rule has no topic of its own for a device.
     """
     rule = _choose_rule(deployed, rule_name)
     payload = clients.create("iot").get_topic_rule(ruleName=rule)["rule"]
+    if payload.get("ruleDisabled"):
+        raise NoRouteError(f"rule {rule} is disabled, as in its template")
     actions = [action["kinesis"] for action in payload["actions"] if "kinesis" in action]
     if len(actions) != 1:
         raise NoRouteError(f"rule {rule} has {len(actions)} Kinesis actions, not 1")
@@ -76,7 +79,10 @@ def _mappings(clients: Clients, deployed: Deployed, stream: str) -> list[dict[st
         client.get_event_source_mapping(UUID=each.physical_id)
         for each in deployed.of(parts.MAPPING)
     ]
-    return [each for each in found if each.get("EventSourceArn", "").endswith(f"/{stream}")]
+    mappings = [each for each in found if each.get("EventSourceArn", "").endswith(f"/{stream}")]
+    if any(each["State"] == "Disabled" for each in mappings):
+        raise NoRouteError("the event source mapping is disabled, as in its template")
+    return mappings
 
 
 def _table(
