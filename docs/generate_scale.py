@@ -13,6 +13,7 @@ from iot_constructs.cli.planning.costs import (
     ADVANTAGE_MINIMUM_MB,
     DYNAMODB,
     FULL_SHARE,
+    KMS,
     S3,
     SERVICES,
     StreamMode,
@@ -39,6 +40,7 @@ FLEETS = (10**3, 10**4, 10**5, 10**6, 10**7, 10**8)
 ONE_FLEET = 10**6
 PACKS = (1, 5, 10, 20)
 RETENTIONS = (7, 30, 90, 365)
+YEARS = (0, 1, 2, 3, 5, 10)
 
 _INTRODUCTION = """\
 <!-- Written by docs/generate_scale.py from src/iot_constructs/cli/planning: change that, then run `make docs`. -->
@@ -59,10 +61,19 @@ The costs are compared with manual calculations, not with an AWS bill."""
 _COSTS = """\
 ## Monthly cost
 
-In US dollars: list prices of us-east-1 without free tiers, as of {read}. Storage is estimated for the time after one
-retention period of {days} days; before, it is lower."""
+In US dollars: list prices of us-east-1 without free tiers, as of {read}. The storage of the tables is estimated for the
+time after one retention period of {days} days; before, it is lower. The archive is one year old."""
 _RETENTION = """\
-Monthly cost by `TimeSeriesTable(retention=)` for {devices} devices, with the same retention period for the archive:"""
+Monthly cost by `TimeSeriesTable(retention=)` for {devices} devices:"""
+_GROWTH = """\
+By default, no object of the archive expires, so its storage grows each year. The key rotates once a year; its first and
+second rotation cost $1 a month each ([AWS KMS pricing](https://aws.amazon.com/kms/pricing/)). Monthly cost by age
+(`--years`) for {devices} devices:"""
+_IDLE = """\
+## An idle environment
+
+The monthly cost of an environment to which no device sends (`--devices 0 --years 0`): a forgotten `dev`, with the
+defaults, with one provisioned shard, and with one shard that retains records for 24 hours."""
 _MODES = """\
 By default, the stream is in on-demand mode. For a constant load, provisioned mode costs less, but you have to set the
 number of shards: `MonitoredStream(shard_count=)`. On-demand Advantage is a setting of the account, with a minimum of
@@ -72,7 +83,10 @@ _LIMITS = """\
 
 For an even load; for peaks, use `--peak`. Bold is {full} or more, where `plan` warns. The quotas are the defaults of
 us-east-1, as of {read}; most can be increased, which takes time. The duration of an invocation is an estimate unless
-you specify a measured one with `--invocation-ms`."""
+you specify a measured one with `--invocation-ms`.
+
+{new_accounts}
+([Lambda quotas](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html))."""
 _PACKED = """\
 ## Several readings per message
 
@@ -105,10 +119,18 @@ def _parts() -> Iterator[str]:
     yield api_text.table(heading, _costs(fleets))
     yield _RETENTION.format(devices=f"{ONE_FLEET:,}")
     yield api_text.table(("days", *map(str, RETENTIONS)), _retentions())
+    yield _GROWTH.format(devices=f"{ONE_FLEET:,}")
+    yield api_text.table(("years", *map(str, YEARS)), _growth())
     yield _MODES.format(least=ADVANTAGE_MINIMUM_MB)
     yield api_text.table(heading, _modes(fleets))
     yield _BASIC_INGEST
-    yield _LIMITS.format(read=quotas.READ, full=f"{FULL_SHARE:.0%}")
+    yield _IDLE
+    yield api_text.table(("", "default", "one shard", "one shard, 24 hours"), _idle())
+    yield _LIMITS.format(
+        read=quotas.READ,
+        full=f"{FULL_SHARE:.0%}",
+        new_accounts=f"N{quotas.NEW_ACCOUNTS[1:]}",
+    )
     yield api_text.table(heading, _full(fleets))
     yield api_text.table(("limit", "value", "remediation"), _remediations(fleets[-1]))
     yield _PACKED.format(devices=f"{ONE_FLEET:,}")
@@ -203,8 +225,25 @@ def _retentions() -> Iterator[tuple[str, ...]]:
         list_costs(_usage(ONE_FLEET, retention_seconds=days * planning.DAY_SECONDS))
         for days in RETENTIONS
     ]
-    for service in (DYNAMODB, S3):
+    yield DYNAMODB, *(dollars(by_service(bill)[DYNAMODB]) for bill in bills)
+    yield "**total**", *(f"**{dollars(total(bill))}**" for bill in bills)
+
+
+def _growth() -> Iterator[tuple[str, ...]]:
+    bills = [list_costs(_usage(ONE_FLEET, years=years)) for years in YEARS]
+    for service in (S3, KMS):
         yield service, *(dollars(by_service(bill)[service]) for bill in bills)
+    yield "**total**", *(f"**{dollars(total(bill))}**" for bill in bills)
+
+
+def _idle() -> Iterator[tuple[str, ...]]:
+    day = {"shard_count": 1, "stream_retention_seconds": planning.DAY_SECONDS}
+    bills = [
+        list_costs(_usage(0, years=0, **settings)) for settings in ({}, {"shard_count": 1}, day)
+    ]
+    for service in SERVICES:
+        if total(cost for cost in bills[0] if cost.service == service):
+            yield service, *(dollars(by_service(bill)[service]) for bill in bills)
     yield "**total**", *(f"**{dollars(total(bill))}**" for bill in bills)
 
 

@@ -17,7 +17,14 @@ from botocore.exceptions import ClientError
 
 ACCOUNT = "123456789012"
 STREAM = "iot-sensor-data-stream-dev"
-STREAM_ARN = f"arn:aws:kinesis:eu-central-1:{ACCOUNT}:stream/{STREAM}"
+REGION = "eu-central-1"
+
+
+def stream_arn(region: str) -> str:
+    return f"arn:aws:kinesis:{region}:{ACCOUNT}:stream/{STREAM}"
+
+
+STREAM_ARN = stream_arn(REGION)
 QUEUE_URL = f"https://sqs.eu-central-1.amazonaws.com/{ACCOUNT}/iot-pipeline-dlq-dev"
 NOW = 1_800_000_000.0
 SHARD = "shardId-000000000000"
@@ -210,10 +217,11 @@ class OnShard:
 
 
 class FakeKinesis:
-    """One stream. Records are in the shard that is open when they come."""
+    """Kinesis in a Region, with one stream. Records are in the shard that is open when they come."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, region: str = REGION) -> None:
         self.calls = calls
+        self.arn = stream_arn(region)
         self.shards: dict[str, list[OnShard]] = {SHARD: []}
         self.closed: set[str] = set()
         self.trimmed_is_an_error = False
@@ -250,7 +258,7 @@ class FakeKinesis:
 
     def _iterator(self, request: dict[str, Any]) -> dict[str, Any]:
         assert request["ShardIteratorType"] == "AT_SEQUENCE_NUMBER"
-        if request["StreamARN"] != STREAM_ARN:
+        if request["StreamARN"] != self.arn:
             raise aws_error("ResourceNotFoundException", "no such stream")
         shard = self.shards.get(request["ShardId"])
         if shard is None:
@@ -301,6 +309,8 @@ class FakeKinesis:
         entries = request["Records"]
         self.put_sizes.append(len(entries))
         self.targets.append(request.get("StreamARN") or request["StreamName"])
+        if request.get("StreamARN", self.arn) != self.arn:
+            raise aws_error("ResourceNotFoundException", "no such stream")
         if self.put_errors:
             raise self.put_errors.pop(0)
         sizes = [len(entry["Data"]) + len(entry["PartitionKey"].encode()) for entry in entries]
@@ -415,7 +425,9 @@ def kinesis_event(*records: OnShard) -> dict[str, Any]:
     return {"Records": [event_record(record) for record in records]}
 
 
-def failed_batch(first: str, last: str, size: int, shard: str = SHARD) -> dict[str, Any]:
+def failed_batch(
+    first: str, last: str, size: int, shard: str = SHARD, arn: str = STREAM_ARN
+) -> dict[str, Any]:
     """lambda/latest/dg/kinesis-on-failure-destination.html"""
     return {
         "requestContext": {
@@ -438,7 +450,7 @@ def failed_batch(first: str, last: str, size: int, shard: str = SHARD) -> dict[s
             "approximateArrivalOfFirstRecord": "2027-01-15T07:00:00.000Z",
             "approximateArrivalOfLastRecord": "2027-01-15T07:00:01.000Z",
             "batchSize": size,
-            "streamArn": STREAM_ARN,
+            "streamArn": arn,
         },
     }
 

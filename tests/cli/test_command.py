@@ -19,7 +19,7 @@ from iot_constructs.cli.dead_letter_messages import Kind
 from iot_constructs.cli.main import EX_SIGPIPE, main
 from iot_constructs.cli.progress import Progress
 
-from .aws_fakes import QUEUE_URL, STREAM, aws_error
+from .aws_fakes import ACCOUNT, QUEUE_URL, STREAM, aws_error, failed_batch
 from .world import World
 
 DRY_RUN = ["redrive", "--queue-url", QUEUE_URL, "--stream", STREAM]
@@ -31,17 +31,20 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
     clients = {
         "sqs": world.sqs,
-        "kinesis": world.kinesis,
         "s3": world.s3,
         "lambda": world.function,
     }
     world.sessions: list[dict[str, Any]] = []  # type: ignore[misc, attr-defined]
+    world.clients: list[tuple[str, str | None]] = []  # type: ignore[misc, attr-defined]
 
     class Session:
         def __init__(self, **settings: Any) -> None:
             world.sessions.append(settings)  # type: ignore[attr-defined]
 
-        def client(self, service: str, **settings: Any) -> Any:
+        def client(self, service: str, region_name: str | None, **settings: Any) -> Any:
+            world.clients.append((service, region_name))  # type: ignore[attr-defined]
+            if service == "kinesis":
+                return world.kinesis_in(region_name)
             return clients[service]
 
     monkeypatch.setattr(boto3, "Session", Session)
@@ -152,6 +155,24 @@ def test_the_region_defaults_to_that_of_the_queue(world: World) -> None:
         {"profile_name": None, "region_name": "eu-central-1"},
         {"profile_name": "ops", "region_name": "us-west-2"},
     ]
+
+
+def test_an_arn_is_looked_for_in_its_own_region(world: World) -> None:
+    there = world.regions["us-west-2"]
+    records = [there.accept("d1", b"1"), there.accept("d2", b"2")]
+    for record in records:
+        number = record.sequence_number
+        batch = failed_batch(number, number, 1, arn=there.arn)
+        world.add(batch, (record.partition_key, record.data))
+    queue = ["redrive", "--queue-url", QUEUE_URL, "--region", "eu-central-1"]
+    function = f"arn:aws:lambda:us-west-2:{ACCOUNT}:function:processor"
+    assert main([*queue, "--function", function]) == 0
+    assert main([*queue, "--stream", there.arn, "--execute"]) == 0
+    assert there.put == [("d1", b"1"), ("d2", b"2")]
+    made = world.clients  # type: ignore[attr-defined]
+    assert ("lambda", "us-west-2") in made
+    # Once in each of the two runs.
+    assert [region for service, region in made if service == "kinesis"] == ["us-west-2"] * 2
 
 
 @pytest.mark.parametrize(

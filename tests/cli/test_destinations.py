@@ -49,7 +49,7 @@ class Bench:
             "retry_policy": RetryPolicy(self.clock.sleep, lambda: 1.0),
             "keep_alive": self.keep_alive,
         }
-        self.to_stream = StreamDestination(self.kinesis, stream, **settings)
+        self.to_stream = StreamDestination(lambda region: self.kinesis, stream, **settings)
         self.to_function = FunctionDestination(self.function, "processor", **settings)
 
     def keep_alive(self) -> None:

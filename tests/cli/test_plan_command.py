@@ -37,7 +37,7 @@ def test_the_text_has_stream_calls_writes_cost_limits_and_remediations(
         "1,000,000, 16,667 messages/s",
         "on-demand, about 34 shards; 6.61 MB/s at peak",
         "167 invocations/s of 100 records, 105 ms each; 17.5 concurrent of at most 34",
-        "179 objects per hour",
+        "179 objects per hour; nothing expires: 39,258 GB more each year (--years 1)",
         "239 requests per hour",
         "messages                    43,800  million messages                      31,360",
         "8 per batch: 4 to the time-series table, 4 for the state of 100 devices",
@@ -47,6 +47,7 @@ def test_the_text_has_stream_calls_writes_cost_limits_and_remediations(
         "without retention (price unknown)",
         "IoT Core: connections",
         "MonitoredStream(shard_count=21)",
+        "note:\n- new AWS accounts have lower Lambda quotas",
     ):
         assert said in text, said
     lines = text.splitlines()
@@ -76,6 +77,7 @@ def test_json_has_the_sources(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(cost["source"].startswith("https://") and cost["seen"] for cost in said["costs"])
     shares = [limit["share"] for limit in said["limits"]]
     assert shares == sorted(shares, reverse=True)
+    assert "reserved_concurrent_executions= fails" in said["notes"][0]
     assert [limit["full"] for limit in said["limits"]] == [share >= 0.8 for share in shares]
     assert {mode["mode"]: mode["complete"] for mode in said["stream_modes"]} == {
         "on-demand": True,
@@ -96,6 +98,7 @@ def test_every_option_reaches_the_plan(capsys: pytest.CaptureFixture[str]) -> No
         "--shard-count": ("50", "shard_count", 50),
         "--stream-retention": ("36h", "stream_retention_seconds", 129_600),
         "--retention": ("30d", "retention_seconds", 2_592_000),
+        "--years": ("3", "years", 3),
         "--stored-bytes": ("1500", "stored_bytes", 1500),
     }
     given = [part for option, (text, _, _) in options.items() for part in (option, text)]
@@ -116,6 +119,7 @@ def test_left_out_options_are_the_defaults_of_the_constructs(
     assert said["stream_retention_seconds"] == defaults.STREAM_RETENTION_HOURS * 3600
     assert said["retention_seconds"] == defaults.TIME_SERIES_RETENTION_DAYS * 86_400
     assert (said["shard_count"], said["readings_per_message"], said["peak"]) == (None, 1, 1)
+    assert said["years"] == 1
     assert estimate_usage(Workload(devices=10**6, every_seconds=60, reading_bytes=400)).shards == 34
 
 
@@ -130,7 +134,7 @@ def test_stored_bytes_in_place_of_the_estimate(capsys: pytest.CaptureFixture[str
     [
         (["--devices", "many"], "'many' is not a number; specify for example 1.5"),
         (["--devices", "1.5"], "'1.5' is not a whole number; specify for example 1000 or 1e6"),
-        (["--devices", "0"], "--devices 0 is out of range; specify 1 to 1,000,000,000,000"),
+        (["--devices", "-1"], "--devices -1 is out of range; specify 0 to 1,000,000,000,000"),
         (["--devices", "nan"], "'nan' is not a number"),
         (["--devices", "inf"], "'inf' is not a number"),
         (["--every", "60"], "'60' is not a duration; specify a number and a unit, for example 60s"),
@@ -149,6 +153,7 @@ def test_stored_bytes_in_place_of_the_estimate(capsys: pytest.CaptureFixture[str
         (["--shard-count", "0"], "--shard-count 0 is out of range"),
         (["--stream-retention", "23h"], "specify 86,400 to 31,536,000"),
         (["--retention", "1h"], "--retention 3600 is out of range"),
+        (["--years", "101"], "--years 101 is out of range; specify 0 to 100"),
         (["--peak", "0.5"], "--peak 0.5 is out of range; specify 1 to 1,000"),
         (["--invocation-ms", "0"], "--invocation-ms 0 is out of range"),
         (["--stored-bytes", "500000"], "specify 1 to 409,600"),

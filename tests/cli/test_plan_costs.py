@@ -64,6 +64,8 @@ BY_HAND = {
     # 16.6667 * 401 * 0.2 * 31,536,000 s = 39.258 GB * $0.023
     ("S3", "storage"): 0.90294,
     ("KMS", "keys"): 1.00,
+    # after one year, the key has rotated once
+    ("KMS", "rotations"): 1.00,
     # (5 + 1) / 300 s * 2,628,000 s = 52,560 * $0.03 / 10,000
     ("KMS", "requests"): 0.15768,
     ("SNS, SQS", "alerts"): 0.0,
@@ -87,6 +89,42 @@ def test_a_thousand_devices_by_hand() -> None:
     assert worked_out == {
         line: pytest.approx(by_hand, rel=1e-4) for line, by_hand in BY_HAND.items()
     }
+
+
+def test_an_idle_environment_by_hand() -> None:
+    """Without devices: the stream, the key, the alarms and the dashboard, and the cents of the key's users."""
+    idle = {line: cost.dollars for line, cost in bill(devices=0, years=0).items() if cost.dollars}
+    assert idle == {
+        ("Kinesis", "stream"): pytest.approx(29.20),
+        ("KMS", "keys"): pytest.approx(1.00),
+        # 5 / 300 s * 2,628,000 s = 43,800 * $0.03 / 10,000
+        ("KMS", "requests"): pytest.approx(0.1314),
+        ("CloudWatch, X-Ray", "alarms"): pytest.approx(2.40),
+        ("CloudWatch, X-Ray", "composite alarms"): pytest.approx(0.50),
+        ("CloudWatch, X-Ray", "dashboards"): pytest.approx(3.00),
+    }
+    for shards in (None, 1):
+        estimate = bill(devices=0, shard_count=shards, stream_retention_seconds=86_400)
+        assert not [cost for cost in estimate.values() if not 0 <= cost.quantity < inf]
+    # 730 h * $0.015
+    assert estimate["Kinesis", "shards"].dollars == pytest.approx(10.95)
+    assert ("Kinesis", "retention") not in estimate
+
+
+@pytest.mark.parametrize(
+    ("years", "rotations", "archive"),
+    # one year of the archive is $0.90294, as above
+    [(0, 0, 0), (1, 1, 0.90294), (2, 2, 1.80588), (3, 2, 2.70882), (10, 2, 9.0294)],
+)
+def test_the_archive_grows_each_year_and_two_rotations_are_charged(
+    years: int, rotations: float, archive: float
+) -> None:
+    lines = bill(years=years, retention_seconds=7 * 86_400)
+    assert lines["KMS", "rotations"].dollars == pytest.approx(rotations)
+    assert lines["S3", "storage"].dollars == pytest.approx(archive, rel=1e-4)
+    assert lines["DynamoDB", "storage"].dollars == (
+        bill(retention_seconds=7 * 86_400)["DynamoDB", "storage"].dollars
+    )
 
 
 def test_five_readings_in_a_message_by_hand() -> None:
@@ -258,7 +296,7 @@ def test_what_limits_a_batch() -> None:
     assert records(reading_bytes=100_000, shard_count=100) == 46
 
 
-fleets = st.integers(1, 10**8)
+fleets = st.integers(0, 10**8)
 
 
 @st.composite
@@ -275,6 +313,7 @@ def workloads(draw: st.DrawFn) -> dict[str, Any]:
         "shard_count": draw(st.none() | st.integers(1, 1000)),
         "peak": draw(st.floats(1, 10)),
         "retention_seconds": draw(st.floats(86_400, 10 * 365 * 86_400)),
+        "years": draw(st.integers(0, 30)),
         "stream_retention_seconds": draw(st.floats(86_400, 365 * 86_400)),
     }
 
@@ -295,7 +334,7 @@ def test_more_devices_are_never_cheaper(workload: dict[str, Any], fleet: int, mo
     workload=workloads(),
     devices=fleets,
     larger=st.sampled_from(
-        ["reading_bytes", "retention_seconds", "stream_retention_seconds", "memory_mb"]
+        ["reading_bytes", "retention_seconds", "stream_retention_seconds", "memory_mb", "years"]
     ),
     factor=st.floats(1, 3),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -12,7 +13,10 @@ from iot_constructs.cli.dead_letter_messages import Kind
 from iot_constructs.cli.destinations import Outcome, StreamDestination
 
 from .aws_fakes import (
+    ACCOUNT,
     BUCKET,
+    REGION,
+    STREAM,
     STREAM_ARN,
     async_failure,
     aws_error,
@@ -108,6 +112,49 @@ def test_partly_out_of_retention_puts_the_rest_and_keeps_the_message() -> None:
     assert (said["records_found"], said["records_put"], said["out_of_retention"]) == (4, 4, 2)
     assert "the stream has 4 of 6 records" in said["kept"][0]["reason"]
     assert report.exit_code == 1
+
+
+def test_a_stream_of_another_region_is_read_and_filled_there() -> None:
+    world = World()
+    there, here = world.regions["us-west-2"], world.kinesis
+    batch = [there.accept(f"d{n}", random_bytes(str(n))) for n in range(4)]
+    first, last = batch[0].sequence_number, batch[-1].sequence_number
+    contents = [(record.partition_key, record.data) for record in batch]
+    world.add(in_envelope(failed_batch(first, last, 4, arn=there.arn)), *contents)
+    record = here.accept("d9", b"here")
+    world.add(rejected(record), ("d9", b"here"))
+    report = world.redrive(stream=None)
+    assert (report.kept, report.exit_code) == ([], 0)
+    assert (there.put, here.put) == (contents, [("d9", b"here")])
+
+
+def test_a_stream_that_cannot_be_read_keeps_the_message_and_counts_nothing_as_expired() -> None:
+    world = World()
+    del world.kinesis.shards["shardId-000000000000"]
+    [id] = [world.add_hopeless(in_envelope(failed_batch("1", "2", 2)))]
+    report = world.redrive()
+    assert list(world.sqs.visible()) == [id]
+    said = json.loads(report.as_json())
+    assert (said["out_of_retention"], report.exit_code) == (0, 1)
+    reason = said["kept"][0]["reason"]
+    assert reason.startswith(f"could not read {STREAM} in {REGION} (account {ACCOUNT}): Resource")
+    table = "\n".join(report.as_table())
+    assert "ResourceNotFoundException" in table
+    assert "expired" not in table
+
+
+def test_a_bucket_that_cannot_be_read_is_not_called_missing() -> None:
+    for code, said in (("NoSuchKey", "does not exist"), ("NoSuchBucket", "could not read s3://")):
+        world = World()
+        world.add_hopeless(object_created("aws/lambda/1"))
+        world.s3._get = partial(fail, code)  # type: ignore[method-assign]
+        [(_, reason)] = world.redrive().kept
+        assert said in reason
+        assert (f"could not read s3://{BUCKET}/aws/lambda/1: {code}" in reason) == ("could" in said)
+
+
+def fail(code: str, request: dict[str, object]) -> dict[str, object]:
+    raise aws_error(code)
 
 
 def test_a_message_is_kept_when_one_of_its_records_was_not_accepted() -> None:

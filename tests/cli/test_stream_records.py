@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from iot_constructs.cli.aws_errors import RetryPolicy
+import pytest
+from botocore.exceptions import EndpointConnectionError, InvalidRegionError
+
+from iot_constructs.cli.aws_errors import MAX_ATTEMPTS, RetryPolicy, error_code, format_error
 from iot_constructs.cli.dead_letter_messages import StreamRange
 from iot_constructs.cli.stream_records import RangeRead, StreamReader
 
-from .aws_fakes import SHARD, STREAM_ARN, Calls, Clock, FakeKinesis, OnShard, aws_error
+from .aws_fakes import (
+    ACCOUNT,
+    REGION,
+    SHARD,
+    STREAM,
+    STREAM_ARN,
+    Calls,
+    Clock,
+    FakeKinesis,
+    OnShard,
+    aws_error,
+)
 
 
 class Shard:
@@ -22,7 +36,7 @@ class Shard:
     def read(self, size: int = 10, shard: str = SHARD, arn: str = STREAM_ARN) -> RangeRead:
         first, last = self.records[0].sequence_number, self.records[-1].sequence_number
         reader = StreamReader(
-            self.kinesis, RetryPolicy(self.clock.sleep, lambda: 1.0), lambda: None
+            lambda region: self.kinesis, RetryPolicy(self.clock.sleep, lambda: 1.0), lambda: None
         )
         return reader.read(StreamRange(arn, shard, first, last, size))
 
@@ -83,23 +97,12 @@ def test_a_trimmed_first_record_is_missed_even_where_enough_others_are_left() ->
 
 
 def test_an_expired_batch() -> None:
-    for is_error in (False, True):
-        shard = Shard()
-        shard.kinesis.trimmed_is_an_error = is_error
-        shard.kinesis.trim(SHARD, 11)
-        read = shard.read()
-        assert (read.records, read.missing) == ((), 10)
-        assert read.problem is not None
-        assert "expired" in read.problem
-
-
-def test_a_shard_that_is_gone_is_out_of_retention() -> None:
     shard = Shard()
-    del shard.kinesis.shards[SHARD]
+    shard.kinesis.trim(SHARD, 11)
     read = shard.read()
     assert (read.records, read.missing) == ((), 10)
     assert read.problem is not None
-    assert f"no shard {SHARD}" in read.problem
+    assert "expired" in read.problem
 
 
 def test_throttled_reads_are_tried_again_for_longer_than_five_seconds() -> None:
@@ -109,11 +112,51 @@ def test_throttled_reads_are_tried_again_for_longer_than_five_seconds() -> None:
     assert sum(shard.clock.slept) > 5
 
 
-def test_a_stream_that_may_not_be_read_is_not_taken_for_retention() -> None:
+def test_a_shard_or_a_number_that_the_stream_does_not_know_is_not_called_expired() -> None:
     shard = Shard()
-    calls = shard.kinesis.calls
-    calls.fail_at, calls.error = 0, lambda: aws_error("AccessDeniedException", "no GetRecords")
-    read = shard.read()
+    shard.kinesis.trimmed_is_an_error = True
+    shard.kinesis.trim(SHARD, 11)
+    assert_unread(shard.read(), "InvalidArgumentException: the sequence number is not of this")
+    del shard.kinesis.shards[SHARD]
+    assert_unread(shard.read(), f"ResourceNotFoundException: no shard {SHARD}")
+
+
+@pytest.mark.parametrize("call", [0, 1], ids=["iterator", "records"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        aws_error("AccessDeniedException", "no GetRecords"),
+        aws_error("ExpiredTokenException", "the token is expired"),
+        aws_error("ResourceNotFoundException", "no such stream"),
+        aws_error("UnrecognizedClientException", "the Region is not enabled"),
+        EndpointConnectionError(endpoint_url="none"),
+    ],
+    ids=error_code,
+)
+def test_what_could_not_be_looked_at_is_not_called_expired(error: Exception, call: int) -> None:
+    shard = Shard()
+    shard.kinesis.calls.fail_at, shard.kinesis.calls.error = call, lambda: error
+    assert_unread(shard.read(), format_error(error))
+
+
+def test_throttling_that_does_not_end_is_not_called_expired() -> None:
+    shard = Shard()
+    shard.kinesis.throttled_reads = MAX_ATTEMPTS
+    assert_unread(shard.read(), "ProvisionedThroughputExceededException")
+
+
+def test_a_region_that_is_none_is_not_called_expired() -> None:
+    def client_in(region: str) -> FakeKinesis:
+        raise InvalidRegionError(region_name=region)
+
+    reader = StreamReader(client_in, RetryPolicy(), lambda: None)
+    read = reader.read(StreamRange(STREAM_ARN, SHARD, "1", "2", 2))
+    assert_unread(read, "InvalidRegionError")
+
+
+def assert_unread(read: RangeRead, reason: str) -> None:
     assert (read.records, read.missing) == ((), 0)
     assert read.problem is not None
-    assert "AccessDeniedException: no GetRecords" in read.problem
+    where = f"could not read {STREAM} in {REGION} (account {ACCOUNT}): "
+    assert read.problem.startswith(where + reason)
+    assert "expired:" not in read.problem

@@ -27,6 +27,7 @@ from iot_constructs.cli.stream_records import StreamReader
 from .aws_fakes import (
     BUCKET,
     QUEUE_URL,
+    REGION,
     STREAM,
     TEST_EVENT,
     Calls,
@@ -61,6 +62,7 @@ class World:
         self.calls = Calls(self.clock)
         self.sqs = FakeSQS(self.calls)
         self.kinesis = FakeKinesis(self.calls)
+        self.regions = {REGION: self.kinesis, "us-west-2": FakeKinesis(self.calls, "us-west-2")}
         self.s3 = FakeS3(self.calls)
         self.function = FakeLambda(self.calls)
         self.sqs.before_delete = self._all_accepted
@@ -72,7 +74,12 @@ class World:
         assert not missing, f"{id} was deleted before {missing} were accepted"
 
     def accepted(self) -> Counter[Content]:
-        return self.kinesis.counts() + self.function.counts()
+        put = (kinesis.counts() for kinesis in self.regions.values())
+        return sum(put, self.function.counts())
+
+    def kinesis_in(self, region: str | None) -> FakeKinesis:
+        """The client of a Region; what has only a name is in the Region of the queue."""
+        return self.regions[region if region is not None else REGION]
 
     def expected(self) -> Counter[Content]:
         return Counter(content for records in self.behind.values() for content in records)
@@ -155,11 +162,11 @@ class World:
         if to_function:
             destination = FunctionDestination(self.function, "processor", **settings)
         else:
-            destination = StreamDestination(self.kinesis, stream, **settings)
+            destination = StreamDestination(self.kinesis_in, stream, **settings)
         report = report if report is not None else Report(execute, destination.name)
         Redrive(
             queue,
-            Recovery(StreamReader(self.kinesis, retry_policy, queue.keep_alive), self.s3),
+            Recovery(StreamReader(self.kinesis_in, retry_policy, queue.keep_alive), self.s3),
             destination,
             report,
             kinds=kinds,

@@ -21,7 +21,11 @@ _EXAMPLES = {
     for block in re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     if re.match(r"(import|from) ", block)
 }
-_GUIDES = sorted((_ROOT / "docs" / "guide").glob("*.md"))
+_GUIDES = {
+    page.stem: blocks
+    for page in sorted((_ROOT / "docs" / "guide").glob("*.md"))
+    if (blocks := re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+}
 
 
 def _namespace(app: cdk.App) -> dict[str, Any]:
@@ -57,12 +61,14 @@ def test_there_is_an_example_of_most_names() -> None:
     assert len(_EXAMPLES) >= 12
 
 
-@pytest.mark.parametrize("page", _GUIDES, ids=lambda page: page.stem)
-def test_the_blocks_of_a_guide_page_run_one_after_the_other(page: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert blocks
+def test_most_guide_pages_have_blocks() -> None:
+    assert len(_GUIDES) >= 7
+
+
+@pytest.mark.parametrize("page", _GUIDES)
+def test_the_blocks_of_a_guide_page_run_one_after_the_other(page: str) -> None:
     app = fresh_app()
     namespace = _namespace(app)
-    for number, block in enumerate(blocks):
-        exec(compile(block, f"{page.name} block {number}", "exec"), namespace)
+    for number, block in enumerate(_GUIDES[page]):
+        exec(compile(block, f"{page}.md block {number}", "exec"), namespace)
     app.synth()

@@ -10,6 +10,9 @@ import pytest
 
 from docs.generate_scale import FLEETS, SCALE_MD, scale_md
 from iot_constructs.cli.planning import prices
+from iot_constructs.cli.planning.costs import KINESIS, list_costs, total
+from iot_constructs.cli.planning.usage import estimate_usage
+from iot_constructs.cli.planning.workload import Workload
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SCALE = SCALE_MD.read_text(encoding="utf-8")
@@ -32,6 +35,14 @@ def test_every_row_has_as_many_cells_as_its_heading() -> None:
     for heading, *rows in tables:
         cells = len(re.findall(r"(?<!\\)\|", heading))
         assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {cells}, heading
+
+
+def test_the_guide_names_the_cost_of_an_idle_environment() -> None:
+    fleet = Workload(devices=0, every_seconds=60, reading_bytes=400, years=0)
+    costs = list_costs(estimate_usage(fleet))
+    stream = total(cost for cost in costs if cost.service == KINESIS)
+    guide = (_ROOT / "docs" / "guide" / "cost-and-scale.md").read_text("utf-8")
+    assert f"about ${total(costs):.0f} a month, of which ${stream:.0f} are for the" in guide
 
 
 def test_the_guide_and_the_readme_link_to_it() -> None:

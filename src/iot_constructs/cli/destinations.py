@@ -18,6 +18,7 @@ from iot_constructs.cli.aws_errors import (
 )
 from iot_constructs.cli.kinesis_records import (
     Record,
+    arn_region,
     build_event,
     event_record_size,
     item_identifier,
@@ -106,18 +107,20 @@ class StreamDestination:
     request fail, and these are retried before others are sent
     (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html). The processor does not depend on the
     order: late data never overwrites newer data.
+
+    ``client_in`` returns the client of a Region: of the ARN's, or None for a stream that is given by its name.
     """
 
     def __init__(
         self,
-        client: KinesisWriter,
+        client_in: Callable[[str | None], KinesisWriter],
         stream: str | None,
         *,
         rate: RateLimit,
         retry_policy: RetryPolicy,
         keep_alive: Callable[[], None],
     ) -> None:
-        self._client = client
+        self._client_in = client_in
         self._stream = stream
         self._rate = rate
         self._retry_policy = retry_policy
@@ -171,7 +174,7 @@ class StreamDestination:
             self._keep_alive()
             self._rate.wait_for(len(pending))
             try:
-                response = self._client.put_records(
+                response = self._client_in(arn_region(target)).put_records(
                     **named,
                     Records=[
                         {"Data": record.data, "PartitionKey": record.partition_key}

@@ -178,6 +178,12 @@ def parse_partition_key(value: object) -> str:
     )
 
 
+def arn_region(name_or_arn: str) -> str | None:
+    """Return the Region of an ARN, or None for a name."""
+    found = re.match(r"arn:[^:]*:[^:]*:([^:]+):", name_or_arn)
+    return found[1] if found else None
+
+
 def parse_stream_arn(source: Mapping[str, Any], name: str) -> str:
     """Return the ARN of a stream, also for the ARN of one of its consumers."""
     found = _STREAM_ARN.fullmatch(require_string(source, name))

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=_count,
         metavar="N",
-        help="number of devices, for example 1e6",
+        help="number of devices, for example 1e6; 0 is an idle environment",
     )
     parser.add_argument(
         "--every",
@@ -117,8 +117,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_duration,
         metavar="DURATION",
         default=Workload.retention_seconds,
-        help=f"retention of TimeSeriesTable; default: {defaults.TIME_SERIES_RETENTION_DAYS}d. Storage is estimated for "
-        "the time after that period",
+        help=f"retention of TimeSeriesTable; default: {defaults.TIME_SERIES_RETENTION_DAYS}d. Its storage is estimated "
+        "for the time after that period",
+    )
+    parser.add_argument(
+        "--years",
+        type=_count,
+        metavar="N",
+        default=Workload.years,
+        help="age of the pipeline, for the storage of the archive, which keeps all records, and the rotations of the "
+        "key; default: %(default)s",
     )
     parser.add_argument(
         "--stored-bytes",
@@ -145,6 +153,7 @@ def run(arguments: argparse.Namespace) -> int:
             shard_count=arguments.shard_count,
             stream_retention_seconds=arguments.stream_retention,
             retention_seconds=arguments.retention,
+            years=arguments.years,
             stored_bytes=arguments.stored_bytes,
             invocation_milliseconds=arguments.invocation_ms,
         )

@@ -89,7 +89,7 @@ class Recovery:
             try:
                 records += parse_stored_batch(self._body(stored))
             except AWS_ERRORS as error:
-                problems.append(f"{_format_s3_error(error)}: {place}")
+                problems.append(_format_s3_error(error, place))
             except (MalformedMessageError, UnicodeDecodeError) as error:
                 problems.append(f"{place}: {error}")
         return Recovered(
@@ -105,7 +105,7 @@ class Recovery:
         return body.decode()
 
 
-def _format_s3_error(error: BaseException) -> str:
-    if error_code(error) in ("NoSuchKey", "NoSuchVersion", "NoSuchBucket"):
-        return "the stored batch does not exist"
-    return f"the stored batch cannot be read ({format_error(error)})"
+def _format_s3_error(error: BaseException, place: str) -> str:
+    if error_code(error) in ("NoSuchKey", "NoSuchVersion"):
+        return f"the stored batch does not exist: {place}"
+    return f"could not read {place}: {format_error(error)}"

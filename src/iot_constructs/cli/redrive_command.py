@@ -84,7 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print a JSON document")
     parser.add_argument(
-        "--region", metavar="NAME", help="AWS Region; default: the one in the queue URL"
+        "--region",
+        metavar="NAME",
+        help="AWS Region of the queue and of everything without an ARN; default: the one in the queue URL",
     )
     parser.add_argument("--profile", metavar="NAME", help="profile of your AWS configuration")
     parser.add_argument(
@@ -133,6 +135,7 @@ def _redrive(arguments: argparse.Namespace, report: Report) -> None:
         RateLimit,
         StreamDestination,
     )
+    from iot_constructs.cli.kinesis_records import arn_region  # noqa: PLC0415
     from iot_constructs.cli.progress import Progress  # noqa: PLC0415
     from iot_constructs.cli.recovery import Recovery  # noqa: PLC0415
     from iot_constructs.cli.redrive import Redrive  # noqa: PLC0415
@@ -140,7 +143,6 @@ def _redrive(arguments: argparse.Namespace, report: Report) -> None:
 
     clients = _Clients(arguments)
     retry_policy = RetryPolicy()
-    kinesis = clients.create("kinesis")
     queue = DeadLetterQueue(clients.create("sqs"), arguments.queue_url, retry_policy=retry_policy)
     if not queue.waiting and queue.in_flight:
         print(
@@ -152,7 +154,7 @@ def _redrive(arguments: argparse.Namespace, report: Report) -> None:
     destination: Destination
     if arguments.function is not None:
         destination = FunctionDestination(
-            clients.create("lambda"),
+            clients.create("lambda", arn_region(arguments.function)),
             arguments.function,
             rate=rate,
             retry_policy=retry_policy,
@@ -160,7 +162,7 @@ def _redrive(arguments: argparse.Namespace, report: Report) -> None:
         )
     else:
         destination = StreamDestination(
-            kinesis,
+            clients.kinesis,
             arguments.stream,
             rate=rate,
             retry_policy=retry_policy,
@@ -170,7 +172,10 @@ def _redrive(arguments: argparse.Namespace, report: Report) -> None:
     expected = queue.waiting
     Redrive(
         queue,
-        Recovery(StreamReader(kinesis, retry_policy, queue.keep_alive), clients.create("s3")),
+        # A bucket can be in any Region: boto3 follows the redirect of S3.
+        Recovery(
+            StreamReader(clients.kinesis, retry_policy, queue.keep_alive), clients.create("s3")
+        ),
         destination,
         report,
         kinds=[Kind(kind) for kind in arguments.kind] if arguments.kind else list(Kind),
@@ -190,14 +195,22 @@ class _Clients:
         region = arguments.region if arguments.region is not None else in_url and in_url[1]
         self._session = boto3.Session(profile_name=arguments.profile, region_name=region)
         self._endpoint_url = arguments.endpoint_url
+        self._kinesis: dict[str | None, Any] = {}
 
-    def create(self, service: str) -> Any:
+    def kinesis(self, region: str | None) -> Any:
+        """Return the Kinesis client of a Region; None is the Region of the queue."""
+        if region not in self._kinesis:
+            self._kinesis[region] = self.create("kinesis", region)
+        return self._kinesis[region]
+
+    def create(self, service: str, region: str | None = None) -> Any:
         from botocore.config import Config  # noqa: PLC0415
 
         # The read timeout exceeds the longest invocation, so that no retry invokes the function a second time.
         waits = {"read_timeout": _INVOKE_TIMEOUT_SECONDS} if service == "lambda" else {}
         return self._session.client(
             service,
+            region_name=region,
             endpoint_url=self._endpoint_url,
             config=Config(retries={"mode": "standard", "total_max_attempts": 4}, **waits),
         )

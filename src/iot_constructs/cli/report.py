@@ -12,7 +12,7 @@ from iot_constructs.cli.dead_letter_messages import Kind
 _NOT_FINISHED = "the run ended before it was processed"
 _COLUMNS = ("message", "kind", "reason", "records", "from", "devices", "age", "")
 _NUMBERS = {"records", "devices", "age"}
-_WIDEST = {"message": 8, "reason": 44, "from": 40, "": 90}
+_WIDEST = {"message": 8, "reason": 44, "from": 40, "": 140}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 

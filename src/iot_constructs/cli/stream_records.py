@@ -10,17 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from iot_constructs.cli.aws_errors import AWS_ERRORS, RetryPolicy, error_code, format_error
+from iot_constructs.cli.aws_errors import AWS_ERRORS, RetryPolicy, format_error
 from iot_constructs.cli.dead_letter_messages import StreamRange
 from iot_constructs.cli.kinesis_records import Record
 
 # kinesis APIReference API_GetRecords.html
 MAX_RECORDS_PER_CALL = 10_000
-
-# AWS does not document the response for an expired sequence number. The code handles ResourceNotFoundException (the
-# shard does not exist), InvalidArgumentException (the number is not from this stream, for example after the stream was
-# re-created), and an iterator at the oldest record.
-_EXPIRED = ("ResourceNotFoundException", "InvalidArgumentException")
 
 
 class KinesisReader(Protocol):
@@ -44,32 +39,40 @@ class RangeRead:
 
 
 class StreamReader:
-    """Reads ranges of records from streams."""
+    """Reads ranges of records from streams, each in the Region of its ARN.
+
+    ``client_in`` returns the client of a Region.
+    """
 
     def __init__(
-        self, client: KinesisReader, retry_policy: RetryPolicy, keep_alive: Callable[[], None]
+        self,
+        client_in: Callable[[str], KinesisReader],
+        retry_policy: RetryPolicy,
+        keep_alive: Callable[[], None],
     ) -> None:
-        self._client = client
+        self._client_in = client_in
         self._retry_policy = retry_policy
         self._keep_alive = keep_alive
 
     def read(self, wanted: StreamRange) -> RangeRead:
-        """Return all records of the range that have not expired."""
+        """Return all records of the range that have not expired.
+
+        A record counts as expired only if its shard was read and does not have it. After an error, this is unknown:
+        ResourceNotFoundException stands for a shard that has expired and for a stream that is not there
+        (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html).
+        """
+        _, _, _, region, account, stream = wanted.stream_arn.split(":")
         try:
-            records = self._records(wanted)
+            records = self._records(self._client_in(region), wanted)
         except AWS_ERRORS as error:
-            if error_code(error) in _EXPIRED:
-                return RangeRead(
-                    (),
-                    wanted.batch_size,
-                    f"expired, or not from this stream ({format_error(error)})",
-                )
-            return RangeRead((), 0, f"the stream cannot be read ({format_error(error)})")
+            name = stream.removeprefix("stream/")
+            where = f"{name} in {region} (account {account})"
+            return RangeRead((), 0, f"could not read {where}: {format_error(error)}")
         return _check_complete(wanted, records)
 
-    def _records(self, wanted: StreamRange) -> tuple[Record, ...]:
+    def _records(self, client: KinesisReader, wanted: StreamRange) -> tuple[Record, ...]:
         iterator: Any = self._retry_policy.call(
-            self._client.get_shard_iterator,
+            client.get_shard_iterator,
             StreamARN=wanted.stream_arn,
             ShardId=wanted.shard_id,
             ShardIteratorType="AT_SEQUENCE_NUMBER",
@@ -81,7 +84,7 @@ class StreamReader:
         while iterator is not None:
             self._keep_alive()
             response: Any = self._retry_policy.call(
-                self._client.get_records,
+                client.get_records,
                 StreamARN=wanted.stream_arn,
                 ShardIterator=iterator,
                 Limit=min(max(wanted.batch_size, 1), MAX_RECORDS_PER_CALL),

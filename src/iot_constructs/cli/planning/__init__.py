@@ -16,14 +16,17 @@ All values are averages over a month of 730 hours. Quota usage is the average ti
   `batches` has the calls of the processor for a batch.
 * **The tables**: each message is one item of the time-series table, and each device in a batch is one write to the
   device-state table. Devices are evenly distributed over the concurrent batches.
-* **Storage** is estimated for the time after one retention period, when as much data expires as arrives. The archive's
-  bucket keeps all data; the model uses the same period.
+* **Storage** of the tables is estimated for the time after one retention period, when as much data expires as arrives.
+  The archive keeps all data: its storage grows by the same amount each year, and is estimated for the age ``years``.
 * **The archive**: Firehose meters every record in increments of 5 KB. It writes an object when the buffer size or the
   buffer interval is reached, with one buffer.
-* **KMS**: one request every five minutes for each user of the stream and of each table, and one for each object.
+* **KMS**: one request every five minutes for each user of the stream and of each table, and one for each object. The
+  key rotates once a year; the first and the second rotation are charged.
 * **SNS, SQS**: no messages, because no failures occur.
 * **CloudWatch, X-Ray**: alarms, dashboard and metrics of the example; two kilobytes of logs per invocation; one trace
-  per second and 5 % of the rest, which is fixed for Lambda.
+  per second and 5 % of the rest, which is fixed for Lambda. The metrics of the event source mapping have no additional
+  charge (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics.html).
+* **An idle environment**, with 0 devices, has the same alarms, dashboard and key; the function emits no metrics.
 
 Not included: free tiers, discounts, taxes, support, data transfer out of AWS, reads of the tables, queries, access logs
 and failures.
@@ -38,3 +41,4 @@ KB = 1024
 MB = 1024 * KB
 GB = 1024 * MB
 DAY_SECONDS = 86_400
+YEAR_SECONDS = 365 * DAY_SECONDS

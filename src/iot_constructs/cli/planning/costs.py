@@ -13,7 +13,6 @@ from iot_constructs.cli.planning.assumptions import (
     CONSUMERS,
     CUSTOM_METRICS,
     DASHBOARDS,
-    GZIP_SHARE,
     KEYS,
     LOG_BYTES,
 )
@@ -37,6 +36,7 @@ SERVICES = (IOT, KINESIS, LAMBDA, DYNAMODB, FIREHOSE, S3, KMS, QUEUES, CLOUDWATC
 
 FULL_SHARE = 0.8  # of a quota, from which the plan warns, and to which it fills provisioned shards
 _EXTENDED_FROM, _EXTENDED_TO = DAY_SECONDS, 7 * DAY_SECONDS
+_CHARGED_ROTATIONS = 2  # later ones are free (https://aws.amazon.com/kms/pricing/)
 _HOURS = MONTH_SECONDS / 3600
 ADVANTAGE_MINIMUM_MB = 25  # per second in each direction: the minimum (https://aws.amazon.com/kinesis/data-streams/pricing/)
 
@@ -90,6 +90,9 @@ def list_costs(usage: Usage) -> list[Cost]:
     lines += _archive(usage, workload)
     lines += [
         Cost(KMS, "keys", KEYS, prices.KMS_KEYS),
+        Cost(
+            KMS, "rotations", KEYS * min(workload.years, _CHARGED_ROTATIONS), prices.KMS_ROTATIONS
+        ),
         Cost(KMS, "requests", usage.key_calls * MONTH_SECONDS, prices.KMS_REQUESTS),
         Cost(QUEUES, "alerts", 0, prices.SNS_REQUESTS),
         Cost(QUEUES, "dead letters", 0, prices.SQS_REQUESTS),
@@ -206,8 +209,7 @@ def _tables(usage: Usage) -> Iterator[Cost]:
 def _archive(usage: Usage, workload: Workload) -> Iterator[Cost]:
     steps = ceil(workload.message_bytes / FIREHOSE_STEP_BYTES)
     ingested = usage.messages * steps * FIREHOSE_STEP_BYTES / GB
-    lines = workload.messages_per_second * (workload.message_bytes + 1)  # and a newline
-    stored = lines * GZIP_SHARE * workload.retention_seconds / GB
+    stored = usage.archived_gb_per_year * workload.years
     yield Cost(FIREHOSE, "data in", ingested, prices.FIREHOSE_GB)
     yield Cost(S3, "objects", usage.objects * MONTH_SECONDS, prices.S3_PUTS)
     yield Cost(S3, "storage", stored, prices.S3_GB)
@@ -215,10 +217,12 @@ def _archive(usage: Usage, workload: Workload) -> Iterator[Cost]:
 
 def _monitoring(usage: Usage) -> Iterator[Cost]:
     logged = usage.average.per_second * LOG_BYTES / GB
+    # Charged only for the hours in which they are emitted (https://aws.amazon.com/cloudwatch/pricing/).
+    emitted = CUSTOM_METRICS if usage.messages else 0
     yield Cost(CLOUDWATCH, "alarms", ALARM_METRICS, prices.ALARMS)
     yield Cost(CLOUDWATCH, "composite alarms", COMPOSITE_ALARMS, prices.COMPOSITE_ALARMS)
     yield Cost(CLOUDWATCH, "dashboards", DASHBOARDS, prices.DASHBOARDS)
-    yield Cost(CLOUDWATCH, "custom metrics", CUSTOM_METRICS, prices.CUSTOM_METRICS)
+    yield Cost(CLOUDWATCH, "custom metrics", emitted, prices.CUSTOM_METRICS)
     yield Cost(CLOUDWATCH, "logs", logged * MONTH_SECONDS, prices.LOG_GB)
     yield Cost(CLOUDWATCH, "log storage", logged * LOG_STORED_SECONDS, prices.LOG_STORED_GB)
     yield Cost(CLOUDWATCH, "traces", usage.traces * MONTH_SECONDS, prices.TRACES)

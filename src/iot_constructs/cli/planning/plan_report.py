@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from iot_constructs.cli.planning import prices
+from iot_constructs.cli.planning import prices, quotas
 from iot_constructs.cli.planning.costs import (
     FULL_SHARE,
     SERVICES,
@@ -41,6 +41,8 @@ def as_text(usage: Usage) -> Iterator[str]:
     )
     yield ""
     yield from format_warnings(limits)
+    yield "note:"
+    yield f"- {quotas.NEW_ACCOUNTS}"
 
 
 def format_warnings(limits: Sequence[Limit]) -> Iterator[str]:
@@ -82,6 +84,7 @@ def as_json(usage: Usage) -> dict[str, Any]:
             "device_state_write_units_per_second": usage.device_state_units,
         },
         "objects_per_second": usage.objects,
+        "archived_gb_per_year": usage.archived_gb_per_year,
         "kms_requests_per_second": usage.key_calls,
         "costs": [_cost_as_json(cost) for cost in costs],
         "dollars_by_service": by_service(costs),
@@ -94,6 +97,7 @@ def as_json(usage: Usage) -> dict[str, Any]:
             {**asdict(limit), "share": limit.share, "full": limit.is_full}
             for limit in list_limits(usage)
         ],
+        "notes": [quotas.NEW_ACCOUNTS],
     }
 
 
@@ -155,7 +159,11 @@ def _head(usage: Usage) -> Iterator[str]:
             f"{number(usage.time_series_units)} units/s time series, "
             f"{number(usage.device_state_units)} units/s device state",
         ),
-        ("archive", f"{_pluralize(usage.objects * 3600, 'object')} per hour"),
+        (
+            "archive",
+            f"{_pluralize(usage.objects * 3600, 'object')} per hour; nothing expires: "
+            f"{number(usage.archived_gb_per_year)} GB more each year (--years {workload.years})",
+        ),
         ("KMS", f"{number(usage.key_calls * 3600)} requests per hour"),
         ("prices", f"{prices.REGION}, list prices without free tiers, as of {prices.READ}"),
     ]

@@ -113,6 +113,7 @@ S3_GB: Final = Price(  # tiers at 50 and 500 TB
 )
 
 KMS_KEYS: Final = _flat(1.00, "key", _KMS, _PRICE_LIST)
+KMS_ROTATIONS: Final = _flat(1.00, "first or second rotation of a key", _KMS, _COPIES)
 KMS_REQUESTS: Final = _flat(0.03, "10,000 requests", _KMS, _PRICE_LIST, 10_000)
 
 SNS_REQUESTS: Final = _flat(0.50, "million requests", _SNS, _COPIES, MILLION)

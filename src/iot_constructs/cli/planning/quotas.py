@@ -58,6 +58,11 @@ NEW_STREAM_RECORDS: Final = Quota(4000, "records/s", _KINESIS_MODES)
 STREAM_MB: Final = Quota(10 * 1024, "MB/s", _KINESIS)  # 200 MB/s in most regions
 
 LAMBDA_CONCURRENCY: Final = Quota(1000, "concurrent invocations", _LAMBDA, "Concurrent executions")
+NEW_ACCOUNTS: Final = (
+    "new AWS accounts have lower Lambda quotas for concurrency and memory, and then any "
+    "reserved_concurrent_executions= fails: check with aws lambda get-account-settings"
+)
+"""Said without a value: AWS documents none (lambda/latest/dg/gettingstarted-limits.html)."""
 LAMBDA_EVENT_BYTES: Final = Quota(6 * MB, "bytes per event", _LAMBDA)
 LAMBDA_POLLS: Final = Quota(1, "poll/s per shard", _LAMBDA_KINESIS)
 

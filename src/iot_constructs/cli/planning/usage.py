@@ -7,10 +7,11 @@ from math import ceil
 from typing import Final
 
 from iot_constructs import _defaults as defaults
-from iot_constructs.cli.planning import KB, MB, MONTH_SECONDS, quotas
+from iot_constructs.cli.planning import GB, KB, MB, MONTH_SECONDS, YEAR_SECONDS, quotas
 from iot_constructs.cli.planning.assumptions import (
     CALL_MILLISECONDS,
     EVENT_RECORD_BYTES,
+    GZIP_SHARE,
     INVOCATION_MILLISECONDS,
     KEY_USERS,
     RECORD_MILLISECONDS,
@@ -115,6 +116,12 @@ class Usage:
         return max(in_time, rate * self.workload.message_bytes / (defaults.BUFFERING_SIZE_MIB * MB))
 
     @property
+    def archived_gb_per_year(self) -> float:
+        """Data that the archive's bucket receives in a year, and keeps."""
+        lines = self.workload.messages_per_second * (self.workload.message_bytes + 1)  # a newline
+        return lines * GZIP_SHARE * YEAR_SECONDS / GB
+
+    @property
     def key_calls(self) -> float:
         """KMS requests."""
         return KEY_USERS / KEY_CALL_SECONDS + self.objects
@@ -136,7 +143,7 @@ def estimate_usage(workload: Workload) -> Usage:
         else required_shards(workload, 1 / TIMES_LAST_PEAK, _NEW_STREAM_SHARDS)
     )
     concurrent = shards * workload.parallelization_factor
-    active = min(concurrent, workload.devices)
+    active = max(min(concurrent, workload.devices), 1)
     state_bytes = estimate_state_bytes(workload.item_bytes)
     return Usage(
         workload=workload,

@@ -16,7 +16,8 @@ _LARGEST_ITEM_BYTES = 400 * 1024  # amazondynamodb/latest/developerguide/Service
 _SHORTEST_EVERY, _LONGEST_EVERY = 0.001, 366 * DAY_SECONDS
 _LARGEST_PEAK = 1000
 _MOST_READINGS = 10_000
-_LONGEST_READINGS_RETENTION = 100 * 365 * DAY_SECONDS
+_MOST_YEARS = 100
+_LONGEST_READINGS_RETENTION = _MOST_YEARS * 365 * DAY_SECONDS
 _MOST_SHARDS = 10_000  # as in MonitoredStream
 
 
@@ -29,6 +30,7 @@ class Workload:
     """
 
     devices: int
+    """0 is an idle environment."""
     every_seconds: float
     """The interval between two readings of a device."""
     reading_bytes: int
@@ -46,6 +48,8 @@ class Workload:
     stream_retention_seconds: float = defaults.STREAM_RETENTION_HOURS * _HOUR
     retention_seconds: float = defaults.TIME_SERIES_RETENTION_DAYS * DAY_SECONDS
     """The retention of the time-series table."""
+    years: int = 1
+    """The age of the pipeline: the archive keeps all data, and the key rotates once a year."""
     stored_bytes: int | None = None
     """The size of an item in the time-series table; None estimates it from the message."""
     invocation_milliseconds: float | None = None
@@ -53,7 +57,7 @@ class Workload:
 
     def __post_init__(self) -> None:
         limits: tuple[tuple[str, float | None, float, float], ...] = (
-            ("--devices", self.devices, 1, _LARGEST_FLEET),
+            ("--devices", self.devices, 0, _LARGEST_FLEET),
             ("--every", self.every_seconds, _SHORTEST_EVERY, _LONGEST_EVERY),
             ("--bytes", self.reading_bytes, 1, quotas.IOT_MESSAGE_BYTES.value),
             ("--readings-per-message", self.readings_per_message, 1, _MOST_READINGS),
@@ -80,6 +84,7 @@ class Workload:
                 defaults.STREAM_MAXIMUM_RETENTION_HOURS * _HOUR,
             ),
             ("--retention", self.retention_seconds, DAY_SECONDS, _LONGEST_READINGS_RETENTION),
+            ("--years", self.years, 0, _MOST_YEARS),
             ("--stored-bytes", self.stored_bytes, 1, _LARGEST_ITEM_BYTES),
             ("--invocation-ms", self.invocation_milliseconds, 1, 900_000),
         )
