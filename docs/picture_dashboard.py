@@ -132,7 +132,8 @@ def _chart(box: Box, alarm: Json, run: Json) -> Iterator[str]:
     measured = run["alarms"][name]
     yield svg.dot(box.x + 11, box.y + 11, 4, _STATES[measured["state"]])
     yield svg.text(box.x + 20, box.y + 15, name, "ink bold")
-    yield svg.text(box.x + 8, box.y + 28, f"{alarm['Namespace']} {alarm['MetricName']}", "soft", 9)
+    metric, statistic = _metric(alarm)
+    yield svg.text(box.x + 8, box.y + 28, metric, "soft", 9)
     plot = Box(box.x + 10, box.y + 44, box.width - 20, box.height - 62)
     points = measured["points"]
     top = 1.15 * max([threshold, *(value for _, value in points)])
@@ -145,7 +146,7 @@ def _chart(box: Box, alarm: Json, run: Json) -> Iterator[str]:
     yield svg.line([at(0, 0), at(last, 0)], "grid", 1)
     yield svg.line([at(0, threshold), at(last, threshold)], "fail", 1)
     sign = _COMPARISONS[alarm["ComparisonOperator"]]
-    label = f"{alarm['Statistic']} {sign} {_number(threshold)}"
+    label = f"{statistic} {sign} {_number(threshold)}"
     label_y = at(0, threshold)[1] - 4
     yield svg.text(plot.x + plot.width, label_y, label, "bad end", 9)
     if points:
@@ -163,6 +164,14 @@ def _chart(box: Box, alarm: Json, run: Json) -> Iterator[str]:
     yield svg.text(plot.x + plot.width, base, f"{last} min", "soft end", 9)
     if points:
         yield svg.text(plot.x + plot.width / 2, base, text, "soft middle", 9)
+
+
+def _metric(alarm: Json) -> tuple[str, str]:
+    """What the alarm is on, and what is compared with the threshold."""
+    if "Metrics" not in alarm:
+        return f"{alarm['Namespace']} {alarm['MetricName']}", alarm["Statistic"]
+    (result,) = (each for each in alarm["Metrics"] if each["ReturnData"])
+    return f"metric math: {result['Label']}", "Value"
 
 
 def _number(value: float) -> str:

@@ -121,6 +121,9 @@ def _alarms(cloudwatch: Any, start: datetime) -> Any:
     first = start.replace(second=0, microsecond=0)
     for page in cloudwatch.get_paginator("describe_alarms").paginate(AlarmTypes=["MetricAlarm"]):
         for alarm in page["MetricAlarms"]:
+            if not alarm.get("MetricName"):  # metric math, which the emulator does not evaluate
+                yield alarm["AlarmName"], {"state": alarm["StateValue"], "points": []}
+                continue
             data = cloudwatch.get_metric_statistics(
                 Namespace=alarm["Namespace"],
                 MetricName=alarm["MetricName"],

@@ -30,6 +30,8 @@ DEVICES = "devices"
 
 _EXAMPLE = Path(__file__).parent.parent / "examples" / "iot_pipeline"
 _HASH = re.compile(r"[0-9A-F]{8}$")
+# The condition of a Metrics Insights query.
+_CONDITION = re.compile(r"WHERE (\w+) = '([^']+)'")
 # Of what a role may do, that which moves data.
 _MOVES = re.compile(
     r"kinesis:(PutRecords?|GetRecords)|sns:Publish|sqs:SendMessage|s3:PutObject"
@@ -223,17 +225,29 @@ def _alarm_edges(parts: Parts) -> Iterator[Edge]:
 
 
 def _watched(parts: Parts) -> Iterator[str]:
-    """The resource that each alarm's dimensions name, by a reference or by its physical name."""
+    """The resource that each alarm's dimensions name, by a reference or by its physical name.
+
+    Where metric math puts metrics of several together, it is the one with most of them.
+    """
     for alarm, properties in parts.of_type("AWS::CloudWatch::Alarm").items():
-        found = {
+        found = Counter(
             each
-            for dimension in properties["Dimensions"]
-            for each in referred(dimension["Value"])
-            or _named(parts, dimension["Name"], dimension["Value"])
-        }
-        if len(found) != 1:
-            raise ValueError(f"{alarm} watches {sorted(found) or 'nothing of the template'}")
-        yield found.pop()
+            for name, value in _dimensions(properties)
+            for each in referred(value) or _named(parts, name, value)
+        ).most_common()
+        if not found or [count for _, count in found].count(found[0][1]) > 1:
+            watched = sorted(each for each, _ in found)
+            raise ValueError(f"{alarm} watches {watched or 'nothing of the template'}")
+        yield found[0][0]
+
+
+def _dimensions(alarm: Json) -> Iterator[tuple[str, Any]]:
+    for query in alarm.get("Metrics", [{"MetricStat": {"Metric": alarm}}]):
+        if "MetricStat" in query:
+            metric = query["MetricStat"]["Metric"]
+            yield from ((each["Name"], each["Value"]) for each in metric["Dimensions"])
+        else:
+            yield from _CONDITION.findall(query["Expression"])
 
 
 def _named(parts: Parts, property_: str, value: str) -> Iterable[str]:

@@ -90,16 +90,21 @@ def evaluate_alarm(
 
 def alarm_metrics(alarm: Alarm) -> set[tuple[str, str]]:
     """Return the namespace and the name of each metric of an alarm."""
+    metrics = [metric for metric, _ in metrics_with_dimensions(alarm)]
+    expressions = [each.get("Expression", "") for each in alarm.get("Metrics") or []]
+    queries = [found for each in expressions if (found := _QUERY.fullmatch(each)) is not None]
+    return {
+        *((each["Namespace"], each["MetricName"]) for each in metrics),
+        *((each[2], each[1]) for each in queries),
+    }
+
+
+def metrics_with_dimensions(alarm: Alarm) -> list[tuple[Mapping[str, Any], str]]:
+    """Return the metrics of an alarm, each with its statistic. A query has none: it matches what it finds."""
     if not alarm.get("Metrics"):
-        return {(alarm["Namespace"], alarm["MetricName"])}
-    found = set()
-    for each in alarm["Metrics"]:
-        if "MetricStat" in each:
-            metric = each["MetricStat"]["Metric"]
-            found.add((metric["Namespace"], metric["MetricName"]))
-        elif (query := _QUERY.fullmatch(each["Expression"])) is not None:
-            found.add((query[2], query[1]))
-    return found
+        return [(alarm, alarm["Statistic"])]
+    stats = [each["MetricStat"] for each in alarm["Metrics"] if "MetricStat" in each]
+    return [(each["Metric"], each["Stat"]) for each in stats]
 
 
 def alarm_period(alarm: Alarm) -> int:

@@ -1,30 +1,32 @@
 """A model of how CloudFormation creates, rolls back and deletes a stack, by the rules that AWS documents.
 
-It is not AWS: it has one account and region, runs at once, and knows of a resource only its name, its needs and what
-stands against its deletion. It is stricter than the emulator, which lets most names collide. Operations have the names
-and parameters of boto3, so that commands run on either. The rules, on docs.aws.amazon.com:
+It is not AWS: it has one account and region, and knows of a resource only its name, its needs and what stands against
+its deletion. Operations have the names and parameters of boto3. The rules, on docs.aws.amazon.com:
 
+* The creation of a resource that imports a value fails: that is how the tests inject an error.
 * A name is taken once (AWSCloudFormation/latest/TemplateReference/aws-properties-name.html).
 * ``Retain`` keeps a resource, ``RetainExceptOnCreate`` except in the rollback of the operation that created it
   (AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html).
 * Every independent path is created until its first failure; with ``DisableRollback`` the stack keeps what was created,
   and an update creates what is missing (AWSCloudFormation/latest/UserGuide/stack-failure-options.html). Without it, the
-  model rolls back from the same point: the worst case, with as much created as can be.
+  model rolls back from the same point, the worst case.
 * A stack with termination protection is not deleted (AWSCloudFormation/latest/UserGuide/using-cfn-protect-stacks.html),
   and one in ROLLBACK_COMPLETE or ROLLBACK_FAILED is only deleted
   (AWSCloudFormation/latest/UserGuide/view-stack-events.html).
 * RollbackStack with ``RetainExceptOnCreate`` deletes what says ``Retain``, too
   (AWSCloudFormation/latest/APIReference/API_RollbackStack.html).
 * A protected table is not deleted, nor one that is not ACTIVE
-  (amazondynamodb/latest/developerguide/WorkingWithTables.Basics.html, amazondynamodb/latest/APIReference/API_DeleteTable.html).
+  (amazondynamodb/latest/developerguide/WorkingWithTables.Basics.html, .../APIReference/API_DeleteTable.html).
 * A bucket with objects is not deleted (AmazonS3/latest/API/API_DeleteBucket.html).
 * A key is deleted after a waiting period (kms/latest/APIReference/API_ScheduleKeyDeletion.html).
 
-An assumption, which no page states: what a resource needs is not deleted when the resource itself could not be.
+Assumed, because no page states it: while a resource cannot be deleted, what it needs is not deleted.
 """
 
 from __future__ import annotations
 
+import graphlib
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -74,8 +76,7 @@ class Model:
     def __init__(self) -> None:
         self.resources: list[Resource] = []
         self._stacks: list[Stack] = []
-        self._change_sets: dict[str, Json] = {}
-        self._created = 0
+        self._numbers = itertools.count(1)
 
     def client(self, service: str) -> Model:
         return self
@@ -88,17 +89,15 @@ class Model:
         owned = [one for stack in self._stacks for one in stack.resources.values()]
         return [one for one in self.resources if one not in owned and one.state == "ACTIVE"]
 
-    # --- CloudFormation ------------------------------------------------------------------------------------------
-
     def create_change_set(self, **request: Any) -> Json:
         if request["ChangeSetType"] == "CREATE":
             name = request["StackName"]
-            self._stacks.append(Stack(name, f"arn:stack/{name}/{self._next()}"))
+            self._stacks.append(Stack(name, f"arn:stack/{name}/{next(self._numbers)}"))
         stack = self._stack(request["StackName"])
         if stack.status not in ("REVIEW_IN_PROGRESS", "CREATE_FAILED", "UPDATE_FAILED"):
             _error("ValidationError", f"stack is in {stack.status} and cannot be updated")
         *_, bucket, key = request["TemplateURL"].split("/")
-        self._change_sets[request["ChangeSetName"]] = json.loads(self._find(BUCKET, bucket).objects[key])
+        stack.template = json.loads(self._find(BUCKET, bucket).objects[key])
         return {}
 
     def describe_change_set(self, **request: Any) -> Json:
@@ -110,7 +109,6 @@ class Model:
         if stack.status.endswith("_FAILED") and not kept:
             _error("ValidationError", f"stack in {stack.status}: use disable-rollback")
         verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
-        stack.template = self._change_sets[request["ChangeSetName"]]
         failed = self._create_missing(stack)
         stack.status = f"{verb}_FAILED" if failed else f"{verb}_COMPLETE"
         if failed and not kept:
@@ -131,7 +129,7 @@ class Model:
     def delete_stack(self, **request: Any) -> Json:
         stack = self._stack(request["StackName"])
         if stack.protected:
-            _error("ValidationError", "stack cannot be deleted while TerminationProtection is enabled")
+            _error("ValidationError", "not deleted while TerminationProtection is enabled")
         stack.status = "DELETE_IN_PROGRESS"
         return {}
 
@@ -140,30 +138,31 @@ class Model:
         if stack.status == "DELETE_IN_PROGRESS":  # until somebody looks
             failed = self._delete_all(stack, keep=("Retain", "RetainExceptOnCreate"))
             stack.status = "DELETE_FAILED" if failed else "DELETE_COMPLETE"
-        description = {"StackId": stack.id, "StackStatus": stack.status}
-        return {"Stacks": [{**description, "EnableTerminationProtection": stack.protected}]}
+        return {"Stacks": [{"StackId": stack.id, "StackStatus": stack.status}]}
 
     def describe_stack_events(self, **request: Any) -> Json:
         return {"StackEvents": self._stack(request["StackName"]).events}
 
     def _create_missing(self, stack: Stack) -> list[str]:
-        bodies = stack.template["Resources"]
-        names = physical_names(stack.template)
+        bodies, names = stack.template["Resources"], physical_names(stack.template)
+        taken = {(one.type, one.physical_id) for one in self.resources}
         failed: list[str] = []
-        waiting = [logical_id for logical_id in bodies if logical_id not in stack.resources]
-        while ready := [one for one in waiting if needs(bodies[one], bodies) <= stack.resources.keys()]:
-            for logical_id in ready:
-                waiting.remove(logical_id)
-                body = bodies[logical_id]
-                name = names.get(logical_id, f"{logical_id}-{self._next()}")
-                if injected_error(body) or self._exists(body["Type"], name):
-                    stack.log(logical_id, body["Type"], "CREATE_FAILED")
-                    failed.append(logical_id)
-                    continue
-                its_needs = {one: stack.resources[one] for one in needs(body, bodies)}
-                resource = Resource(body["Type"], name, body, its_needs, protected=is_protected(body))
-                self.resources.append(resource)
-                stack.resources[logical_id] = resource
+        graph = {logical_id: needs(body, bodies) for logical_id, body in bodies.items()}
+        for logical_id in graphlib.TopologicalSorter(graph).static_order():
+            if logical_id in stack.resources or not graph[logical_id] <= stack.resources.keys():
+                continue  # it exists, or what it needs does not
+            body = bodies[logical_id]
+            name = names.get(logical_id, f"{logical_id}-{next(self._numbers)}")
+            if _has(body, "Fn::ImportValue") or (body["Type"], name) in taken:
+                stack.log(logical_id, body["Type"], "CREATE_FAILED")
+                failed.append(logical_id)
+                continue
+            its_needs = {one: stack.resources[one] for one in graph[logical_id]}
+            resource = Resource(
+                body["Type"], name, body, its_needs, _has(body, "DeletionProtectionEnabled")
+            )
+            self.resources.append(resource)
+            stack.resources[logical_id] = resource
         return failed
 
     def _roll_back(self, stack: Stack, *, even_retained: bool) -> None:
@@ -189,8 +188,6 @@ class Model:
             if status != "DELETE_FAILED":
                 del stack.resources[logical_id]
         return failed
-
-    # --- what the resources are --------------------------------------------------------------------------------
 
     def list_tables(self) -> Json:
         return {"TableNames": [one.physical_id for one in self.resources if one.type == TABLE]}
@@ -254,9 +251,6 @@ class Model:
         else:
             self.resources.remove(resource)
 
-    def _exists(self, type: str, name: str) -> bool:
-        return any((one.type, one.physical_id) == (type, name) for one in self.resources)
-
     def _find(self, type: str, name: str) -> Resource:
         for one in self.resources:
             if (one.type, one.physical_id) == (type, name):
@@ -269,10 +263,6 @@ class Model:
                 return one
         _error("ValidationError", f"Stack with id {name_or_id} does not exist")
 
-    def _next(self) -> int:
-        self._created += 1
-        return self._created
-
 
 def _check_deletable(resource: Resource) -> None:
     if resource.protected:
@@ -281,16 +271,6 @@ def _check_deletable(resource: Resource) -> None:
         _error("ResourceInUseException", f"{resource.physical_id} is {resource.state}")
     if resource.objects:
         _error("BucketNotEmpty", resource.physical_id)
-
-
-def injected_error(body: Json) -> bool:
-    """Whether the creation fails: the tests refer to an export that does not exist."""
-    return any("Fn::ImportValue" in part for part in _parts(body))
-
-
-def is_protected(body: Json) -> bool:
-    replicas = body.get("Properties", {}).get("Replicas", [])
-    return any(replica.get("DeletionProtectionEnabled") for replica in replicas)
 
 
 def needs(body: Json, resources: Json) -> set[str]:
@@ -302,10 +282,16 @@ def needs(body: Json, resources: Json) -> set[str]:
     return found & resources.keys()
 
 
+def _has(body: Json, key: str) -> bool:
+    return any(part.get(key) for part in _parts(body))
+
+
 def _parts(value: Any) -> Iterator[Json]:
     if isinstance(value, dict):
         yield value
-    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+    for each in (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    ):
         yield from _parts(each)
 
 

@@ -6,12 +6,12 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import botocore.session
-import jmespath
+import jmespath  # type: ignore[import-untyped]
 from botocore import xform_name
 
 from tests.synth_support import Json
@@ -39,7 +39,7 @@ def commands(page: Path, heading: str) -> list[list[str]]:
 
 
 class Cdk:
-    """What ``cdk deploy`` and ``cdk rollback`` of aws-cdk 2.1148 call (toolkit-lib: deploy-stack.ts, deployments.ts)."""
+    """What ``cdk deploy`` and ``cdk rollback`` call (aws-cdk 2.1148, toolkit-lib: deploy-stack.ts, deployments.ts)."""
 
     def __init__(self, cloud: Cloud, stack: str, template: Json, *, protected: bool) -> None:
         self._cloud = cloud
@@ -133,9 +133,11 @@ class Console:
     def run_block(self, lines: list[str], placeholders: Mapping[str, list[str]]) -> str:
         """Run the lines once, or once for each value of their placeholder. Returns what they print."""
         output = ""
-        for values in _assignments(lines, placeholders):
+        # A block has no placeholder, or one.
+        name = next(iter(re.findall(r"<\w+>", "".join(lines))), "")
+        for value in placeholders[name] if name else [""]:
             for line in lines:
-                output += self.run(re.sub(r"<(\w+)>", lambda found: values[found[1]], line))
+                output += self.run(line.replace(name, value) if name else line)
         return output
 
     def run(self, line: str) -> str:
@@ -201,15 +203,3 @@ def _parameters(service: str, operation: str, options: list[str]) -> tuple[Json,
         else:
             parameters[name] = int(next(words)) if member.type_name == "integer" else next(words)
     return parameters, of_cli["--query"], of_cli["--output"]
-
-
-def _assignments(
-    lines: list[str], placeholders: Mapping[str, list[str]]
-) -> Iterator[Mapping[str, str]]:
-    names = {name for line in lines for name in re.findall(r"<(\w+)>", line)}
-    if not names:
-        yield {}
-        return
-    (name,) = names
-    for value in placeholders[name]:
-        yield {name: value}

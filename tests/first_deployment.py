@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import aws_cdk as cdk
 import pytest
 
 from examples.iot_pipeline.app import add_pipeline
@@ -14,18 +15,18 @@ from examples.iot_pipeline.local.deployment import split_template
 from examples.iot_pipeline.local.emulator import ACCOUNT, REGION
 from tests.cloudformation_model import BUCKET, KEY, TABLE, needs
 from tests.documented_steps import Cdk, Cloud, Console, DeploymentError, commands
-from tests.synth_support import Json, cdk, fresh_app, template_of
+from tests.synth_support import Json, fresh_app, template_of
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "guide" / "first-deployment.md"
+EMULATOR = cdk.Environment(account=ACCOUNT, region=REGION)
 
 CONTINUE, START_OVER, AFTER_ROLLBACK = "Continue after a failure", "Start over", "After a rollback"
-_PLACEHOLDERS = {TABLE: "table", BUCKET: "bucket", KEY: "key"}
+_PLACEHOLDERS = {TABLE: "<table>", BUCKET: "<bucket>", KEY: "<key>"}
 
 
 def example(suffix: str) -> Json:
     """The template of the example, for the account of the emulator."""
-    env = cdk.Environment(account=ACCOUNT, region=REGION)
-    return template_of(add_pipeline(fresh_app(), environment_suffix=suffix, env=env))
+    return template_of(add_pipeline(fresh_app(), environment_suffix=suffix, env=EMULATOR))
 
 
 def accepted(template: Json) -> Json:
@@ -57,9 +58,12 @@ def broken(template: Json, logical_id: str) -> Json:
 class FirstDeployment:
     """A stack in a cloud, and somebody who follows the page."""
 
-    def __init__(self, cloud: Cloud, template: Json, suffix: str) -> None:
+    def __init__(
+        self, cloud: Cloud, template: Json, suffix: str, *, cdk: Cdk | None = None
+    ) -> None:
         self.template = template
-        self.cdk = Cdk(cloud, f"IotPipeline-{suffix}", template, protected=suffix == "prod")
+        self.stack = f"IotPipeline-{suffix}"
+        self.cdk = cdk or Cdk(cloud, self.stack, template, protected=suffix == "prod")
         self.left: list[tuple[str, str]] = []
         self._cloud = cloud
         self._console = Console(cloud, self.cdk)
@@ -74,11 +78,13 @@ class FirstDeployment:
     def follow(self, heading: str, *, without: str | None = None, page: Path = PAGE) -> None:
         """Type the commands below a heading, except the one that the page lost."""
         tables = self._cloud.client("dynamodb").list_tables()["TableNames"]
-        named: dict[str, list[str]] = {"table": tables, "bucket": [], "key": []}
+        named: dict[str, list[str]] = {"<table>": tables}
         for block in commands(page, heading):
             output = self._console.run_block([line for line in block if line != without], named)
             if "DELETE_SKIPPED" in "".join(block):
-                self.left = sorted({_row(line) for line in output.splitlines() if line[:5] == "AWS::"})
+                self.left = sorted(
+                    {_row(line) for line in output.splitlines() if line[:5] == "AWS::"}
+                )
                 named = {
                     word: [id for type, id in self.left if type == of_type]
                     for of_type, word in _PLACEHOLDERS.items()

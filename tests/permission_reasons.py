@@ -62,8 +62,14 @@ CONFUSED_DEPUTY: dict[tuple[str, str], tuple[str | tuple[str, ...], ...]] = {
     # One group by its name, or by the beginning that CloudFormation gives to it.
     ("logs.{region}.amazonaws.com", "key"): (("ArnEquals " + _LOG_GROUP, "ArnLike " + _LOG_GROUP),),
     ("s3.amazonaws.com", "key"): (_THIS_ACCOUNT,),
-    # as CDK writes it; the bucket's name has the account
-    ("s3.amazonaws.com", "resource"): ("ArnLike aws:SourceArn=Data",),
-    ("sns.amazonaws.com", "key"): (_THIS_ACCOUNT,),
-    ("sns.amazonaws.com", "resource"): ("ArnEquals aws:SourceArn=Processor/DlqTopic",),
+    ("s3.amazonaws.com", "resource"): ("ArnLike aws:SourceArn=Data", _THIS_ACCOUNT),
+    ("sns.amazonaws.com", "key"): (
+        "ArnLike aws:SourceArn=arn:{partition}:sns:{region}:{account}:iot-pipeline-dlq-",
+    ),
+    ("sns.amazonaws.com", "resource"): (
+        (
+            "ArnEquals aws:SourceArn=Processor/DlqTopic",
+            "ArnEquals aws:SourceArn=Processor/FailedBatchesTopic",
+        ),
+    ),
 }

@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -136,6 +136,64 @@ def plain(value: Any) -> str:
         separator, parts = value["Fn::Join"]
         return str(separator.join(plain(part) for part in parts))
     return json.dumps(value, sort_keys=True)
+
+
+def needs(value: object) -> Iterator[str]:
+    """What a part of a template refers to or depends on."""
+    if isinstance(value, list):
+        for each in value:
+            yield from needs(each)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if key in ("Ref", "DependsOn"):
+                yield from [each] if isinstance(each, str) else each
+            elif key == "Fn::GetAtt":
+                yield each[0] if isinstance(each, list) else each.split(".")[0]
+            else:
+                yield from needs(each)
+
+
+def too_early(template: Json) -> dict[str, set[str]]:
+    """Resources that are created before a policy of the role that they use, and the policies.
+
+    AWS checks at creation whether a function may write traces, a mapping read its stream, and so on.
+    """
+    known = template["Resources"]
+    direct = {id: set(needs(body)) & known.keys() for id, body in known.items()}
+    policies: dict[str, set[str]] = {}
+    for id, policy in resources(template, "AWS::IAM::Policy").items():
+        for role in policy["Properties"].get("Roles", []):
+            if "Ref" in role:
+                policies.setdefault(role["Ref"], set()).add(id)
+    early = {}
+    for id, body in known.items():
+        uses = direct[id]
+        if body["Type"] == "AWS::Lambda::EventSourceMapping":  # by its function
+            uses = uses | {one for function in uses for one in direct[function]}
+        elif body["Type"] not in USES_A_ROLE:
+            continue
+        wanted = {policy for role in policies.keys() & uses for policy in policies[role]}
+        missing = wanted - _all_before(id, direct)
+        if missing:
+            early[id] = missing
+    return early
+
+
+USES_A_ROLE = (
+    "AWS::IoT::TopicRule",
+    "AWS::KinesisFirehose::DeliveryStream",
+    "AWS::Lambda::Function",
+)
+
+
+def _all_before(id: str, direct: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    queue = [id]
+    while queue:
+        new = direct[queue.pop()] - found
+        found |= new
+        queue += new
+    return found
 
 
 _NAMES = {

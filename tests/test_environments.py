@@ -252,8 +252,8 @@ def _create(construct: str, keyword: str, origin: str, what: str) -> cdk.Stack:
     arguments = {**_arguments(construct, stack), keyword: value}
     if keyword == "rule" and what == "account":
         # The only metric that is a query, which reads the metrics of its own account.
-        with pytest.raises(ValueError, match="AlarmThresholds.rule_error_action_failures=None"):
-            iot.PipelineAlarms(stack, "Refused", **arguments)
+        with pytest.raises(ValueError, match=r"AlarmThresholds\(rule_error_action_failures=None\)"):
+            iot.PipelineAlarms(stack, "Refused", name_prefix="refused", **arguments)
         arguments["thresholds"] = iot.AlarmThresholds(rule_error_action_failures=None)
     if keyword == "replication_role":
         copies = s3.Bucket.from_bucket_name(stack, "Copies", "copies")

@@ -24,6 +24,7 @@ from botocore.exceptions import ClientError
 
 from iot_constructs import _defaults as defaults
 from iot_constructs._warnings import NO_SUBSCRIPTION
+from tests.alarm_evaluator import metrics_with_dimensions
 from tests.synth_support import (
     Json,
     one,
@@ -32,6 +33,7 @@ from tests.synth_support import (
     plain,
     resources,
     the_id,
+    too_early,
     unvalidated_app,
 )
 
@@ -105,6 +107,16 @@ def test_the_command_of_the_readme_works_as_printed(
 
 
 @_EVERY_EXAMPLE
+def test_who_uses_a_role_waits_for_its_policies(synthesized: dict[str, Path], name: str) -> None:
+    templates = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in synthesized[name].rglob("*.template.json")
+    ]
+    assert templates
+    assert [too_early(template) for template in templates] == [{} for _ in templates]
+
+
+@_EVERY_EXAMPLE
 def test_the_only_warning_is_to_subscribe_to_the_alarms(
     synthesized: dict[str, Path], name: str
 ) -> None:
@@ -149,7 +161,8 @@ def test_an_existing_stream_gets_a_processor_with_a_failure_destination_and_alar
     watched = {
         (dimension["Name"], plain(dimension["Value"]))
         for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
-        for dimension in alarm["Properties"].get("Dimensions", [])
+        for metric, _ in metrics_with_dimensions(alarm["Properties"])
+        for dimension in metric["Dimensions"]
     }
     assert ("StreamName", f"${{{stream}}}") in watched
     assert ("TableName", f"${{{the_id(template, 'AWS::DynamoDB::GlobalTable')}}}") in watched

@@ -1,4 +1,4 @@
-"""Each resource of the example fails once on a model of CloudFormation; the page's steps make the second attempt work."""
+"""Each resource of the example fails once on a model of CloudFormation; the page's steps repair the deployment."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from botocore.exceptions import ClientError
 
 from tests.cloudformation_model import BUCKET, KEY, TABLE, Model
 from tests.documented_steps import ASSET_BUCKET, DeploymentError, commands
-from tests.first_deployment import AFTER_ROLLBACK, CONTINUE, PAGE, START_OVER, FirstDeployment, example
-from tests.synth_support import Json, physical_names, resources
+from tests.first_deployment import (
+    AFTER_ROLLBACK,
+    CONTINUE,
+    PAGE,
+    START_OVER,
+    FirstDeployment,
+    example,
+)
+from tests.synth_support import Json, physical_names, resources, the_id
 
 PROD, DEV = example("prod"), example("dev")
 ALL = list(PROD["Resources"])
+LAST = the_id(PROD, "AWS::CloudWatch::Dashboard")  # nothing needs it
 BUCKETS = [physical_names(PROD)[one] for one in resources(PROD, BUCKET)]
 
 
@@ -78,7 +86,7 @@ def test_the_second_attempt_works_after_a_rollback_that_stops_at_a_bucket(
 ) -> None:
     model = account()
     attempt = FirstDeployment(model, PROD, "prod")
-    attempt.fail("AlarmsDashboard690E1A42", rollback=False)
+    attempt.fail(LAST, rollback=False)
     attempt.put_objects(with_objects)
     model.rollback_stack(StackName="IotPipeline-prod")
     assert attempt.cdk.status() == "ROLLBACK_FAILED"
@@ -90,10 +98,12 @@ def test_the_second_attempt_works_after_a_rollback_that_stops_at_a_bucket(
 def test_without_the_steps_there_is_no_second_attempt() -> None:
     model = account()
     attempt = FirstDeployment(model, PROD, "prod")
-    attempt.fail(ALL[-1], rollback=True)
+    attempt.fail(LAST, rollback=True)
     with pytest.raises(ClientError, match="TerminationProtection is enabled"):
         attempt.cdk.deploy()
-    model.update_termination_protection(StackName="IotPipeline-prod", EnableTerminationProtection=False)
+    model.update_termination_protection(
+        StackName="IotPipeline-prod", EnableTerminationProtection=False
+    )
     with pytest.raises(DeploymentError, match="ROLLBACK_COMPLETE"):
         attempt.cdk.deploy()
     events = model.describe_stack_events(StackName="IotPipeline-prod")["StackEvents"]
@@ -137,7 +147,7 @@ def test_with_protected_tables_that_the_rollback_deletes_it_fails() -> None:
     for body in resources(template, TABLE).values():
         body["DeletionPolicy"] = "RetainExceptOnCreate"
     attempt = FirstDeployment(account(), template, "prod")
-    attempt.fail(ALL[-1], rollback=True)
+    attempt.fail(LAST, rollback=True)
     assert attempt.cdk.status() == "ROLLBACK_FAILED"
 
 
@@ -154,13 +164,15 @@ def test_no_step_of_the_page_can_be_left_out(heading: str, line: str) -> None:
     """A page that loses a step turns the tests above red."""
     model = account()
     attempt = FirstDeployment(model, PROD, "prod")
-    attempt.fail("AlarmsDashboard690E1A42", rollback=False)
+    attempt.fail(LAST, rollback=False)
     if heading == AFTER_ROLLBACK:
         attempt.put_objects(BUCKETS)
         model.rollback_stack(StackName="IotPipeline-prod")
     try:
         attempt.follow(heading, without=line)
-        check_complete(model, attempt, "UPDATE_COMPLETE" if heading == CONTINUE else "CREATE_COMPLETE")
+        check_complete(
+            model, attempt, "UPDATE_COMPLETE" if heading == CONTINUE else "CREATE_COMPLETE"
+        )
     except (AssertionError, ClientError, DeploymentError, KeyError):
         return  # KeyError: a variable that was not set
     pytest.fail(f"nothing needs {line}")

@@ -38,7 +38,7 @@ from iot_constructs import (
 from iot_constructs import _defaults as defaults
 from iot_constructs._alarms import AlarmSpec
 from iot_constructs.rules.metric_catalogue import emitted
-from tests.alarm_evaluator import alarm_metrics, alarm_period
+from tests.alarm_evaluator import alarm_metrics, alarm_period, metrics_with_dimensions
 from tests.e2e.alarm_data import INCIDENTS
 from tests.synth_support import (
     ENV,
@@ -126,14 +126,6 @@ def pipeline(request: pytest.FixtureRequest) -> _Synthesized:
     return cast(_Synthesized, request.getfixturevalue(request.param))
 
 
-def _with_dimensions(alarm: Json) -> list[tuple[Json, str]]:
-    """The metrics of an alarm, but for those of a query, each with its statistic."""
-    if "Metrics" not in alarm:
-        return [(alarm, alarm["Statistic"])]
-    stats = [each["MetricStat"] for each in alarm["Metrics"] if "MetricStat" in each]
-    return [(each["Metric"], each["Stat"]) for each in stats]
-
-
 def _watch(stack: cdk.Stack, **settings: Any) -> PipelineAlarms:
     """The smallest there is: two alarms on a table."""
     table = dynamodb.Table.from_table_name(stack, "Readings", "readings")
@@ -174,7 +166,7 @@ def test_aws_emits_what_an_alarm_is_on(default: _Synthesized, name: str) -> None
     alarm = default.alarms[name.split("-", 1)[1]]
     key = (published.namespace, published.metric)
     assert key in alarm_metrics(alarm)
-    for metric, statistic in _with_dimensions(alarm):
+    for metric, statistic in metrics_with_dimensions(alarm):
         if (metric["Namespace"], metric["MetricName"]) == key:
             name_of = default.parts.watched()[published.resource]
             assert metric["Dimensions"] == [{"Name": published.dimension, "Value": name_of}]
@@ -347,7 +339,7 @@ def _ids(alarms: PipelineAlarms) -> set[str]:
 
 def _all_on_emitted_metrics(template: Json) -> bool:
     for alarm in resources(template, _ALARM).values():
-        for metric, _ in _with_dimensions(alarm["Properties"]):
+        for metric, _ in metrics_with_dimensions(alarm["Properties"]):
             known = emitted(metric["Namespace"], metric["MetricName"])
             if known is None or not known.has([each["Name"] for each in metric["Dimensions"]]):
                 return False
@@ -426,7 +418,7 @@ def test_imported_resources() -> None:
         ("lambda-errors", "function-name"),
         ("dynamodb-metrics-throttling", "table-name"),
     ):
-        ((metric, _),) = _with_dimensions(by_name[alarm])
+        ((metric, _),) = metrics_with_dimensions(by_name[alarm])
         assert export in json.dumps(metric["Dimensions"])
 
 

@@ -230,7 +230,7 @@ def test_roles_are_for_services_and_each_for_one(every: set[Permission]) -> None
 
 
 def test_a_trust_policy_names_no_resource_so_nothing_waits_for_itself() -> None:
-    """The rule waits for its role, so the role's ARN of the rule is composed from the name that we give it."""
+    """The rule waits for its roles, so their ARN of the rule is composed from the name that we give it."""
     template = _template("prod")
     known = set(template["Resources"])
     waits = {name: _names(body) & known - {name} for name, body in template["Resources"].items()}
@@ -239,13 +239,15 @@ def test_a_trust_policy_names_no_resource_so_nothing_waits_for_itself() -> None:
             assert _names(body["Properties"]["AssumeRolePolicyDocument"]) & known == set(), name
     assert len(list(TopologicalSorter(waits).static_order())) == len(known)
     (rule,) = [b for b in template["Resources"].values() if b["Type"] == "AWS::IoT::TopicRule"]
-    (source,) = [
-        row.condition
+    sources = {
+        row.resource: row.condition
         for row in permissions_of(template, "prod")
         if row.principal == "iot.amazonaws.com"
-    ]
+    }
+    assert sources.keys() == {"Telemetry/Role", "Telemetry/ErrorActionRole"}
     name = rule["Properties"]["RuleName"].replace("prod", "{suffix}")
-    assert f":rule/{name} and " in source
+    for source in sources.values():
+        assert f":rule/{name} and " in source
 
 
 def _names(value: Any) -> set[str]:

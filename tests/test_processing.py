@@ -278,7 +278,9 @@ def _of_service(template: Json, service: str) -> Json:
     return statement
 
 
-@pytest.mark.parametrize(("ephemeral", "policy"), [(True, "Delete"), (False, "RetainExceptOnCreate")])
+@pytest.mark.parametrize(
+    ("ephemeral", "policy"), [(True, "Delete"), (False, "RetainExceptOnCreate")]
+)
 def test_logs_and_dead_letters_are_deleted_with_an_ephemeral_stack_only(
     ephemeral: bool, policy: str
 ) -> None:

@@ -67,6 +67,7 @@ def test_the_ids_of_warnings_are_stable() -> None:
     ids = {value for name, value in vars(_warnings).items() if name.isupper()}
     assert ids == {
         "iot-constructs:dataDestroyedWithStack",
+        "iot-constructs:eventCountsOff",
         "iot-constructs:functionRoleUnknown",
         "iot-constructs:keyPolicyNotChanged",
         "iot-constructs:logBucketPolicyNotChanged",

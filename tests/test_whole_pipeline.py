@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,14 @@ from tests.synth_support import (
     Json,
     WholePipeline,
     as_list,
+    needs,
     one,
     physical_names,
     plain,
     recommended_flags,
     resources,
     the_id,
+    too_early,
     unvalidated_app,
 )
 
@@ -177,40 +179,12 @@ def test_two_synths_are_identical_to_the_byte(both: tuple[Path, Path]) -> None:
 
 def test_no_resource_depends_on_itself(template: Json) -> None:
     known = set(template["Resources"])
-    needs = {name: set(_needs(body)) & known for name, body in template["Resources"].items()}
-    assert len(list(TopologicalSorter(needs).static_order())) == len(known)  # raises CycleError
-
-
-def _needs(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for each in value:
-            yield from _needs(each)
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            if key in ("Ref", "DependsOn"):
-                yield from as_list(each)
-            elif key == "Fn::GetAtt":
-                yield each[0]
-            else:
-                yield from _needs(each)
+    uses = {name: set(needs(body)) & known for name, body in template["Resources"].items()}
+    assert len(list(TopologicalSorter(uses).static_order())) == len(known)  # raises CycleError
 
 
 def test_who_uses_a_role_waits_for_its_policies(template: Json) -> None:
-    """AWS checks at creation whether a function may write traces, a mapping read its stream, and so on."""
-    policies: dict[str, set[str]] = {}
-    for logical_id, policy in resources(template, "AWS::IAM::Policy").items():
-        for role in policy["Properties"]["Roles"]:
-            policies.setdefault(role["Ref"], set()).add(logical_id)
-    early = {
-        (logical_id, role): missing
-        for logical_id, body in template["Resources"].items()
-        if body["Type"]
-        in ("AWS::Lambda::Function", "AWS::IoT::TopicRule", "AWS::KinesisFirehose::DeliveryStream")
-        for role in policies.keys() & set(_needs(body["Properties"]))
-        if (missing := policies[role] - set(as_list(body.get("DependsOn", []))))
-    }
-    assert early == {}
-    assert len(policies) >= 3  # of the function, the rule and Firehose
+    assert too_early(template) == {}
 
 
 def test_the_template_has_nothing_unused(template: Json) -> None:

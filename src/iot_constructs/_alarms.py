@@ -97,7 +97,8 @@ def _sum_or_zero(name: str) -> Callable[[Any], AlarmMetric]:
     """The sum, and 0 where the resource emits nothing.
 
     PutMetricAlarm says that alarms on AWS/DynamoDB ignore missing data whatever they say about it: such an alarm would
-    stay in ALARM after its last throttled request. Filled in, no data is missing
+    stay in ALARM after its last throttled request. Filled in, no data is missing. That the latest minute may not have
+    its data yet, of which the guide warns, does not matter in a longer period
     (AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html, monitoring/using-metric-math.html).
     """
     return lambda resource: cloudwatch.MathExpression(
@@ -307,8 +308,8 @@ RULE_ERROR_ACTION_FAILURES: Final = AlarmSpec(
     "RuleErrorActionFailures",
     "rule-error-action-failures",
     lambda rule: rule.metric_error_action_failures(),
-    description="The IoT rule could put messages neither on the stream nor on the DLQ topic.",
-    impact="They are lost.",
+    description="An action of the IoT rule failed, and so did sending its messages to the DLQ topic.",
+    impact="Those that did not reach the stream are lost.",
     runbook="check that the role of the rule's error action may publish to the DLQ topic and use its key; then look at "
     "the stream, whose rejection came first.",
     severity=Severity.CRITICAL,

@@ -211,15 +211,15 @@ FAILED_RECORD_PERIODS: Final = 3  # a failure that retries fix within 10 minutes
 # twice their peak (streams/latest/dev/how-do-i-size-a-stream.html,
 # amazondynamodb/latest/developerguide/on-demand-capacity-mode.html). CloudWatch evaluates a window every minute, so n
 # periods in a row are reached by throttling of n periods, and by none that lasts n - 2: 15 and 5 minutes.
-THROTTLING_PERIODS: Final = 3
+THROTTLING_PERIODS: Final = 3  # what is throttled is retried: see above
 # 30 and 20 minutes. Two consumers share 2 MB/s and 5 calls/s of each shard
 # (streams/latest/dev/service-sizes-and-limits.html). A stream that is written to at half of its capacity, as on-demand
 # aims at, is caught up with in the time of the interruption; from PROCESSING_DELAY_MINUTES on that has an alarm anyway.
-READ_THROTTLING_PERIODS: Final = 6
+READ_THROTTLING_PERIODS: Final = 6  # consumers that catch up throttle each other: see above
 # What arrives at the end of a period is processed at the start of the next, so one period shows nothing. The window
 # that a mapping may collect a batch in is at most 5 minutes (lambda/latest/dg/services-kinesis-parameters.html).
-UNPROCESSED_PERIOD_MINUTES: Final = 15
-UNPROCESSED_PERIODS: Final = 2
+UNPROCESSED_PERIOD_MINUTES: Final = 15  # longer than any batching window: see above
+UNPROCESSED_PERIODS: Final = 2  # one period shows nothing: see above
 
 
 # --- limits of AWS on arguments, by keyword; whoever violates one gets a ValueError at synth -------------------------

@@ -271,8 +271,7 @@ def names_for(
 def data_removal_policy(
     scope: Construct, id: str, requested: cdk.RemovalPolicy | None
 ) -> cdk.RemovalPolicy:
-    """The removal policy of data: ``requested``, or DESTROY in an ephemeral SuffixedStack and RETAIN_ON_UPDATE_OR_DELETE
-    elsewhere.
+    """The removal policy of data: ``requested``, or that of the stack. A plain stack counts as protected.
 
     Raises:
         ValueError: SNAPSHOT, which these resources do not support.

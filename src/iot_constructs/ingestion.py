@@ -160,7 +160,7 @@ class TelemetryRule(Named, Construct):
         return self._metric("TopicMatch")
 
     def metric_error_action_failures(self) -> cloudwatch.MathExpression:
-        """Messages that reached neither the stream nor the DLQ topic, as a sum: they are lost.
+        """Messages on which an action failed and the error action too, as a sum: neither stream nor DLQ has them.
 
         It is a Metrics Insights query over every action type. AWS IoT emits the metric by RuleName and ActionType, and
         the value of ActionType for an SNS action is not documented: a metric on a guessed one might never have data

@@ -100,7 +100,7 @@ class AlarmThresholds:
     rule_throttles: float | None = 1
     """Messages that the IoT rules engine dropped at the account's quota."""
     rule_error_action_failures: float | None = 1
-    """Messages that the IoT rule could put neither on the stream nor on the DLQ topic."""
+    """Messages on which an action of the IoT rule failed and its error action too."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -820,14 +820,11 @@ _CONFIGURED: Final[WeakSet[lambda_.IFunction]] = WeakSet()
 
 
 def _acknowledge_notifications(bucket: s3.IBucket) -> None:
-    """For what CDK adds to the stack of a bucket that has notifications: a custom resource and its handler."""
+    """For the handler that CDK adds to the stack of a bucket that has notifications."""
     notifications = bucket.node.find_child("Notifications")
-    resource = notifications.node.try_find_child("Resource")
     handler = StackContext.of(notifications).node.try_find_child(_NOTIFICATIONS_HANDLER)
-    if not isinstance(resource, cdk.CfnResource) or handler is None:
+    if handler is None:
         return
-    # W3005: CDK makes the resource depend on the topic, and name the topic as well.
-    acknowledge_in_template(resource, checkov={}, cfn_lint=("W3005",))
     function = handler.node.default_child
     assert isinstance(function, cdk.CfnResource)
     checkov = dict.fromkeys(("CKV_AWS_115", "CKV_AWS_116"), _CALLED_BY_CLOUDFORMATION)

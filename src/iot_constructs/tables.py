@@ -84,8 +84,8 @@ class TimeSeriesTable(_DeviceTable):
       DynamoDB deletes an expired item up to days late, so readers filter
       (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html).
     * Contributor Insights for throttled keys; deletion protection unless the removal policy is DESTROY.
-    * Removal policy DESTROY in an ephemeral stack. Elsewhere RETAIN, because a rollback cannot delete a protected table;
-      without deletion protection, RETAIN_ON_UPDATE_OR_DELETE.
+    * Removal policy DESTROY in an ephemeral stack. Elsewhere RETAIN, because a rollback cannot delete a protected
+      table; without deletion protection, RETAIN_ON_UPDATE_OR_DELETE.
 
     Two readings with one key overwrite each other. A writer that can get two in one millisecond tells them apart in the
     fraction of the number, as the example's processor does; ``BETWEEN`` still works.

@@ -21,7 +21,15 @@ from iot_constructs import _defaults as defaults
 from iot_constructs._naming import NameType
 from iot_constructs.rules.metric_catalogue import emitted
 from tests.permission_list import Permission, permissions_of
-from tests.synth_support import Json, fresh_app, fresh_stack, inline_code, resources, template_of
+from tests.synth_support import (
+    Json,
+    fresh_app,
+    fresh_stack,
+    inline_code,
+    plain,
+    resources,
+    template_of,
+)
 
 _PAGE = Path(__file__).resolve().parents[2] / "docs" / "aws-evidence.md"
 _WITH_PATHS: Json = {"aws:cdk:enable-path-metadata": True}
@@ -33,6 +41,10 @@ _OUR_OWN_LIMITS = {
     "NAME_PREFIX_MAX_LENGTH",
 }
 _SHOWN = f"<why> | [<page>](https://docs.aws.amazon.com/<page>.html) | {date.today()} |"
+
+_INSIGHTS = re.compile(
+    r'SELECT SUM\((?P<metric>\w+)\) FROM "(?P<namespace>[\w/]+)" WHERE (?P<dimension>\w+) = '
+)
 
 Row = tuple[str, ...]
 """What a row of the page is about: the cells before the reason and the source."""
@@ -164,14 +176,23 @@ def _needed_metrics(template: Json) -> Iterator[Row]:
     for name, body in resources(template, "AWS::CloudWatch::Alarm").items():
         alarm = body["Properties"]
         queries = alarm.get("Metrics", [{"MetricStat": {"Metric": alarm}}])
-        metrics = [query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query]
-        assert metrics, f"teach this test what {name} looks at"
-        for metric in metrics:
-            dimensions = sorted(each["Name"] for each in metric["Dimensions"])
-            known = emitted(metric["Namespace"], metric["MetricName"])
+        looked_at = [
+            (one["Namespace"], one["MetricName"], {each["Name"] for each in one["Dimensions"]})
+            for one in (query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query)
+        ]
+        for query in queries:  # Metrics Insights: over every value of the other dimensions
+            found = _INSIGHTS.match(plain(query.get("Expression", "")))
+            if found is not None:
+                known = emitted(found["namespace"], found["metric"])
+                assert known is not None, f"{name}: add the metric to rules/metric_catalogue.py"
+                sets = [set(one) for one in known.dimension_sets if found["dimension"] in one]
+                looked_at.append((found["namespace"], found["metric"], min(sets, key=len)))
+        assert looked_at, f"teach this test what {name} looks at"
+        for namespace, metric, dimensions in looked_at:
+            known = emitted(namespace, metric)
             assert known is not None, f"{name}: add the metric to rules/metric_catalogue.py"
             assert known.has(dimensions), f"{name}: {known.page}"
-            yield metric["Namespace"], metric["MetricName"], _code(dimensions), known.page
+            yield namespace, metric, _code(sorted(dimensions)), known.page
 
 
 def test_every_metric_of_an_alarm_has_a_row(templates: list[Json]) -> None:

@@ -169,6 +169,29 @@ def test_every_alarm_is_counted_at_what_it_watches() -> None:
     assert sum(map(int, drawn)) == len(alarms) == len(_RUN["alarms"])
 
 
+def test_an_alarm_with_metric_math_is_counted_at_what_it_watches(template: Json) -> None:
+    all_alarms = _parts(template).alarms_of
+    for alarm, watched in {
+        "AlarmsTimeSeriesTableWriteThrottles": "TimeSeries",
+        "AlarmsRuleErrorActionFailures": "TelemetryRule",
+        "AlarmsUnprocessedRecords": "ProcessorMapping",  # and one metric of the stream
+    }.items():
+        changed = copy.deepcopy(template)
+        _remove(changed, alarm)
+        assert dict(all_alarms - _parts(changed).alarms_of) == {watched: 1}  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("change", ["another_rule", None])
+def test_a_query_that_watches_nothing_of_the_template_is_an_error(
+    template: Json, change: str | None
+) -> None:
+    (query,) = _properties(template, "AlarmsRuleErrorActionFailures")["Metrics"]
+    rule = _properties(template, "TelemetryRule")["RuleName"]
+    query["Expression"] = query["Expression"].replace(rule, change) if change else "SELECT 1"
+    with pytest.raises(ValueError, match="AlarmsRuleErrorActionFailures watches nothing"):
+        _parts(template)
+
+
 def test_an_alarm_that_watches_nothing_of_the_template_is_an_error(template: Json) -> None:
     (dimension,) = _properties(template, "AlarmsRuleThrottles")["Dimensions"]
     dimension["Value"] = "another_rule"
@@ -200,7 +223,7 @@ def test_every_widget_is_in_its_place_with_its_threshold() -> None:
     marks = [f"<!-- {each['type']} {each['x']},{each['y']} -->" for each in widgets]
     assert [mark for mark in marks if drawn.count(mark) != 1] == []
     metrics = [each for each in widgets if each["type"] == "metric"]
-    assert len(re.findall(r">(?:Sum|Maximum) ≥ [\d,]+<", drawn)) == len(metrics)
+    assert len(re.findall(r">(?:Sum|Maximum|Value) ≥ [\d,]+<", drawn)) == len(metrics)
 
 
 def test_it_says_that_the_values_are_not_of_aws() -> None:

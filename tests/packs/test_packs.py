@@ -98,7 +98,6 @@ def test_templates_hold_answers_only_where_a_scanner_reads_them(found: Results) 
         "DataAccessLogs",
         "Function",
         "Handler",
-        "Notifications",
         "ResultsAccessLogs",
         "checkov.yaml",
     }

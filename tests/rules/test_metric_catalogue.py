@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from iot_constructs.rules.metric_catalogue import (
@@ -14,28 +10,6 @@ from iot_constructs.rules.metric_catalogue import (
     emitted,
     is_unknown_metric,
 )
-
-SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "iot_pipeline.template.json"
-
-
-def alarms() -> list[tuple[str, dict[str, Any]]]:
-    body = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
-    return [
-        (logical_id, it["Properties"])
-        for logical_id, it in body["Resources"].items()
-        if it["Type"] == "AWS::CloudWatch::Alarm"
-    ]
-
-
-def test_the_example_has_alarms_to_hold_against_it() -> None:
-    assert alarms()
-
-
-@pytest.mark.parametrize(("logical_id", "properties"), alarms())
-def test_every_alarm_of_the_example_is_in_it(logical_id: str, properties: dict[str, Any]) -> None:
-    known = emitted(properties["Namespace"], properties["MetricName"])
-    assert known is not None, logical_id
-    assert known.has([it["Name"] for it in properties["Dimensions"]]), logical_id
 
 
 @pytest.mark.parametrize("namespace", sorted(SERVICES))

@@ -7,9 +7,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from iot_constructs.cli import check_command, plan_command, redrive_command
+from iot_constructs.cli import check_command, plan_command, redrive_command, verify_command
 
-_COMMANDS = {"check": check_command, "plan": plan_command, "redrive": redrive_command}
+_COMMANDS = {
+    "check": check_command,
+    "plan": plan_command,
+    "redrive": redrive_command,
+    "verify": verify_command,
+}
 """Subcommand -> module with HELP, DESCRIPTION, EPILOG, ``add_arguments(parser)`` and ``run(arguments)``.
 
 The modules must not import boto3 at the top level, so that ``--help`` works without it."""

@@ -34,13 +34,16 @@ class Progress:
     def update(self, messages: int, records: int) -> None:
         """Show the number of processed messages and records."""
         expected = max(self._expected, messages)
-        text = f"{messages} of about {expected} messages, {records} records"
+        self.show(messages, expected, f"{messages} of about {expected} messages, {records} records")
+
+    def show(self, done: int, expected: int, text: str) -> None:
+        """Show a text with a bar that is ``done`` of ``expected`` long."""
         if self._bar:
-            filled = _WIDTH * messages // expected if expected else 0
+            filled = _WIDTH * done // expected if expected else 0
             self._write(f"\r[{'#' * filled}{'.' * (_WIDTH - filled)}] {text}\x1b[K")
             self._open = True
-        elif messages * _LINES // expected > self._shown if expected else False:
-            self._shown = messages * _LINES // expected
+        elif done * _LINES // expected > self._shown if expected else False:
+            self._shown = done * _LINES // expected
             self._write(f"{text}\n")
 
     def close(self) -> None:

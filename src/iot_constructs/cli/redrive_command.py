@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from iot_constructs.cli.dead_letter_messages import TOPIC_LEVEL, Kind
+from iot_constructs.cli.interrupts import interrupted_exit_code, sigterm_as_interrupt
 
 if TYPE_CHECKING:
     from iot_constructs.cli.report import Report
@@ -35,15 +32,9 @@ kinds: rejected-record   a record that the processor rejected; the message conta
        test-event        a test event of S3, without records
        unknown           any other message; it is always kept"""
 
-INTERRUPTED = 130
-TERMINATED = 143
 # The maximum timeout of a function (lambda/latest/dg/gettingstarted-limits.html) plus the network latency.
 _INVOKE_TIMEOUT_SECONDS = 910
 _REGION_IN_URL = re.compile(r"https://(?:sqs\.)?([a-z]{2}(?:-[a-z]+)+-[0-9])\.")
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends the run like Ctrl-C with another exit code."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,11 +114,11 @@ def run(arguments: argparse.Namespace) -> int:
     report = Report(executed=arguments.execute, destination="")
     code = None
     try:
-        with _sigterm_as_interrupt():
+        with sigterm_as_interrupt():
             _redrive(arguments, report)
     except KeyboardInterrupt as stop:
         report.interrupted = True
-        code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+        code = interrupted_exit_code(stop)
     except AWS_ERRORS as error:
         report.error = format_error(error)
     _show(report, arguments.json)
@@ -223,20 +214,6 @@ class _Clients:
             endpoint_url=self._endpoint_url,
             config=Config(retries={"mode": "standard", "total_max_attempts": 4}, **waits),
         )
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Handle SIGTERM like Ctrl-C, so that held messages become visible again."""
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _show(report: Report, as_json: bool) -> None:

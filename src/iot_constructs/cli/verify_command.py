@@ -1,0 +1,171 @@
+"""``iot-constructs verify``: options, AWS clients and output."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import sys
+from typing import TYPE_CHECKING, Any
+
+from iot_constructs.cli.interrupts import interrupted_exit_code, sigterm_as_interrupt
+
+if TYPE_CHECKING:
+    from iot_constructs.cli.verification.findings import Report
+
+HELP = "check a deployed pipeline, part by part, with messages of its own"
+DESCRIPTION = """\
+Compares the parts of deployed stacks with their templates, publishes three marked readings and one bad message through
+AWS IoT as a device of its own, and reports for each part whether it works. Name every stack of the pipeline.
+
+The items and dead letters of these messages are removed at the end; those of other devices are not touched. Archived
+records stay. --page notifies the subscribers of the alarm topic."""
+EPILOG = """\
+exit code: 0 no FAIL; 1 a FAIL, or an error; 2 usage error; 130 interrupted (143 by SIGTERM)
+
+PASS     the account shows that the part works
+FAIL     the part is missing, differs from the template, or a message did not pass it; with likely cause and AWS page
+SKIPPED  the account cannot show it, with the reason"""
+
+# The batching window of the mapping and a cold start take seconds; the rest is for the retries of a first attempt.
+TIMEOUT_SECONDS = 120
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "stacks",
+        nargs="*",
+        metavar="STACK",
+        help="name of a deployed stack; nested stacks are read as well",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_positive,
+        default=TIMEOUT_SECONDS,
+        metavar="SECONDS",
+        help="how long to wait for the messages; default: %(default)s. "
+        "To see them in the archive, give it more than the buffering interval",
+    )
+    parser.add_argument(
+        "--rule", metavar="NAME", help="IoT rule to publish to, if the stacks have several"
+    )
+    parser.add_argument(
+        "--reading",
+        type=_json_object,
+        default={},
+        metavar="JSON",
+        help="members that your processor expects in a reading, for example '{\"temperature\": 21}'",
+    )
+    parser.add_argument(
+        "--page",
+        action="store_true",
+        help="set one alarm to ALARM, follow its message to a temporary queue, and set it back",
+    )
+    parser.add_argument(
+        "--permissions",
+        action="store_true",
+        help="print the IAM policy that the command needs, and exit",
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON document")
+    parser.add_argument("--region", metavar="NAME", help="AWS Region of the stacks")
+    parser.add_argument("--profile", metavar="NAME", help="profile of your AWS configuration")
+    parser.add_argument(
+        "--endpoint-url", metavar="URL", help="endpoint of all services, for an AWS emulator"
+    )
+
+
+def _positive(value: str) -> int:
+    number = int(value) if value.isascii() and value.isdigit() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a positive integer")
+    return number
+
+
+def _json_object(value: str) -> dict[str, Any]:
+    try:
+        document = json.loads(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{value!r} is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise argparse.ArgumentTypeError(f"{value!r} is not a JSON object")
+    return document
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command and return the exit code."""
+    if not arguments.permissions and not arguments.stacks:
+        arguments.usage_error(
+            "name at least one STACK; list them with: aws cloudformation list-stacks"
+        )
+    # Imported here so that --help works without boto3.
+    from iot_constructs.cli.aws_errors import AWS_ERRORS, format_error  # noqa: PLC0415
+    from iot_constructs.cli.verification.findings import Report  # noqa: PLC0415
+    from iot_constructs.cli.verification.messages import DEVICE_PREFIX  # noqa: PLC0415
+    from iot_constructs.cli.verification.permissions import policy  # noqa: PLC0415
+    from iot_constructs.cli.verification.stacks import StackError  # noqa: PLC0415
+
+    if arguments.permissions:
+        print(policy(page=arguments.page))
+        return 0
+    report = Report(arguments.stacks, DEVICE_PREFIX + secrets.token_hex(6))
+    code = None
+    try:
+        with sigterm_as_interrupt():
+            _verify(arguments, report)
+    except KeyboardInterrupt as stop:
+        report.interrupted = True
+        code = interrupted_exit_code(stop)
+    except StackError as error:
+        report.error = str(error)
+    except AWS_ERRORS as error:
+        report.error = format_error(error)
+    _show(report, arguments.json)
+    return code if code is not None else report.exit_code
+
+
+def _verify(arguments: argparse.Namespace, report: Report) -> None:
+    """Create the clients and run the checks."""
+    from iot_constructs.cli.progress import Progress  # noqa: PLC0415
+    from iot_constructs.cli.verification.run import Verification  # noqa: PLC0415
+
+    Verification(
+        _Clients(arguments),
+        report,
+        Progress(sys.stderr, 0),
+        rule=arguments.rule,
+        reading=arguments.reading,
+        seconds=arguments.timeout,
+        with_page=arguments.page,
+    ).run()
+
+
+class _Clients:
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        import boto3  # noqa: PLC0415
+
+        self._session = boto3.Session(profile_name=arguments.profile, region_name=arguments.region)
+        self._endpoint_url = arguments.endpoint_url
+        self._created: dict[tuple[str, str | None], Any] = {}
+
+    def create(self, service: str, endpoint_url: str | None = None) -> Any:
+        from botocore.config import Config  # noqa: PLC0415
+
+        endpoint = endpoint_url if endpoint_url is not None else self._endpoint_url
+        if (service, endpoint) not in self._created:
+            self._created[service, endpoint] = self._session.client(
+                service,
+                endpoint_url=endpoint,
+                config=Config(retries={"mode": "standard", "total_max_attempts": 4}),
+            )
+        return self._created[service, endpoint]
+
+
+def _show(report: Report, as_json: bool) -> None:
+    if report.error is not None:
+        print(f"error: {report.error}", file=sys.stderr)
+    if as_json:
+        print(report.as_json())
+    else:
+        for line in report.as_table():
+            print(line)
