@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -70,5 +71,5 @@ def test_the_blocks_of_a_guide_page_run_one_after_the_other(page: str) -> None:
     app = fresh_app()
     namespace = _namespace(app)
     for number, block in enumerate(_GUIDES[page]):
-        exec(compile(block, f"{page}.md block {number}", "exec"), namespace)
+        exec(compile(textwrap.dedent(block), f"{page}.md block {number}", "exec"), namespace)
     app.synth()
