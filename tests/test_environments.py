@@ -296,6 +296,16 @@ def test_resource_of_another_region_or_account(
         _create(construct, keyword, origin, what)
 
 
+def test_class_that_extends_a_construct() -> None:
+    class Alarms(iot.PipelineAlarms):
+        pass
+
+    stack = fresh_stack(env=ENV)
+    table = _IMPORTED["table"](stack, REGION, OTHER_ACCOUNT_ID)
+    Alarms(stack, "Alarms", time_series_table=table)
+    assert [w for w in warnings_of(stack) if OTHER_ACCOUNT in w]
+
+
 def test_every_argument_that_takes_a_resource_has_a_row() -> None:
     found = {
         f"{construct}.{parameter.name}"

@@ -201,7 +201,7 @@ def validate_layout(
     """Compare every construct among the arguments with the place of the construct that is about to be created.
 
     Args:
-        construct: its class.
+        construct: its class in this library, also if yours extends it.
         position: its scope and id.
         arguments: its keyword arguments.
 

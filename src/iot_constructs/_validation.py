@@ -91,7 +91,7 @@ def validated(
             for name, expected, value in zip(_POSITIONAL, (Construct, str), args[1:], strict=False):
                 _validate_positional(construct, name, expected, value)
             given = keywords.validate(construct, kwargs)
-            validate_layout(construct, args[1:], given)
+            validate_layout(keywords.owner, args[1:], given)
             try:
                 constructor(*args, **given)  # type: ignore[arg-type]
             except RuntimeError as error:  # what Node throws
@@ -127,7 +127,7 @@ class _Keywords:
         if any(p.kind == p.VAR_KEYWORD for p in parameters):
             self._sources += [l2.__dict__["__init__"] for l2 in l2s]
         self._rename = rename
-        self._owner = function.__qualname__.split(".")[0]
+        self.owner = function.__qualname__.split(".")[0]
         self._required = {
             p.name
             for p in parameters
@@ -151,7 +151,7 @@ class _Keywords:
             if value is None and keyword not in self._required:
                 continue
             given[keyword] = _converted(name, keyword, value, self._types[keyword])
-            _validate_value(name, keyword, value, self._owner)
+            _validate_value(name, keyword, value, self.owner)
         missing = sorted(self._required - set(given))
         if missing:
             raise TypeError(f"{name}() needs {missing[0]}=: pass the keyword argument {missing[0]}")
