@@ -5,7 +5,6 @@ tests/e2e/test_verify.py runs the command on the emulator.
 
 from __future__ import annotations
 
-import base64
 import gzip
 import hashlib
 import io
@@ -56,8 +55,10 @@ from .aws_fakes import (
     Clock,
     FakeSQS,
     OnShard,
+    async_failure,
     aws_error,
     failed_batch,
+    kinesis_event,
     rejected,
     rule_error,
 )
@@ -757,6 +758,17 @@ def test_the_first_part_that_a_message_did_not_pass_fails(
     assert sum(each.status is Status.SKIPPED for each in findings.values()) == skipped
 
 
+def test_the_archive_reads_the_stream_by_itself() -> None:
+    seen = arrived(stored=0, has_state=False, letters=[], archived={})
+    assert failing(judged(seen)) == ["event source mapping", "archive"]
+
+
+def test_an_error_of_the_rule_is_no_sign_of_the_function() -> None:
+    error = letter(rule_error(ROUTE.topic, BAD))
+    seen = arrived(stored=0, has_state=False, letters=[error])
+    assert failing(judged(seen)) == ["event source mapping"]
+
+
 def test_the_causes_have_what_the_messages_say() -> None:
     error = letter(rule_error(f"device/{DEVICE}/telemetry", BAD))
     seen = arrived(on_stream=set(), stored=0, has_state=False, letters=[error], archived={})
@@ -962,11 +974,13 @@ def test_a_batch_is_removed_only_if_it_is_the_record_of_the_run() -> None:
 def test_a_letter_with_another_record_is_not_removed() -> None:
     world = World()
     run = world.run()
-    own = rejected(OnShard("4", DEVICE, BAD, NOW))
-    other = {**own, "payload": base64.b64encode(b"of another device").decode()}
-    world.sqs.send(other, "other")
+    own, other = OnShard("4", DEVICE, BAD, NOW), OnShard("5", "pump-1", b"of another device", NOW)
+    world.sqs.send(async_failure(kinesis_event(own)), "own")
+    world.sqs.send(async_failure(kinesis_event(own, other)), "both")
+    world.sqs.send(async_failure(kinesis_event(other)), "other")
     run.wait(5, progress())
-    assert (world.sqs.deleted, run.seen.letters) == ([], [])
+    assert world.sqs.deleted == ["own"]
+    assert len(run.seen.letters) == 1
 
 
 def test_late_letters_are_removed_at_the_end_and_later_ones_are_announced() -> None:

@@ -13,12 +13,13 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-from examples.iot_pipeline.local.deployment import Deployer, Deployment
+from examples.iot_pipeline.local.deployment import Deployer, Deployment, templates
 from examples.iot_pipeline.local.emulator import Emulator
 from examples.iot_pipeline.local.rule_engine import RuleEngine
 from iot_constructs.cli.main import main
@@ -92,7 +93,9 @@ class Run:
 @pytest.fixture(scope="module")
 def pipeline(emulator: Emulator) -> Iterator[Pipeline]:
     deployer = Deployer(emulator)
-    deployment = deployer.deploy(deployer.prepare("prod"))
+    assembly = deployer.prepare("prod")
+    _shorten_batching_window(assembly)
+    deployment = deployer.deploy(assembly)
     key = complete(emulator, deployment)
     sns, sqs = emulator.client("sns"), emulator.client("sqs")
     sns.subscribe(
@@ -101,6 +104,16 @@ def pipeline(emulator: Emulator) -> Iterator[Pipeline]:
     sqs.send_message(QueueUrl=deployment.output("DlqQueueUrl"), MessageBody=_STRANGER)
     with RuleEngine.from_deployed_rule(emulator, deployment.output("TelemetryRuleName")) as engine:
         yield Pipeline(emulator, deployment, key, engine)
+
+
+def _shorten_batching_window(assembly: Path) -> None:
+    """Deploy a mapping that does not wait for more records, so that a run takes seconds."""
+    (file,) = templates(assembly).values()
+    template = json.loads(file.read_text("utf-8"))
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Lambda::EventSourceMapping":
+            resource["Properties"]["MaximumBatchingWindowInSeconds"] = 0
+    file.write_text(json.dumps(template), "utf-8")
 
 
 @pytest.fixture(scope="module")
