@@ -35,7 +35,7 @@ _STATED = [
     ("DeviceStateTable", f"recovery of {defaults.PITR_RECOVERY_PERIOD_DAYS} days"),
     ("EnvironmentSuffix", f"at most {defaults.ENVIRONMENT_SUFFIX_MAX_LENGTH} characters"),
     ("MonitoredStream", f"{defaults.STREAM_RETENTION_HOURS / 24:g} days of retention"),
-    ("MonitoredStream", f"calls in {defaults.ALARM_PERIOD_MINUTES} minutes"),
+    ("MonitoredStream", f"calls in each {defaults.ALARM_PERIOD_MINUTES} minutes"),
     ("NamePrefix", f"at most {defaults.NAME_PREFIX_MAX_LENGTH} characters"),
     ("QueryableArchive", f"scanned {defaults.QUERY_BYTES_SCANNED_CUTOFF_GIB} GiB"),
     ("QueryableArchive", f"by default {defaults.QUERY_BYTES_SCANNED_CUTOFF_GIB} GiB"),

@@ -122,7 +122,11 @@ def test_a_resource_that_is_gone_is_an_error(template: Json, name: str) -> None:
     ("policy", "action", "said"),
     [
         ("TelemetryRoleDefaultPolicy", "kinesis:PutRecord", "TelemetryRule is connected with Stre"),
-        ("TelemetryRoleDefaultPolicy", "sns:Publish", "TelemetryRule is connected with Processor"),
+        (
+            "TelemetryErrorActionRoleDefaultPolicy",
+            "sns:Publish",
+            "TelemetryRule is connected with Processor",
+        ),
         ("ArchiveRoleDefaultPolicy", "s3:PutObject", "is connected with Data"),
         ("ProcessorRoleDefaultPolicy", "sns:Publish", "is connected with ProcessorDlqTopic"),
     ],
