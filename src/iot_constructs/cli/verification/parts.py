@@ -14,12 +14,7 @@ from typing import Any
 from iot_constructs.cli.aws_errors import AWS_ERRORS, error_code, format_error
 from iot_constructs.cli.verification.findings import Finding, Status
 from iot_constructs.cli.verification.settings import compare
-from iot_constructs.cli.verification.stacks import (
-    Clients,
-    Deployed,
-    Reference,
-    Resource,
-)
+from iot_constructs.cli.verification.stacks import Clients, Deployed, Reference, Resource
 
 RULE = "AWS::IoT::TopicRule"
 STREAM = "AWS::Kinesis::Stream"
