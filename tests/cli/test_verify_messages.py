@@ -18,7 +18,16 @@ from iot_constructs.cli.verification.messages import Archive, NoTopicError, Rout
 from iot_constructs.cli.verification.route import NoRouteError, find_route
 from iot_constructs.cli.verification.stacks import Reference, Resource
 
-from .aws_fakes import ACCOUNT, NOW, QUEUE_URL, OnShard, async_failure, failed_batch, kinesis_event
+from .aws_fakes import (
+    ACCOUNT,
+    NOW,
+    QUEUE_URL,
+    OnShard,
+    async_failure,
+    aws_error,
+    failed_batch,
+    kinesis_event,
+)
 from .verify_world import (
     BAD,
     DEVICE,
@@ -180,7 +189,7 @@ def test_a_queue_that_counts_receives_is_left_alone() -> None:
 
 def test_readings_are_marked_and_the_bad_message_is_not_json() -> None:
     world = World()
-    world.run().publish()
+    world.run({"temperature": 21}).publish()
     assert {each["topic"] for each in world.published} == {ROUTE.topic}
     *readings, bad = [each["payload"] for each in world.published]
     documents = [json.loads(reading) for reading in readings]
@@ -190,6 +199,31 @@ def test_readings_are_marked_and_the_bad_message_is_not_json() -> None:
     with pytest.raises(ValueError):
         json.loads(bad)
     assert bad.startswith(BAD)
+
+
+def test_a_reading_has_what_the_processor_requires_but_the_device_and_mark_of_the_run() -> None:
+    world = World()
+    run = world.run({"timestamp": "2026-01-01", "deviceId": "pump-1", "verify": "x"})
+    run.publish()
+    reading = json.loads(world.published[0]["payload"])
+    assert reading == {
+        "timestamp": "2026-01-01",
+        "deviceId": DEVICE,
+        "verify": f"{DEVICE}/reading-0",
+    }
+
+
+def test_a_throttled_read_of_the_stream_is_repeated() -> None:
+    world = World()
+    run = world.run()
+    run.publish()
+    read = world.kinesis.responses["get_records"]
+    errors = [aws_error("ProvisionedThroughputExceededException")] * 2
+    world.kinesis.responses["get_records"] = lambda **request: (
+        errors.pop() if errors else read(**request)
+    )
+    run.wait(1, progress())
+    assert run.seen.on_stream == set(run.marks)
 
 
 def test_everything_is_seen_and_the_own_items_and_letters_are_removed() -> None:

@@ -209,7 +209,7 @@ class World:
             rejected(OnShard("4", device, BAD.replace(DEVICE.encode(), device.encode()), NOW))
         )
 
-    def run(self, **changes: Any) -> MarkedMessages:
+    def run(self, extra: dict[str, Any] | None = None, **changes: Any) -> MarkedMessages:
         clients = Clients(
             sqs=self.sqs,
             dynamodb=self.dynamodb,
@@ -219,7 +219,7 @@ class World:
         )
         route = replace(ROUTE, archive=None, **changes)
         return MarkedMessages(
-            clients, route, DEVICE, {"temperature": 21}, clock=self.clock, sleep=self.clock.sleep
+            clients, route, DEVICE, extra or {}, clock=self.clock, sleep=self.clock.sleep
         )
 
 

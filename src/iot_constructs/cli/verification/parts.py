@@ -487,12 +487,20 @@ def _check_delivery_stream(look: Look) -> Iterator[Finding]:
         "ACTIVE",
         str(found.get("FailureDescription", "wait and run again")),
     )
-    wanted = look.wanted.get("ExtendedS3DestinationConfiguration")
+    settings = look.wanted.get("ExtendedS3DestinationConfiguration") or {}
+    names = (
+        "BucketARN",
+        "BufferingHints",
+        "CompressionFormat",
+        "EncryptionConfiguration",
+        "ErrorOutputPrefix",
+        "Prefix",
+    )
     destinations = found.get("Destinations") or [{}]
-    if isinstance(wanted, Mapping):
-        yield from look.settings(
-            wanted, destinations[0].get("ExtendedS3DestinationDescription", {})
-        )
+    yield from look.settings(
+        {name: settings.get(name) for name in names},
+        destinations[0].get("ExtendedS3DestinationDescription", {}),
+    )
 
 
 def _check_bucket(look: Look) -> Iterator[Finding]:
