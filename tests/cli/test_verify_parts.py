@@ -102,13 +102,13 @@ def test_a_reference_matches_ids_arns_and_urls(found: str | None, expected: bool
     assert Reference("1234").matches(found) is expected
 
 
-def test_settings_are_equal_different_or_not_reported() -> None:
+def test_settings_are_equal_different_or_unknown() -> None:
     wanted = {"A": 1, "B": [2, 3], "C": None, "D": 4, "E": UNRESOLVED, "F": Reference("k"), "G": 7}
     found = {"A": 1.0, "B": [3, 2], "C": 9, "D": 5, "E": 6, "F": "arn:key/k"}
     result = compare(wanted, found)
     assert result.equal == ("A", "B", "F")
     assert result.different == ("D is 5, in the template 4",)
-    assert result.unreported == ("E", "G")
+    assert result.unknown == ("E", "G")
 
 
 def test_a_missing_value_differs_from_a_wanted_one() -> None:
@@ -128,6 +128,8 @@ def test_a_missing_value_differs_from_a_wanted_one() -> None:
         (True, 1, True),
         (True, False, False),
         ("1d", "1d", True),
+        ("alias/aws/sqs", "arn:aws:kms:eu-central-1:123456789012:key/1234", True),
+        ("alias/aws/sqs", None, False),
     ],
 )
 def test_a_deployed_value_can_have_more_members_and_another_type(

@@ -118,8 +118,8 @@ class Look:
             yield self.failed(SETTINGS, "; ".join(result.different), _CHANGED, _DRIFT_PAGE)
         elif result.equal:
             yield self.passed(SETTINGS, f"{len(result.equal)} as in the template")
-        if result.unreported:
-            yield self.skipped(SETTINGS, f"not reported: {', '.join(result.unreported)}")
+        if result.unknown:
+            yield self.skipped(SETTINGS, f"cannot be compared: {', '.join(result.unknown)}")
 
     def failed_call(self, error: BaseException) -> Finding:
         """Return the finding of a call that failed. Raises the errors that say nothing about the resource."""
