@@ -81,6 +81,18 @@ def test_nested_stacks_are_read_and_deleted_resources_are_not() -> None:
     assert [each.name for each in found.of(parts.TOPIC)] == ["topic"]
 
 
+def test_an_alarm_finds_its_topic_in_another_stack() -> None:
+    alarm = {"Type": parts.ALARM, "Properties": {"AlarmActions": [{"Fn::ImportValue": "Topic"}]}}
+    templates = {
+        "Data": {"Resources": {"Topic": {"Type": parts.TOPIC}}},
+        "Monitoring": {"Resources": {"Alarm": alarm}},
+    }
+    service = cloudformation(templates, {"Topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:topic"})
+    both = read_stacks(service, ["Data", "Monitoring"])
+    (part,) = (each for each in parts.PARTS if each.name == "alarm topic")
+    assert list(part.find(both)) == both.of(parts.TOPIC)
+
+
 def test_a_template_that_is_not_json_is_an_error() -> None:
     service = cloudformation({"Old": {"Resources": {}}})
     service.responses["get_template"] = {"TemplateBody": "Resources: {}"}
