@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iot_constructs.rules.rule_table import RULE_BY_ID
-from iot_constructs.rules.template import MANIFEST, Template, load_assembly, load_templates
+from iot_constructs.rules.template import (
+    MANIFEST,
+    Template,
+    load_assembly,
+    load_templates,
+)
 
 if TYPE_CHECKING:
     from iot_constructs.rules.finding import Finding

@@ -11,7 +11,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from iot_constructs.cli.dead_letter_messages import DeadLetter, Kind, parse_dead_letter
-from iot_constructs.cli.dead_letter_queue import MAX_MESSAGES_PER_CALL, DeadLetterQueue, Message
+from iot_constructs.cli.dead_letter_queue import (
+    MAX_MESSAGES_PER_CALL,
+    DeadLetterQueue,
+    Message,
+)
 from iot_constructs.cli.destinations import Destination
 from iot_constructs.cli.progress import Progress
 from iot_constructs.cli.recovery import Recovered, Recovery
