@@ -189,9 +189,9 @@ def test_the_whole_pipeline_passes(whole: Run) -> None:
     # The emulator does not report these settings, and its services publish no metrics.
     no_data = "no data when the state last changed; a metric of failures has none before the first"
     assert skipped == {
-        ("event source mapping", "settings", "not reported: MetricsConfig"),
-        ("time series table", "settings", "not reported: RecoveryPeriodInDays"),
-        ("device state table", "settings", "not reported: RecoveryPeriodInDays"),
+        ("event source mapping", "settings", "cannot be compared: MetricsConfig"),
+        ("time series table", "settings", "cannot be compared: RecoveryPeriodInDays"),
+        ("device state table", "settings", "cannot be compared: RecoveryPeriodInDays"),
         ("alarm", "data", no_data),
     }
 

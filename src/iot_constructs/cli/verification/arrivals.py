@@ -129,7 +129,7 @@ def _time_series(route: Route, seen: Seen, bad: bytes) -> _Result:
     if route.time_series is None:
         return _skipped("the stacks have no such table, or several that the function does not name")
     arrived = f"{seen.stored} of {READINGS} readings are stored"
-    if seen.stored == READINGS:
+    if seen.stored >= READINGS:
         return _passed(arrived)
     rejections = [
         letter.reason

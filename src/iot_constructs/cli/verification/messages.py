@@ -137,6 +137,7 @@ class MarkedMessages:
         self._device_id = device_id
         self._clock = clock
         self._sleep = sleep
+        self._retry_policy = RetryPolicy(sleep)
         self.readings = [f"{device_id}/reading-{number}".encode() for number in range(READINGS)]
         self.bad = f"{device_id}/not-a-reading".encode()
         self._extra = extra
@@ -163,12 +164,9 @@ class MarkedMessages:
         client = self._data_client()
         now = int(self._clock() * 1000)
         for number, mark in enumerate(self.readings):
-            reading = {
-                "deviceId": self._device_id,
-                "timestamp": now + number,
-                "verify": mark.decode(),
-            }
-            payload = json.dumps({**reading, **self._extra}).encode()
+            # The device and the mark are those of the run, whatever the processor requires besides.
+            own = {"deviceId": self._device_id, "verify": mark.decode()}
+            payload = json.dumps({"timestamp": now + number, **self._extra, **own}).encode()
             client.publish(topic=self._route.topic, qos=1, payload=payload)
         client.publish(topic=self._route.topic, qos=1, payload=self.bad + b" is not JSON")
 
@@ -223,7 +221,7 @@ class MarkedMessages:
         if len(self.seen.on_stream) < len(self.marks):
             self._look_at_stream()
         self._look_at_tables()
-        processed = self._route.time_series is None or self.seen.stored == READINGS
+        processed = self._route.time_series is None or self.seen.stored >= READINGS
         is_due = processed and self._clock() >= self._next_queue_look
         if not self.seen.letters and (is_due or last):
             self._look_at_queue()
@@ -247,7 +245,8 @@ class MarkedMessages:
     def _look_at_stream(self) -> None:
         kinesis = self._clients.create("kinesis")
         for shard, iterator in list(self._iterators.items()):
-            response = kinesis.get_records(ShardIterator=iterator)
+            # The consumers of the stream share the limit of reads per second.
+            response: Any = self._retry_policy.call(kinesis.get_records, ShardIterator=iterator)
             for record in response["Records"]:
                 for mark in self.marks:
                     if mark in record["Data"]:
@@ -289,7 +288,7 @@ class MarkedMessages:
         queue = DeadLetterQueue(
             self._clients.create("sqs"),
             self._route.queue_url,
-            retry_policy=RetryPolicy(),
+            retry_policy=self._retry_policy,
             clock=self._clock,
         )
         self.seen.queue_too_long = queue.waiting > MAX_DEAD_LETTERS

@@ -14,12 +14,7 @@ from typing import Any
 from iot_constructs.cli.aws_errors import AWS_ERRORS, error_code, format_error
 from iot_constructs.cli.verification.findings import Finding, Status
 from iot_constructs.cli.verification.settings import compare
-from iot_constructs.cli.verification.stacks import (
-    Clients,
-    Deployed,
-    Reference,
-    Resource,
-)
+from iot_constructs.cli.verification.stacks import Clients, Deployed, Reference, Resource
 
 RULE = "AWS::IoT::TopicRule"
 STREAM = "AWS::Kinesis::Stream"
@@ -123,8 +118,8 @@ class Look:
             yield self.failed(SETTINGS, "; ".join(result.different), _CHANGED, _DRIFT_PAGE)
         elif result.equal:
             yield self.passed(SETTINGS, f"{len(result.equal)} as in the template")
-        if result.unreported:
-            yield self.skipped(SETTINGS, f"not reported: {', '.join(result.unreported)}")
+        if result.unknown:
+            yield self.skipped(SETTINGS, f"cannot be compared: {', '.join(result.unknown)}")
 
     def failed_call(self, error: BaseException) -> Finding:
         """Return the finding of a call that failed. Raises the errors that say nothing about the resource."""
@@ -492,12 +487,20 @@ def _check_delivery_stream(look: Look) -> Iterator[Finding]:
         "ACTIVE",
         str(found.get("FailureDescription", "wait and run again")),
     )
-    wanted = look.wanted.get("ExtendedS3DestinationConfiguration")
+    settings = look.wanted.get("ExtendedS3DestinationConfiguration") or {}
+    names = (
+        "BucketARN",
+        "BufferingHints",
+        "CompressionFormat",
+        "EncryptionConfiguration",
+        "ErrorOutputPrefix",
+        "Prefix",
+    )
     destinations = found.get("Destinations") or [{}]
-    if isinstance(wanted, Mapping):
-        yield from look.settings(
-            wanted, destinations[0].get("ExtendedS3DestinationDescription", {})
-        )
+    yield from look.settings(
+        {name: settings.get(name) for name in names},
+        destinations[0].get("ExtendedS3DestinationDescription", {}),
+    )
 
 
 def _check_bucket(look: Look) -> Iterator[Finding]:
