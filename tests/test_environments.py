@@ -38,6 +38,8 @@ from tests.synth_support import (
     fresh_app,
     fresh_stack,
     inline_code,
+    one,
+    plain,
     resources,
     template_of,
     warnings_of,
@@ -340,3 +342,24 @@ def test_alarms_name_the_account_of_the_metric() -> None:
         metrics = alarm["Properties"]["Metrics"]
         accounts = {one["AccountId"] for one in metrics if "MetricStat" in one}
         assert accounts == {OTHER_ACCOUNT_ID}
+
+
+def test_topic_of_another_account_takes_the_alarms_of_this_one() -> None:
+    app = fresh_app()
+    env = cdk.Environment(account=OTHER_ACCOUNT_ID, region=REGION)
+    theirs = fresh_stack("dev", id="Theirs", app=app, env=env)
+    topic = sns.Topic(theirs, "Topic", topic_name="alerts", master_key=kms.Key(theirs, "Key"))
+    stack = fresh_stack("dev", app=app, env=ENV)
+    table = iot.TimeSeriesTable(stack, "Series")
+    iot.PipelineAlarms(stack, "Alarms", time_series_table=table, alarm_topic=topic)
+    template = template_of(theirs)
+    (allowed,) = one(template, "AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+    assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    key_policy = one(template, "AWS::KMS::Key")["KeyPolicy"]["Statement"]
+    (of_alarms,) = [it for it in key_policy if "Service" in it["Principal"]]
+    assert of_alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert of_alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    alarms = resources(template_of(stack), "AWS::CloudWatch::Alarm").values()
+    actions = [plain(action) for it in alarms for action in it["Properties"]["AlarmActions"]]
+    arn = f"arn:${{AWS::Partition}}:sns:{REGION}:{OTHER_ACCOUNT_ID}:alerts"
+    assert actions == [arn] * len(alarms)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from iot_constructs.cli.dead_letter_messages import TOPIC_LEVEL, Kind
 from iot_constructs.cli.interrupts import interrupted_exit_code, sigterm_as_interrupt
+from iot_constructs.cli.options import add_aws_options, positive_integer
 
 if TYPE_CHECKING:
     from iot_constructs.cli.report import Report
@@ -61,12 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rate",
-        type=_positive,
+        type=positive_integer,
         metavar="N",
         help="maximum number of records per second; default: no limit",
     )
     parser.add_argument(
-        "--limit", type=_positive, metavar="N", help="maximum number of messages; default: all"
+        "--limit",
+        type=positive_integer,
+        metavar="N",
+        help="maximum number of messages; default: all",
     )
     parser.add_argument(
         "--kind",
@@ -77,28 +81,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--topic-level",
-        type=_positive,
+        type=positive_integer,
         default=TOPIC_LEVEL,
         metavar="N",
         help=f"topic level of the device id in a rule error; default: {TOPIC_LEVEL}",
     )
-    parser.add_argument("--json", action="store_true", help="print a JSON document")
-    parser.add_argument(
-        "--region",
-        metavar="NAME",
-        help="AWS Region of the queue and of everything without an ARN; default: the one in the queue URL",
+    add_aws_options(
+        parser,
+        region="AWS Region of the queue and of everything without an ARN; default: the one in the queue URL",
     )
-    parser.add_argument("--profile", metavar="NAME", help="profile of your AWS configuration")
-    parser.add_argument(
-        "--endpoint-url", metavar="URL", help="endpoint of all services, for an AWS emulator"
-    )
-
-
-def _positive(value: str) -> int:
-    number = int(value) if value.isascii() and value.isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a positive integer")
-    return number
 
 
 def run(arguments: argparse.Namespace) -> int:

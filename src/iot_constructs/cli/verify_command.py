@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from iot_constructs.cli.interrupts import interrupted_exit_code, sigterm_as_interrupt
+from iot_constructs.cli.options import add_aws_options, positive_integer
 
 if TYPE_CHECKING:
     from iot_constructs.cli.verification.findings import Report
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=_positive,
+        type=positive_integer,
         default=TIMEOUT_SECONDS,
         metavar="SECONDS",
         help="how long to wait for the messages; default: %(default)s. "
@@ -67,19 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the IAM policy that the command needs, and exit",
     )
-    parser.add_argument("--json", action="store_true", help="print a JSON document")
-    parser.add_argument("--region", metavar="NAME", help="AWS Region of the stacks")
-    parser.add_argument("--profile", metavar="NAME", help="profile of your AWS configuration")
-    parser.add_argument(
-        "--endpoint-url", metavar="URL", help="endpoint of all services, for an AWS emulator"
-    )
-
-
-def _positive(value: str) -> int:
-    number = int(value) if value.isascii() and value.isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a positive integer")
-    return number
+    add_aws_options(parser, region="AWS Region of the stacks")
 
 
 def _json_object(value: str) -> dict[str, Any]:
