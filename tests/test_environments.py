@@ -252,11 +252,6 @@ def _create(construct: str, keyword: str, origin: str, what: str) -> cdk.Stack:
     if keyword == "encryption":
         value = dynamodb.TableEncryptionV2.customer_managed_key(resource)
     arguments = {**_arguments(construct, stack), keyword: value}
-    if keyword == "rule" and what == "account":
-        # The only metric that is a query, which reads the metrics of its own account.
-        with pytest.raises(ValueError, match=r"AlarmThresholds\(rule_error_action_failures=None\)"):
-            iot.PipelineAlarms(stack, "Refused", name_prefix="refused", **arguments)
-        arguments["thresholds"] = iot.AlarmThresholds(rule_error_action_failures=None)
     if keyword == "replication_role":
         copies = s3.Bucket.from_bucket_name(stack, "Copies", "copies")
         arguments["replication_rules"] = [s3.ReplicationRule(destination=copies)]
@@ -335,13 +330,20 @@ def test_alarms_name_the_account_of_the_metric() -> None:
     stack = fresh_stack("dev", app=app, env=ENV)
     stream = iot.MonitoredStream(theirs, "Stream")
     table = iot.TimeSeriesTable(theirs, "Series")
-    iot.PipelineAlarms(stack, "Alarms", stream=stream, time_series_table=table)
+    rule = iot.TelemetryRule(theirs, "Rule", stream=stream, dlq_topic=sns.Topic(theirs, "Dlq"))
+    iot.PipelineAlarms(stack, "Alarms", stream=stream, time_series_table=table, rule=rule)
     alarms = resources(template_of(stack), "AWS::CloudWatch::Alarm")
-    assert len(alarms) == len(stream.alarms) + 2
+    assert len(alarms) == len(stream.alarms) + 2 + 2
+    queries = []
     for alarm in alarms.values():
         metrics = alarm["Properties"]["Metrics"]
         accounts = {one["AccountId"] for one in metrics if "MetricStat" in one}
-        assert accounts == {OTHER_ACCOUNT_ID}
+        if accounts:
+            assert accounts == {OTHER_ACCOUNT_ID}
+        else:
+            queries += [one["Expression"] for one in metrics]
+    (query,) = queries
+    assert query.endswith(f"' AND AWS.AccountId = '{OTHER_ACCOUNT_ID}'")
 
 
 def test_topic_of_another_account_takes_the_alarms_of_this_one() -> None:

@@ -384,7 +384,7 @@ def create_alarm(
     metric = spec.metric(resource)
     account = other_account(scope, resource)
     if account is not None:
-        metric = _in_account(spec, metric, account)
+        metric = _in_account(metric, account)
     fires = _fires_at(spec, threshold, derived_from, metric.period)
     return cloudwatch.Alarm(
         scope,
@@ -400,8 +400,12 @@ def create_alarm(
     )
 
 
-def _in_account(spec: AlarmSpec, metric: AlarmMetric, account: str) -> AlarmMetric:
-    """The metric of a resource of another account (AmazonCloudWatch/latest/APIReference/API_MetricDataQuery.html)."""
+def _in_account(metric: AlarmMetric, account: str) -> AlarmMetric:
+    """The metric of a resource of another account (AmazonCloudWatch/latest/APIReference/API_MetricDataQuery.html).
+
+    A query reads every account that shares its metrics, so it names the one
+    (AmazonCloudWatch/latest/monitoring/cloudwatch-metrics-insights-alarms.html).
+    """
     if isinstance(metric, cloudwatch.Metric):
         return metric.with_(account=account)
     inputs = {
@@ -409,13 +413,11 @@ def _in_account(spec: AlarmSpec, metric: AlarmMetric, account: str) -> AlarmMetr
         for id, each in metric.using_metrics.items()
         if isinstance(each, cloudwatch.Metric)
     }
+    expression = metric.expression
     if not inputs:
-        raise ValueError(
-            f"{spec.threshold} is a query over the metrics of one account, and the resource is in the account "
-            f"{account}; create a PipelineAlarms there, or pass AlarmThresholds({spec.threshold}=None)"
-        )
+        expression += f" AND AWS.AccountId = '{account}'"
     return cloudwatch.MathExpression(
-        expression=metric.expression, using_metrics=inputs, period=metric.period
+        expression=expression, using_metrics=inputs, period=metric.period
     )
 
 
