@@ -417,7 +417,7 @@ def _in_account(metric: AlarmMetric, account: str) -> AlarmMetric:
     if not inputs:
         expression += f" AND AWS.AccountId = '{account}'"
     return cloudwatch.MathExpression(
-        expression=expression, using_metrics=inputs, period=metric.period
+        expression=expression, using_metrics=inputs, label=metric.label, period=metric.period
     )
 
 
