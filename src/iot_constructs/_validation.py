@@ -91,7 +91,8 @@ def validated(
             for name, expected, value in zip(_POSITIONAL, (Construct, str), args[1:], strict=False):
                 _validate_positional(construct, name, expected, value)
             given = keywords.validate(construct, kwargs)
-            validate_layout(keywords.owner, args[1:], given)
+            if not isinstance(args[0], cdk.Stack):  # which is in no stack itself
+                validate_layout(keywords.owner, args[1:], given)
             try:
                 constructor(*args, **given)  # type: ignore[arg-type]
             except RuntimeError as error:  # what Node throws
