@@ -351,6 +351,29 @@ def test_topic_without_a_name_that_refers_to_the_rules_stack_is_refused() -> Non
         TelemetryRule(data, "Rule", stream=stream, dlq_topic=topic)
 
 
+def test_topic_of_yours_depends_on_its_key() -> None:
+    data, compute = _stacks("Data", "Compute")
+    topic = sns.Topic(data, "Own", master_key=kms.Key(compute, "Key"))
+    stream = MonitoredStream(compute, "Stream")
+    with pytest.raises(
+        ValueError,
+        match=r"^StreamProcessor\(dlq_topic='Data/Own'\): .* refers to it already by the key of 'Data/Own'; create",
+    ):
+        _processor(compute, stream, dlq_topic=topic)
+
+
+def test_part_of_a_construct_depends_on_what_the_construct_takes() -> None:
+    """The function waits for a policy that names the stream of the nested stack."""
+    (parent,) = _stacks("Parent")
+    nested = cdk.NestedStack(parent, "Nested")
+    processor = _processor(parent, MonitoredStream(nested, "Stream"))
+    with pytest.raises(
+        ValueError,
+        match=r"^PipelineAlarms\(processor='Parent/Processor/Function'\): .* by StreamProcessor\(stream=",
+    ):
+        PipelineAlarms(nested, "Alarms", processor=processor.function)
+
+
 def test_log_group_of_another_stack_than_its_key() -> None:
     """AWS::StackName in the policy of the key would be the name of the key's stack."""
     keys, data = _stacks("Keys", "Data")
