@@ -16,6 +16,7 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from constructs import Construct
@@ -252,7 +253,7 @@ def _stacks(*ids: str) -> tuple[SuffixedStack, ...]:
     return tuple(SuffixedStack(app, id) for id in ids)
 
 
-def _processor(scope: Construct, stream: MonitoredStream, **props: Any) -> StreamProcessor:
+def _processor(scope: Construct, stream: kinesis.IStream, **props: Any) -> StreamProcessor:
     return StreamProcessor(scope, "Processor", stream=stream, code=inline_code(), **props)
 
 
@@ -351,15 +352,14 @@ def test_topic_without_a_name_that_refers_to_the_rules_stack_is_refused() -> Non
         TelemetryRule(data, "Rule", stream=stream, dlq_topic=topic)
 
 
-def test_topic_of_yours_depends_on_its_key() -> None:
+def test_stream_of_yours_depends_on_its_key() -> None:
     data, compute = _stacks("Data", "Compute")
-    topic = sns.Topic(data, "Own", master_key=kms.Key(compute, "Key"))
-    stream = MonitoredStream(compute, "Stream")
+    stream = kinesis.Stream(data, "Own", encryption_key=kms.Key(compute, "Key"))
     with pytest.raises(
         ValueError,
-        match=r"^StreamProcessor\(dlq_topic='Data/Own'\): .* refers to it already by the key of 'Data/Own'; create",
+        match=r"^StreamProcessor\(stream='Data/Own'\): .* refers to it already by the key of 'Data/Own'; create",
     ):
-        _processor(compute, stream, dlq_topic=topic)
+        _processor(compute, stream)
 
 
 def test_part_of_a_construct_depends_on_what_the_construct_takes() -> None:
