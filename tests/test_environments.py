@@ -39,6 +39,7 @@ from tests.synth_support import (
     fresh_stack,
     inline_code,
     one,
+    permissions,
     plain,
     resources,
     template_of,
@@ -344,6 +345,14 @@ def test_alarms_name_the_account_of_the_metric() -> None:
             queries += [one["Expression"] for one in metrics]
     (query,) = queries
     assert query.endswith(f"' AND AWS.AccountId = '{OTHER_ACCOUNT_ID}'")
+
+
+def test_archive_in_another_account_hands_its_objects_over() -> None:
+    stack = fresh_stack(env=ENV)
+    bucket = _IMPORTED["bucket"](stack, REGION, OTHER_ACCOUNT_ID)
+    archive = iot.StreamArchive(stack, "Archive", stream=kinesis.Stream(stack, "S"), bucket=bucket)
+    granted = permissions(template_of(stack), stack.resolve(archive.role.role_arn))
+    assert "s3:PutObjectAcl" in {action for action, _ in granted}
 
 
 def test_topic_of_another_account_takes_the_alarms_of_this_one() -> None:

@@ -27,7 +27,7 @@ from iot_constructs._alarms import AlarmRow, AlarmSpec, Severity, create_alarm
 from iot_constructs._dlq import create_topic, validate_standard_topic
 from iot_constructs._iam import scoped_service_principal
 from iot_constructs._kms import get_or_create_key, grant_service_principal
-from iot_constructs._layout import can_refer, known_name, other_account, refer, topic_arn
+from iot_constructs._layout import can_refer, known_name, other_account, topic_arn
 from iot_constructs._naming import Named
 from iot_constructs._stack import StackContext
 from iot_constructs._validation import (
@@ -392,7 +392,6 @@ class PipelineAlarms(Named, Construct):
                 f"processor={processor.node.path!r} is in the account {account}, where CloudFormation generates the id "
                 "of its event source mapping, which the alarms need; create a PipelineAlarms in that account"
             )
-        refer(self, "PipelineAlarms.processor", function)
         delay, delay_from = _processing_delay(processor, self.thresholds.processing_delay)
         share = self.thresholds.processor_duration_share
         timeout = _timeout_seconds(function) if share is not None else None
@@ -409,7 +408,6 @@ class PipelineAlarms(Named, Construct):
             self._watch_mapping(processor)
 
     def _watch_mapping(self, processor: StreamProcessor) -> None:
-        refer(self, "PipelineAlarms.processor", processor.stream)
         if processor.emits_event_counts:
             self._watch("Processor", processor, table.MAPPING_ALARMS)
             return
@@ -427,9 +425,6 @@ class PipelineAlarms(Named, Construct):
         ours = processor if isinstance(processor, StreamProcessor) else None
         if queue is None and ours is not None:
             queue = ours.dlq_queue
-        for one in (ours.dlq_topic, ours.dlq_queue) if ours is not None else ():
-            if one is not None:
-                refer(self, "PipelineAlarms.processor", one)
         if queue is not None:
             self._watch("Dead letters", queue, (table.DLQ_MESSAGES,))
         elif ours is not None:
