@@ -347,6 +347,33 @@ def test_alarms_name_the_account_of_the_metric() -> None:
     assert query.endswith(f"' AND AWS.AccountId = '{OTHER_ACCOUNT_ID}'")
 
 
+def test_what_cloudformation_names_in_another_account_has_no_alarms_here() -> None:
+    app = fresh_app()
+    env = cdk.Environment(account=OTHER_ACCOUNT_ID, region=REGION)
+    theirs = fresh_stack("dev", id="Theirs", app=app, env=env)
+    stack = fresh_stack("dev", app=app, env=ENV)
+    generated = cdk.PhysicalName.GENERATE_IF_NEEDED
+    stream = iot.MonitoredStream(theirs, "Stream")
+    bucket = iot.SecureDataBucket(theirs, "Data")
+    processor = iot.StreamProcessor(theirs, "Processor", stream=stream, code=inline_code())
+    topic = processor.dlq_topic
+    watched: dict[str, Any] = {
+        "processor": processor,
+        "rule": iot.TelemetryRule(
+            theirs, "Rule", stream=stream, dlq_topic=topic, rule_name=generated
+        ),
+        "archive": iot.StreamArchive(
+            theirs, "Archive", stream=stream, bucket=bucket, delivery_stream_name=generated
+        ),
+    }
+    for number, (keyword, construct) in enumerate(watched.items()):
+        message = rf"^PipelineAlarms\({keyword}='Theirs/\w+'\): .* create a PipelineAlarms in that account"
+        with pytest.raises(ValueError, match=message):
+            iot.PipelineAlarms(
+                stack, f"Alarms{number}", name_prefix=f"n{number}", **{keyword: construct}
+            )
+
+
 def test_archive_in_another_account_hands_its_objects_over() -> None:
     stack = fresh_stack(env=ENV)
     bucket = _IMPORTED["bucket"](stack, REGION, OTHER_ACCOUNT_ID)

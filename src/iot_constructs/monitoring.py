@@ -389,8 +389,9 @@ class PipelineAlarms(Named, Construct):
         account = other_account(self, processor)
         if isinstance(processor, StreamProcessor) and account is not None:
             raise ValueError(
-                f"processor={processor.node.path!r} is in the account {account}, where CloudFormation generates the id "
-                "of its event source mapping, which the alarms need; create a PipelineAlarms in that account"
+                f"PipelineAlarms(processor={processor.node.path!r}): it is in the account {account}, where "
+                "CloudFormation generates the id of its event source mapping, which the alarms need; create a "
+                "PipelineAlarms in that account"
             )
         delay, delay_from = _processing_delay(processor, self.thresholds.processing_delay)
         share = self.thresholds.processor_duration_share
@@ -550,8 +551,8 @@ def _validate_known_name(
     if watched is None or other_account(scope, watched) is None or known_name(resource) is not None:
         return
     raise ValueError(
-        f"{keyword}={watched.node.path!r} is in another account, and CloudFormation generates its name there, which "
-        "the alarms need; give it a name, or create a PipelineAlarms in that account"
+        f"PipelineAlarms({keyword}={watched.node.path!r}): it is in another account, where CloudFormation generates "
+        "its name, which the alarms need; give it a name, or create a PipelineAlarms in that account"
     )
 
 
