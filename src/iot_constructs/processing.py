@@ -538,12 +538,15 @@ class StreamProcessor(Named, Construct):
     def _notify_dlq(self, bucket: s3.IBucket) -> None:
         """An object in a bucket alarms nobody; a message on the DLQ does."""
         topic = self._failed_batches_topic()
-        arn, name = bucket.bucket_arn, known_name(bucket)
         stack = StackContext.of(self)
-        if StackContext.of(topic) is not stack and name is not None:
-            arn = f"arn:{stack.partition}:s3:::{name}"
-        elif StackContext.of(topic) is not stack:
-            refer(topic, "StreamProcessor.on_failure", bucket)
+        topic_is_here = StackContext.of(topic) is stack
+        arn = bucket.bucket_arn
+        if not topic_is_here:
+            name = known_name(bucket)
+            if name is not None:
+                arn = f"arn:{stack.partition}:s3:::{name}"
+            else:
+                refer(topic, "StreamProcessor.on_failure", bucket)
         added = topic.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[
@@ -573,7 +576,7 @@ class StreamProcessor(Named, Construct):
         if StackContext.of(bucket) is not stack:
             # Its stack may not refer to the topic, since the mapping refers to the bucket.
             bucket = s3.Bucket.from_bucket_arn(self, "FailedBatches", bucket.bucket_arn)
-        allowed = added.policy_dependable if StackContext.of(topic) is stack else None
+        allowed = added.policy_dependable if topic_is_here else None
         bucket.add_object_created_notification(
             _NotificationDestination(topic.topic_arn, allowed),  # type: ignore[arg-type]
             s3.NotificationKeyFilter(prefix=_FAILED_BATCHES_PREFIX),
