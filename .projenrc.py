@@ -137,10 +137,9 @@ PYPROJECT = {
         "mypy": {
             "strict": True,
             "files": ["src", "tests", "examples", "bench", "docs", "tools"],
-            # tests/ and examples/ are named from the repository root, as pytest and `python -m` name
-            # them; the processor's modules have no package, as in Lambda.
+            # tests/ and examples/ are named from the repository root, as pytest and `python -m` name them.
             "explicit_package_bases": True,
-            "mypy_path": "src:examples/iot_pipeline/processor",
+            "mypy_path": "src",
             "enable_error_code": ["ignore-without-code", "redundant-expr", "truthy-bool"],
             "overrides": [
                 {"module": "aws_cdk.*", "follow_imports": "skip"},
@@ -208,7 +207,9 @@ ignore = [
     "PT011",   # messages are longer than a pattern: tests catch the error and look at its parts
 ]
 "examples/**" = [
-    "D1",      # the examples' readers are led by README.md and comments
+    "D1", # the examples' readers are led by README.md and comments
+]
+"{src/iot_constructs/local,tools}/**" = [
     "PLR2004", # a number used once reads better where it is used
     "PLC0415", # the chart and the emulator are slow to import: only the process that uses them does
 ]
@@ -317,11 +318,11 @@ $(READY): pyproject.toml constraints.txt Makefile
 
 .PHONY: demo
 demo: $(READY) ## deploy the example to a local AWS emulator, send telemetry, show what came of it
-	$(PY) -m examples.iot_pipeline.local.demo $(ARGS)
+	$(PY) -m iot_constructs.local.demo $(ARGS)
 
 .PHONY: chaos
 chaos: $(READY) ## the same under faults, with one redrive at the end (SEED=7; ARGS="--records 2000")
-	$(PY) -m examples.iot_pipeline.local.chaos $(ARGS)
+	$(PY) -m tools.chaos.__main__ $(ARGS)
 
 .PHONY: test
 test: lint $(CHECKOV_READY) ## what CI runs: lint, types and every test

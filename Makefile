@@ -66,11 +66,11 @@ $(READY): pyproject.toml constraints.txt Makefile
 
 .PHONY: demo
 demo: $(READY) ## deploy the example to a local AWS emulator, send telemetry, show what came of it
-	$(PY) -m examples.iot_pipeline.local.demo $(ARGS)
+	$(PY) -m iot_constructs.local.demo $(ARGS)
 
 .PHONY: chaos
 chaos: $(READY) ## the same under faults, with one redrive at the end (SEED=7; ARGS="--records 2000")
-	$(PY) -m examples.iot_pipeline.local.chaos $(ARGS)
+	$(PY) -m tools.chaos.__main__ $(ARGS)
 
 .PHONY: test
 test: lint $(CHECKOV_READY) ## what CI runs: lint, types and every test

@@ -18,9 +18,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from examples.iot_pipeline.local.alarms import QUEUE_DEPTH, QUEUE_NAMESPACE
-from examples.iot_pipeline.local.demo import RUN_FILE
-from examples.iot_pipeline.local.emulator import Endpoint
+from iot_constructs.local.alarms import QUEUE_DEPTH, QUEUE_NAMESPACE
+from iot_constructs.local.demo import RUN_FILE
+from iot_constructs.local.emulator import Endpoint
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
@@ -34,7 +34,7 @@ RATE = 2.5
 POLL_SECONDS = 10.0
 PATIENCE_SECONDS = 1800.0
 
-_DEMO = (sys.executable, "-m", "examples.iot_pipeline.local.demo")
+_DEMO = (sys.executable, "-m", "iot_constructs.local.demo")
 # Where the emulator had its files: the only thing in the text that is this machine's own.
 _TEMPORARY = re.compile(r"[^\s=]*/(?=emulator-\d+/)")
 

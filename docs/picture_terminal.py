@@ -11,7 +11,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 _WIDTH = 118
-"""Of examples/iot_pipeline/local/screen.py, for a log."""
+"""Of src/iot_constructs/local/screen.py, for a log."""
 
 # A picture of all of it would be too long to read. What is left out is said in the picture.
 LEFT_OUT = (

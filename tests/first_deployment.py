@@ -11,8 +11,8 @@ import aws_cdk as cdk
 import pytest
 
 from examples.iot_pipeline.app import add_pipeline
-from examples.iot_pipeline.local.deployment import split_template
-from examples.iot_pipeline.local.emulator import ACCOUNT, REGION
+from iot_constructs.local.deployment import split_template
+from iot_constructs.local.emulator import ACCOUNT, REGION
 from tests.cloudformation_model import BUCKET, KEY, TABLE, needs
 from tests.documented_steps import Cdk, Cloud, Console, DeploymentError, commands
 from tests.synth_support import Json, fresh_app, template_of

@@ -22,10 +22,10 @@ from aws_cdk import aws_sns as sns
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from examples.iot_pipeline.local.rule_engine import parse_topic_filter, topic_matches
-from examples.iot_pipeline.local.rule_engine import substitute as key_of
 from iot_constructs import DevicePolicy, MonitoredStream, SuffixedStack, TelemetryRule
 from iot_constructs import _defaults as defaults
+from iot_constructs.local.rule_engine import parse_topic_filter, topic_matches
+from iot_constructs.local.rule_engine import substitute as key_of
 from tests.iot_policy_evaluator import Connection, is_allowed
 from tests.synth_support import (
     ACCOUNT,

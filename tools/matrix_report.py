@@ -71,7 +71,7 @@ def problem_of(returncode: int, counts: Counts, log: str) -> str:
     """Why a run of pytest is no pass; empty if it is one."""
     if counts.failed or counts.errors:
         names = re.findall(r"^(?:FAILED|ERROR) (\S+)", log, re.MULTILINE)
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""  # noqa: PLR2004 - as many as a line takes
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return f"{', '.join(names[:3])}{more}"
     if returncode != 0:
         return f"pytest ended with {returncode}"

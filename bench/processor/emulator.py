@@ -1,6 +1,6 @@
 """The emulator as the bench uses it: plain HTTP, no permissions, so that a call costs little.
 
-The demo's emulator (examples/iot_pipeline/local/emulator.py) checks signatures and permissions at
+The demo's emulator (src/iot_constructs/local/emulator.py) checks signatures and permissions at
 each call. Here that would only favour whoever makes fewer calls.
 """
 

@@ -21,7 +21,7 @@ from bench.processor.workload import FIRST_SEQUENCE, Shape, kinesis_event, readi
 ROOT = Path(__file__).resolve().parents[2]
 # Contender -> its module, and the folder that it is imported from.
 CONTENDERS = {
-    "ours": ("handler", ROOT / "examples" / "iot_pipeline" / "processor"),
+    "ours": ("processor.handler", ROOT / "src" / "iot_constructs"),
     "usual": ("bench.processor.usual_handler", ROOT),
     "powertools": ("bench.processor.powertools_handler", ROOT),
 }

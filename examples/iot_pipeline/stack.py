@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk.aws_sns_subscriptions import EmailSubscription
 from constructs import Construct
 
@@ -14,16 +13,11 @@ from iot_constructs import (
     PipelineAlarms,
     SecureDataBucket,
     StreamArchive,
-    StreamProcessor,
     SuffixedStack,
+    TelemetryProcessor,
     TelemetryRule,
     TimeSeriesTable,
 )
-
-if __package__:
-    from .function_asset import function_asset
-else:  # copied to a folder of its own, which is then on the path
-    from function_asset import function_asset  # type: ignore[import-not-found,no-redef]
 
 
 class IotPipelineStack(SuffixedStack):
@@ -49,22 +43,13 @@ class IotPipelineStack(SuffixedStack):
         self.stream = MonitoredStream(self, "Stream")
         self.time_series = TimeSeriesTable(self, "TimeSeries")
         self.device_state = DeviceStateTable(self, "DeviceState")
-        self.processor = StreamProcessor(
+        self.processor = TelemetryProcessor(
             self,
             "Processor",
             stream=self.stream,
-            code=lambda_.Code.from_asset(str(function_asset())),
-            environment={
-                "TIME_SERIES_TABLE_NAME": self.time_series.table_name,
-                "TIME_SERIES_RETENTION_SECONDS": str(self.time_series.retention.to_seconds()),
-                "DEVICE_STATE_TABLE_NAME": self.device_state.table_name,
-                "POWERTOOLS_SERVICE_NAME": "iot-stream-processor",
-                "POWERTOOLS_METRICS_NAMESPACE": "IotPipeline",
-            },
+            time_series_table=self.time_series,
+            device_state_table=self.device_state,
         )
-        # Only what the code does: grant_write_data would also allow deleting.
-        self.time_series.grant(self.processor, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
-        self.device_state.grant(self.processor, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
         dlq_topic = self.processor.dlq_topic
         self.rule = TelemetryRule(self, "Telemetry", stream=self.stream, dlq_topic=dlq_topic)
         self.data = SecureDataBucket(self, "Data")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from iot_constructs.storage import SecureDataBucket
     from iot_constructs.streams import MonitoredStream
     from iot_constructs.tables import DeviceStateTable, TimeSeriesTable
+    from iot_constructs.telemetry import TelemetryProcessor
 
 __all__ = [
     "AlarmActions",
@@ -31,6 +32,7 @@ __all__ = [
     "StreamArchive",
     "StreamProcessor",
     "SuffixedStack",
+    "TelemetryProcessor",
     "TelemetryRule",
     "TimeSeriesTable",
 ]
@@ -50,6 +52,7 @@ _MODULES = {
     "StreamArchive": "archive",
     "StreamProcessor": "processing",
     "SuffixedStack": "environment",
+    "TelemetryProcessor": "telemetry",
     "TelemetryRule": "ingestion",
     "TimeSeriesTable": "tables",
 }

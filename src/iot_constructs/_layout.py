@@ -63,6 +63,11 @@ _ALARM_TOPIC: Final = _Shared(
     "let cloudwatch.amazonaws.com publish alarms of this account "
     f"({_DOCS}/sns/latest/dg/sns-access-policy-use-cases.html)",
 )
+_STREAM: Final = _Shared(
+    False,
+    "let the function's role read it, in the stream's resource policy "
+    f"({_DOCS}/lambda/latest/dg/services-kinesis-create.html)",
+)
 _FAILURES: Final = _Shared(
     False,
     "let the function's role use it and its key "
@@ -76,11 +81,8 @@ _KEY: Final = _Shared(
 _OTHER_ACCOUNT: Final[Mapping[str, _Shared]] = {
     "MonitoredStream.encryption_key": _KEY,
     "SecureDataBucket.encryption_key": _KEY,
-    "StreamProcessor.stream": _Shared(
-        False,
-        "let the function's role read it, in the stream's resource policy "
-        f"({_DOCS}/lambda/latest/dg/services-kinesis-create.html)",
-    ),
+    "StreamProcessor.stream": _STREAM,
+    "TelemetryProcessor.stream": _STREAM,
     "StreamProcessor.on_failure": _FAILURES,
     "StreamProcessor.dlq_topic": _FAILURES,
     "StreamArchive.bucket": _Shared(

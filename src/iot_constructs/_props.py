@@ -19,12 +19,16 @@ from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kinesisfirehose as firehose
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.interfaces.aws_kms import IKeyRef
 from aws_cdk.interfaces.aws_lambda import ICodeSigningConfigRef
 from aws_cdk.interfaces.aws_logs import ILogGroupRef
+
+from iot_constructs.environment import EnvironmentSuffix, NamePrefix
+from iot_constructs.processing import FailureDestination
 
 
 class StackProps(TypedDict, total=False):
@@ -228,6 +232,21 @@ class EventSourceMappingProps(TypedDict, total=False):
 
 class StreamProcessorProps(FunctionProps, EventSourceMappingProps, total=False):
     """The properties that StreamProcessor passes on."""
+
+
+class TelemetryProcessorProps(StreamProcessorProps, total=False):
+    """What TelemetryProcessor passes on to StreamProcessor, but its stream."""
+
+    async_on_failure: lambda_.IDestination | None
+    async_retry_attempts: float | None
+    dlq_name: str | None
+    dlq_topic: sns.ITopic | sns.Topic | None
+    encryption_key: kms.IKey | kms.Key | None
+    environment_suffix: str | EnvironmentSuffix | None
+    log_retention: logs.RetentionDays | None
+    name_prefix: str | NamePrefix | None
+    on_failure: FailureDestination | None
+    removal_policy: cdk.RemovalPolicy | None
 
 
 class DeliveryProps(TypedDict, total=False):

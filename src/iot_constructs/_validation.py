@@ -69,7 +69,7 @@ def validate_cannot_disable(name: str, value: object, reason: str) -> None:
 
 
 def validated(
-    *l2s: type, rename: Mapping[str, str] | None = None
+    *l2s: type, rename: Mapping[str, str] | None = None, extends: type | None = None
 ) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """Decorate a constructor so that its keyword arguments are validated before it runs.
 
@@ -77,13 +77,15 @@ def validated(
         l2s: the CDK constructs that take the constructor's ``**props``; the first one that has a keyword defines it.
         rename: keywords of ours that stand for another keyword of the last L2, for example
             ``{"async_retry_attempts": "retry_attempts"}``.
+        extends: a construct of this library that gets the ``**props``, and compares the layout of those itself.
 
     The decorated constructor raises TypeError for a missing or unknown keyword or a value of the wrong type, and
     ValueError for a value out of range. Errors of CDK itself become a ValueError that names the keywords.
     """
 
     def decorate(constructor: Callable[P, None]) -> Callable[P, None]:
-        keywords = _Keywords(constructor, l2s, rename if rename is not None else {})
+        sources = l2s if extends is None else (extends, *l2s)
+        keywords = _Keywords(constructor, sources, rename if rename is not None else {})
 
         @functools.wraps(constructor)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -92,7 +94,8 @@ def validated(
                 _validate_positional(construct, name, expected, value)
             given = keywords.validate(construct, kwargs)
             if not isinstance(args[0], cdk.Stack):  # which is in no stack itself
-                validate_layout(keywords.owner, args[1:], given)
+                own = given if extends is None else keywords.own(given)
+                validate_layout(keywords.owner, args[1:], own)
             try:
                 constructor(*args, **given)  # type: ignore[arg-type]
             except RuntimeError as error:  # what Node throws
@@ -126,7 +129,7 @@ class _Keywords:
         parameters = inspect.signature(function).parameters.values()
         self._sources: list[Any] = [function]
         if any(p.kind == p.VAR_KEYWORD for p in parameters):
-            self._sources += [l2.__dict__["__init__"] for l2 in l2s]
+            self._sources += [inspect.unwrap(l2.__dict__["__init__"]) for l2 in l2s]
         self._rename = rename
         self.owner = function.__qualname__.split(".")[0]
         self._required = {
@@ -136,7 +139,12 @@ class _Keywords:
             and p.kind != p.VAR_KEYWORD
             and p.name not in ("self", *_POSITIONAL)
         }
+        self._own = {p.name for p in parameters}
         self._types: dict[str, Any] = {}
+
+    def own(self, given: Mapping[str, object]) -> dict[str, object]:
+        """Those of the constructor itself, without its ``**props``."""
+        return {keyword: value for keyword, value in given.items() if keyword in self._own}
 
     def validate(self, name: str, arguments: Mapping[str, object]) -> dict[str, object]:
         """The arguments that are given: None means "not given", as everywhere in CDK.

@@ -25,7 +25,6 @@ from bench.processor.measure import (
 )
 from bench.processor.tables import Found, Tables, compare, made_tables
 from bench.processor.workload import Reading, Shape, fleet, kinesis_event, readings
-from examples.iot_pipeline.function_asset import function_asset
 
 SHAPE = Shape(records=60, devices=30)
 
@@ -333,7 +332,7 @@ def test_each_start_reaches_its_handler() -> None:
 def test_ours_starts_without_boto3_and_without_sns(tmp_path: Path) -> None:
     program = f"""
 import sys
-sys.path.insert(0, {str(function_asset())!r})
+sys.path.insert(0, {str(cold_start.ROOT / "src" / "iot_constructs")!r})
 import botocore.session
 made = []
 create = botocore.session.Session.create_client

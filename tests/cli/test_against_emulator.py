@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from examples.iot_pipeline.local.emulator import ACCOUNT, Emulator, running_emulator
 from iot_constructs.cli.main import main
+from iot_constructs.local.emulator import ACCOUNT, Emulator, running_emulator
 
 from .aws_fakes import (
     OnShard,

@@ -10,12 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from dead_letters import DeadLetter as ProcessorsDeadLetter
-from dead_letters import format_message
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from invalid_records import InvalidRecordError, Reason
-from stream_records import StreamRecord
 
 from iot_constructs.cli.dead_letter_messages import (
     DeadLetter,
@@ -36,6 +32,10 @@ from iot_constructs.cli.kinesis_records import (
     build_event,
     parse_event,
 )
+from iot_constructs.processor.dead_letters import DeadLetter as ProcessorsDeadLetter
+from iot_constructs.processor.dead_letters import format_message
+from iot_constructs.processor.records import StreamRecord
+from iot_constructs.processor.rejections import InvalidRecordError, Reason
 
 from .aws_fakes import (
     NOW,

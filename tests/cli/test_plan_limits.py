@@ -6,9 +6,7 @@ import json
 import re
 from typing import Any
 
-import handler
 import pytest
-from batch_processor import Outcome
 
 from examples.iot_pipeline.stack import IotPipelineStack
 from iot_constructs.cli.planning import assumptions, quotas
@@ -16,6 +14,8 @@ from iot_constructs.cli.planning.limits import Limit, list_limits
 from iot_constructs.cli.planning.plan_report import format_warnings
 from iot_constructs.cli.planning.quotas import Quota
 from iot_constructs.cli.planning.usage import estimate_usage
+from iot_constructs.processor import handler
+from iot_constructs.processor.batches import Outcome
 from tests.cli.workloads import build_workload
 from tests.constructor_keywords import keywords
 from tests.synth_support import fresh_app, template_of
@@ -178,7 +178,7 @@ def test_the_function_emits_as_many_metrics_as_the_plan_counts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     capsys.readouterr()
-    handler._report(Outcome(stored=3), 3)
+    handler._report(Outcome(stored=3), 3, "iot-stream-processor-dev")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     [emitted] = [line["_aws"]["CloudWatchMetrics"] for line in lines if "_aws" in line]
     assert sum(len(each["Metrics"]) for each in emitted) == assumptions.CUSTOM_METRICS

@@ -9,7 +9,6 @@ from decimal import Decimal
 from math import ceil
 from typing import Any
 
-import handler
 import pytest
 
 from iot_constructs.cli.planning import batches
@@ -21,6 +20,7 @@ from iot_constructs.cli.planning.batches import (
     write_units,
 )
 from iot_constructs.cli.planning.usage import estimate_usage
+from iot_constructs.processor import handler
 from tests.cli.workloads import build_workload
 from tests.processor.aws_fakes import (
     NOW,

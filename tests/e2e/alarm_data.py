@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from examples.iot_pipeline.local.deployment import Deployment
-from examples.iot_pipeline.local.emulator import Emulator
+from iot_constructs.local.deployment import Deployment
+from iot_constructs.local.emulator import Emulator
 from tests.alarm_evaluator import Alarm, DataPoint, alarm_period
 
 

@@ -6,8 +6,8 @@ of streams, global tables, topics and buckets; protection, recovery and expiry o
 
 from __future__ import annotations
 
-from examples.iot_pipeline.local.deployment import Deployment
-from examples.iot_pipeline.local.emulator import ACCOUNT, REGION, Emulator
+from iot_constructs.local.deployment import Deployment
+from iot_constructs.local.emulator import ACCOUNT, REGION, Emulator
 
 
 def complete(emulator: Emulator, deployment: Deployment) -> str:

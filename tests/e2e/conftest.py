@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from examples.iot_pipeline.local.emulator import Emulator, running_emulator
+from iot_constructs.local.emulator import Emulator, running_emulator
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.e2e.processes import wait_until_gone
 
 ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "iot_pipeline"
 
 
 def start(tmp_path: Path, module: str, *arguments: str) -> subprocess.Popen[str]:

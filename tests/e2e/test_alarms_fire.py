@@ -17,17 +17,18 @@ from typing import Any
 
 import pytest
 
-from examples.iot_pipeline.local import deployment as cloudformation
-from examples.iot_pipeline.local.deployment import (
+from iot_constructs.local import deployment as cloudformation
+from iot_constructs.local.deployment import (
     Deployer,
     Deployment,
     alarm_arn,
     alarm_request,
     templates,
 )
-from examples.iot_pipeline.local.emulator import ACCOUNT, REGION, Emulator
+from iot_constructs.local.emulator import ACCOUNT, REGION, Emulator
 from tests.alarm_evaluator import ALARM, NEW, OK, Alarm, DataPoint, evaluate_alarm
 from tests.e2e.alarm_data import INCIDENTS, data_points, period_times, put, resource_names
+from tests.e2e.programs import EXAMPLE
 
 _SUFFIX = "qa7"
 _HEALTH = f"iot-pipeline-health-{_SUFFIX}"
@@ -211,7 +212,7 @@ def _subscribe(emulator: Emulator, topic: str) -> str:
 
 @pytest.fixture(scope="module")
 def run(emulator: Emulator) -> Run:
-    deployer = Deployer(emulator)
+    deployer = Deployer(emulator, app_directory=EXAMPLE)
     assembly = deployer.prepare(_SUFFIX)
     deployment = deployer.deploy(assembly)
     cloudwatch = emulator.client("cloudwatch")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from examples.iot_pipeline.local.chaos_faults import Fault
-from examples.iot_pipeline.local.fault_proxy import CAN_CRASH
-from examples.iot_pipeline.local.program import INTERRUPTED
+from iot_constructs.local.program import INTERRUPTED
 from tests.e2e.programs import assert_nothing_remains, interrupt, start
+from tools.chaos.fault_proxy import CAN_CRASH
+from tools.chaos.faults import Fault
 
 SECONDS = 420
 RECORDS = 2000
@@ -24,7 +24,7 @@ RECORDS = 2000
 def start_chaos(tmp_path: Path) -> subprocess.Popen[str]:
     """Start a short chaos run."""
     options = ["--records", str(RECORDS), "--devices", "40", "--seed", "1"]
-    return start(tmp_path, "examples.iot_pipeline.local.chaos", *options)
+    return start(tmp_path, "tools.chaos.__main__", *options)
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from examples.iot_pipeline.local.accounting import Run
-from examples.iot_pipeline.local.demo import main
-from examples.iot_pipeline.local.plan import EXPECTED, Fate, Kind
-from examples.iot_pipeline.local.program import FAILED, INTERRUPTED
+from iot_constructs.local.accounting import Run
+from iot_constructs.local.demo import main
+from iot_constructs.local.plan import EXPECTED, Fate, Kind
+from iot_constructs.local.program import FAILED, INTERRUPTED
 from tests.e2e.programs import assert_nothing_remains, interrupt, start
 
 SECONDS = 240
 
 
 def start_demo(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
-    return start(
-        tmp_path, "examples.iot_pipeline.local.demo", "--out", str(tmp_path / "out"), *arguments
-    )
+    return start(tmp_path, "iot_constructs.local.demo", "--out", str(tmp_path / "out"), *arguments)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from examples.iot_pipeline.local.devices import broker_tls, connected_client
-from examples.iot_pipeline.local.emulator import HOST, Emulator
 from iot_constructs import DevicePolicy, SuffixedStack
+from iot_constructs.local.devices import broker_tls, connected_client
+from iot_constructs.local.emulator import HOST, Emulator
 from tests.synth_support import fresh_app, template_of
 
 SECONDS = 30.0

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from examples.iot_pipeline.local import emulator as module
-from examples.iot_pipeline.local.emulator import (
+from iot_constructs.local import emulator as module
+from iot_constructs.local.emulator import (
     ACCOUNT,
     HOST,
     Emulator,
@@ -113,7 +113,7 @@ def wait_until_refused(port: int, seconds: float) -> bool:
 
 PARENT = """
 import sys, time
-from examples.iot_pipeline.local.emulator import running_emulator
+from iot_constructs.local.emulator import running_emulator
 with running_emulator() as emulator:
     print(emulator.https_port, flush=True)
     time.sleep(60)

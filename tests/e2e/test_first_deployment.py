@@ -23,11 +23,12 @@ import aws_cdk as cdk
 import pytest
 
 from examples.iot_pipeline.app import add_pipeline
-from examples.iot_pipeline.local import toolchain
-from examples.iot_pipeline.local.deployment import Deployer
-from examples.iot_pipeline.local.emulator import Emulator
+from iot_constructs.local import toolchain
+from iot_constructs.local.deployment import Deployer
+from iot_constructs.local.emulator import Emulator
 from tests.cloudformation_model import BUCKET, KEY, TABLE
 from tests.documented_steps import ASSET_BUCKET, Cdk, DeploymentError
+from tests.e2e.programs import EXAMPLE
 from tests.first_deployment import (
     AFTER_ROLLBACK,
     CONTINUE,
@@ -207,7 +208,7 @@ class CdkCli(Cdk):
 def test_the_steps_with_the_cdk_cli(emulator: Emulator, account: Account, tmp_path: Path) -> None:
     """The cause is found last, so each section of the page is needed."""
     account.client("ssm").delete_parameter(Name=BOOTSTRAP_VERSION)
-    Deployer(emulator).bootstrap()
+    Deployer(emulator, app_directory=EXAMPLE).bootstrap()
     cli = CdkCli(emulator, tmp_path, suffix="prod", template=PROD)
     attempt = FirstDeployment(account, PROD, "prod", cdk=cli)
     last = the_id(PROD, "AWS::CloudWatch::Dashboard")

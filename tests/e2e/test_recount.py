@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from examples.iot_pipeline.local import accounting
-from examples.iot_pipeline.local.accounting import Run, main
-from examples.iot_pipeline.local.emulator import Emulator
-from examples.iot_pipeline.local.plan import Fate, newest_timestamps
+from iot_constructs.local import accounting
+from iot_constructs.local.accounting import Run, main
+from iot_constructs.local.emulator import Emulator
+from iot_constructs.local.plan import Fate, newest_timestamps
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from examples.iot_pipeline.local.deployment import Deployer, Deployment
-from examples.iot_pipeline.local.emulator import Emulator
-from examples.iot_pipeline.local.event_source_mapping import (
+from iot_constructs._defaults import BATCH_SIZE, RETRY_ATTEMPTS
+from iot_constructs.local.deployment import Deployer, Deployment
+from iot_constructs.local.emulator import Emulator
+from iot_constructs.local.event_source_mapping import (
     Backoff,
     Intervals,
     LocalEventSourceMapping,
 )
-from iot_constructs._defaults import BATCH_SIZE, RETRY_ATTEMPTS
 
 _APP = Path(__file__).parent / "failing_app"
 _RECORDS = 60

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from examples.iot_pipeline.local.deployment import Deployer, Deployment
-from examples.iot_pipeline.local.emulator import Emulator
+from iot_constructs.local.deployment import Deployer, Deployment
+from iot_constructs.local.emulator import Emulator
+from tests.e2e.programs import EXAMPLE
 
 Inventory = dict[str, set[str]]
 
@@ -82,7 +83,7 @@ class Environments:
 
 @pytest.fixture(scope="module")
 def environments(emulator: Emulator) -> Environments:
-    deployer = Deployer(emulator)
+    deployer = Deployer(emulator, app_directory=EXAMPLE)
     with ThreadPoolExecutor(max_workers=2) as threads:
         synthesized = threads.submit(deployer.synthesize, "qa7")
         assembly = deployer.prepare("dev")

@@ -19,12 +19,13 @@ from typing import Any
 import boto3
 import pytest
 
-from examples.iot_pipeline.local.deployment import Deployer, Deployment, templates
-from examples.iot_pipeline.local.emulator import Emulator
-from examples.iot_pipeline.local.rule_engine import RuleEngine
 from iot_constructs.cli.main import main
 from iot_constructs.cli.verification.permissions import policy
+from iot_constructs.local.deployment import Deployer, Deployment, templates
+from iot_constructs.local.emulator import Emulator
+from iot_constructs.local.rule_engine import RuleEngine
 from tests.e2e.complete_deployment import complete, encrypt_bucket, encrypt_topic, set_table
+from tests.e2e.programs import EXAMPLE
 
 _TIMEOUT = 30
 _STRANGER = json.dumps({"kind": "unknown", "note": "a dead letter of somebody else"})
@@ -92,7 +93,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def pipeline(emulator: Emulator) -> Iterator[Pipeline]:
-    deployer = Deployer(emulator)
+    deployer = Deployer(emulator, app_directory=EXAMPLE)
     assembly = deployer.prepare("prod")
     _shorten_batching_window(assembly)
     deployment = deployer.deploy(assembly)

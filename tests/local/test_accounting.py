@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from examples.iot_pipeline.local.accounting import (
+from iot_constructs.local.accounting import (
     RULE_ERROR,
     Account,
     DeadLetter,
@@ -23,7 +23,7 @@ from examples.iot_pipeline.local.accounting import (
     print_result,
     stored_reading,
 )
-from examples.iot_pipeline.local.plan import Fate, Kind, make_plan, newest_timestamps
+from iot_constructs.local.plan import Fate, Kind, make_plan, newest_timestamps
 
 PLAN = make_plan(devices=3, readings=40, seed=3, now_ms=1_790_000_000_000)
 FIRST = {message.identity: message for message in reversed(PLAN)}

@@ -9,14 +9,15 @@ from decimal import Decimal
 
 import pytest
 
-from examples.iot_pipeline.local.accounting import (
+from iot_constructs.local.accounting import (
     Account,
     DeadLetter,
     DeadLetters,
     StoredReading,
     account,
 )
-from examples.iot_pipeline.local.chaos import (
+from iot_constructs.local.plan import Fate, Message, make_plan
+from tools.chaos.__main__ import (
     CONCURRENT_DEVICES,
     SHUFFLE_WINDOW,
     Result,
@@ -24,7 +25,6 @@ from examples.iot_pipeline.local.chaos import (
     parse,
     shuffled,
 )
-from examples.iot_pipeline.local.plan import Fate, Message, make_plan
 
 NOW_MS = 1_760_000_000_000
 

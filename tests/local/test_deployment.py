@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from examples.iot_pipeline.local.deployment import (
+from iot_constructs.local.deployment import (
     ALARM,
     AUTO_DELETE,
     COMPOSITE_ALARM,

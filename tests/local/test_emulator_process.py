@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from examples.iot_pipeline.local.emulator_process import refuse_other_binds
+from iot_constructs.local.emulator_process import refuse_other_binds
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from examples.iot_pipeline.local.emulator import ACCOUNT, REGION, Emulator, running_emulator
-from examples.iot_pipeline.local.event_source_mapping import (
+from iot_constructs.local.emulator import ACCOUNT, REGION, Emulator, running_emulator
+from iot_constructs.local.event_source_mapping import (
     Backoff,
     Intervals,
     LocalEventSourceMapping,

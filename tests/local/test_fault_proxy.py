@@ -16,16 +16,7 @@ import botocore.parsers
 import botocore.session
 import pytest
 
-from examples.iot_pipeline.local.chaos_faults import (
-    BATCH_WRITE,
-    PUBLISH,
-    RULES,
-    STATE_WRITE,
-    Fault,
-    Faults,
-    Rule,
-)
-from examples.iot_pipeline.local.fault_proxy import (
+from tools.chaos.fault_proxy import (
     error_response,
     find_inode,
     operation_name,
@@ -33,6 +24,15 @@ from examples.iot_pipeline.local.fault_proxy import (
     signal_caller,
     split_items,
     split_statements,
+)
+from tools.chaos.faults import (
+    BATCH_WRITE,
+    PUBLISH,
+    RULES,
+    STATE_WRITE,
+    Fault,
+    Faults,
+    Rule,
 )
 
 CALLS = 3000

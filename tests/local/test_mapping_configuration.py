@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from examples.iot_pipeline.local.mapping_configuration import (
+from iot_constructs.local.mapping_configuration import (
     UnsupportedMappingError,
     find_mapping,
     read_configuration,
     template_only,
     template_properties,
 )
-from examples.iot_pipeline.local.mapping_decisions import UNLIMITED, Rules
+from iot_constructs.local.mapping_decisions import UNLIMITED, Rules
 
 STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/readings"
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:processor"

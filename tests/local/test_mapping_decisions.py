@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples.iot_pipeline.local.mapping_decisions import (
+from iot_constructs.local.mapping_decisions import (
     UNLIMITED,
     Condition,
     Decision,
@@ -24,8 +24,8 @@ from examples.iot_pipeline.local.mapping_decisions import (
     decide,
     split_by_age,
 )
-from examples.iot_pipeline.local.mapping_records import Batch, Record, Response
-from examples.iot_pipeline.local.mapping_responses import parse_response
+from iot_constructs.local.mapping_records import Batch, Record, Response
+from iot_constructs.local.mapping_responses import parse_response
 
 RETURNED = Response("request")
 RAISED = Response("request", function_error="Unhandled")

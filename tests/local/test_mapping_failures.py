@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from examples.iot_pipeline.local.mapping_decisions import Condition, Discard
-from examples.iot_pipeline.local.mapping_failures import Failure, create_destination, iso_time
-from examples.iot_pipeline.local.mapping_records import (
+from iot_constructs.local.mapping_decisions import Condition, Discard
+from iot_constructs.local.mapping_failures import Failure, create_destination, iso_time
+from iot_constructs.local.mapping_records import (
     Batch,
     EventTemplate,
     Response,

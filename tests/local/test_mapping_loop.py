@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from examples.iot_pipeline.local import mapping_loop
-from examples.iot_pipeline.local.mapping_configuration import Configuration
-from examples.iot_pipeline.local.mapping_decisions import (
+from iot_constructs.local import mapping_loop
+from iot_constructs.local.mapping_configuration import Configuration
+from iot_constructs.local.mapping_decisions import (
     Failed,
     NotInvoked,
     Outcome,
@@ -20,12 +20,12 @@ from examples.iot_pipeline.local.mapping_decisions import (
     Rules,
     Succeeded,
 )
-from examples.iot_pipeline.local.mapping_failures import Destination, Failure
-from examples.iot_pipeline.local.mapping_invocation import Invoker
-from examples.iot_pipeline.local.mapping_loop import MappingLoop
-from examples.iot_pipeline.local.mapping_metrics import Metrics
-from examples.iot_pipeline.local.mapping_records import Batch, EventTemplate, Response
-from examples.iot_pipeline.local.mapping_stream import (
+from iot_constructs.local.mapping_failures import Destination, Failure
+from iot_constructs.local.mapping_invocation import Invoker
+from iot_constructs.local.mapping_loop import MappingLoop
+from iot_constructs.local.mapping_metrics import Metrics
+from iot_constructs.local.mapping_records import Batch, EventTemplate, Response
+from iot_constructs.local.mapping_stream import (
     FROM_TRIM_HORIZON,
     StartPosition,
     StreamReader,

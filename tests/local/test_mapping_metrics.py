@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from examples.iot_pipeline.local.mapping_metrics import EMULATOR_METRICS, EVENT_COUNTS, Metrics
+from iot_constructs.local.mapping_metrics import EMULATOR_METRICS, EVENT_COUNTS, Metrics
 
 
 class CloudWatch:

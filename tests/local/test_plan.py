@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from examples.iot_pipeline.local.plan import (
+from iot_constructs.local.plan import (
     IDENTITY,
     SPAN_MS,
     Fate,

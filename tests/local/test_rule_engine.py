@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from examples.iot_pipeline.local.rule_engine import (
+from iot_constructs.local.rule_engine import (
     ATTEMPTS,
     Delivery,
     KinesisRule,

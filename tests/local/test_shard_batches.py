@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples.iot_pipeline.local.mapping_decisions import (
+from iot_constructs.local.mapping_decisions import (
     UNLIMITED,
     Condition,
     Discard,
@@ -24,8 +24,8 @@ from examples.iot_pipeline.local.mapping_decisions import (
     Rules,
     Succeeded,
 )
-from examples.iot_pipeline.local.mapping_records import MAX_PAYLOAD_BYTES, Batch, Record, Response
-from examples.iot_pipeline.local.shard_batches import (
+from iot_constructs.local.mapping_records import MAX_PAYLOAD_BYTES, Batch, Record, Response
+from iot_constructs.local.shard_batches import (
     Backoff,
     BatchWorker,
     Invoke,

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from batch_processor import Processor
 from boto3.dynamodb.types import TypeDeserializer  # type: ignore[import-untyped,unused-ignore]
 from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
-from processor_settings import Settings
-from retry_policy import RetryPolicy
-from stream_records import StreamRecord
+
+from iot_constructs.processor.batches import Processor
+from iot_constructs.processor.records import StreamRecord
+from iot_constructs.processor.retries import RetryPolicy
+from iot_constructs.processor.settings import Settings
 
 SERIES = "iot-sensor-metrics-test"
 STATE = "iot-device-state-test"

@@ -12,18 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3  # type: ignore[import-untyped,unused-ignore]
-import handler
 import pytest
-from batch_processor import Processor
 from boto3.dynamodb.conditions import Key  # type: ignore[import-untyped,unused-ignore]
-from dead_letters import decode_payload
-from dynamodb_values import AttributeValue
-from processor_settings import Settings
-from retry_policy import Deadline, RetryPolicy
-from table_writes import TimeSeriesWriter
-from telemetry_reading import Reading
 
 from bench.processor import emulator, tables
+from iot_constructs.processor import handler
+from iot_constructs.processor.attribute_values import AttributeValue
+from iot_constructs.processor.batches import Processor
+from iot_constructs.processor.dead_letters import decode_payload
+from iot_constructs.processor.readings import Reading
+from iot_constructs.processor.retries import Deadline, RetryPolicy
+from iot_constructs.processor.settings import Settings
+from iot_constructs.processor.time_series import TimeSeriesWriter
 
 from .aws_fakes import NOW, RETENTION, Clock, kinesis_event, make_readings, make_records, plain
 from .test_handler import CONTEXT
@@ -41,12 +41,15 @@ class Cloud:
     dynamodb: Any
     sns: Any
     sqs: Any
-    settings: Settings
+    state: str
+    series: str
+    topic: str
     queue_url: str
     environment: dict[str, str]
 
     def processor(self) -> Processor:
-        return Processor(self.dynamodb, self.sns, self.settings, RetryPolicy(sleep=Clock().sleep))
+        settings = Settings(self.topic, self.series, self.state, RETENTION)
+        return Processor(self.dynamodb, self.sns, settings, RetryPolicy(sleep=Clock().sleep))
 
     def items(self, table: str) -> list[dict[str, Any]]:
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
@@ -79,7 +82,9 @@ def cloud(endpoint: str) -> Cloud:
         dynamodb,
         sns,
         sqs,
-        Settings(state, series, RETENTION, topic),
+        state,
+        series,
+        topic,
         queue,
         {
             **emulator.aws_variables(endpoint),
@@ -87,7 +92,6 @@ def cloud(endpoint: str) -> Cloud:
             "TIME_SERIES_TABLE_NAME": series,
             "TIME_SERIES_RETENTION_SECONDS": str(RETENTION),
             "DLQ_TOPIC_ARN": topic,
-            "POWERTOOLS_METRICS_NAMESPACE": "IotPipeline",
         },
     )
 
@@ -105,8 +109,8 @@ def test_the_handler_stores_a_batch_and_publishes_the_rest(
             assert handler.handler(kinesis_event(*sent), CONTEXT) == {"batchItemFailures": []}
     finally:
         handler._processor.cache_clear()
-    assert len(cloud.items(cloud.settings.time_series_table)) == 62
-    state = {item["deviceId"]: item for item in cloud.items(cloud.settings.device_state_table)}
+    assert len(cloud.items(cloud.series)) == 62
+    state = {item["deviceId"]: item for item in cloud.items(cloud.state)}
     assert state["d1"]["reading"] == {"timestamp": NOW + 59, "value": 59}
     assert state["d2"]["reading"] == {"timestamp": NOW + 1, "value": "a"}
     letters = cloud.dead_letters()
@@ -123,7 +127,7 @@ def test_late_data_never_overwrites_the_state_in_any_order(cloud: Cloud) -> None
             assert cloud.processor().process(records, Clock().remaining_ms).retry_from is None
         [state] = [
             plain(item)
-            for item in cloud.dynamodb.scan(TableName=cloud.settings.device_state_table)["Items"]
+            for item in cloud.dynamodb.scan(TableName=cloud.state)["Items"]
             if item["deviceId"]["S"] == device
         ]
         states.append((state["timestamp"], state["reading"]))
@@ -142,9 +146,7 @@ def test_new_existing_and_late_devices_in_one_batch(cloud: Cloud) -> None:
 
     process(*[(f"d{n}", {"timestamp": NOW, "at": 0}) for n in range(40)])
     process(*[(f"d{n}", {"timestamp": NOW + offset(n), "at": offset(n)}) for n in range(60)])
-    states = {
-        i["deviceId"]: i["reading"]["at"] for i in cloud.items(cloud.settings.device_state_table)
-    }
+    states = {i["deviceId"]: i["reading"]["at"] for i in cloud.items(cloud.state)}
     known = {f"d{n}": max(offset(n), 0) for n in range(40)}
     assert states == known | {f"d{n}": offset(n) for n in range(40, 60)}
 
@@ -158,7 +160,7 @@ def test_readings_of_one_millisecond_are_all_stored_and_found_by_milliseconds(cl
         region_name=emulator.REGION,
         aws_access_key_id=emulator.CREDENTIAL,
         aws_secret_access_key=emulator.CREDENTIAL,
-    ).Table(cloud.settings.time_series_table)
+    ).Table(cloud.series)
     found = table.query(
         KeyConditionExpression=Key("deviceId").eq("d1") & Key("timestamp").between(NOW + 1, NOW + 3)
     )["Items"]
@@ -196,14 +198,12 @@ def test_the_table_refuses_readings_beyond_the_limits(
 ) -> None:
     """The processor's limits are not stricter than the table's."""
     good, beyond = read({"timestamp": NOW, "value": "good"}), one_step_beyond(read(content))
-    writer = TimeSeriesWriter(
-        cloud.dynamodb, cloud.settings.time_series_table, RetryPolicy(sleep=Clock().sleep)
-    )
+    writer = TimeSeriesWriter(cloud.dynamodb, cloud.series, RetryPolicy(sleep=Clock().sleep))
     report = writer.store([good, beyond], Deadline(Clock().remaining_ms))
     # The valid reading was in the same refused call.
     assert list(report.refused) == [beyond.key]
     assert report.failed == {}
-    [item] = cloud.items(cloud.settings.time_series_table)
+    [item] = cloud.items(cloud.series)
     assert item["reading"]["value"] == "good"
 
 
@@ -223,7 +223,7 @@ def one_step_beyond(reading: Reading) -> Reading:
 
 def test_a_missing_table_is_a_failure_not_an_invalid_record(cloud: Cloud) -> None:
     records = make_records(*make_readings("d1", range(3)))
-    cloud.dynamodb.delete_table(TableName=cloud.settings.time_series_table)
+    cloud.dynamodb.delete_table(TableName=cloud.series)
     outcome = cloud.processor().process(records, Clock().remaining_ms)
     assert outcome.retry_from == records[0].sequence_number
     assert outcome.errors == {"time series: ResourceNotFoundException": 3}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from batch_processor import SLICE_RECORDS
-from dead_letters import decode_payload
-from retry_policy import Deadline, RetryPolicy
-from telemetry_reading import parse_reading
+
+from iot_constructs.processor.batches import SLICE_RECORDS
+from iot_constructs.processor.dead_letters import decode_payload
+from iot_constructs.processor.readings import parse_reading
+from iot_constructs.processor.retries import Deadline, RetryPolicy
 
 from .aws_fakes import (
     NOW,

@@ -8,11 +8,17 @@ import json
 import random
 
 import pytest
-from dead_letters import DeadLetter, DeadLetterTopic, decode_payload, format_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from invalid_records import InvalidRecordError, Reason
-from retry_policy import Deadline, RetryPolicy
+
+from iot_constructs.processor.dead_letters import (
+    DeadLetter,
+    DeadLetterTopic,
+    decode_payload,
+    format_message,
+)
+from iot_constructs.processor.rejections import InvalidRecordError, Reason
+from iot_constructs.processor.retries import Deadline, RetryPolicy
 
 from .aws_fakes import ARRIVAL, SHARD, STREAM, TOPIC, Clock, FakeSNS, make_records, sequence
 

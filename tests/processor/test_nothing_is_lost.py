@@ -8,9 +8,10 @@ from collections import Counter
 from decimal import Decimal
 from typing import Any
 
-from dead_letters import decode_payload
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from iot_constructs.processor.dead_letters import decode_payload
 
 from .aws_fakes import (
     NOW,

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from retry_policy import Deadline, RetryPolicy
-from state_writes import DeviceStateWriter
-from table_writes import WriteReport
-from telemetry_reading import Reading, parse_reading
+
+from iot_constructs.processor.device_state import DeviceStateWriter
+from iot_constructs.processor.readings import Reading, parse_reading
+from iot_constructs.processor.retries import Deadline, RetryPolicy
+from iot_constructs.processor.time_series import WriteReport
 
 from .aws_fakes import (
     NOW,

@@ -9,12 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from dynamodb_values import number, stored_number_size, to_attribute_value
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from invalid_records import InvalidRecordError, Reason
-from table_writes import time_series_item
-from telemetry_reading import Reading, compute_sort_key, parse_reading
+
+from iot_constructs.processor.attribute_values import number, stored_number_size, to_attribute_value
+from iot_constructs.processor.readings import Reading, compute_sort_key, parse_reading
+from iot_constructs.processor.rejections import InvalidRecordError, Reason
+from iot_constructs.processor.time_series import time_series_item
 
 from .aws_fakes import ARRIVAL, DAY, NOW, RETENTION, make_records, plain
 

@@ -1,6 +1,6 @@
 """The DynamoDB calls, write units and item sizes of the example's processor for a batch.
 
-The constants must match ``examples/iot_pipeline/processor``: a test runs that code and compares.
+The constants must match ``src/iot_constructs/processor``: a test runs that code and compares.
 """
 
 from __future__ import annotations

@@ -1,0 +1,77 @@
+"""Exit codes, signal handling, and argument types of the demo and the chaos run."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from iot_constructs.local.deployment import Deployer, Deployment
+from iot_constructs.local.emulator import Emulator, EmulatorError
+from iot_constructs.local.screen import Screen
+
+FAILED = 2
+INTERRUPTED = 130
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, handled like Ctrl-C."""
+
+
+def run_program(
+    work: Callable[[Screen], int], expected: tuple[type[Exception], ...], screen: Screen
+) -> int:
+    """Run `work` and return the exit code. Prints an expected error without a traceback."""
+    # A shell starts background jobs with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return work(screen)
+    except KeyboardInterrupt as interrupt:
+        screen.print()
+        screen.print("interrupted: stopped the emulator and removed its files")
+        return 128 + signal.SIGTERM if isinstance(interrupt, _Terminated) else INTERRUPTED
+    except expected as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+
+
+def deploy(deployer: Deployer, suffix: str, screen: Screen) -> Deployment:
+    """Deploy the example and show the progress."""
+    with screen.step("cdk bootstrap, cdk synth"):
+        assembly = deployer.prepare(suffix)
+    with screen.step(f"cdk deploy (suffix {suffix})") as report:
+        return deployer.deploy(assembly, on_progress=report)
+
+
+@contextmanager
+def save_logs_on_error(emulator: Emulator, deployer: Deployer, directory: Path) -> Iterator[None]:
+    """Copy the logs to a folder if the block raises an exception."""
+    try:
+        yield
+    except Exception as error:
+        deployer.save_logs(directory)
+        # If the emulator stopped, report that instead of the first failed call.
+        emulator.check()
+        if isinstance(error, (BotoCoreError, ClientError)):
+            raise EmulatorError(f"a call to the emulator failed: {error}") from error
+        raise
+
+
+def count(text: str) -> int:
+    """Parse a positive integer."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
+    return value
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated

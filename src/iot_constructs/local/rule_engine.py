@@ -1,0 +1,393 @@
+"""Simulates the Kinesis action of AWS IoT rules.
+
+AWS IoT evaluates a rule's SQL for each matching message and runs its actions. If all attempts of an
+action fail, it runs the error action. The emulator evaluates the rule but ignores a Kinesis action.
+This simulation reads the deployed rule (GetTopicRule), subscribes to its topic filter, and puts each
+message on the stream with the rule's partition key. An unsupported rule is an error.
+
+The simulation has the permissions of the rule's role, so missing permissions cause the same failures
+as on AWS. It assumes a copy of the role, because the role trusts only AWS IoT. Unlike on AWS, the error
+document has no client ID: an MQTT subscriber does not receive it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import queue
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.reasoncodes import ReasonCode
+
+from iot_constructs.local.devices import broker_tls, connected_client
+from iot_constructs.local.emulator import ACCOUNT, Emulator
+
+SQL_VERSION = "2016-03-23"
+SUBSCRIBE_SECONDS = 60.0
+ATTEMPTS = 4
+
+_SQL = re.compile(r"\s*SELECT\s+\*\s+FROM\s+'([^']+)'\s*", re.IGNORECASE)
+_TEMPLATE = re.compile(r"\$\{([^}]*)\}")
+_TOPIC_CALL = re.compile(r"topic\(\s*([0-9]*)\s*\)", re.IGNORECASE)
+_UUID_CALL = re.compile(r"newuuid\(\s*\)", re.IGNORECASE)
+
+
+class UnsupportedRuleError(ValueError):
+    """The deployed rule has a setting that the simulation does not support."""
+
+
+class KinesisClient(Protocol):
+    """The part of a boto3 Kinesis client that this module uses."""
+
+    def put_record(self, **request: Any) -> dict[str, Any]:
+        """PutRecord."""
+
+
+class SnsClient(Protocol):
+    """The part of a boto3 SNS client that this module uses."""
+
+    def publish(self, **request: Any) -> dict[str, Any]:
+        """Publish."""
+
+
+@dataclass(frozen=True)
+class KinesisRule:
+    """The settings of a deployed rule with one Kinesis action."""
+
+    name: str
+    topic_filter: str
+    stream_name: str
+    partition_key: str
+    role_arn: str
+    error_topic_arn: str | None
+    error_role_arn: str | None
+    disabled: bool
+
+    def matches(self, topic: str) -> bool:
+        """Whether the rule applies to a topic."""
+        return topic_matches(self.topic_filter, topic)
+
+
+def read_rule(name: str, rule: dict[str, Any]) -> KinesisRule:
+    """Read the rule in the response of GetTopicRule.
+
+    Raises:
+        UnsupportedRuleError: a setting is unsupported.
+    """
+    version = rule.get("awsIotSqlVersion")
+    if version != SQL_VERSION:
+        # The default is 2015-10-08 (iot/latest/developerguide/iot-rule-sql-version.html).
+        raise UnsupportedRuleError(
+            f"rule {name} has SQL version {version!r}; only {SQL_VERSION!r} is supported"
+        )
+    actions = rule.get("actions", [])
+    if len(actions) != 1 or "kinesis" not in actions[0]:
+        kinds = [kind for action in actions for kind in action]
+        raise UnsupportedRuleError(
+            f"rule {name} has actions {kinds}; only one Kinesis action is supported"
+        )
+    kinesis = actions[0]["kinesis"]
+    if not kinesis.get("partitionKey"):
+        raise UnsupportedRuleError(f"rule {name} has no partition key")
+    check_template(kinesis["partitionKey"])
+    error_action = _sns_action(name, rule.get("errorAction"))
+    return KinesisRule(
+        name=name,
+        topic_filter=parse_topic_filter(rule["sql"]),
+        stream_name=kinesis["streamName"],
+        partition_key=kinesis["partitionKey"],
+        role_arn=kinesis["roleArn"],
+        error_topic_arn=error_action.get("targetArn"),
+        error_role_arn=error_action.get("roleArn"),
+        disabled=bool(rule.get("ruleDisabled", False)),
+    )
+
+
+def parse_topic_filter(sql: str) -> str:
+    """Return the topic filter of a ``SELECT *`` statement. Other statements are not supported.
+
+    Only ``SELECT *`` passes the payload unchanged, even if it is not JSON
+    (iot/latest/developerguide/binary-payloads.html).
+    """
+    statement = _SQL.fullmatch(sql)
+    if statement is None:
+        raise UnsupportedRuleError(f"only \"SELECT * FROM '<filter>'\" is supported, not {sql!r}")
+    levels = statement[1].split("/")
+    for position, level in enumerate(levels):
+        wrong_hash = "#" in level and (level != "#" or position != len(levels) - 1)
+        if wrong_hash or ("+" in level and level != "+"):
+            raise UnsupportedRuleError(f"invalid topic filter {statement[1]!r}")
+    return statement[1]
+
+
+def topic_matches(topic_filter: str, topic: str) -> bool:
+    """Whether a topic matches a filter: ``+`` is one level, ``#`` at the end is one or more."""
+    pattern, levels = topic_filter.split("/"), topic.split("/")
+    # MQTT 3.1.1, section 4.7.2: a leading wildcard does not match reserved topics.
+    if topic.startswith("$") and pattern[0] in ("+", "#"):
+        return False
+    if pattern[-1] == "#":
+        # Unlike MQTT, AWS IoT does not match the parent level
+        # (iot/latest/developerguide/topics.html).
+        pattern = pattern[:-1]
+        if len(levels) <= len(pattern):
+            return False
+        levels = levels[: len(pattern)]
+    return len(pattern) == len(levels) and all(
+        part in ("+", level) for part, level in zip(pattern, levels, strict=True)
+    )
+
+
+def check_template(template: str) -> None:
+    """Check that a substitution template has only supported expressions."""
+    for expression in _TEMPLATE.findall(template):
+        text = expression.strip()
+        if not (_TOPIC_CALL.fullmatch(text) or _UUID_CALL.fullmatch(text)):
+            raise UnsupportedRuleError(
+                f"${{{expression}}} is not supported; use topic(), topic(n), or newuuid()"
+            )
+
+
+def substitute(template: str, topic: str) -> str:
+    """Resolve a substitution template for a topic.
+
+    Raises:
+        ValueError: the topic has no such level, or the result is not a valid partition key.
+    """
+    check_template(template)
+
+    def value(match: re.Match[str]) -> str:
+        call = _TOPIC_CALL.fullmatch(match[1].strip())
+        if call is None:
+            return str(uuid.uuid4())
+        if not call[1]:
+            return topic
+        levels = topic.split("/")
+        if not 1 <= int(call[1]) <= len(levels):
+            raise ValueError(f"{topic!r} has no level {call[1]}")
+        return levels[int(call[1]) - 1]
+
+    key = _TEMPLATE.sub(value, template)
+    if not 1 <= len(key) <= 256:
+        raise ValueError(f"a partition key must have 1 to 256 characters, not {len(key)}")
+    return key
+
+
+def error_document(rule: KinesisRule, topic: str, payload: bytes, failure: str) -> dict[str, Any]:
+    """Return the message of an error action (iot/latest/developerguide/rule-error-handling.html)."""
+    return {
+        "ruleName": rule.name,
+        "topic": topic,
+        "cloudwatchTraceId": str(uuid.uuid4()),
+        "clientId": "N/A",
+        "base64OriginalPayload": base64.b64encode(payload).decode("ascii"),
+        "failures": [
+            {
+                "failedAction": "KinesisAction",
+                "failedResource": rule.stream_name,
+                "errorMessage": failure,
+            }
+        ],
+    }
+
+
+class Delivery:
+    """Puts messages into the rule's stream, and what cannot be put there to its error action."""
+
+    def __init__(
+        self,
+        rule: KinesisRule,
+        kinesis: KinesisClient,
+        sns: SnsClient,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._rule = rule
+        self._kinesis = kinesis
+        self._sns = sns
+        self._sleep = sleep
+        self.put = 0
+        self.failed = 0
+        self.dropped: list[str] = []
+        """Messages that neither the stream nor the error action accepted. On AWS, they are lost."""
+
+    def deliver(self, topic: str, payload: bytes) -> None:
+        """Deliver one message."""
+        try:
+            self._put(payload, substitute(self._rule.partition_key, topic))
+        except Exception as error:  # the message must reach the error action
+            self._fail(topic, payload, f"{type(error).__name__}: {error}")
+
+    def _put(self, payload: bytes, key: str) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                # PutRecord, because the role requires only its permission
+                # (iot/latest/developerguide/kinesis-rule-action.html).
+                self._kinesis.put_record(
+                    StreamName=self._rule.stream_name, Data=payload, PartitionKey=key
+                )
+            except Exception:
+                if attempt == ATTEMPTS:
+                    raise
+                self._sleep(0.05 * 2**attempt)
+            else:
+                self.put += 1
+                return
+
+    def _fail(self, topic: str, payload: bytes, failure: str) -> None:
+        self.failed += 1
+        if self._rule.error_topic_arn is None:
+            self.dropped.append(f"{topic}: {failure} (the rule has no error action)")
+            return
+        document = json.dumps(error_document(self._rule, topic, payload, failure))
+        try:
+            self._sns.publish(TopicArn=self._rule.error_topic_arn, Message=document)
+        except Exception as error:  # reported in `dropped`
+            self.dropped.append(f"{topic}: {failure}; error action: {error}")
+
+
+class RoleCopies:
+    """Creates copies of roles with the same permissions that the root user can assume."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._iam = emulator.client("iam")
+        self._sts = emulator.client("sts")
+        self._copies: dict[str, str] = {}
+
+    def credentials(self, role_arn: str) -> Mapping[str, str]:
+        """Return credentials with the permissions of a role."""
+        if role_arn not in self._copies:
+            self._copies[role_arn] = self._copy(role_arn.rsplit("/", 1)[-1])
+        assumed = self._sts.assume_role(
+            RoleArn=self._copies[role_arn], RoleSessionName="rule-engine"
+        )
+        credentials: Mapping[str, str] = assumed["Credentials"]
+        return credentials
+
+    def delete(self) -> None:
+        """Delete the copies."""
+        for copy_arn in self._copies.values():
+            name = copy_arn.rsplit("/", 1)[-1]
+            for policy in self._iam.list_role_policies(RoleName=name)["PolicyNames"]:
+                self._iam.delete_role_policy(RoleName=name, PolicyName=policy)
+            self._iam.delete_role(RoleName=name)
+        self._copies.clear()
+
+    def _copy(self, role: str) -> str:
+        attached = self._iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+        if attached:
+            raise UnsupportedRuleError(
+                f"role {role} has managed policies; only inline policies are supported"
+            )
+        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": ACCOUNT}}
+        copy = self._iam.create_role(
+            RoleName=f"rule-engine-{uuid.uuid4().hex[:12]}",
+            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+        )["Role"]
+        for name in self._iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            policy = self._iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            document = policy if isinstance(policy, str) else json.dumps(policy)
+            self._iam.put_role_policy(
+                RoleName=copy["RoleName"], PolicyName=name, PolicyDocument=document
+            )
+        return str(copy["Arn"])
+
+
+class RuleEngine:
+    """Runs a deployed rule for the duration of a ``with`` block."""
+
+    def __init__(self, emulator: Emulator, rule: KinesisRule) -> None:
+        self.rule = rule
+        self._roles = RoleCopies(emulator)
+        error_role_arn = rule.error_role_arn if rule.error_role_arn is not None else rule.role_arn
+        self.delivery = Delivery(
+            rule,
+            emulator.client("kinesis", self._roles.credentials(rule.role_arn)),
+            emulator.client("sns", self._roles.credentials(error_role_arn)),
+        )
+        self._emulator = emulator
+        self._messages: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
+        self._worker = threading.Thread(target=self._work, name="rule-engine", daemon=True)
+        self._client: mqtt.Client | None = None
+
+    @classmethod
+    def from_deployed_rule(cls, emulator: Emulator, name: str) -> RuleEngine:
+        """Create the engine for a deployed rule."""
+        deployed = emulator.client("iot").get_topic_rule(ruleName=name)["rule"]
+        return cls(emulator, read_rule(name, deployed))
+
+    def __enter__(self) -> RuleEngine:
+        self._worker.start()
+        if not self.rule.disabled:
+            self._client = self._subscribed_client()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._client is not None:
+            self._client.disconnect()
+            self._client.loop_stop()
+        self._messages.put(None)
+        # After an interrupt, do not deliver the backlog.
+        if error is None:
+            self._worker.join()
+            self._roles.delete()
+
+    def _subscribed_client(self) -> mqtt.Client:
+        client_id = f"rule-{self.rule.name}-{uuid.uuid4().hex[:8]}"
+        client = connected_client(self._emulator, client_id, broker_tls(self._emulator))
+        subscribed = threading.Event()
+        refusals: list[str] = []
+
+        def on_subscribe(
+            client: mqtt.Client,
+            data: object,
+            message_id: int,
+            reasons: list[ReasonCode],
+            properties: object,
+        ) -> None:
+            refusals.extend(str(reason) for reason in reasons if reason.is_failure)
+            subscribed.set()
+
+        def on_message(client: mqtt.Client, data: object, message: mqtt.MQTTMessage) -> None:
+            # Rules ignore retained messages.
+            if not message.retain and self.rule.matches(message.topic):
+                self._messages.put((message.topic, bytes(message.payload)))
+
+        client.on_subscribe = on_subscribe
+        client.on_message = on_message
+        client.subscribe(self.rule.topic_filter, qos=1)
+        if not subscribed.wait(SUBSCRIBE_SECONDS) or refusals:
+            client.loop_stop()
+            self._emulator.check()
+            raise UnsupportedRuleError(
+                f"the broker refused {self.rule.topic_filter!r}: {refusals or 'no response'}"
+            )
+        return client
+
+    def _work(self) -> None:
+        # A single thread keeps the order of a device's messages.
+        while (message := self._messages.get()) is not None:
+            self.delivery.deliver(*message)
+
+
+def _sns_action(name: str, action: dict[str, Any] | None) -> dict[str, Any]:
+    if not action:
+        return {}
+    if list(action) != ["sns"]:
+        raise UnsupportedRuleError(
+            f"rule {name} has error action {list(action)}; only SNS is supported"
+        )
+    return dict(action["sns"])

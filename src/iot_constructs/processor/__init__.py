@@ -1,0 +1,16 @@
+"""The code of a TelemetryProcessor's function: stores readings and publishes invalid records to the DLQ topic.
+
+TelemetryProcessor puts this folder, as it is, into the function's asset. There it is the package `processor`, so its
+modules import each other relatively. The code needs only what Lambda's Python runtime has: the standard library and
+botocore. It does not import the CDK.
+
+- `handler`: the Lambda handler
+- `settings`: the environment variables
+- `records`: a Kinesis record
+- `readings`: parses and validates a record (`rejections`, `attribute_values`)
+- `time_series`: writes readings to the time-series table
+- `device_state`: writes the latest reading of each device to the device-state table
+- `dead_letters`: publishes invalid records to the SNS topic
+- `batches`: processes one batch and determines the checkpoint
+- `retries`: bounds retries by attempts and time
+"""

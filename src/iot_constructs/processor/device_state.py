@@ -1,0 +1,148 @@
+"""Writes the latest reading of each device: 25 devices per call, each with its own condition.
+
+BatchWriteItem does not support conditions, and a transaction doubles the write units and fails as a
+whole. In a PartiQL batch, each statement has its own condition and its own result
+(amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html). PartiQL has no upsert: the
+writer updates first, because most devices exist, and inserts the items that it did not find. A new
+device costs one additional write unit, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from .readings import Reading, ReadingKey
+from .retries import Deadline, RetryPolicy, error_code
+from .time_series import (
+    EXHAUSTED,
+    DynamoDBClient,
+    WriteReport,
+    device_state_item,
+    write_chunks,
+)
+
+# A slice of a batch needs up to 20 calls. DynamoDB does not document whether it runs the statements
+# of one call concurrently.
+STATE_WRITE_THREADS = 8
+
+# Codes of API_BatchStatementError that only Lambda's retries, minutes later, can resolve.
+_NOT_RETRYABLE = {"AccessDenied", "ResourceNotFound", "ItemCollectionSizeLimitExceeded"}
+
+
+class DeviceStateWriter:
+    """Writes the latest reading of each device. A late reading never replaces a newer one."""
+
+    def __init__(self, client: DynamoDBClient, table: str, retries: RetryPolicy) -> None:
+        self._client = client
+        self._retries = retries
+        # "If the WHERE clause of the UPDATE statement does not evaluate to true for any item",
+        # nothing is written (dynamodb/latest/developerguide/ql-reference.update.html).
+        self._update = (
+            f'UPDATE "{table}" SET "timestamp"=? SET "reading"=? '
+            'WHERE "deviceId"=? AND "timestamp"<?'
+        )
+        self._insert = f"INSERT INTO \"{table}\" VALUE {{'deviceId':?,'timestamp':?,'reading':?}}"
+
+    def store(self, readings: Sequence[Reading], deadline: Deadline) -> WriteReport:
+        """Store the newest of `readings` of each device."""
+        report = WriteReport()
+
+        def write(chunk: Sequence[Reading]) -> None:
+            self._write_chunk(chunk, deadline, report)
+
+        with ThreadPoolExecutor(STATE_WRITE_THREADS) as threads:
+            list(
+                threads.map(write, write_chunks(latest_per_device(readings)))
+            )  # list() re-raises an exception of a thread
+        return report
+
+    def _write_chunk(
+        self, chunk: Sequence[Reading], deadline: Deadline, report: WriteReport
+    ) -> None:
+        failed = dict.fromkeys((reading.key for reading in chunk), EXHAUSTED)
+        for _ in self._retries.attempts(deadline):
+            pending = [reading for reading in chunk if reading.key in failed]
+            failed = self._attempt(pending, deadline, report)
+            if not failed:
+                return
+        report.failed.update(failed)
+
+    def _attempt(
+        self, readings: Sequence[Reading], deadline: Deadline, report: WriteReport
+    ) -> dict[ReadingKey, str]:
+        """Return the readings to retry, with the error."""
+        failed: dict[ReadingKey, str] = {}
+        # The second UPDATE covers a device that another invocation inserted after the first one.
+        for statement in (self._update, self._insert, self._update):
+            if not deadline.has_time():
+                failed.update(dict.fromkeys((reading.key for reading in readings), EXHAUSTED))
+                break
+            readings = self._execute(statement, readings, deadline, report, failed)
+            if not readings:
+                break
+        return failed
+
+    def _execute(
+        self,
+        statement: str,
+        readings: Sequence[Reading],
+        deadline: Deadline,
+        report: WriteReport,
+        failed: dict[ReadingKey, str],
+    ) -> list[Reading]:
+        """Return the readings that need the other statement."""
+        try:
+            response = self._client.batch_execute_statement(
+                Statements=[self._request(statement, reading) for reading in readings]
+            )
+        except Exception as error:
+            if error_code(error) == "ValidationException" and len(readings) > 1:
+                # In case DynamoDB rejects the whole call: find the invalid item, store the others.
+                for reading in readings:
+                    self._write_chunk([reading], deadline, report)
+                return []
+            for reading in readings:
+                report.add(reading, error)
+            return []
+        others = []
+        # "ordered according to the ordering of the request statements"
+        for reading, result in zip(readings, response["Responses"], strict=True):
+            failure = result.get("Error", {})
+            code = failure.get("Code")
+            if code == "DuplicateItem":
+                others.append(reading)
+            elif code == "ConditionalCheckFailed":
+                # With an item, the table already has this reading or a newer one. Without an item,
+                # the device is new.
+                if "Item" not in failure:
+                    others.append(reading)
+            elif code == "ValidationError":
+                report.refused[reading.key] = failure.get("Message", "")
+            elif code in _NOT_RETRYABLE:
+                report.failed[reading.key] = code
+            elif failure:
+                failed[reading.key] = code if code is not None else "an error without a code"
+        return others
+
+    def _request(self, statement: str, reading: Reading) -> dict[str, Any]:
+        device_id, timestamp, content = device_state_item(reading).values()
+        if statement is self._insert:
+            return {"Statement": statement, "Parameters": [device_id, timestamp, content]}
+        return {
+            "Statement": statement,
+            "Parameters": [timestamp, content, device_id, timestamp],
+            # Distinguishes a newer state from a missing one; "no read capacity units are consumed".
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+
+def latest_per_device(readings: Iterable[Reading]) -> list[Reading]:
+    """Return the newest reading of each device."""
+    newest: dict[str, Reading] = {}
+    for reading in readings:
+        known = newest.get(reading.device_id)
+        if known is None or known.sort_key < reading.sort_key:
+            newest[reading.device_id] = reading
+    return list(newest.values())

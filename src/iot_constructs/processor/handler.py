@@ -1,0 +1,152 @@
+"""The Lambda handler."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
+
+import botocore.session
+from botocore.config import Config
+
+from .batches import Outcome, Processor
+from .device_state import STATE_WRITE_THREADS
+from .records import StreamRecord
+from .settings import Settings
+
+# The function's log format is JSON: the runtime writes each log record as a JSON object, `extra` included
+# (lambda/latest/dg/python-logging.html).
+logger = logging.getLogger(__name__)
+
+NAMESPACE = "IotConstructs"
+"""The CloudWatch namespace of the metrics. Their only dimension is FunctionName."""
+# If the event has this key, the handler raises an exception instead of reporting a partial failure.
+# A redrive sets it because it invokes the function asynchronously: Lambda ignores the response, but
+# retries an exception and then sends the event to the DLQ topic
+# (lambda/latest/dg/invocation-async-error-handling.html).
+RAISE_ON_FAILURE = "raiseOnFailure"
+_DEVICES_IN_LOG = 20
+
+
+class BatchProcessingError(Exception):
+    """Some records of a redriven batch could be neither stored nor sent to the DLQ topic."""
+
+
+class Context(Protocol):
+    """The part of Lambda's context object that the handler uses."""
+
+    @property
+    def function_name(self) -> str:
+        """The function's name."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """How much time the invocation has left."""
+
+
+def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str, str]]]:
+    """Return the checkpoint from which Lambda has to retry the batch, if any.
+
+    Raises KeyError for an event that is not a Kinesis batch: an empty response would mean success.
+    """
+    records = [StreamRecord.from_event(raw) for raw in event["Records"]]
+    outcome = _processor().process(records, context.get_remaining_time_in_millis)
+    _report(outcome, len(records), context.function_name)
+    if outcome.retry_from is None:
+        return {"batchItemFailures": []}
+    if event.get(RAISE_ON_FAILURE):
+        raise BatchProcessingError(
+            f"{outcome.failed} of {len(records)} records: {dict(outcome.errors)}"
+        )
+    return {"batchItemFailures": [{"itemIdentifier": outcome.retry_from}]}
+
+
+@lru_cache(maxsize=1)
+def _processor() -> Processor:
+    return Processor(
+        dynamodb=_client("dynamodb"),
+        sns=_LazySNSClient(),
+        settings=Settings.from_environment(os.environ),
+    )
+
+
+class _LazySNSClient:
+    """Creates the client for the first dead letter: that takes longer than all other imports."""
+
+    @cached_property
+    def _client(self) -> Any:
+        return _client("sns")
+
+    def publish_batch(self, **request: Any) -> dict[str, Any]:
+        response: dict[str, Any] = self._client.publish_batch(**request)
+        return response
+
+
+def _client(service: str) -> Any:
+    # Two attempts of 1 s to connect and 3 s to read, and a pause of up to 1 s, take up to 9 s.
+    # retry_policy.CALL_RESERVE_MS reserves that. Lambda's retries cover longer outages.
+    config = Config(
+        connect_timeout=1,
+        read_timeout=3,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        max_pool_connections=STATE_WRITE_THREADS,
+        # Validation takes a quarter of a batch's time, and dynamodb_values creates valid values.
+        parameter_validation=False,
+    )
+    # The same client as boto3's, but the cold start is a tenth shorter without boto3's import.
+    return botocore.session.get_session().create_client(service, config=config)
+
+
+def _report(outcome: Outcome, received: int, function_name: str) -> None:
+    """Log counts and IDs only, never a payload."""
+    _publish_metrics(
+        function_name,
+        {
+            "RecordsStored": outcome.stored,
+            "RecordsRejected": outcome.rejected.total(),
+            "RecordsFailed": outcome.failed,
+            "DuplicateReadings": outcome.duplicates,
+            "DeviceIdMismatches": len(outcome.device_id_mismatches),
+        },
+        # Searchable in the log and, unlike a dimension, not a metric of its own.
+        {"rejectedByReason": dict(outcome.rejected)},
+    )
+    if outcome.device_id_mismatches:
+        devices = sorted(set(outcome.device_id_mismatches))[:_DEVICES_IN_LOG]
+        logger.warning("device ID mismatch", extra={"deviceIds": devices})
+    if outcome.rejected:
+        logger.warning("records rejected", extra={"rejectedByReason": dict(outcome.rejected)})
+    if outcome.retry_from is not None:
+        logger.error(
+            "batch partially failed",
+            extra={
+                "retryFrom": outcome.retry_from,
+                "recordsFailed": outcome.failed,
+                "recordsReceived": received,
+                "errors": dict(outcome.errors),
+            },
+        )
+
+
+def _publish_metrics(
+    function_name: str, counts: dict[str, int], properties: dict[str, Any]
+) -> None:
+    """Write metrics in the embedded metric format, from which CloudWatch Logs extracts them.
+
+    To standard output and not with `logging`: the runtime would wrap the document
+    (AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
+    """
+    directive = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [["FunctionName"]],
+        "Metrics": [{"Name": name, "Unit": "Count"} for name in counts],
+    }
+    document = {
+        "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]},
+        "FunctionName": function_name,
+        **counts,
+        **properties,
+    }
+    print(json.dumps(document))

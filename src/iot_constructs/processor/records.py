@@ -1,0 +1,41 @@
+"""A Kinesis record in a Lambda event (lambda/latest/dg/with-kinesis.html)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class StreamRecord:
+    """A record with what the processor needs of it."""
+
+    device_id: str
+    """The partition key. The IoT rule takes it from the topic, which the device's IoT policy
+    restricts. A device ID in the payload is not authenticated."""
+    sequence_number: str
+    shard_id: str
+    stream_arn: str
+    arrival: float
+    """ApproximateArrivalTimestamp, in epoch seconds."""
+    data_base64: str
+
+    @property
+    def data(self) -> bytes:
+        """The payload."""
+        return base64.b64decode(self.data_base64)
+
+    @classmethod
+    def from_event(cls, raw: Mapping[str, Any]) -> StreamRecord:
+        """Read a member of the event's `Records`."""
+        kinesis = raw["kinesis"]
+        return cls(
+            device_id=kinesis["partitionKey"],
+            sequence_number=kinesis["sequenceNumber"],
+            shard_id=raw["eventID"].partition(":")[0],
+            stream_arn=raw["eventSourceARN"],
+            arrival=float(kinesis["approximateArrivalTimestamp"]),
+            data_base64=kinesis["data"],
+        )

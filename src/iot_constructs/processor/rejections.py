@@ -1,0 +1,57 @@
+"""The reasons for which the processor rejects a record.
+
+The IDs are an interface: operators filter the dead-letter queue by them, so an ID never changes its
+meaning.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Reason(str, Enum):
+    """A stable ID and its explanation."""
+
+    explanation: str
+
+    def __new__(cls, identifier: str, explanation: str) -> Reason:
+        """Make the ID the value, so that `Reason("not-json")` finds the member."""
+        member = str.__new__(cls, identifier)
+        member._value_ = identifier
+        member.explanation = explanation
+        return member
+
+    NOT_UTF8 = ("not-utf8", "the payload is not valid UTF-8")
+    NOT_JSON = ("not-json", "the payload is not JSON")
+    NOT_FINITE = ("not-a-finite-number", "neither JSON nor DynamoDB supports NaN or Infinity")
+    NOT_AN_OBJECT = ("not-an-object", "the payload is JSON but not an object")
+    DUPLICATE_MEMBER = ("duplicate-member", "a member occurs twice, so one value would be lost")
+    EMPTY_NAME = ("empty-attribute-name", "DynamoDB does not support an empty attribute name")
+    NO_TIMESTAMP = ("no-timestamp", "the payload has no timestamp member")
+    TIMESTAMP_NOT_A_NUMBER = ("timestamp-not-a-number", "the timestamp must be a JSON number")
+    TIMESTAMP_IN_THE_FUTURE = (
+        "timestamp-in-the-future",
+        "the timestamp is more than 24 hours after the arrival, and the reading would remain the "
+        "device's latest state until then",
+    )
+    TIMESTAMP_BEFORE_RETENTION = (
+        "timestamp-older-than-retention",
+        "the reading was older than the table's retention on arrival, so TTL would delete it",
+    )
+    NUMBER_OUT_OF_RANGE = (
+        "number-out-of-range",
+        "DynamoDB supports up to 38 significant digits and magnitudes from 1E-130 to 9.99E+125",
+    )
+    LONE_SURROGATE = ("lone-surrogate", "a string contains an unpaired surrogate")
+    TOO_DEEP = ("nested-too-deep", "DynamoDB supports up to 32 levels of nesting")
+    TOO_LARGE = ("item-too-large", "the item would exceed DynamoDB's limit of 400 KB")
+    REFUSED_BY_TABLE = ("refused-by-table", "DynamoDB rejected the item with a validation error")
+
+
+class InvalidRecordError(Exception):
+    """The record can't be stored. It goes to the dead-letter topic without a retry."""
+
+    def __init__(self, reason: Reason, context: str = "") -> None:
+        self.reason = reason
+        self.detail = f"{reason.explanation}: {context[:500]}" if context else reason.explanation
+        super().__init__(self.detail)

@@ -1,0 +1,66 @@
+"""Bounds the processor's retries so that it always has time to report the checkpoint."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+
+# The slowest call takes 9 s with the client configuration in handler.py. An invocation that times
+# out reports no checkpoint, so Lambda retries the whole batch.
+CALL_RESERVE_MS = 10_000
+ATTEMPTS = 6
+BASE_PAUSE_SECONDS = 0.05
+MAX_PAUSE_SECONDS = 1.0
+
+
+class Deadline:
+    """Tracks whether another call fits before the function has to return."""
+
+    def __init__(self, remaining_ms: Callable[[], int]) -> None:
+        self._remaining_ms = remaining_ms
+        # At most half of the remaining time, so that a function with a short timeout still starts.
+        self._reserve_ms = min(CALL_RESERVE_MS, remaining_ms() // 2)
+
+    def has_time(self) -> bool:
+        """Whether another call fits."""
+        return self._remaining_ms() > self._reserve_ms
+
+
+class RetryPolicy:
+    """A bounded number of attempts with exponential backoff and full jitter."""
+
+    def __init__(
+        self,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._sleep = sleep
+        self._jitter = jitter
+
+    def attempts(self, deadline: Deadline) -> Iterator[int]:
+        """Yield attempt numbers until the attempts or the time run out."""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self._sleep(
+                    self._jitter() * min(MAX_PAUSE_SECONDS, BASE_PAUSE_SECONDS * 2**attempt)
+                )
+            if not deadline.has_time():
+                return
+            yield attempt
+
+
+def error_code(error: Exception) -> str:
+    """Return the AWS error code or the exception class, but no message: it can contain payload."""
+    return _aws_error(error).get("Code") or type(error).__name__
+
+
+def error_message(error: Exception) -> str:
+    """Return the AWS error message, which can contain payload."""
+    return _aws_error(error).get("Message", "")
+
+
+def _aws_error(error: Exception) -> dict[str, str]:
+    response = getattr(error, "response", None)
+    found = response.get("Error") if isinstance(response, dict) else None
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,48 @@
+"""The function's settings, read from its environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What TelemetryProcessor sets; either table can be left out."""
+
+    dlq_topic_arn: str
+    time_series_table: str | None = None
+    device_state_table: str | None = None
+    retention_seconds: int | None = None
+    """How long the time-series table keeps a reading. Sets the `ttl` attribute. None without that table."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings.
+
+        Raises:
+            ValueError: a variable is missing or not valid.
+        """
+        series, state = (
+            environ.get(name) or None
+            for name in ("TIME_SERIES_TABLE_NAME", "DEVICE_STATE_TABLE_NAME")
+        )
+        if series is None and state is None:
+            raise ValueError(
+                "neither TIME_SERIES_TABLE_NAME nor DEVICE_STATE_TABLE_NAME is set; set one of them on the function"
+            )
+        retention = None
+        if series is not None:
+            text = _value(environ, "TIME_SERIES_RETENTION_SECONDS")
+            if not text.isdecimal() or int(text) == 0:
+                raise ValueError(
+                    f"TIME_SERIES_RETENTION_SECONDS is {text!r}; set a positive whole number"
+                )
+            retention = int(text)
+        return cls(_value(environ, "DLQ_TOPIC_ARN"), series, state, retention)
+
+
+def _value(environ: Mapping[str, str], name: str) -> str:
+    if not environ.get(name):
+        raise ValueError(f"environment variable {name} is not set; set it on the function")
+    return environ[name]

@@ -1,0 +1,141 @@
+"""Writes readings to the time-series table, and defines what both writers share.
+
+A write succeeds, is refused (ValidationException, which a retry can't change), or fails. A failed
+reading is never discarded here: throttling and outages end, and an operator can restore a missing
+permission or table. The processor reports its record, and Lambda retries it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Protocol
+
+from .attribute_values import AttributeValue
+from .chunks import split_chunks
+from .readings import Reading, ReadingKey
+from .retries import Deadline, RetryPolicy, error_code, error_message
+
+# BatchWriteItem accepts 25 puts and 16 MB, and BatchExecuteStatement 25 statements
+# (amazondynamodb/latest/APIReference). One byte of item size takes up to 11 bytes in the request:
+# '{"S": ""}, ' is an empty string in a list.
+MAX_WRITES_PER_CALL = 25
+MAX_STORED_BYTES_PER_CALL = 1_400_000
+
+EXHAUSTED = "no attempts or time left"
+
+
+class DynamoDBClient(Protocol):
+    """The part of a boto3 DynamoDB client that the writers use."""
+
+    def batch_write_item(self, **request: Any) -> dict[str, Any]:
+        """BatchWriteItem."""
+
+    def batch_execute_statement(self, **request: Any) -> dict[str, Any]:
+        """BatchExecuteStatement."""
+
+    def put_item(self, **request: Any) -> dict[str, Any]:
+        """PutItem."""
+
+
+@dataclass
+class WriteReport:
+    """The readings that were not stored, with the error."""
+
+    refused: dict[ReadingKey, str] = field(default_factory=dict)
+    failed: dict[ReadingKey, str] = field(default_factory=dict)
+
+    def add(self, reading: Reading, error: Exception) -> None:
+        """Add the error of a call for one reading."""
+        if error_code(error) == "ValidationException":
+            self.refused[reading.key] = error_message(error)
+        else:
+            self.failed[reading.key] = error_code(error)
+
+
+class TimeSeriesWriter:
+    """Writes readings to the time-series table.
+
+    Writes are idempotent: the key is derived from the content, and a put replaces an item with the
+    same key (amazondynamodb/latest/APIReference/API_PutItem.html).
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str, retries: RetryPolicy) -> None:
+        self._client = client
+        self._table = table
+        self._retries = retries
+
+    def store(self, readings: Sequence[Reading], deadline: Deadline) -> WriteReport:
+        """Store `readings`. The keys must be unique: BatchWriteItem rejects duplicates.
+
+        Continues after a failure to store as many readings as possible, in case Lambda discards
+        the batch.
+        """
+        report = WriteReport()
+        for chunk in write_chunks(readings):
+            self._write_chunk(chunk, deadline, report)
+        return report
+
+    def _write_chunk(
+        self, chunk: Sequence[Reading], deadline: Deadline, report: WriteReport
+    ) -> None:
+        pending = {reading.key: reading for reading in chunk}
+        for _ in self._retries.attempts(deadline):
+            puts = [{"PutRequest": {"Item": time_series_item(r)}} for r in pending.values()]
+            try:
+                response = self._client.batch_write_item(RequestItems={self._table: puts})
+            except Exception as error:
+                if error_code(error) == "ValidationException":
+                    self._write_one_by_one(list(pending.values()), deadline, report)
+                else:
+                    for reading in pending.values():
+                        report.add(reading, error)
+                return
+            unprocessed = response.get("UnprocessedItems", {}).get(self._table, [])
+            keys = [_item_key(request["PutRequest"]["Item"]) for request in unprocessed]
+            pending = {key: pending[key] for key in keys}
+            if not pending:
+                return
+        report.failed.update(dict.fromkeys(pending, EXHAUSTED))
+
+    def _write_one_by_one(
+        self, readings: Sequence[Reading], deadline: Deadline, report: WriteReport
+    ) -> None:
+        """Find the invalid item that made DynamoDB reject the whole call, and store the others."""
+        for reading in readings:
+            if not deadline.has_time():
+                report.failed[reading.key] = EXHAUSTED
+                continue
+            try:
+                self._client.put_item(TableName=self._table, Item=time_series_item(reading))
+            except Exception as error:
+                report.add(reading, error)
+
+
+def time_series_item(reading: Reading) -> dict[str, AttributeValue]:
+    """Return the item of a reading."""
+    return {**device_state_item(reading), "ttl": {"N": str(reading.expires_at)}}
+
+
+def device_state_item(reading: Reading) -> dict[str, AttributeValue]:
+    """Return the state item. Its timestamp is the sort key, which is a deterministic total order."""
+    return {
+        "deviceId": {"S": reading.device_id},
+        "timestamp": {"N": str(reading.sort_key)},
+        "reading": reading.content,
+    }
+
+
+def _item_key(item: dict[str, AttributeValue]) -> ReadingKey:
+    return item["deviceId"]["S"], Decimal(item["timestamp"]["N"])
+
+
+def write_chunks(readings: Sequence[Reading]) -> Iterator[list[Reading]]:
+    """Split readings into what one call takes."""
+    return split_chunks(
+        readings,
+        lambda reading: reading.stored_bytes,
+        max_items=MAX_WRITES_PER_CALL,
+        max_bytes=MAX_STORED_BYTES_PER_CALL,
+    )
