@@ -123,7 +123,7 @@ def _telemetry_environment(
         if retention is None:
             retention = cdk.Duration.days(defaults.TIME_SERIES_RETENTION_DAYS)
         environment["TIME_SERIES_TABLE_NAME"] = time_series.table_name
-        environment["TIME_SERIES_RETENTION_SECONDS"] = f"{retention.to_seconds():g}"
+        environment["TIME_SERIES_RETENTION_SECONDS"] = str(round(retention.to_seconds()))
     elif retention is not None:
         raise ValueError(
             "retention: a DeviceStateTable keeps the state of each device; remove retention, or pass time_series_table"
