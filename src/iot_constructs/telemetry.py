@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import atexit
+import shutil
+import sys
+import tempfile
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +28,12 @@ if TYPE_CHECKING:
     from iot_constructs._props import TelemetryProcessorProps
 
 _HANDLER: Final = "processor.handler.handler"
+_PACKAGE: Final = "processor"
+_TRANSFORM: Final = "def transform(reading, record): return reading"
+_IN_THE_RUNTIME: Final = frozenset(
+    {"awslambdaric", "boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
+)
+"""What Lambda's Python runtime has beside the standard library: a file of that name would hide it."""
 
 
 class TelemetryProcessor(StreamProcessor):
@@ -43,13 +55,34 @@ class TelemetryProcessor(StreamProcessor):
             and the sort key ``timestamp`` (Number).
         device_state_table: for the newest reading of each device: a DeviceStateTable, or a table with the partition key
             ``deviceId`` (String) and no sort key. One of the two tables can be left out.
+        transform: the path of a Python file of your own, for example ``str(Path(__file__).with_name("units.py"))``,
+            with a function ``transform(reading, record)`` that returns the reading to store. See below.
         retention: how long the time series keeps a reading, from which ``ttl`` is set; by default that of the
             TimeSeriesTable, and 365 days for another table.
         **props: of StreamProcessor. ``environment`` adds variables to those of the processor.
 
+    **A step of your own.** ``transform`` maps or enriches each reading before it is validated, so it can also set
+    the ``timestamp``::
+
+        def transform(reading, record):
+            if "temperature" not in reading:
+                raise ValueError("no temperature")
+            return {**reading, "celsius": (reading["temperature"] - 32) / Decimal("1.8")}
+
+    * ``reading`` is the payload; its numbers are ``decimal.Decimal``. ``record`` has ``partitionKey`` (the device id),
+      ``approximateArrivalTimestamp``, ``sequenceNumber``, ``shardId`` and ``streamArn``.
+    * Return a dict of JSON values; ``int`` and ``float`` are stored exactly as Python shows them.
+    * A ValueError rejects the record: it goes to the DLQ with the reason ``rejected-by-transform`` and your text. So
+      does a result that is not a dict.
+    * Any other exception counts as a bug in your code: Lambda retries the record until it is given up, so that a
+      corrected version stores it.
+    * It runs again whenever the record is delivered again. Return the same for the same reading and record: the key
+      of an item comes from its content, so a clock or a random number in it stores the reading twice.
+    * It is one file; it can import the standard library, boto3, and the packages of your ``layers``.
+
     Raises:
         ValueError: as StreamProcessor; a variable of the processor in ``environment``; a retention without a
-            ``time_series_table``, or below one day.
+            ``time_series_table``, or below one day; ``transform`` is not such a file.
         TypeError: neither table is given; ``function``, ``code`` or ``handler`` is; a value has the wrong type.
 
     Example::
@@ -80,6 +113,7 @@ class TelemetryProcessor(StreamProcessor):
         time_series_table: dynamodb.ITableV2 | None = None,
         device_state_table: dynamodb.ITableV2 | None = None,
         retention: cdk.Duration | None = None,
+        transform: str | None = None,
         **props: Unpack[TelemetryProcessorProps],
     ) -> None:
         for keyword in ("function", "code", "handler"):
@@ -93,13 +127,15 @@ class TelemetryProcessor(StreamProcessor):
                 "DeviceStateTable"
             )
         environment = _telemetry_environment(time_series_table, device_state_table, retention)
+        if transform is not None:
+            environment["TRANSFORM_MODULE"] = _validate_transform(Path(transform))
         own = props.get("environment") or {}
         for name in sorted(environment.keys() & own.keys()):
             raise ValueError(
                 f"environment: {name} is a variable of the TelemetryProcessor; remove it"
             )
         props["environment"] = {**environment, **own}
-        props["code"], props["handler"] = _processor_code(), _HANDLER
+        props["code"], props["handler"] = _processor_code(transform), _HANDLER
         super().__init__(scope, id, stream=stream, **props)
         # Only what the code does: grant_write_data would also allow deleting.
         if time_series_table is not None:
@@ -131,10 +167,51 @@ def _telemetry_environment(
     return environment
 
 
-def _processor_code() -> lambda_.Code:
-    """The asset: the folder ``processor`` of this package. Its hash is of the files' names and content."""
-    return lambda_.Code.from_asset(
-        str(Path(__file__).parent),
-        exclude=["/*", "!/processor", "__pycache__"],
-        ignore_mode=cdk.IgnoreMode.GIT,
-    )
+def _validate_transform(file: Path) -> str:
+    """The name of the module. The file is not imported: it may need what only the function has."""
+    name, expected = file.stem, f"pass the path of a .py file with {_TRANSFORM!r}"
+    if not file.is_file():
+        found = "is a folder" if file.is_dir() else "does not exist"
+        raise ValueError(f"transform={str(file)!r} {found}; {expected}")
+    if file.suffix != ".py" or not name.isidentifier() or iskeyword(name):
+        raise ValueError(
+            f"transform={str(file)!r} cannot be imported by its name; rename it, for example to 'transform.py'"
+        )
+    if name == _PACKAGE or name in _IN_THE_RUNTIME or name in sys.stdlib_module_names:
+        raise ValueError(
+            f"transform={str(file)!r} would hide the module {name!r} in the function; rename it, for example to "
+            "'transform.py'"
+        )
+    try:
+        statements = ast.parse(file.read_bytes(), str(file)).body
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"transform={str(file)!r} is not Python: {error}") from None
+    if not any(_is_transform(one) for one in statements):
+        raise ValueError(
+            f"transform={str(file)!r} has no function 'transform' of two arguments at its top level; {expected}"
+        )
+    return name
+
+
+def _is_transform(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.FunctionDef(name="transform", args=ast.arguments(args=[_, _])):
+            return True
+    return False
+
+
+def _processor_code(transform: str | None) -> lambda_.Code:
+    """The asset: the folder ``processor`` of this package, and the user's file. Its hash is of names and content."""
+    package = Path(__file__).parent / _PACKAGE
+    if transform is None:
+        return lambda_.Code.from_asset(
+            str(package.parent),
+            exclude=["/*", f"!/{_PACKAGE}", "__pycache__"],
+            ignore_mode=cdk.IgnoreMode.GIT,
+        )
+    # CDK copies it into the cloud assembly.
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    shutil.copytree(package, folder / _PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / Path(transform).name).write_bytes(Path(transform).read_bytes())
+    return lambda_.Code.from_asset(str(folder))

@@ -8,6 +8,7 @@ botocore. It does not import the CDK.
 - `settings`: the environment variables
 - `records`: a Kinesis record
 - `readings`: parses and validates a record (`rejections`, `attribute_values`)
+- `transform`: the user's own step between the two
 - `time_series`: writes readings to the time-series table
 - `device_state`: writes the latest reading of each device to the device-state table
 - `dead_letters`: publishes invalid records to the SNS topic

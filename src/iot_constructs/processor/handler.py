@@ -16,6 +16,7 @@ from .batches import Outcome, Processor
 from .device_state import STATE_WRITE_THREADS
 from .records import StreamRecord
 from .settings import Settings
+from .transform import load_transform
 
 # The function's log format is JSON: the runtime writes each log record as a JSON object, `extra` included
 # (lambda/latest/dg/python-logging.html).
@@ -65,6 +66,7 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str,
 
 @lru_cache(maxsize=1)
 def _processor() -> Processor:
+    load_transform()  # a file that cannot be imported fails the invocation, which logs why
     return Processor(
         dynamodb=_client("dynamodb"),
         sns=_LazySNSClient(),
