@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from iot_constructs import _defaults as defaults
+from iot_constructs import processor
+from iot_constructs._alarms import period
 from iot_constructs._validation import validated
 from iot_constructs.processing import StreamProcessor
 from iot_constructs.tables import TimeSeriesTable
@@ -82,7 +85,7 @@ class TelemetryProcessor(StreamProcessor):
 
     Raises:
         ValueError: as StreamProcessor; a variable of the processor in ``environment``; a retention without a
-            ``time_series_table``, or below one day; ``transform`` is not such a file.
+            ``time_series_table``, or below one day; ``transform`` is not such a file; a log level above INFO.
         TypeError: neither table is given; ``function``, ``code`` or ``handler`` is; a value has the wrong type.
 
     Example::
@@ -136,12 +139,37 @@ class TelemetryProcessor(StreamProcessor):
             )
         props["environment"] = {**environment, **own}
         props["code"], props["handler"] = _processor_code(transform), _HANDLER
+        _validate_log_level(
+            props.get("application_log_level"), props.get("application_log_level_v2")
+        )
         super().__init__(scope, id, stream=stream, **props)
+        self.counts_device_id_mismatches: bool = True
+        """Whether a reading with another device id than its record's partition key counts as a mismatch."""
         # Only what the code does: grant_write_data would also allow deleting.
         if time_series_table is not None:
             time_series_table.grant(self, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
         if device_state_table is not None:
             device_state_table.grant(self, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
+
+    def metric_device_id_mismatches(self) -> cloudwatch.Metric:
+        """Readings whose payload has another device id than the record's partition key, as a sum."""
+        return cloudwatch.Metric(
+            namespace=processor.NAMESPACE,
+            metric_name=processor.DEVICE_ID_MISMATCHES,
+            dimensions_map={"FunctionName": self.function.function_name},
+            statistic="Sum",
+            period=period(),
+        )
+
+
+def _validate_log_level(level: str | None, level_v2: lambda_.ApplicationLogLevel | None) -> None:
+    name = level_v2.name if level_v2 is not None else level
+    if name in ("WARN", "ERROR", "FATAL"):
+        raise ValueError(
+            f"application_log_level={name}: Lambda would drop the processor's metrics, which are log lines of level "
+            "INFO; remove application_log_level "
+            "(https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html)"
+        )
 
 
 def _telemetry_environment(

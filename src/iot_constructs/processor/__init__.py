@@ -15,3 +15,7 @@ botocore. It does not import the CDK.
 - `batches`: processes one batch and determines the checkpoint
 - `retries`: bounds retries by attempts and time
 """
+
+NAMESPACE = "IotConstructs"
+"""The CloudWatch namespace of the metrics. Their only dimension is FunctionName."""
+DEVICE_ID_MISMATCHES = "DeviceIdMismatches"
