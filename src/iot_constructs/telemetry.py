@@ -54,6 +54,7 @@ class TelemetryProcessor(StreamProcessor):
     Takes every argument of :class:`StreamProcessor` but ``function``, ``code`` and ``handler``.
 
     Args:
+        stream: the stream to read: a MonitoredStream, any other stream, or a ``kinesis.StreamConsumer``.
         time_series_table: for every reading: a TimeSeriesTable, or a table with the partition key ``deviceId`` (String)
             and the sort key ``timestamp`` (Number).
         device_state_table: for the newest reading of each device: a DeviceStateTable, or a table with the partition key
@@ -85,7 +86,7 @@ class TelemetryProcessor(StreamProcessor):
 
     Raises:
         ValueError: as StreamProcessor; a variable of the processor in ``environment``; a retention without a
-            ``time_series_table``, or below one day; ``transform`` is not such a file; a log level above INFO.
+            ``time_series_table``, or below one day; ``transform`` is no such file; a log level above INFO.
         TypeError: neither table is given; ``function``, ``code`` or ``handler`` is; a value has the wrong type.
 
     Example::
@@ -197,26 +198,26 @@ def _telemetry_environment(
 
 def _validate_transform(file: Path) -> str:
     """The name of the module. The file is not imported: it may need what only the function has."""
-    name, expected = file.stem, f"pass the path of a .py file with {_TRANSFORM!r}"
-    if not file.is_file():
-        found = "is a folder" if file.is_dir() else "does not exist"
-        raise ValueError(f"transform={str(file)!r} {found}; {expected}")
+    given, name = f"transform={str(file)!r}", file.stem
+    try:
+        statements = ast.parse(file.read_bytes(), file.name).body
+    except OSError as error:
+        raise ValueError(
+            f"{given}: {error.strerror}; pass the path of a Python file with {_TRANSFORM!r}"
+        ) from None
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{given} is not Python: {error}; correct it") from None
     if file.suffix != ".py" or not name.isidentifier() or iskeyword(name):
         raise ValueError(
-            f"transform={str(file)!r} cannot be imported by its name; rename it, for example to 'transform.py'"
+            f"{given} is not the name of a module; rename it, for example to 'step.py'"
         )
     if name == _PACKAGE or name in _IN_THE_RUNTIME or name in sys.stdlib_module_names:
         raise ValueError(
-            f"transform={str(file)!r} would hide the module {name!r} in the function; rename it, for example to "
-            "'transform.py'"
+            f"{given} would hide the module {name!r} in the function; rename it, for example to 'step.py'"
         )
-    try:
-        statements = ast.parse(file.read_bytes(), str(file)).body
-    except (SyntaxError, ValueError) as error:
-        raise ValueError(f"transform={str(file)!r} is not Python: {error}") from None
     if not any(_is_transform(one) for one in statements):
         raise ValueError(
-            f"transform={str(file)!r} has no function 'transform' of two arguments at its top level; {expected}"
+            f"{given} has no function of two arguments at its top level: add {_TRANSFORM!r}"
         )
     return name
 
