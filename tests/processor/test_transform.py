@@ -78,8 +78,8 @@ def test_a_reading_is_mapped_and_enriched_and_its_timestamp_set(install: Install
 def test_the_record_is_described_by_the_names_of_a_kinesis_event(install: Install) -> None:
     install("def transform(reading, record): return record")
     (record,) = make_records(("d1", {}))
-    assert transform_reading({}, record) == {
-        "partitionKey": "d1",
+    assert transform_reading({}, "key", record) == {
+        "partitionKey": "key",
         "approximateArrivalTimestamp": ARRIVAL,
         "sequenceNumber": sequence(0),
         "shardId": SHARD,
@@ -97,7 +97,7 @@ def _returned(install: Install, expression: str) -> Any:
             return {expression}
         """
     )
-    return transform_reading({"a": Decimal(1)}, make_records(("d1", {}))[0])
+    return transform_reading({"a": Decimal(1)}, "d1", make_records(("d1", {}))[0])
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ def test_a_bug_in_it_is_retried_and_named_by_its_line_without_payload(install: I
 
 
 def test_the_checks_of_the_processor_apply_to_what_it_returns(install: Install) -> None:
-    install("def transform(reading, record): return {'timestamp': 'x'}")
+    install("def transform(reading, record): return {}")
     _, sns, _ = _process(("d1", {"timestamp": NOW}))
-    assert [message["reason"] for message in sns.messages] == ["timestamp-not-a-number"]
+    assert [message["reason"] for message in sns.messages] == ["no-timestamp"]
 
 
 def test_the_same_record_twice_is_one_item(install: Install) -> None:

@@ -58,7 +58,7 @@ class Reading:
 
 def parse_reading(record: StreamRecord, retention_seconds: int | None) -> Reading:
     """Return the reading in `record`. Raises `InvalidRecordError` if it can't be stored."""
-    payload = transform_reading(_parse_payload(record.data), record)
+    payload = transform_reading(_parse_payload(record.data), record.device_id, record)
     milliseconds = _parse_timestamp(payload)
     # Relative to the arrival, not to the current time, so that a retry has the same result.
     arrival = math.floor(record.arrival * 1000)

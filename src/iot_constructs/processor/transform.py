@@ -38,7 +38,9 @@ def load_transform() -> Transform | None:
     return transform
 
 
-def transform_reading(reading: dict[str, Any], record: StreamRecord) -> dict[str, Any]:
+def transform_reading(
+    reading: dict[str, Any], partition_key: str, record: StreamRecord
+) -> dict[str, Any]:
     """Return the reading to store: the same one if the user has no step.
 
     Raises:
@@ -49,7 +51,7 @@ def transform_reading(reading: dict[str, Any], record: StreamRecord) -> dict[str
     if transform is None:
         return reading
     try:
-        result = transform(reading, _describe(record))
+        result = transform(reading, _describe(partition_key, record))
     except ValueError as error:
         raise InvalidRecordError(Reason.REJECTED_BY_TRANSFORM, str(error)) from None
     except Exception as error:
@@ -65,10 +67,10 @@ def transform_reading(reading: dict[str, Any], record: StreamRecord) -> dict[str
     return reading
 
 
-def _describe(record: StreamRecord) -> dict[str, Any]:
+def _describe(partition_key: str, record: StreamRecord) -> dict[str, Any]:
     """The second argument of the user's function, by the names of a Kinesis event."""
     return {
-        "partitionKey": record.device_id,
+        "partitionKey": partition_key,
         "approximateArrivalTimestamp": record.arrival,
         "sequenceNumber": record.sequence_number,
         "shardId": record.shard_id,
