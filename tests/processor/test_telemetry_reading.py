@@ -101,7 +101,12 @@ def test_invalid_payload_is_rejected(payload: object, reason: Reason) -> None:
 
 
 def test_every_reason_has_a_test_and_a_kebab_case_id() -> None:
-    assert {reason for _, _, reason in REJECTED} | {Reason.REFUSED_BY_TABLE} == set(Reason)
+    elsewhere = {
+        Reason.REFUSED_BY_TABLE,
+        Reason.REJECTED_BY_TRANSFORM,
+        Reason.INVALID_TRANSFORM_RESULT,
+    }
+    assert {reason for _, _, reason in REJECTED} | elsewhere == set(Reason)
     for reason in Reason:
         assert reason.value == reason.value.lower().replace("_", "-").replace(" ", "-")
 

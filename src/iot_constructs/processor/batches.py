@@ -19,6 +19,7 @@ from .rejections import InvalidRecordError, Reason
 from .retries import Deadline, RetryPolicy, error_code
 from .settings import Settings
 from .time_series import DynamoDBClient, TimeSeriesWriter, WriteReport
+from .transform import TransformError
 
 # Each slice is completed, including its dead letters, before the next one starts. Otherwise, a batch
 # of 10,000 records could use every invocation for its first step and never advance the checkpoint.
@@ -100,6 +101,8 @@ class Processor:
                 readings[position] = parse_reading(record, self._retention_seconds)
             except InvalidRecordError as rejection:
                 rejected[position] = rejection
+            except TransformError as error:
+                failed[position] = str(error)
             except Exception as error:  # a bug in the parser must not lose the record
                 failed[position] = f"reading: {error_code(error)}"
 

@@ -18,6 +18,7 @@ from .attribute_values import (
 )
 from .records import StreamRecord
 from .rejections import InvalidRecordError, Reason
+from .transform import transform_reading
 
 # A smaller timestamp is in seconds: 1e11 ms is in 1973, 1e11 s in 5138.
 FIRST_MILLISECOND_TIMESTAMP = 100_000_000_000
@@ -57,7 +58,7 @@ class Reading:
 
 def parse_reading(record: StreamRecord, retention_seconds: int | None) -> Reading:
     """Return the reading in `record`. Raises `InvalidRecordError` if it can't be stored."""
-    payload = _parse_payload(record.data)
+    payload = transform_reading(_parse_payload(record.data), record.device_id, record)
     milliseconds = _parse_timestamp(payload)
     # Relative to the arrival, not to the current time, so that a retry has the same result.
     arrival = math.floor(record.arrival * 1000)
