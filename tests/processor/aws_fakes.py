@@ -299,13 +299,16 @@ class Clock:
 
 
 def make_processor(
-    dynamodb: FakeDynamoDB, sns: FakeSNS | None = None, clock: Clock | None = None
+    dynamodb: FakeDynamoDB,
+    sns: FakeSNS | None = None,
+    clock: Clock | None = None,
+    settings: Settings = SETTINGS,
 ) -> Processor:
     clock = clock if clock is not None else Clock()
     return Processor(
         dynamodb,
         sns if sns is not None else FakeSNS(),
-        SETTINGS,
+        settings,
         RetryPolicy(sleep=clock.sleep, jitter=lambda: 1.0),
     )
 
