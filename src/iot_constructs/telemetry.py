@@ -55,8 +55,8 @@ class TelemetryProcessor(StreamProcessor):
             message that a device sends twice is then two readings, and so is a record that is redriven through the
             stream. By default, a reading without a timestamp is rejected.
         device_id_field: the member of a reading with its device id: a string of 1 to 2,048 bytes in UTF-8, or a whole
-            number. For a stream whose partition keys are not device ids, as those of the KPL, AWS IoT Greengrass stream
-            manager or Fluent Bit. Whoever can write to the stream can then write as any device.
+            number. For a stream whose partition keys are not device ids: AWS IoT Greengrass stream manager and Fluent
+            Bit use random ones. Whoever can write to the stream can then write as any device.
         **props: of StreamProcessor. ``environment`` adds variables to those of the processor.
 
     Raises:

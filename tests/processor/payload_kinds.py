@@ -188,6 +188,7 @@ KINDS: tuple[PayloadKind, ...] = (
     ),
     PayloadKind("an empty object", b"{}", Reason.NO_TIMESTAMP),
     PayloadKind("an empty object", b"{}", (Stored({}, None),), ARRIVED),
+    PayloadKind("the timestamp in another member", dump({"time": NOW}), Reason.NO_TIMESTAMP),
     PayloadKind(
         "the timestamp in another member",
         dump({"time": NOW}),

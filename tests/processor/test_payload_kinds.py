@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -92,7 +93,10 @@ def test_the_page_has_the_table() -> None:
     assert _table("| Payload | Arguments | Result |") == [kind.row() for kind in KINDS]
 
 
-def test_the_page_has_every_reason() -> None:
+def test_the_page_has_every_reason_and_each_has_a_payload() -> None:
+    rejected = {kind.result for kind in KINDS if isinstance(kind.result, Reason)}
+    assert rejected | {Reason.REFUSED_BY_TABLE} == set(Reason)
+    assert all(re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", reason.value) for reason in Reason)
     rows = [f"| `{reason.value}` | {reason.explanation} |" for reason in Reason]
     assert _table("| Reason | Meaning |") == rows
 
