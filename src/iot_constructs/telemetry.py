@@ -21,8 +21,9 @@ from constructs import Construct
 from iot_constructs import _defaults as defaults
 from iot_constructs import processor
 from iot_constructs._alarms import period
-from iot_constructs._validation import validated
+from iot_constructs._validation import is_token, validated
 from iot_constructs.processing import StreamProcessor
+from iot_constructs.processor.settings import Settings
 from iot_constructs.tables import TimeSeriesTable
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ class TelemetryProcessor(StreamProcessor):
     * Every reading goes to ``time_series_table``, once, also if it is delivered again; the newest one of each device to
       ``device_state_table``, which late data never overwrites.
     * What can never be stored goes to the DLQ topic with its payload and a reason; what fails for now is retried.
-    * The device id is the record's partition key. A TelemetryRule takes it from the topic, which the device's policy
-      restricts.
+    * A record is a JSON object, an array of them, or several one after another, plain, gzip, or aggregated by the KPL:
+      see the guide "What devices send" (docs/guide/payloads.md). Each object is a reading and an item of its own.
+    * The device id is the record's partition key, unless ``device_id_field`` is set. A TelemetryRule takes it from the
+      topic, which the device's policy restricts.
     * The code is in this package and needs only Lambda's Python runtime: nothing is installed, built in Docker, or
       downloaded at synth.
     * The function may write items to the two tables, and nothing else: it can neither read nor delete.
@@ -63,6 +66,14 @@ class TelemetryProcessor(StreamProcessor):
             with a function ``transform(reading, record)`` that returns the reading to store. See below.
         retention: how long the time series keeps a reading, from which ``ttl`` is set; by default that of the
             TimeSeriesTable, and 365 days for another table.
+        timestamp_field: the member of a reading with its timestamp: a number of seconds, milliseconds, microseconds or
+            nanoseconds since 1970, or an ISO 8601 string with a time zone.
+        use_arrival_time: gives a reading without a timestamp the time at which the stream received its record. A
+            message that a device sends twice is then two readings, and so is a record that is redriven through the
+            stream. By default, a reading without a timestamp is rejected.
+        device_id_field: the member of a reading with its device id: a string of 1 to 2,048 bytes in UTF-8, or a whole
+            number. For a stream whose partition keys are not device ids: AWS IoT Greengrass stream manager and Fluent
+            Bit use random ones. Whoever can write to the stream can then write as any device.
         **props: of StreamProcessor. ``environment`` adds variables to those of the processor.
 
     **A step of your own.** ``transform`` maps or enriches each reading before it is validated, so it can also set
@@ -86,7 +97,8 @@ class TelemetryProcessor(StreamProcessor):
 
     Raises:
         ValueError: as StreamProcessor; a variable of the processor in ``environment``; a retention without a
-            ``time_series_table``, or below one day; ``transform`` is no such file; a log level above INFO.
+            ``time_series_table``, or below one day; ``transform`` is no such file; a field that is an empty string, a
+            token, or the other field; a log level above INFO.
         TypeError: neither table is given; ``function``, ``code`` or ``handler`` is; a value has the wrong type.
 
     Example::
@@ -117,6 +129,9 @@ class TelemetryProcessor(StreamProcessor):
         time_series_table: dynamodb.ITableV2 | None = None,
         device_state_table: dynamodb.ITableV2 | None = None,
         retention: cdk.Duration | None = None,
+        timestamp_field: str = Settings.timestamp_field,
+        use_arrival_time: bool = False,
+        device_id_field: str | None = None,
         transform: str | None = None,
         **props: Unpack[TelemetryProcessorProps],
     ) -> None:
@@ -131,6 +146,7 @@ class TelemetryProcessor(StreamProcessor):
                 "DeviceStateTable"
             )
         environment = _telemetry_environment(time_series_table, device_state_table, retention)
+        environment |= _payload_environment(timestamp_field, use_arrival_time, device_id_field)
         if transform is not None:
             environment["TRANSFORM_MODULE"] = _validate_transform(Path(transform))
         own = props.get("environment") or {}
@@ -193,6 +209,29 @@ def _telemetry_environment(
         raise ValueError(
             "retention: a DeviceStateTable keeps the state of each device; remove retention, or pass time_series_table"
         )
+    return environment
+
+
+def _payload_environment(
+    timestamp_field: str, use_arrival_time: bool, device_id_field: str | None
+) -> dict[str, str]:
+    """The variables that ``processor.settings`` reads, of the settings that are not the defaults."""
+    for name, field in (("timestamp_field", timestamp_field), ("device_id_field", device_id_field)):
+        if field == "" or (field is not None and is_token(field)):
+            raise ValueError(
+                f"{name}={field!r}: it must be known at synth; pass the name of a member of a reading"
+            )
+    if timestamp_field == device_id_field:
+        raise ValueError(
+            f"device_id_field={device_id_field!r}: it is the timestamp_field; pass another member of a reading"
+        )
+    environment = {}
+    if timestamp_field != Settings.timestamp_field:
+        environment["TIMESTAMP_FIELD"] = timestamp_field
+    if use_arrival_time:
+        environment["USE_ARRIVAL_TIME"] = "true"
+    if device_id_field is not None:
+        environment["DEVICE_ID_FIELD"] = device_id_field
     return environment
 
 

@@ -259,7 +259,7 @@ def zipped(to: int | None = None, broken: bool = False) -> str:
     ("change", "problem"),
     [
         ({"payload": "not base64!"}, "payload is not base64"),
-        ({"payload": None}, "payload is not a base64 string"),
+        ({"payload": None}, "payload is not a string"),
         ({"payloadEncoding": "zip"}, "payloadEncoding is 'zip'"),
         ({"payloadEncoding": "gzip+base64"}, "payload is not gzip"),
         ({"payloadEncoding": "gzip+base64", "payload": zipped(to=-10)}, "payload is not gzip"),
@@ -268,7 +268,7 @@ def zipped(to: int | None = None, broken: bool = False) -> str:
         ({"streamArn": "stream"}, "streamArn is 'stream'"),
         ({"shardId": ""}, "shardId is ''"),
         ({"sequenceNumber": "12x"}, "sequenceNumber is '12x'"),
-        ({"deviceId": ""}, "the partition key is ''"),
+        ({"partitionKey": ""}, "the partition key is ''"),
     ],
 )
 def test_a_malformed_message_has_its_problem(change: Any, problem: str) -> None:

@@ -142,7 +142,7 @@ def test_each_kind_is_counted() -> None:
 
 
 PAYLOAD = b'{"messageId": "rec-abcdef-000001"'
-REJECTED = {"kind": "rejected-record", "reason": "not-json", "deviceId": "a"}
+REJECTED = {"kind": "rejected-record", "reason": "not-json", "partitionKey": "a"}
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,7 @@ a record is lost::
 from __future__ import annotations
 
 import base64
-import binascii
-import gzip
 import json
-import re
 import sys
 import time
 from collections import Counter
@@ -36,6 +33,7 @@ from iot_constructs.local.plan import (
     make_plan,
     newest_timestamps,
 )
+from iot_constructs.processor.dead_letters import PARTITION_KEY, decode_payload
 
 # Longer than it takes to read the whole queue, but short enough that the messages are visible again
 # when a user inspects the queue after the run.
@@ -241,8 +239,8 @@ def dead_letter(body: str) -> DeadLetter | None:
         reason = RULE_ERROR
         levels = str(content.get("topic", "")).split("/")
         device_id = levels[1] if len(levels) > 1 else None
-    elif isinstance(content.get("deviceId"), str):
-        device_id = content["deviceId"]
+    elif isinstance(content.get(PARTITION_KEY), str):
+        device_id = content[PARTITION_KEY]
     identity = identity_in(payload if payload is not None else message.encode())
     return None if identity is None else DeadLetter(identity, device_id, reason)
 
@@ -439,18 +437,12 @@ def _unwrap_sns(body: str) -> str:
 
 
 def _payload(content: Mapping[str, Any]) -> bytes | None:
-    encoded = content.get("base64OriginalPayload", content.get("payload"))
-    if not isinstance(encoded, str):
-        return None
     try:
-        payload = base64.b64decode(encoded, validate=True)
-        return gzip.decompress(payload) if _is_gzip(content) else payload
-    except (binascii.Error, OSError, EOFError):
+        if "base64OriginalPayload" in content:
+            return base64.b64decode(content["base64OriginalPayload"], validate=True)
+        return decode_payload(content)
+    except (TypeError, ValueError):
         return None
-
-
-def _is_gzip(content: Mapping[str, Any]) -> bool:
-    return re.match("gzip", str(content.get("payloadEncoding", ""))) is not None
 
 
 def _find_stale_states(sent: Iterable[Message], states: Mapping[str, Decimal]) -> dict[str, str]:
