@@ -117,7 +117,7 @@ def test_events_in_messages_and_in_stored_batches(
     assert records_in(parse_dead_letter(wrap(with_payload))) == expected
 
 
-# With Basic Ingest, AWS does not document whether the topic of a rule error has the prefix that topic(n) does not count.
+# With Basic Ingest, AWS does not document whether the topic of a rule error has the prefix that topic(n) ignores.
 TOPIC_PREFIXES = ["", "$aws/rules/iot_telemetry_dev/"]
 
 
