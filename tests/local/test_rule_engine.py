@@ -185,6 +185,20 @@ def test_payload_is_unchanged() -> None:
     assert aws.records == [("a", b"\xff\x00 not JSON")]
 
 
+@pytest.mark.parametrize(
+    ("client_id", "expected"), [({"clientId": "a"}, "a"), ({}, "N/A")], ids=["MQTT", "HTTPS"]
+)
+def test_what_the_rule_of_the_emulator_republishes(client_id: Any, expected: str) -> None:
+    """With Basic Ingest, the topic is the one that the rule sees."""
+    payload = b"\xff\x00 not JSON"
+    document = {"payload": base64.b64encode(payload).decode(), "topic": "device/a/telemetry"}
+    message = Received.from_republished(json.dumps({**document, **client_id}).encode())
+    assert message == Received("device/a/telemetry", payload, expected)
+    aws = FakeAws(kinesis_failures=ATTEMPTS)
+    delivery(aws).deliver(message)
+    assert aws.messages[0]["clientId"] == expected
+
+
 def test_failure_is_retried() -> None:
     aws = FakeAws(kinesis_failures=ATTEMPTS - 1)
     delivery(aws).deliver(Received("device/a/telemetry", b"x"))

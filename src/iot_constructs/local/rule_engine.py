@@ -202,7 +202,9 @@ class Received:
     def from_republished(cls, message: bytes) -> Received:
         """Read what the emulator's rule republishes."""
         document = json.loads(message)
-        return cls(document["topic"], base64.b64decode(document["payload"]), document["clientId"])
+        # A message over HTTPS has no client ID.
+        client_id = document.get("clientId", "N/A")
+        return cls(document["topic"], base64.b64decode(document["payload"]), client_id)
 
 
 def error_document(rule: KinesisRule, message: Received, failure: str) -> dict[str, Any]:
@@ -419,7 +421,7 @@ class RuleEngine:
             self._messages.put(Received(message.topic, bytes(message.payload)))
 
     def _on_republished(self, client: mqtt.Client, data: object, message: mqtt.MQTTMessage) -> None:
-        self._messages.put(Received.from_republished(message.payload))
+        self._messages.put(Received.from_republished(bytes(message.payload)))
 
     def _subscribed_client(
         self, topic_filter: str, on_message: mqtt.CallbackOnMessage
