@@ -88,12 +88,12 @@ def test_every_message_is_stored_or_dead_lettered_and_no_subscriber_hears_it(
     name = deployment.output("RuleName")
     before = emulator.client("iot").get_topic_rule(ruleName=name)["rule"]
     now = int(time.time() * 1000)
-    expected = {(device, now + n) for device in devices for n in range(_READINGS)}
+    expected = {(device, n) for device in devices for n in range(_READINGS)}
     engine = RuleEngine.from_deployed_rule(emulator, name, basic_ingest=True)
     mapping = LocalEventSourceMapping(emulator, function_name=deployment.output("Function"))
     with mapping, engine:
-        for device, at in sorted(expected):
-            reading = json.dumps({"timestamp": at, "temperature": 21.5}).encode()
+        for device, n in sorted(expected):
+            reading = json.dumps({"timestamp": now + n, "number": n}).encode()
             assert devices[device].publish(_topic(deployment, device), reading) == "Success"
         for payload in (_NOT_JSON, _NOT_TEXT):
             assert devices["a"].publish(_topic(deployment, "a"), payload) == "Success"
@@ -133,12 +133,16 @@ def _stored(emulator: Emulator, deployment: Deployment) -> set[tuple[str, int]]:
         .get_paginator("scan")
         .paginate(TableName=deployment.output("SeriesName"))
     )
-    return {(i["deviceId"]["S"], int(i["timestamp"]["N"])) for p in pages for i in p["Items"]}
+    return {
+        (i["deviceId"]["S"], int(i["reading"]["M"]["number"]["N"]))
+        for p in pages
+        for i in p["Items"]
+    }
 
 
 def _dead_letters(emulator: Emulator, deployment: Deployment) -> list[dict[str, Any]]:
     sqs = emulator.client("sqs")
-    letters = []
+    letters: list[dict[str, Any]] = []
     while True:
         response = sqs.receive_message(
             QueueUrl=deployment.output("Queue"), MaxNumberOfMessages=10, VisibilityTimeout=600
