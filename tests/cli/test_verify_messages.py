@@ -47,18 +47,20 @@ from .verify_world import (
 
 
 @pytest.mark.parametrize(
-    ("topic_filter", "key", "expected"),
+    ("from_clause", "key", "expected"),
     [
-        ("device/+/telemetry", "${topic(2)}", "device/me/telemetry"),
-        ("device/+/telemetry", "${newuuid()}", "device/me/telemetry"),
-        ("plant/+/device/+", "${topic(4)}", "plant/verify/device/me"),
-        ("device/#", "${topic(2)}", "device/me"),
+        (" FROM 'device/+/telemetry'", "${topic(2)}", "device/me/telemetry"),
+        (" FROM 'device/+/telemetry'", "${newuuid()}", "device/me/telemetry"),
+        (" FROM 'plant/+/device/+'", "${topic(4)}", "plant/verify/device/me"),
+        (" FROM 'device/#'", "${topic(2)}", "device/me"),
+        ("", "${topic(2)}", "$aws/rules/telemetry/verify/me"),
+        ("", "${newuuid()}", "$aws/rules/telemetry/me"),
     ],
 )
 def test_the_device_id_is_where_the_rule_takes_it_from(
-    topic_filter: str, key: str, expected: str
+    from_clause: str, key: str, expected: str
 ) -> None:
-    assert topic_of(f"SELECT * FROM '{topic_filter}' WHERE true", key, "me") == expected
+    assert topic_of("telemetry", f"SELECT *{from_clause} WHERE true", key, "me") == expected
 
 
 @pytest.mark.parametrize(
@@ -68,12 +70,11 @@ def test_the_device_id_is_where_the_rule_takes_it_from(
         ("SELECT * FROM 'device/+/telemetry'", "${topic(3)}"),
         ("SELECT * FROM 'device/+'", "${topic(4)}"),
         ("SELECT * FROM 'device/pump-1'", "${newuuid()}"),
-        ("SELECT 1", "${topic(2)}"),
     ],
 )
 def test_it_never_publishes_as_an_existing_device(sql: str, key: str) -> None:
     with pytest.raises(NoTopicError):
-        topic_of(sql, key, "me")
+        topic_of("telemetry", sql, key, "me")
 
 
 RULE = Resource(parts.RULE, "telemetry", {})
