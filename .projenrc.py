@@ -157,7 +157,7 @@ PYPROJECT = {
             "strict": True,
             "files": ["src", "tests", "examples", "bench", "docs", "tools"],
             # Programs, which import `stack` from their own folder: tests/cli/test_init.py checks them there.
-            "exclude": [rf"^({'|'.join(PROJECTS)})/(app\.py|function/|tests/)"],
+            "exclude": [rf"^({'|'.join(PROJECTS)})/(app\.py|function/|tests/)", r"/cdk\.out/"],
             # tests/ and examples/ are named from the repository root, as pytest and `python -m` name them.
             "explicit_package_bases": True,
             "mypy_path": "src",

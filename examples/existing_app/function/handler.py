@@ -8,10 +8,12 @@ import os
 from decimal import Decimal
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
-from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+# Without types, unless you install them.
+import boto3  # type: ignore[import-untyped,unused-ignore]
+from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
 
-table = boto3.resource("dynamodb").Table(os.environ["TABLE_NAME"])
+dynamodb: Any = boto3.resource("dynamodb")
+table = dynamodb.Table(os.environ["TABLE_NAME"])
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
