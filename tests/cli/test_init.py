@@ -219,8 +219,8 @@ def test_the_project_is_typed_strictly(construct: str, projects: dict[str, Path]
     # With the settings of this repository, strict too, which leave out what is not imported of aws-cdk-lib.
     process = subprocess.run(
         [
-            *[sys.executable, "-m", "mypy", "--strict", "--config-file", ROOT / "pyproject.toml"],
-            *["--cache-dir", ROOT / ".mypy_cache", "."],
+            *[sys.executable, "-m", "mypy", "--strict", f"--config-file={ROOT / 'pyproject.toml'}"],
+            *[f"--cache-dir={ROOT / '.mypy_cache'}", "."],
         ],
         cwd=projects[construct],
         env={**os.environ, "MYPYPATH": str(ROOT / "src")},
