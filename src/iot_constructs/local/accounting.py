@@ -249,7 +249,7 @@ def account(
 
 
 class Finder:
-    """Finds the records of a plan in data: by their IDs, or by their bytes if they have no ID."""
+    """Finds the records of a plan in data: by their IDs or, without an ID, by their bytes as a value or a line."""
 
     def __init__(self, plan: Iterable[Message]) -> None:
         self._without_id = {
@@ -261,8 +261,9 @@ class Finder:
         found: dict[str, None] = {}
         for text in _texts(value):
             found.update((match.decode("ascii"), None) for match in IDENTITY.findall(text))
-            if text in self._without_id:
-                found[self._without_id[text]] = None
+            if self._without_id:
+                lines = {text, *text.splitlines()} & self._without_id.keys()
+                found.update((self._without_id[line], None) for line in lines)
         return list(found)
 
 

@@ -6,8 +6,8 @@ A line is sent as it is, with two exceptions, both only in JSON:
 - A string that is exactly a placeholder is replaced: ``"$nowMs"`` by the time in epoch milliseconds (a number),
   ``"$nowIso"`` by the time in ISO 8601 with the zone, ``"$deviceId"`` by the ID of the device that sends the message.
 
-Any other line (text, CSV, a number) counts as one record, however often it is sent, and the accounting finds it by its
-bytes.
+Such JSON is written anew, so spaces and the notation of numbers can differ from the file. Any other line (text, CSV, a
+number) counts as one record, however often it is sent, and the accounting finds it by its bytes.
 """
 
 from __future__ import annotations
