@@ -66,7 +66,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 
 .PHONY: demo
 demo: $(READY) ## deploy the example to a local AWS emulator, send telemetry, show what came of it
-	$(PY) -m iot_constructs.local.demo $(ARGS)
+	$(PY) -m iot_constructs.cli local examples/iot_pipeline --out demo-out $(ARGS)
 
 .PHONY: chaos
 chaos: $(READY) ## the same under faults, with one redrive at the end (SEED=7; ARGS="--records 2000")

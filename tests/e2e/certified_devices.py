@@ -12,8 +12,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from iot_constructs.local.devices import broker_tls
 from iot_constructs.local.emulator import HOST, Emulator
+from iot_constructs.local.mqtt import broker_tls
 
 SECONDS = 30.0
 NOT_AUTHORIZED = "Not authorized"

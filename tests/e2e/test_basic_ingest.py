@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from iot_constructs.local.deployment import Deployer, Deployment
-from iot_constructs.local.devices import broker_tls, connected_client
 from iot_constructs.local.emulator import ACCOUNT, REGION, Emulator
 from iot_constructs.local.event_source_mapping import LocalEventSourceMapping
+from iot_constructs.local.mqtt import broker_tls, connected_client
 from iot_constructs.local.rule_engine import RuleEngine
 from tests.e2e.certified_devices import NOT_AUTHORIZED, SECONDS, Device, create_certificate
 from tests.iot_policy_evaluator import Connection, is_allowed

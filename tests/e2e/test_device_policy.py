@@ -11,8 +11,8 @@ import aws_cdk as cdk
 import pytest
 
 from iot_constructs import DevicePolicy, SuffixedStack
-from iot_constructs.local.devices import broker_tls, connected_client
 from iot_constructs.local.emulator import Emulator
+from iot_constructs.local.mqtt import broker_tls, connected_client
 from tests.e2e.certified_devices import (
     NOT_AUTHORIZED,
     SECONDS,

@@ -32,8 +32,8 @@ from typing import Any, Protocol
 import paho.mqtt.client as mqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
-from iot_constructs.local.devices import broker_tls, connected_client
 from iot_constructs.local.emulator import ACCOUNT, Emulator
+from iot_constructs.local.mqtt import broker_tls, connected_client
 
 SQL_VERSION = "2016-03-23"
 SUBSCRIBE_SECONDS = 60.0
@@ -41,7 +41,7 @@ ATTEMPTS = 4
 
 _SQL = re.compile(r"\s*SELECT\s+\*\s+FROM\s+'([^']+)'\s*", re.IGNORECASE)
 _TEMPLATE = re.compile(r"\$\{([^}]*)\}")
-_TOPIC_CALL = re.compile(r"topic\(\s*([0-9]*)\s*\)", re.IGNORECASE)
+TOPIC_CALL = re.compile(r"topic\(\s*([0-9]*)\s*\)", re.IGNORECASE)
 _UUID_CALL = re.compile(r"newuuid\(\s*\)", re.IGNORECASE)
 # encode() leaves a payload that is not JSON or not text as it is.
 _REPUBLISHED = "encode(*, 'base64') AS payload, topic() AS topic, clientid() AS clientId"
@@ -158,7 +158,7 @@ def check_template(template: str) -> None:
     """Check that a substitution template has only supported expressions."""
     for expression in _TEMPLATE.findall(template):
         text = expression.strip()
-        if not (_TOPIC_CALL.fullmatch(text) or _UUID_CALL.fullmatch(text)):
+        if not (TOPIC_CALL.fullmatch(text) or _UUID_CALL.fullmatch(text)):
             raise UnsupportedRuleError(
                 f"${{{expression}}} is not supported; use topic(), topic(n), or newuuid()"
             )
@@ -173,7 +173,7 @@ def substitute(template: str, topic: str) -> str:
     check_template(template)
 
     def value(match: re.Match[str]) -> str:
-        call = _TOPIC_CALL.fullmatch(match[1].strip())
+        call = TOPIC_CALL.fullmatch(match[1].strip())
         if call is None:
             return str(uuid.uuid4())
         if not call[1]:
@@ -307,15 +307,12 @@ class RoleCopies:
             name = copy_arn.rsplit("/", 1)[-1]
             for policy in self._iam.list_role_policies(RoleName=name)["PolicyNames"]:
                 self._iam.delete_role_policy(RoleName=name, PolicyName=policy)
+            for policy_arn in self._managed_policies(name):
+                self._iam.detach_role_policy(RoleName=name, PolicyArn=policy_arn)
             self._iam.delete_role(RoleName=name)
         self._copies.clear()
 
     def _copy(self, role: str) -> str:
-        attached = self._iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-        if attached:
-            raise UnsupportedRuleError(
-                f"role {role} has managed policies; only inline policies are supported"
-            )
         trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": ACCOUNT}}
         copy = self._iam.create_role(
             RoleName=f"rule-engine-{uuid.uuid4().hex[:12]}",
@@ -327,7 +324,13 @@ class RoleCopies:
             self._iam.put_role_policy(
                 RoleName=copy["RoleName"], PolicyName=name, PolicyDocument=document
             )
+        for policy_arn in self._managed_policies(role):
+            self._iam.attach_role_policy(RoleName=copy["RoleName"], PolicyArn=policy_arn)
         return str(copy["Arn"])
+
+    def _managed_policies(self, role: str) -> list[str]:
+        attached = self._iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+        return [each["PolicyArn"] for each in attached]
 
 
 class RuleEngine:

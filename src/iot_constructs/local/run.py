@@ -1,6 +1,4 @@
-"""Deploys the example to a local AWS emulator, sends telemetry, and accounts for every record.
-
-    python -m iot_constructs.local.demo --help
+"""``iot-constructs local``: deploys a CDK app to a local AWS emulator, sends telemetry, accounts for every record.
 
 The last line of the output is ``{"sent": N, "stored": N, "dead_lettered": N, "lost": 0}``. The exit code
 is 1 if a record is lost or the numbers don't add up.
@@ -8,9 +6,7 @@ is 1 if a record is lost or the numbers don't add up.
 
 from __future__ import annotations
 
-import argparse
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -26,12 +22,15 @@ from iot_constructs.local.deployment import (
     ALARM,
     AUTO_DELETE,
     EMULATOR_ACTIONS,
+    AppError,
     Deployer,
     Deployment,
     UnresolvedError,
     UnsupportedResource,
+    check_app,
 )
-from iot_constructs.local.devices import DeviceError, Fleet
+from iot_constructs.local.devices import Fleet
+from iot_constructs.local.discovery import NoMappingError, Pipeline, discover
 from iot_constructs.local.emulator import (
     CREDENTIAL,
     REGION,
@@ -44,27 +43,31 @@ from iot_constructs.local.event_source_mapping import (
     LocalEventSourceMapping,
     UnsupportedMappingError,
 )
+from iot_constructs.local.mqtt import DeviceError
+from iot_constructs.local.payload import PayloadError, read_payload
 from iot_constructs.local.plan import Fate, Kind, Message
-from iot_constructs.local.program import count, deploy, run_program, save_logs_on_error
+from iot_constructs.local.program import deploy, run_program, save_logs_on_error
 from iot_constructs.local.rule_engine import RuleEngine, UnsupportedRuleError
 from iot_constructs.local.screen import Screen
 from iot_constructs.local.toolchain import ToolError
 
 _EXPECTED = (
+    AppError,
     DeviceError,
     EmulatorError,
+    NoMappingError,
+    PayloadError,
     ToolError,
     UnresolvedError,
     UnsupportedMappingError,
     UnsupportedRuleError,
 )
 RUN_FILE = "run.json"
-EXAMPLE = Path("examples", "iot_pipeline")
 
 EMULATOR_GAPS = (
     (
         "IoT rules ignore the Kinesis action",
-        "rule_engine.py runs the deployed rule",
+        "rule_engine.py runs the deployed rules",
     ),
     (
         "CloudFormation rejects composite alarms and alarms with metric math",
@@ -72,7 +75,7 @@ EMULATOR_GAPS = (
     ),
     (
         "most services publish no metrics, and alarms ignore dimensions",
-        "publishes the metrics of the mapping and the depth of the DLQ queue",
+        "publishes the metrics of the mappings and the depth of the queues",
     ),
     (
         "the function that empties a bucket on deletion does not run",
@@ -80,15 +83,15 @@ EMULATOR_GAPS = (
     ),
     (
         "event source mappings ignore partial failures, retry limits, bisecting, and failure destinations",
-        "event_source_mapping.py runs the deployed mapping; the emulator's poller is paused",
+        "event_source_mapping.py runs the deployed mappings; the emulator's poller is paused",
     ),
     (
-        "functions run in the local Python, not in Lambda's runtime on arm64",
-        "none; the packages are pure Python",
+        "functions run in the local Python or Node.js, not in Lambda's runtime on arm64",
+        "none; binary packages of the function must fit this machine",
     ),
     (
         "permissions between services (KMS keys, alarm topics, Firehose) are not enforced",
-        "none; the permissions of the function and the rule are enforced",
+        "none; the permissions of the functions and the rules are enforced",
     ),
     (
         f"requires actions that don't exist on AWS: {', '.join(EMULATOR_ACTIONS.values())}",
@@ -99,70 +102,47 @@ EMULATOR_GAPS = (
 
 @dataclass(frozen=True)
 class Options:
-    """Command-line options."""
+    """The options of a run. `iot_constructs.cli.local_command` has the defaults."""
 
+    app: Path
+    context: Sequence[str]
+    suffix: str
     devices: int
     readings: int
     rate: float
-    suffix: str
     seed: int
+    payload: Path | None
     out: Path
     patience: float
     keep: bool
+    port: int | None
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo. Returns the exit code."""
-    options = parse(sys.argv[1:] if arguments is None else arguments)
+def run(options: Options) -> int:
+    """Run the app of a folder. Returns the exit code."""
     return run_program(partial(_run, options), _EXPECTED, Screen())
-
-
-def parse(arguments: Sequence[str]) -> Options:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m iot_constructs.local.demo",
-        description="Deploy the example to a local AWS emulator, send telemetry from simulated "
-        "devices, and account for every record.",
-    )
-    parser.add_argument("--devices", type=count, default=20, metavar="N", help="default: 20")
-    parser.add_argument(
-        "--readings", type=count, default=60, metavar="N", help="records per device; default: 60"
-    )
-    parser.add_argument(
-        "--rate", type=_rate, default=150.0, metavar="N", help="messages per second; default: 150"
-    )
-    parser.add_argument("--suffix", default="dev", help="environment suffix; default: dev")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1")
-    parser.add_argument(
-        "--out", type=Path, default=Path("demo-out"), help="output folder; default: demo-out"
-    )
-    parser.add_argument(
-        "--patience",
-        type=_rate,
-        default=30.0,
-        metavar="SECONDS",
-        help="time without progress until missing records count as lost; default: 30",
-    )
-    parser.add_argument(
-        "--keep", action="store_true", help="keep the emulator running until Ctrl-C"
-    )
-    return Options(**vars(parser.parse_args(arguments)))
 
 
 def _run(options: Options, screen: Screen) -> int:
     start = time.monotonic()
+    check_app(options.app)
+    if options.payload is not None:
+        read_payload(options.payload)
     with ExitStack() as stack:
         with screen.step("start the emulator"):
-            emulator = stack.enter_context(running_emulator())
-        deployer = Deployer(emulator, app_directory=EXAMPLE)
+            emulator = stack.enter_context(running_emulator(options.port))
+        with screen.step("find or install the CDK CLI"):
+            deployer = Deployer(emulator, app_directory=options.app, context=options.context)
         logs = options.out / "logs"
         with save_logs_on_error(emulator, deployer, logs):
             deployment = _deploy(deployer, options, screen)
-            result = _send_and_count(emulator, deployment, options, screen)
+            pipeline = discover(emulator)
+            local_run = _create_run(emulator, pipeline, options)
+            result = _send_and_count(emulator, pipeline, local_run, options, screen)
             if result.exit_code:
                 deployer.save_logs(logs)
             _show_records(screen, result)
-            _show_details(emulator, deployment, options, screen)
+            _show_details(emulator, deployment, local_run, options, screen)
         screen.heading(f"Total time: {time.monotonic() - start:.0f} s")
         if options.keep:
             _show_keep_help(screen, emulator, options)
@@ -198,41 +178,94 @@ def _replacement(unsupported: UnsupportedResource, deployment: Deployment) -> st
     return f"missing: {deployment.failed_alarms.get(unsupported.name, 'not created')}"
 
 
-def _create_run(emulator: Emulator, deployment: Deployment, options: Options) -> Run:
-    run = Run.create(
-        emulator,
-        deployment,
+def _create_run(emulator: Emulator, pipeline: Pipeline, options: Options) -> Run:
+    run = Run(
         devices=options.devices,
         readings=options.readings,
         seed=options.seed,
+        now_ms=time.time_ns() // 1_000_000,
+        endpoint=emulator.endpoint.url,
+        authority=emulator.endpoint.authority,
+        places=pipeline.places,
+        payload=str(options.payload.resolve()) if options.payload is not None else None,
     )
-    options.out.mkdir(parents=True, exist_ok=True)
     run.save(options.out / RUN_FILE)
     return run
 
 
 def _send_and_count(
-    emulator: Emulator, deployment: Deployment, options: Options, screen: Screen
+    emulator: Emulator, pipeline: Pipeline, run: Run, options: Options, screen: Screen
 ) -> Account:
-    run = _create_run(emulator, deployment, options)
     plan = run.plan()
     names = sorted({message.device_id for message in plan})
-    engine = RuleEngine.from_deployed_rule(emulator, deployment.output("TelemetryRuleName"))
-    mapping = LocalEventSourceMapping(emulator, function_name=deployment.output("FunctionName"))
-    with mapping, engine:
+    for note in _notes(pipeline, run):
+        screen.print(note)
+    mappings: list[LocalEventSourceMapping] = []
+    with ExitStack() as stack:
+        for uuid in pipeline.mappings:
+            mapping = LocalEventSourceMapping(emulator, mapping_uuid=uuid)
+            try:
+                mappings.append(stack.enter_context(mapping))
+            except UnsupportedMappingError as error:
+                screen.print(f"{error}: the emulator runs mapping {uuid}, with its limitations")
+        engines = [
+            stack.enter_context(RuleEngine(emulator, route.rule))
+            for route in pipeline.routes
+            if route.rule is not None
+        ]
+
+        def is_idle() -> bool:
+            return len(mappings) == len(pipeline.mappings) and all(
+                each.is_idle for each in mappings
+            )
+
         step = screen.step(f"send from {len(names)} devices")
-        with step as report, Fleet(emulator, names) as fleet:
+        with step as report, Fleet(emulator, names, pipeline.routes) as fleet:
             fleet.publish(plan, rate=options.rate, on_published=lambda n: report(n, len(plan)))
         with screen.step("account for every record") as report:
             result = Accountant(run).count_until_settled(
                 patience=options.patience,
                 on_progress=lambda each: report(each.sent - len(each.lost), each.sent),
+                is_idle=is_idle,
             )
-    for dropped in engine.delivery.dropped:
+        if result.lost:
+            for mapping in mappings:
+                if not mapping.is_idle:
+                    _show_blocked(screen, mapping)
+    for dropped in (each for engine in engines for each in engine.delivery.dropped):
         screen.print(f"lost by the rule and its error action: {dropped}")
-    for failure in mapping.undelivered:
+    for failure in (each for mapping in mappings for each in mapping.undelivered):
         screen.print(f"failure record not delivered: {failure}")
     return result
+
+
+def _notes(pipeline: Pipeline, run: Run) -> list[str]:
+    """Return what a user should know before the messages are sent."""
+    notes = [*pipeline.notes]
+    notes += [
+        f"no IoT rule puts messages on stream {route.stream_name}: devices put their records on it directly"
+        for route in pipeline.routes
+        if route.rule is None
+    ]
+    if run.payload is not None:
+        notes.append(
+            f"{run.payload}: each JSON object gets a member messageId; any other line is sent as it is, and counts as "
+            "one record, however often it is sent"
+        )
+    if not run.known_fates:
+        notes.append(
+            "where a record belongs is unknown for this app: it is an error only if it is lost"
+        )
+    return notes
+
+
+def _show_blocked(screen: Screen, mapping: LocalEventSourceMapping) -> None:
+    name = mapping.configuration.function_name
+    screen.print(
+        f"function {name} still fails for records, and Lambda retries until its limits (retry attempts: "
+        f"{mapping.configuration.rules.maximum_retry_attempts}; -1: until the records expire); a failed record blocks "
+        "its shard: see the function's errors in the log of the emulator"
+    )
 
 
 def _show_records(screen: Screen, result: Account) -> None:
@@ -263,75 +296,87 @@ def _show_records(screen: Screen, result: Account) -> None:
     )
     columns = ["kind of message", "messages", Fate.STORED.value, Fate.DEAD_LETTERED.value]
     screen.table([*columns, "lost", "reason or note"], rows)
-    duplicates = result.messages - result.sent
-    repeated = len(result.dead_lettered_more_than_once)
-    screen.print(
-        f"{duplicates} duplicates, stored once; {repeated} records on the DLQ more than once; "
-        f"{len(result.stale_state)} devices with a stale state"
+    if result.known_fates:
+        duplicates = result.messages - result.sent
+        repeated = len(result.dead_lettered_more_than_once)
+        screen.print(
+            f"{duplicates} duplicates, stored once; {repeated} records on the DLQ more than once; "
+            f"{len(result.stale_state)} devices with a stale state; "
+            f"{len(result.unexpected)} records in the wrong place for their kind"
+        )
+    elif result.in_both:
+        screen.print(f"{len(result.in_both)} records are both stored and dead-lettered")
+    screen.heading("Where the records are")
+    screen.table(
+        ["table, queue, or bucket", "records"],
+        [(place, str(records)) for place, records in sorted(result.by_place.items())],
     )
 
 
 def _show_details(
-    emulator: Emulator, deployment: Deployment, options: Options, screen: Screen
+    emulator: Emulator, deployment: Deployment, run: Run, options: Options, screen: Screen
 ) -> None:
-    plan = Run.load(options.out / RUN_FILE).plan()
-    _show_archive(screen, emulator, deployment, plan)
-    _show_alarms(screen, emulator, deployment)
-    _show_chart_and_query(screen, emulator, deployment, plan, options)
+    plan = run.plan()
+    _show_archives(screen, emulator, run, plan)
+    _show_alarms(screen, emulator, deployment, run)
+    _show_chart_and_query(screen, emulator, run, plan, options)
     screen.heading("Limitations of the emulator")
     screen.table(["limitation", "replacement"], EMULATOR_GAPS)
 
 
-def _show_archive(
-    screen: Screen, emulator: Emulator, deployment: Deployment, plan: list[Message]
-) -> None:
-    archive = read_archive(emulator, deployment.output("BucketName"), plan)
-    screen.heading("Raw archive")
-    sent = len({message.identity for message in plan})
-    screen.print(
-        f"{len(archive.records)} of {sent} records in {archive.objects} objects of "
-        f"s3://{deployment.output('BucketName')} ({archive.bytes} bytes)"
-    )
-    if archive.example_key is not None:
-        screen.print(f"example: {archive.example_key}")
+def _show_archives(screen: Screen, emulator: Emulator, run: Run, plan: list[Message]) -> None:
+    sent = len({identity for message in plan for identity in message.identities})
+    for place in run.places.archives:
+        archive = read_archive(emulator, place, plan)
+        screen.heading("Raw archive")
+        screen.print(
+            f"{len(archive.records)} of {sent} records in {archive.objects} objects of "
+            f"s3://{place} ({archive.bytes} bytes)"
+        )
+        if archive.example_key is not None:
+            screen.print(f"example: {archive.example_key}")
 
 
-def _show_alarms(screen: Screen, emulator: Emulator, deployment: Deployment) -> None:
-    queue_url = deployment.output("DlqQueueUrl")
-    attributes = emulator.client("sqs").get_queue_attributes(
-        QueueUrl=queue_url,
-        # The count made some messages temporarily invisible.
-        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-    )["Attributes"]
-    depth = sum(int(value) for value in attributes.values())
-    publish_queue_depth(emulator, queue_url, depth)
+def _show_alarms(screen: Screen, emulator: Emulator, deployment: Deployment, run: Run) -> None:
+    depths = {
+        url.rsplit("/", 1)[-1]: publish_queue_depth(emulator, url) for url in run.places.queues
+    }
+    states = alarm_states(emulator)
+    if not states:
+        return
     screen.heading("Alarms")
     math = {each.name for each in deployment.unsupported if each.type == ALARM}
     screen.table(
         ["alarm", "state", "metric"],
         [
             (each.name, each.state, "metric math" if each.name in math else each.metric)
-            for each in alarm_states(emulator)
+            for each in states
         ],
     )
+    published = ", ".join(f"{depth} in {name}" for name, depth in depths.items())
     screen.print(
-        f"published the depth of the DLQ queue: {depth}; INSUFFICIENT_DATA: the emulator does not publish "
+        f"published the depth of the queues: {published or 'none'}; INSUFFICIENT_DATA: the emulator does not publish "
         "the metric, or no event occurred"
     )
 
 
 def _show_chart_and_query(
-    screen: Screen,
-    emulator: Emulator,
-    deployment: Deployment,
-    plan: list[Message],
-    options: Options,
+    screen: Screen, emulator: Emulator, run: Run, plan: list[Message], options: Options
 ) -> None:
-    table, device_id = deployment.output("TimeSeriesTableName"), plan[0].device_id
-    points = chart.query_readings(emulator.client("dynamodb"), table, device_id)
-    file = chart.draw(points, device_id, table, options.out / "chart.png")
+    series = [each.time_series for each in run.places.telemetry if each.time_series is not None]
+    if not series:
+        return
+    table, device_id = series[0], plan[0].device_id
+    found = chart.query_measurements(emulator.client("dynamodb"), table, device_id)
     screen.heading("Chart and query")
-    screen.print(f"{len(points)} readings of {device_id} from {table}: {file}")
+    screen.print(f"readings of {device_id} in {table}:")
+    screen.table(
+        ["measurement", "readings", "lowest", "over time", "highest"],
+        [
+            (name, str(len(values)), str(min(values)), chart.draw(values), str(max(values)))
+            for name, values in sorted(found.items())
+        ],
+    )
     keep = "" if options.keep else " (requires --keep: the emulator stops now)"
     screen.print(f"query the five latest readings{keep}:")
     screen.print(query_command(emulator.endpoint, table, device_id))
@@ -360,14 +405,3 @@ def _show_keep_help(screen: Screen, emulator: Emulator, options: Options) -> Non
     screen.print(f"  export AWS_ACCESS_KEY_ID={CREDENTIAL} AWS_SECRET_ACCESS_KEY={CREDENTIAL}")
     again = f"python -m iot_constructs.local.accounting {options.out / RUN_FILE}"
     screen.print(f"to count again: {again}")
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} must be a positive number")
-    return value
-
-
-if __name__ == "__main__":
-    sys.exit(main())
