@@ -53,7 +53,9 @@ def test_the_guide_has_what_basic_ingest_saves() -> None:
     )
     saved = usual - basic
     guide = (_ROOT / "docs" / "guide" / "cost-and-scale.md").read_text("utf-8")
-    text = f"that is ${saved:,.0f} of ${usual:,.0f} a month, {saved / usual:.0%}:".replace("%", " %")
+    text = f"that is ${saved:,.0f} of ${usual:,.0f} a month, {saved / usual:.0%}:".replace(
+        "%", " %"
+    )
     assert text in guide
 
 
