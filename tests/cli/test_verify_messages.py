@@ -8,6 +8,7 @@ import io
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_it_never_publishes_as_an_existing_device(sql: str, key: str) -> None:
 RULE = Resource(parts.RULE, "telemetry", {})
 QUEUE = Resource(parts.QUEUE, QUEUE_URL, {})
 QUEUE_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{QUEUE_URL.rsplit('/', 1)[-1]}"
-KINESIS_RULE = {
+KINESIS_RULE: dict[str, Any] = {
     "sql": "SELECT * FROM 'device/+/telemetry'",
     "actions": [{"kinesis": {"streamName": "readings", "partitionKey": "${topic(2)}"}}],
     "errorAction": {"sns": {"targetArn": TOPIC}},
@@ -92,8 +93,9 @@ def route_of(
     rule: str | None = None,
     mapping_state: str = "Enabled",
     rule_disabled: bool = False,
+    sql: str = KINESIS_RULE["sql"],
 ) -> Route:
-    deployed_rule = {**KINESIS_RULE, "ruleDisabled": rule_disabled}
+    deployed_rule = {**KINESIS_RULE, "ruleDisabled": rule_disabled, "sql": sql}
     subscription = {"Protocol": "sqs", "Endpoint": QUEUE_ARN}
     mapping = {
         "UUID": "m",
@@ -107,6 +109,11 @@ def route_of(
         sns=Service(list_subscriptions_by_topic={"Subscriptions": [subscription]}),
     )
     return find_route(clients, deployed(*resources), DEVICE, rule)
+
+
+def test_a_rule_without_a_topic_filter_has_the_messages_of_basic_ingest() -> None:
+    assert route_of(RULE, sql="SELECT *").topic == f"$aws/rules/telemetry/verify/{DEVICE}"
+    assert route_of(RULE).topic == f"device/{DEVICE}/telemetry"
 
 
 def with_keys(name: str) -> Resource:
