@@ -48,6 +48,7 @@ from iot_constructs.environment import EnvironmentSuffix, NamePrefix, names_for
 from iot_constructs.ingestion import TelemetryRule
 from iot_constructs.processing import StreamProcessor
 from iot_constructs.streams import MonitoredStream, stream_alarm_rows
+from iot_constructs.telemetry import TelemetryProcessor
 
 _CLOUDWATCH: Final = "cloudwatch.amazonaws.com"
 
@@ -85,6 +86,8 @@ class AlarmThresholds:
     unprocessed_records: float | None = 1
     """Records that arrived on the stream in 15 minutes in which none was invoked or filtered out, twice in a row: a
     disabled mapping, or one that cannot read the stream."""
+    device_id_mismatches: float | None = 1
+    """Readings of a TelemetryProcessor whose payload has another device ID than the record's partition key."""
     destination_delivery_failures: float | None = 1
     """Failure records that Lambda could not deliver."""
     async_events_dropped: float | None = 1
@@ -407,6 +410,8 @@ class PipelineAlarms(Named, Construct):
         self._watch("Processor", function, table.FUNCTION_ALARMS, special)
         if isinstance(processor, StreamProcessor):
             self._watch_mapping(processor)
+        if isinstance(processor, TelemetryProcessor) and processor.counts_device_id_mismatches:
+            self._watch("Processor", processor, (table.DEVICE_ID_MISMATCHES,))
 
     def _watch_mapping(self, processor: StreamProcessor) -> None:
         if processor.emits_event_counts:

@@ -53,7 +53,11 @@ def run_file(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             dynamodb.put_item(TableName="readings", Item=item)
         else:
             payload = base64.b64encode(message.payload).decode()
-            body = {"partitionKey": message.device_id, "payloadEncoding": "base64", "payload": payload}
+            body = {
+                "partitionKey": message.device_id,
+                "payloadEncoding": "base64",
+                "payload": payload,
+            }
             sqs.send_message(QueueUrl=run.queue_url, MessageBody=json.dumps(body))
     for device_id, newest in newest_timestamps(plan).items():
         key = {"deviceId": {"S": device_id}, "timestamp": {"N": f"{newest}.5"}}

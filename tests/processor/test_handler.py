@@ -11,6 +11,7 @@ import pytest
 from bench.processor.run_contender import Context
 from iot_constructs.processor import handler
 from iot_constructs.processor.settings import Settings
+from iot_constructs.rules.metric_catalogue import SERVICES
 
 from .aws_fakes import (
     NOW,
@@ -109,6 +110,10 @@ def test_metrics_and_logs_contain_no_payload(
     assert declared["Namespace"] == "IotConstructs"
     assert declared["Dimensions"] == [["FunctionName"]]
     assert emf["FunctionName"] == CONTEXT.function_name
+    assert {metric["Name"] for metric in declared["Metrics"]} == set(METRICS)
+    assert SERVICES["IotConstructs"].metrics == {
+        name: {frozenset({"FunctionName"})} for name in METRICS
+    }
 
 
 METRICS = (

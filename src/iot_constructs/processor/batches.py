@@ -20,6 +20,7 @@ from .rejections import InvalidRecordError, Reason
 from .retries import Deadline, RetryPolicy, error_code
 from .settings import Settings
 from .time_series import DynamoDBClient, TimeSeriesWriter, WriteReport
+from .transform import TransformError
 
 # Each slice is completed, including its dead letters, before the next one starts. Otherwise, a batch
 # of 10,000 records could use every invocation for its first step and never advance the checkpoint.
@@ -127,6 +128,8 @@ class Processor:
             return _ParsedRecord(record, parse_readings(record, self._settings))
         except InvalidRecordError as rejection:
             return _ParsedRecord(record, rejected=rejection)
+        except TransformError as error:
+            return _ParsedRecord(record, failed=str(error))
         except Exception as error:  # a bug in the parser must not lose the record
             return _ParsedRecord(record, failed=f"reading: {error_code(error)}")
 

@@ -15,6 +15,7 @@ from .records import StreamRecord
 from .rejections import InvalidRecordError, Reason
 from .settings import Settings
 from .timestamps import to_milliseconds
+from .transform import transform_reading
 
 # 5,000 readings take 200 calls of BatchWriteItem, so that one record fits into an invocation.
 MAX_READINGS = 5_000
@@ -66,7 +67,10 @@ def parse_readings(record: StreamRecord, settings: Settings) -> list[Reading]:
         for partition_key, payload in decode_payloads(record):
             if len(readings) == MAX_READINGS:
                 raise InvalidRecordError(Reason.TOO_MANY_READINGS)
-            readings.append(_parse_reading(partition_key, payload, arrival, settings))
+            if not isinstance(payload, dict):
+                raise InvalidRecordError(Reason.NOT_AN_OBJECT)
+            reading = transform_reading(payload, partition_key, record)
+            readings.append(_parse_reading(partition_key, reading, arrival, settings))
     except InvalidRecordError as rejection:
         if not readings:
             raise
@@ -77,9 +81,9 @@ def parse_readings(record: StreamRecord, settings: Settings) -> list[Reading]:
     return readings
 
 
-def _parse_reading(partition_key: str, payload: Any, arrival: int, settings: Settings) -> Reading:
-    if not isinstance(payload, dict):
-        raise InvalidRecordError(Reason.NOT_AN_OBJECT)
+def _parse_reading(
+    partition_key: str, payload: dict[str, Any], arrival: int, settings: Settings
+) -> Reading:
     retention_seconds = settings.retention_seconds
     device_id = partition_key
     if settings.device_id_field is not None:

@@ -70,6 +70,11 @@ class Reason(str, Enum):
     LONE_SURROGATE = ("lone-surrogate", "a string contains an unpaired surrogate")
     TOO_DEEP = ("nested-too-deep", "DynamoDB supports up to 32 levels of nesting")
     TOO_LARGE = ("item-too-large", "the item would exceed DynamoDB's limit of 400 KB")
+    REJECTED_BY_TRANSFORM = ("rejected-by-transform", "the transform rejected the reading")
+    INVALID_TRANSFORM_RESULT = (
+        "invalid-transform-result",
+        "the transform must return a dict of JSON values, whose numbers are Decimal, int, or float",
+    )
     REFUSED_BY_TABLE = ("refused-by-table", "DynamoDB rejected the item with a validation error")
 
 
