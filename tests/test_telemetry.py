@@ -24,6 +24,7 @@ from iot_constructs import (
     TimeSeriesTable,
 )
 from iot_constructs import _defaults as defaults
+from iot_constructs.processor.settings import Settings
 from tests.synth_support import (
     Json,
     fresh_stack,
@@ -128,6 +129,50 @@ def test_the_retention_is_that_of_the_table_unless_given(
     assert variables["TIME_SERIES_RETENTION_SECONDS"] == str(days * 86_400)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        ({}, {}),
+        ({"timestamp_field": "timestamp", "use_arrival_time": False, "device_id_field": None}, {}),
+        ({"timestamp_field": "time"}, {"TIMESTAMP_FIELD": "time"}),
+        ({"use_arrival_time": True}, {"USE_ARRIVAL_TIME": "true"}),
+        ({"device_id_field": "serialNumber"}, {"DEVICE_ID_FIELD": "serialNumber"}),
+    ],
+)
+def test_what_a_reading_is_reaches_the_function(
+    arguments: dict[str, Any], variables: dict[str, str]
+) -> None:
+    stack = fresh_stack()
+    processor = _create(stack, **arguments)
+    found = _variables(template_of(stack))
+    tables = {"TIME_SERIES_TABLE_NAME", "TIME_SERIES_RETENTION_SECONDS"}
+    assert {name: found[name] for name in found.keys() - tables} == variables
+    # The function reads what was set, and has the same defaults.
+    of_tables = {"DLQ_TOPIC_ARN": "t", "TIME_SERIES_TABLE_NAME": "s"}
+    read = Settings.from_environment(
+        {**of_tables, "TIME_SERIES_RETENTION_SECONDS": "1", **variables}
+    )
+    expected = {"timestamp_field": "timestamp", "use_arrival_time": False, "device_id_field": None}
+    assert {name: getattr(read, name) for name in expected} == {**expected, **arguments}
+    assert processor.counts_device_id_mismatches is ("DEVICE_ID_FIELD" not in variables)
+
+
+@pytest.mark.parametrize("keyword", ["timestamp_field", "device_id_field"])
+@pytest.mark.parametrize("value", ["", cdk.Aws.REGION])
+def test_a_field_that_is_not_known_at_synth(keyword: str, value: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"^{keyword}=.*: it must be known at synth; pass the name"
+    ):
+        _create(fresh_stack(), **{keyword: value})
+
+
+def test_one_field_for_two_things() -> None:
+    with pytest.raises(
+        ValueError, match=r"^device_id_field='t': it is the timestamp_field; pass an"
+    ):
+        _create(fresh_stack(), timestamp_field="t", device_id_field="t")
+
+
 def test_a_function_without_a_table() -> None:
     stack = fresh_stack()
     with pytest.raises(TypeError, match="needs time_series_table= or device_state_table="):
@@ -205,8 +250,7 @@ def _alarm_ids(processor: TelemetryProcessor) -> set[str]:
 
 def test_mismatches_alarm_only_where_they_are_counted() -> None:
     assert "DeviceIdMismatches" in _alarm_ids(_create(fresh_stack()))
-    processor = _create(fresh_stack())
-    processor.counts_device_id_mismatches = False
+    processor = _create(fresh_stack(), device_id_field="serialNumber")
     assert "DeviceIdMismatches" not in _alarm_ids(processor)
 
 

@@ -57,7 +57,7 @@ class TelemetryProcessor(StreamProcessor):
     Takes every argument of :class:`StreamProcessor` but ``function``, ``code`` and ``handler``.
 
     Args:
-        stream: the stream to read: a MonitoredStream, any other stream, or a ``kinesis.StreamConsumer``.
+        stream: the stream to read, as for StreamProcessor.
         time_series_table: for every reading: a TimeSeriesTable, or a table with the partition key ``deviceId`` (String)
             and the sort key ``timestamp`` (Number).
         device_state_table: for the newest reading of each device: a DeviceStateTable, or a table with the partition key
@@ -97,8 +97,8 @@ class TelemetryProcessor(StreamProcessor):
 
     Raises:
         ValueError: as StreamProcessor; a variable of the processor in ``environment``; a retention without a
-            ``time_series_table``, or below one day; ``transform`` is no such file; a field that is an empty string, a
-            token, or the other field; a log level above INFO.
+            ``time_series_table``, or below one day; a field that is an empty string, a token, or the other field;
+            ``transform`` is no such file; a log level above INFO.
         TypeError: neither table is given; ``function``, ``code`` or ``handler`` is; a value has the wrong type.
 
     Example::
@@ -160,7 +160,7 @@ class TelemetryProcessor(StreamProcessor):
             props.get("application_log_level"), props.get("application_log_level_v2")
         )
         super().__init__(scope, id, stream=stream, **props)
-        self.counts_device_id_mismatches: bool = True
+        self.counts_device_id_mismatches: bool = device_id_field is None
         """Whether a reading with another device id than its record's partition key counts as a mismatch."""
         # Only what the code does: grant_write_data would also allow deleting.
         if time_series_table is not None:

@@ -97,7 +97,7 @@ def test_the_page_has_every_reason_and_each_has_a_payload() -> None:
     rejected = {kind.result for kind in KINDS if isinstance(kind.result, Reason)}
     elsewhere = {
         Reason.REFUSED_BY_TABLE,
-        Reason.REJECTED_BY_TRANSFORM,  # test_transform.py
+        Reason.REJECTED_BY_TRANSFORM,
         Reason.INVALID_TRANSFORM_RESULT,
     }
     assert rejected | elsewhere == set(Reason)

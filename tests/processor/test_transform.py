@@ -168,7 +168,7 @@ def test_a_value_error_rejects_the_record_with_its_text(install: Install) -> Non
     (message,) = sns.messages
     assert message["reason"] == "rejected-by-transform"
     assert message["detail"] == "the transform rejected the reading: no unit"
-    assert message["deviceId"] == "d1"
+    assert message["partitionKey"] == "d1"
     assert len(dynamodb.items(SERIES)) == 1
     assert (outcome.retry_from, dict(outcome.rejected)) == (None, {"rejected-by-transform": 1})
 

@@ -7,8 +7,9 @@ botocore. It does not import the CDK.
 - `handler`: the Lambda handler
 - `settings`: the environment variables
 - `records`: a Kinesis record
-- `readings`: parses and validates a record (`rejections`, `attribute_values`)
-- `transform`: the user's own step between the two
+- `payloads`: decodes a record to JSON values (`kpl`)
+- `transform`: the user's own step
+- `readings`: validates them as readings (`timestamps`, `attribute_values`, `rejections`)
 - `time_series`: writes readings to the time-series table
 - `device_state`: writes the latest reading of each device to the device-state table
 - `dead_letters`: publishes invalid records to the SNS topic

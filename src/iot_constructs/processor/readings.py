@@ -60,12 +60,17 @@ def parse_readings(record: StreamRecord, settings: Settings) -> list[Reading]:
     Raises `InvalidRecordError` if one of them can't be stored; its detail names the position of a reading other than
     the first.
     """
+    # Relative to the arrival, not to the current time, so that a retry has the same result.
+    arrival = math.floor(record.arrival * 1000)
     readings: list[Reading] = []
     try:
         for partition_key, payload in decode_payloads(record):
             if len(readings) == MAX_READINGS:
                 raise InvalidRecordError(Reason.TOO_MANY_READINGS)
-            readings.append(_parse_reading(record, partition_key, payload, settings))
+            if not isinstance(payload, dict):
+                raise InvalidRecordError(Reason.NOT_AN_OBJECT)
+            reading = transform_reading(payload, partition_key, record)
+            readings.append(_parse_reading(partition_key, reading, arrival, settings))
     except InvalidRecordError as rejection:
         if not readings:
             raise
@@ -77,13 +82,8 @@ def parse_readings(record: StreamRecord, settings: Settings) -> list[Reading]:
 
 
 def _parse_reading(
-    record: StreamRecord, partition_key: str, payload: Any, settings: Settings
+    partition_key: str, payload: dict[str, Any], arrival: int, settings: Settings
 ) -> Reading:
-    if not isinstance(payload, dict):
-        raise InvalidRecordError(Reason.NOT_AN_OBJECT)
-    payload = transform_reading(payload, partition_key, record)
-    # Relative to the arrival, not to the current time, so that a retry has the same result.
-    arrival = math.floor(record.arrival * 1000)
     retention_seconds = settings.retention_seconds
     device_id = partition_key
     if settings.device_id_field is not None:
