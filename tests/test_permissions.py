@@ -25,10 +25,9 @@ from tests.synth_support import Json, fresh_app, fresh_stack, inline_code, templ
 _LIST = Path(__file__).parent / "permissions.txt"
 _ROOT = Path(__file__).resolve().parent.parent
 _CODE = _ROOT / "src" / "iot_constructs" / "processor"
+_EXAMPLE = _ROOT / "examples" / "iot_pipeline"
 _WITH_PATHS: Json = {"aws:cdk:enable-path-metadata": True}
-_FLAGS: Json = json.loads((_ROOT / "examples/iot_pipeline/cdk.json").read_text(encoding="utf-8"))[
-    "context"
-]
+_FLAGS: Json = json.loads((_EXAMPLE / "cdk.json").read_text(encoding="utf-8"))["context"]
 _COMMAND = "UPDATE_SNAPSHOT=1 python -m pytest tests/test_permissions.py"
 
 
@@ -128,7 +127,7 @@ def test_a_policy_where_none_is_expected_is_an_error() -> None:
 def test_the_function_may_call_what_its_code_calls(prod: set[Permission]) -> None:
     calls = {
         call
-        for path in (_ROOT / "src" / "iot_constructs" / "processor").glob("*.py")
+        for path in _CODE.glob("*.py")
         for call in re.findall(r"\bself\._client\.(\w+)\(", path.read_text(encoding="utf-8"))
     }
     actions = {

@@ -38,7 +38,7 @@ class IotPipelineStack(SuffixedStack):
             environment_suffix=environment_suffix,
             env=env,
             project="iot-pipeline",
-            description="IoT telemetry pipeline",
+            description="IoT telemetry pipeline built from iot-constructs",
         )
         self.stream = MonitoredStream(self, "Stream")
         self.time_series = TimeSeriesTable(self, "TimeSeries")

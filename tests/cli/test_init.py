@@ -283,23 +283,28 @@ def test_a_missing_folder_and_an_unknown_kind_are_usage_errors(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("operation", ["write_text", "rename"])
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_failure_in_the_middle_leaves_nothing(
     exists: bool,
+    operation: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     if exists:
         (tmp_path / "farm").mkdir()
-    write = Path.write_text
+    works = getattr(Path, operation)
+    done: list[str] = []
 
-    def full_disk(self: Path, *arguments: str, **options: str) -> int:
-        if self.name == "stack.py":
+    def full_disk(self: Path, *arguments: str, **options: str) -> object:
+        if len(done) == 7:  # of the 8 entries of the project and its 10 files
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write(self, *arguments, **options)
+        done.append(self.name)
+        return works(self, *arguments, **options)
 
-    monkeypatch.setattr(Path, "write_text", full_disk)
+    monkeypatch.setattr(Path, operation, full_disk)
     assert main(["init", str(tmp_path / "farm")]) == 2
     assert "No space left on device" in capsys.readouterr().err
+    assert len(done) == 7
     assert [path.name for path in tmp_path.rglob("*")] == (["farm"] if exists else [])

@@ -148,6 +148,7 @@ def _write(directory: Path, project: Mapping[str, str]) -> None:
     created = not directory.is_dir()
     if created:
         directory.mkdir()
+    moved: list[Path] = []
     try:
         with TemporaryDirectory(prefix=".init-", dir=directory) as name:
             staging = Path(name)
@@ -155,10 +156,12 @@ def _write(directory: Path, project: Mapping[str, str]) -> None:
                 (staging / path).parent.mkdir(parents=True, exist_ok=True)
                 (staging / path).write_text(text, encoding="utf-8", newline="\n")
             for entry in staging.iterdir():
-                entry.rename(directory / entry.name)
+                moved.append(entry.rename(directory / entry.name))
     except BaseException:
+        for path in moved:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         if created:
-            shutil.rmtree(directory, ignore_errors=True)
+            directory.rmdir()
         raise
 
 
