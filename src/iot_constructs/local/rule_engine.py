@@ -318,6 +318,7 @@ class RuleEngine:
         )
         self._emulator = emulator
         self._messages: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
+        self._received = 0
         self._worker = threading.Thread(target=self._work, name="rule-engine", daemon=True)
         self._client: mqtt.Client | None = None
 
@@ -326,6 +327,11 @@ class RuleEngine:
         """Create the engine for a deployed rule."""
         deployed = emulator.client("iot").get_topic_rule(ruleName=name)["rule"]
         return cls(emulator, read_rule(name, deployed))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every message that was received is delivered, or can't be."""
+        return self._received == self.delivery.put + self.delivery.failed
 
     def __enter__(self) -> RuleEngine:
         self._worker.start()
@@ -367,6 +373,7 @@ class RuleEngine:
         def on_message(client: mqtt.Client, data: object, message: mqtt.MQTTMessage) -> None:
             # Rules ignore retained messages.
             if not message.retain and self.rule.matches(message.topic):
+                self._received += 1
                 self._messages.put((message.topic, bytes(message.payload)))
 
         client.on_subscribe = on_subscribe
