@@ -213,12 +213,14 @@ def _send_and_count(
     for note in _notes(pipeline, run):
         screen.print(note)
     mappings: list[LocalEventSourceMapping] = []
-    for uuid in pipeline.mappings:
+    for uuid, function in pipeline.mappings.items():
         mapping = LocalEventSourceMapping(emulator, mapping_uuid=uuid)
         try:
             mappings.append(stack.enter_context(mapping))
         except UnsupportedMappingError as error:
-            screen.print(f"{error}: the emulator runs mapping {uuid}, with its limitations")
+            screen.print(
+                f"mapping of {function}: {error}, so the emulator runs it, with its limitations"
+            )
     engines = [
         stack.enter_context(RuleEngine(emulator, route.rule))
         for route in pipeline.routes
@@ -226,8 +228,11 @@ def _send_and_count(
     ]
 
     def is_idle() -> bool:
-        all_run = len(mappings) == len(pipeline.mappings)
-        return all_run and all(each.is_idle for each in (*engines, *mappings))
+        return (
+            len(mappings) == len(pipeline.mappings)
+            and all(each.is_idle for each in engines)
+            and all(each.is_idle for each in mappings)
+        )
 
     step = screen.step(f"send from {len(names)} devices")
     with step as report, Fleet(emulator, names, pipeline.routes) as fleet:
