@@ -153,6 +153,6 @@ constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrad
 
 .PHONY: clean
 clean: ## remove .venv and whatever the commands wrote
-	rm -rf $(VENV) .venv-peers .venv-checkov build dist demo-out chaos-out cdk.out examples/*/cdk.out
+	rm -rf $(VENV) .venv-peers .venv-checkov build dist demo-out local-out chaos-out cdk.out examples/*/cdk.out
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests examples bench docs tools -name __pycache__ -type d -prune -exec rm -rf {} +

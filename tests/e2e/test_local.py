@@ -92,7 +92,7 @@ def test_alarm_on_dead_letters_fires(demo: Finished) -> None:
 
 def test_where_the_records_are(demo: Finished) -> None:
     assert demo.row("iot-sensor-metrics-dev")[1] == str(demo.accounting["stored"])
-    assert demo.row("iot-lambda-dlq-dev")[1] == str(demo.accounting["dead_lettered"])
+    assert demo.row("iot-pipeline-dlq-dev")[1] == str(demo.accounting["dead_lettered"])
 
 
 def test_chart_shows_every_measurement(demo: Finished) -> None:

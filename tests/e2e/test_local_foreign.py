@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -14,10 +17,24 @@ import pytest
 from iot_constructs.cli.main import main
 from iot_constructs.local.accounting import Run
 from iot_constructs.local.program import FAILED
-from tests.e2e.programs import ROOT
+from tests.e2e.programs import ROOT, assert_nothing_remains, start
 
 APP = Path(__file__).parent / "foreign_app"
 SECONDS = 240
+# Another program: it has nothing but the variables that the command prints.
+PUT_AND_FIND = """
+import boto3, time
+kinesis, dynamodb = boto3.client("kinesis"), boto3.client("dynamodb")
+(stream,) = [each for each in kinesis.list_streams()["StreamNames"] if "direct" in each.lower()]
+(table,) = dynamodb.list_tables()["TableNames"]
+kinesis.put_record(StreamName=stream, Data=b"by another program", PartitionKey="x")
+for _ in range(100):
+    items = dynamodb.scan(TableName=table)["Items"]
+    if any(each["raw"]["B"] == b"by another program" for each in items):
+        print("found")
+        break
+    time.sleep(0.2)
+"""
 
 
 def run_local(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -60,8 +77,9 @@ def test_every_record_is_in_the_table_the_bucket_or_the_queue(tmp_path: Path) ->
     for number, message in enumerate(Run.load(tmp_path / "run.json").plan()):
         sent[number % 2 == 0, message.payload.startswith(b"\xff")] += 1
     assert on_queue == sent[True, True]
-    assert "no IoT rule puts messages on stream Ingest-Direct" in done.stdout
+    assert "no IoT rule puts messages on stream ingest-direct" in done.stdout
     assert "it is an error only if it is lost" in done.stdout
+    assert "FilterCriteria is not supported, so the emulator runs it" in done.stdout
 
 
 def test_a_function_that_forgets_records_loses_them(tmp_path: Path) -> None:
@@ -71,7 +89,7 @@ def test_a_function_that_forgets_records_loses_them(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     arguments = ["--readings", "3", "--payload", str(payload), "--context", "forgets=temperature"]
-    done = run_local(tmp_path / "out", *arguments)
+    done = run_local(tmp_path / "out", *arguments, "--patience", "10")
     assert done.returncode == 1, done.stdout + done.stderr
     # Of each line four messages, of which the two with an odd number take the direct way. The text counts once.
     plan = Run.load(tmp_path / "out" / "run.json").plan()
@@ -80,6 +98,39 @@ def test_a_function_that_forgets_records_loses_them(tmp_path: Path) -> None:
     assert (numbers["sent"], numbers["lost"]) == (4 + 2 * 4 + 1, 2)
     assert f"2 lost: {', '.join(forgotten)}" in done.stdout
     assert "each JSON object gets a member messageId" in done.stdout
+
+
+def test_kept_it_processes_what_others_send(tmp_path: Path) -> None:
+    port = free_port()
+    options = ["--devices", "1", "--readings", "2", "--keep", "--port", str(port)]
+    arguments = ["local", str(APP), "--out", str(tmp_path / "out"), *options]
+    with start(tmp_path, "iot_constructs.cli", *arguments) as process:
+        assert process.stdout is not None
+        shown = [process.stdout.readline()]
+        while '"lost"' not in shown[-1]:
+            assert shown[-1], "".join(shown)
+            shown.append(process.stdout.readline())
+        variables = re.findall(r"(AWS_[A-Z_]+)=(\S+)", "".join(shown).partition("press Ctrl-C")[2])
+        environment = dict(variables)
+        assert environment["AWS_ENDPOINT_URL"] == f"https://127.0.0.1:{port}"
+        done = subprocess.run(
+            [sys.executable, "-c", PUT_AND_FIND],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+    assert done.stdout == "found\n", done.stderr
+    assert process.returncode == 128 + signal.SIGTERM
+    assert_nothing_remains(tmp_path)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
 def test_an_app_without_a_kinesis_mapping_is_an_error(

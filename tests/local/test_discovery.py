@@ -113,7 +113,7 @@ def test_our_pipeline() -> None:
         }
     ]
     found = discovered(account)
-    assert found.mappings == ("uuid-own",)
+    assert found.mappings == {"uuid-own": "own"}
     assert [(each.stream_name, each.rule and each.rule.name) for each in found.routes] == [
         ("a", "telemetry")
     ]
@@ -144,7 +144,7 @@ def test_several_mappings_and_rules_and_what_does_not_run() -> None:
         rule("switched_off", "b", ruleDisabled=True),
     ]
     found = discovered(account)
-    assert found.mappings == ("uuid-one", "uuid-two", "uuid-three")
+    assert list(found.mappings.values()) == ["one", "two", "three"]
     assert [(each.stream_name, each.rule and each.rule.name) for each in found.routes] == [
         ("a", "plain"),
         ("a", "second"),

@@ -57,7 +57,7 @@ from iot_constructs.local.plan import (
 # when a user inspects the queue after the run.
 VISIBILITY_TIMEOUT_SECONDS = 20
 MESSAGES_PER_CALL = 10
-IDLE_PATIENCE_SECONDS = 5.0
+IDLE_PATIENCE_SECONDS = 10.0
 RULE_ERROR = "rule-error"
 GZIP = b"\x1f\x8b"
 

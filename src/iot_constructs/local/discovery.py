@@ -83,8 +83,8 @@ class Places:
 class Pipeline:
     """What a run needs to know of a deployed app."""
 
-    mappings: tuple[str, ...]
-    """The UUIDs of the enabled Kinesis mappings."""
+    mappings: Mapping[str, str]
+    """The enabled Kinesis mappings: UUID to function name."""
     routes: tuple[Route, ...]
     places: Places
     notes: tuple[str, ...]
@@ -125,7 +125,7 @@ def discover(emulator: Emulator) -> Pipeline:
     routes += [Route(name) for name in streams if name not in {rule.stream_name for rule in rules}]
     polled = {each["EventSourceArn"] for each in all_mappings}
     return Pipeline(
-        mappings=tuple(each["UUID"] for each in mappings),
+        mappings={each["UUID"]: _name(each["FunctionArn"]) for each in mappings},
         routes=tuple(routes),
         places=Places(
             tables=tuple(_all(emulator, "dynamodb", "list_tables", "TableNames")),

@@ -358,6 +358,7 @@ class RuleEngine:
         )
         self._emulator = emulator
         self._messages: queue.Queue[Received | None] = queue.Queue()
+        self._received = 0
         self._worker = threading.Thread(target=self._work, name="rule-engine", daemon=True)
         self._client: mqtt.Client | None = None
 
@@ -368,6 +369,11 @@ class RuleEngine:
         """Create the engine for a deployed rule."""
         deployed = emulator.client("iot").get_topic_rule(ruleName=name)["rule"]
         return cls(emulator, read_rule(name, deployed), basic_ingest=basic_ingest)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every message that was received is delivered, or can't be."""
+        return self._received == self.delivery.put + self.delivery.failed
 
     def __enter__(self) -> RuleEngine:
         self._worker.start()
@@ -421,10 +427,14 @@ class RuleEngine:
     def _on_message(self, client: mqtt.Client, data: object, message: mqtt.MQTTMessage) -> None:
         # Rules ignore retained messages.
         if not message.retain and self.rule.matches(message.topic):
-            self._messages.put(Received(message.topic, bytes(message.payload)))
+            self._take(Received(message.topic, bytes(message.payload)))
 
     def _on_republished(self, client: mqtt.Client, data: object, message: mqtt.MQTTMessage) -> None:
-        self._messages.put(Received.from_republished(bytes(message.payload)))
+        self._take(Received.from_republished(bytes(message.payload)))
+
+    def _take(self, message: Received) -> None:
+        self._received += 1
+        self._messages.put(message)
 
     def _subscribed_client(
         self, topic_filter: str, on_message: mqtt.CallbackOnMessage

@@ -138,7 +138,12 @@ def _run(options: Options, screen: Screen) -> int:
             deployment = _deploy(deployer, options, screen)
             pipeline = discover(emulator)
             local_run = _create_run(emulator, pipeline, options)
-            result = _send_and_count(emulator, pipeline, local_run, options, screen)
+            stand_ins = stack.enter_context(ExitStack())
+            result = _send_and_count(
+                stand_ins, emulator, pipeline, run=local_run, options=options, screen=screen
+            )
+            if not options.keep:
+                stand_ins.close()
             if result.exit_code:
                 deployer.save_logs(logs)
             _show_records(screen, result)
@@ -194,44 +199,54 @@ def _create_run(emulator: Emulator, pipeline: Pipeline, options: Options) -> Run
 
 
 def _send_and_count(
-    emulator: Emulator, pipeline: Pipeline, run: Run, options: Options, screen: Screen
+    stack: ExitStack,
+    emulator: Emulator,
+    pipeline: Pipeline,
+    *,
+    run: Run,
+    options: Options,
+    screen: Screen,
 ) -> Account:
+    """Start the mappings and rules, which run until the stack is closed, send the messages, and count."""
     plan = run.plan()
     names = sorted({message.device_id for message in plan})
     for note in _notes(pipeline, run):
         screen.print(note)
     mappings: list[LocalEventSourceMapping] = []
-    with ExitStack() as stack:
-        for uuid in pipeline.mappings:
-            mapping = LocalEventSourceMapping(emulator, mapping_uuid=uuid)
-            try:
-                mappings.append(stack.enter_context(mapping))
-            except UnsupportedMappingError as error:
-                screen.print(f"{error}: the emulator runs mapping {uuid}, with its limitations")
-        engines = [
-            stack.enter_context(RuleEngine(emulator, route.rule))
-            for route in pipeline.routes
-            if route.rule is not None
-        ]
-
-        def is_idle() -> bool:
-            return len(mappings) == len(pipeline.mappings) and all(
-                each.is_idle for each in mappings
+    for uuid, function in pipeline.mappings.items():
+        mapping = LocalEventSourceMapping(emulator, mapping_uuid=uuid)
+        try:
+            mappings.append(stack.enter_context(mapping))
+        except UnsupportedMappingError as error:
+            screen.print(
+                f"mapping of {function}: {error}, so the emulator runs it, with its limitations"
             )
+    engines = [
+        stack.enter_context(RuleEngine(emulator, route.rule))
+        for route in pipeline.routes
+        if route.rule is not None
+    ]
 
-        step = screen.step(f"send from {len(names)} devices")
-        with step as report, Fleet(emulator, names, pipeline.routes) as fleet:
-            fleet.publish(plan, rate=options.rate, on_published=lambda n: report(n, len(plan)))
-        with screen.step("account for every record") as report:
-            result = Accountant(run).count_until_settled(
-                patience=options.patience,
-                on_progress=lambda each: report(each.sent - len(each.lost), each.sent),
-                is_idle=is_idle,
-            )
-        if result.lost:
-            for mapping in mappings:
-                if not mapping.is_idle:
-                    _show_blocked(screen, mapping)
+    def is_idle() -> bool:
+        return (
+            len(mappings) == len(pipeline.mappings)
+            and all(each.is_idle for each in engines)
+            and all(each.is_idle for each in mappings)
+        )
+
+    step = screen.step(f"send from {len(names)} devices")
+    with step as report, Fleet(emulator, names, pipeline.routes) as fleet:
+        fleet.publish(plan, rate=options.rate, on_published=lambda n: report(n, len(plan)))
+    with screen.step("account for every record") as report:
+        result = Accountant(run).count_until_settled(
+            patience=options.patience,
+            on_progress=lambda each: report(each.sent - len(each.lost), each.sent),
+            is_idle=is_idle,
+        )
+    if result.lost:
+        for mapping in mappings:
+            if not mapping.is_idle:
+                _show_blocked(screen, mapping)
     for dropped in (each for engine in engines for each in engine.delivery.dropped):
         screen.print(f"lost by the rule and its error action: {dropped}")
     for failure in (each for mapping in mappings for each in mapping.undelivered):

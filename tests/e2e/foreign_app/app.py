@@ -97,4 +97,13 @@ to_bucket.add_event_source(
         on_failure=sources.SqsDlq(queue),
     )
 )
+# Nothing but the emulator itself runs a mapping with filters.
+filtered = add_function("Filtered", "def handler(event, context): pass")
+filtered.add_event_source(
+    sources.KinesisEventSource(
+        direct,
+        starting_position=lambda_.StartingPosition.LATEST,
+        filters=[lambda_.FilterCriteria.filter({"data": {"never": ["sent"]}})],
+    )
+)
 app.synth()
