@@ -54,7 +54,7 @@ class TelemetryProcessor(StreamProcessor):
     Takes every argument of :class:`StreamProcessor` but ``function``, ``code`` and ``handler``.
 
     Args:
-        stream: the stream to read: a MonitoredStream, any other stream, or a ``kinesis.StreamConsumer``.
+        stream: the stream to read, as for StreamProcessor.
         time_series_table: for every reading: a TimeSeriesTable, or a table with the partition key ``deviceId`` (String)
             and the sort key ``timestamp`` (Number).
         device_state_table: for the newest reading of each device: a DeviceStateTable, or a table with the partition key
