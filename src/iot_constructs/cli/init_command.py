@@ -158,8 +158,8 @@ def _write(directory: Path, project: Mapping[str, str]) -> None:
             for entry in staging.iterdir():
                 moved.append(entry.rename(directory / entry.name))
     except BaseException:
-        for path in moved:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for entry in moved:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         if created:
             directory.rmdir()
         raise
