@@ -169,6 +169,14 @@ def test_without_a_kinesis_mapping_nothing_can_run(mappings: list[dict[str, Any]
         discovered(account)
 
 
+def test_with_another_setting_no_fate_is_known() -> None:
+    account = Account()
+    account.environment["TRANSFORM_MODULE"] = "own"
+    found = discovered(account)
+    assert found.places.telemetry == (TelemetryTables("series", "states"),)
+    assert not found.places.known_fates
+
+
 def test_of_another_function_no_fate_is_known() -> None:
     account = Account()
     account.handler = "index.handler"

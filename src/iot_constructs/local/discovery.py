@@ -21,6 +21,13 @@ from iot_constructs.processor.settings import Settings
 
 PROCESSOR_HANDLER = "processor.handler.handler"
 """The handler of TelemetryProcessor."""
+_DEFAULT_VARIABLES = {
+    "DEVICE_STATE_TABLE_NAME",
+    "DLQ_TOPIC_ARN",
+    "TIME_SERIES_RETENTION_SECONDS",
+    "TIME_SERIES_TABLE_NAME",
+}
+"""The variables of a TelemetryProcessor with default settings. Any other can change what is stored."""
 BOOTSTRAP_STACK = "CDKToolkit"
 
 
@@ -120,7 +127,12 @@ def discover(emulator: Emulator) -> Pipeline:
         emulator.client("lambda").get_function_configuration(FunctionName=each["FunctionArn"])
         for each in mappings
     ]
-    settings = [each for each in map(_telemetry_settings, functions) if each is not None]
+    variables = [
+        each["Environment"]["Variables"]
+        for each in functions
+        if each["Handler"] == PROCESSOR_HANDLER
+    ]
+    settings = [Settings.from_environment(each) for each in variables]
     routes = [Route(rule.stream_name, rule) for rule in rules]
     routes += [Route(name) for name in streams if name not in {rule.stream_name for rule in rules}]
     polled = {each["EventSourceArn"] for each in all_mappings}
@@ -136,7 +148,8 @@ def discover(emulator: Emulator) -> Pipeline:
                 TelemetryTables(each.time_series_table, each.device_state_table)
                 for each in settings
             ),
-            known_fates=len(mappings) == len(settings) == 1 and _is_default(settings[0]),
+            known_fates=len(mappings) == len(variables) == 1
+            and variables[0].keys() <= _DEFAULT_VARIABLES,
         ),
         notes=(*notes, *rule_notes),
     )
@@ -165,22 +178,6 @@ def _rules(emulator: Emulator, streams: Iterable[str]) -> tuple[list[KinesisRule
         else:
             rules.append(rule)
     return rules, notes
-
-
-def _telemetry_settings(function: Mapping[str, Any]) -> Settings | None:
-    """Return the settings of a TelemetryProcessor, or None for another function."""
-    if function["Handler"] != PROCESSOR_HANDLER:
-        return None
-    return Settings.from_environment(function["Environment"]["Variables"])
-
-
-def _is_default(settings: Settings) -> bool:
-    return settings == Settings(
-        settings.dlq_topic_arn,
-        settings.time_series_table,
-        settings.device_state_table,
-        settings.retention_seconds,
-    )
 
 
 def _queues(emulator: Emulator, polled: set[str]) -> list[str]:
