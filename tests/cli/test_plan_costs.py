@@ -76,8 +76,8 @@ BY_HAND = {
     ("KMS", "requests"): 0.15768,
     ("SNS, SQS", "alerts"): 0.0,
     ("SNS, SQS", "dead letters"): 0.0,
-    # 24 * $0.10, 1 * $0.50, 1 * $3, 5 * $0.30
-    ("CloudWatch, X-Ray", "alarms"): 2.40,
+    # 25 * $0.10, 1 * $0.50, 1 * $3, 5 * $0.30
+    ("CloudWatch, X-Ray", "alarms"): 2.50,
     ("CloudWatch, X-Ray", "composite alarms"): 0.50,
     ("CloudWatch, X-Ray", "dashboards"): 3.00,
     ("CloudWatch, X-Ray", "custom metrics"): 1.50,
@@ -105,7 +105,7 @@ def test_an_idle_environment_by_hand() -> None:
         ("KMS", "keys"): pytest.approx(1.00),
         # 5 / 300 s * 2,628,000 s = 43,800 * $0.03 / 10,000
         ("KMS", "requests"): pytest.approx(0.1314),
-        ("CloudWatch, X-Ray", "alarms"): pytest.approx(2.40),
+        ("CloudWatch, X-Ray", "alarms"): pytest.approx(2.50),
         ("CloudWatch, X-Ray", "composite alarms"): pytest.approx(0.50),
         ("CloudWatch, X-Ray", "dashboards"): pytest.approx(3.00),
     }
