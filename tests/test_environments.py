@@ -166,6 +166,7 @@ _ARGUMENTS: dict[str, dict[str, str]] = {
         "role": "role",
         "error_action_role": "role",
     },
+    "DevicePolicy": {"rule": "rule"},
     "StreamArchive": {
         "stream": "stream",
         "bucket": "bucket",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import aws_cdk as cdk
 import jsii
@@ -49,6 +49,19 @@ from iot_constructs.ingestion import TelemetryRule
 from iot_constructs.processing import StreamProcessor
 from iot_constructs.streams import MonitoredStream, stream_alarm_rows
 from iot_constructs.telemetry import TelemetryProcessor
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_sns_subscriptions as sns_subscriptions
+
+    # The bind(_topic) of these three is not the interface's bind(topic), so pyright would reject them.
+    TopicSubscription: TypeAlias = (
+        sns.ITopicSubscription
+        | sns_subscriptions.EmailSubscription
+        | sns_subscriptions.SmsSubscription
+        | sns_subscriptions.UrlSubscription
+    )
+else:
+    TopicSubscription = sns.ITopicSubscription
 
 _CLOUDWATCH: Final = "cloudwatch.amazonaws.com"
 
@@ -198,7 +211,7 @@ class PipelineAlarms(Named, Construct):
         thresholds: AlarmThresholds | None = None,
         alarm_topic: sns.ITopic | sns.Topic | None = None,
         alarm_topic_name: str | None = None,
-        subscriptions: Sequence[sns.ITopicSubscription] = (),
+        subscriptions: Sequence[TopicSubscription] = (),
         alarm_actions: AlarmActions = AlarmActions.ALL,
         severity_topics: Mapping[Severity, sns.ITopic | sns.Topic] | None = None,
         notify_ok: bool = True,
@@ -285,7 +298,7 @@ class PipelineAlarms(Named, Construct):
         own: sns.ITopic | None,
         name: str | None,
         key: kms.IKey | None,
-        subscriptions: Sequence[sns.ITopicSubscription],
+        subscriptions: Sequence[TopicSubscription],
     ) -> sns.ITopic:
         if own is not None:
             validate_mutually_exclusive(

@@ -93,6 +93,7 @@ class TelemetryProcessor(StreamProcessor):
       corrected version stores it.
     * It runs again whenever the record is delivered again. Return the same for the same reading and record: the key
       of an item comes from its content, so a clock or a random number in it stores the reading twice.
+    * It runs for every reading of a batch, within the timeout of the function: call nothing slow in it.
     * It is one file; it can import the standard library, boto3, and the packages of your ``layers``.
 
     Raises:

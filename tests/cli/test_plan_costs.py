@@ -25,6 +25,12 @@ def bill(**workload: Any) -> dict[tuple[str, str], Cost]:
     }
 
 
+def test_basic_ingest_costs_no_messages_and_changes_nothing_else() -> None:
+    usual, basic = bill(), bill(basic_ingest=True)
+    assert basic["IoT Core", "messages"].dollars == 0
+    assert {**basic, ("IoT Core", "messages"): usual["IoT Core", "messages"]} == usual
+
+
 def dollars(**workload: Any) -> float:
     return total(bill(**workload).values())
 

@@ -315,7 +315,7 @@ def test_it_shows_the_steps_and_the_accounting() -> None:
 
 
 def test_the_path_of_the_emulator_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "print('--ca-bundle /somewhere/iot-demo-x/emulator-0/ca.pem  ')"
+    code = "print('--ca-bundle /somewhere/iot-constructs-local-x/emulator-0/ca.pem  ')"
     monkeypatch.setattr(picture_runs, "_DEMO", (sys.executable, "-c", code))
     assert picture_runs.capture_text() == "--ca-bundle emulator-0/ca.pem\n"
 

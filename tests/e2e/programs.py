@@ -1,4 +1,4 @@
-"""Starts a program of the example and checks that it cleans up."""
+"""Starts a program and checks that it cleans up."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from iot_constructs.local.emulator import DIRECTORY
 from tests.e2e.processes import wait_until_gone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,4 +47,4 @@ def interrupt(process: subprocess.Popen[str], step: str, number: signal.Signals)
 
 def assert_nothing_remains(tmp_path: Path) -> None:
     assert wait_until_gone(str(tmp_path), 10) == []
-    assert list((tmp_path / "tmp").glob("iot-demo-*")) == []
+    assert list((tmp_path / "tmp").glob(f"{DIRECTORY}*")) == []

@@ -11,8 +11,18 @@ import pytest
 
 from iot_constructs.local import accounting
 from iot_constructs.local.accounting import Run, main
+from iot_constructs.local.discovery import Places, TelemetryTables
 from iot_constructs.local.emulator import Emulator
 from iot_constructs.local.plan import Fate, newest_timestamps
+
+REJECTED = {
+    "kind": "rejected-record",
+    "reason": "not-json",
+    "streamArn": "arn:aws:kinesis:us-east-1:123456789012:stream/s",
+    "shardId": "shardId-000000000000",
+    "sequenceNumber": "1",
+    "payloadEncoding": "base64",
+}
 
 
 @pytest.fixture
@@ -38,9 +48,12 @@ def run_file(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         now_ms=time.time_ns() // 1_000_000,
         endpoint=emulator.endpoint.url,
         authority=emulator.endpoint.authority,
-        time_series_table="readings",
-        state_table="states",
-        queue_url=sqs.create_queue(QueueName="dead-letters")["QueueUrl"],
+        places=Places(
+            tables=("readings", "states"),
+            queues=(sqs.create_queue(QueueName="dead-letters")["QueueUrl"],),
+            telemetry=(TelemetryTables("readings", "states"),),
+            known_fates=True,
+        ),
     )
     plan = run.plan()
     for number, message in enumerate({each.identity: each for each in plan}.values()):
@@ -53,12 +66,8 @@ def run_file(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             dynamodb.put_item(TableName="readings", Item=item)
         else:
             payload = base64.b64encode(message.payload).decode()
-            body = {
-                "partitionKey": message.device_id,
-                "payloadEncoding": "base64",
-                "payload": payload,
-            }
-            sqs.send_message(QueueUrl=run.queue_url, MessageBody=json.dumps(body))
+            body = {**REJECTED, "partitionKey": message.device_id, "payload": payload}
+            sqs.send_message(QueueUrl=run.places.queues[0], MessageBody=json.dumps(body))
     for device_id, newest in newest_timestamps(plan).items():
         key = {"deviceId": {"S": device_id}, "timestamp": {"N": f"{newest}.5"}}
         dynamodb.put_item(TableName="states", Item=key)

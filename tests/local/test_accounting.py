@@ -5,25 +5,40 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from iot_constructs.cli.dead_letter_messages import InlineRecords, Source, StreamRange
+from iot_constructs.cli.kinesis_records import Record, build_event
 from iot_constructs.local.accounting import (
     RULE_ERROR,
     Account,
+    BucketReader,
     DeadLetter,
-    DeadLetterReader,
     DeadLetters,
+    Finder,
+    QueueReader,
+    Run,
     StoredReading,
     account,
-    dead_letter,
+    dead_letters,
     print_result,
-    stored_reading,
+    stored_readings,
 )
-from iot_constructs.local.plan import Fate, Kind, make_plan, newest_timestamps
+from iot_constructs.local.discovery import Places, TelemetryTables
+from iot_constructs.local.plan import (
+    Fate,
+    Kind,
+    Message,
+    make_plan,
+    newest_timestamps,
+)
 
 PLAN = make_plan(devices=3, readings=40, seed=3, now_ms=1_790_000_000_000)
 FIRST = {message.identity: message for message in reversed(PLAN)}
@@ -84,7 +99,7 @@ def test_record_in_both_places_is_an_error() -> None:
 
 
 def test_duplicate_stored_twice_is_an_error() -> None:
-    again = replace(READINGS[0], timestamp=READINGS[0].timestamp + 1)
+    again = replace(READINGS[0], timestamp=Decimal(1))
     result = count(readings=[*READINGS, again])
     assert result.stored_more_than_once == (READINGS[0].identity,)
     assert result.exit_code == 1
@@ -142,7 +157,36 @@ def test_each_kind_is_counted() -> None:
 
 
 PAYLOAD = b'{"messageId": "rec-abcdef-000001"'
-REJECTED = {"kind": "rejected-record", "reason": "not-json", "partitionKey": "a"}
+STREAM_ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/s"
+REJECTED = {
+    "kind": "rejected-record",
+    "reason": "not-json",
+    "detail": "Expecting value",
+    "partitionKey": "a",
+    "streamArn": STREAM_ARN,
+    "shardId": "shardId-000000000000",
+    "sequenceNumber": "7",
+}
+BATCH = {
+    "requestContext": {"condition": "RetryAttemptsExhausted"},
+    "KinesisBatchInfo": {
+        "shardId": "shardId-000000000000",
+        "startSequenceNumber": "7",
+        "endSequenceNumber": "7",
+        "batchSize": 1,
+        "streamArn": STREAM_ARN,
+    },
+}
+FINDER = Finder(PLAN)
+
+
+def on_stream(source: Source) -> Sequence[Record]:
+    """The record that the stream has at sequence number 7."""
+    if isinstance(source, InlineRecords):
+        return source.records
+    if isinstance(source, StreamRange) and source.first == source.last == "7":
+        return [Record("a", PAYLOAD)]
+    return []
 
 
 @pytest.mark.parametrize(
@@ -154,7 +198,7 @@ REJECTED = {"kind": "rejected-record", "reason": "not-json", "partitionKey": "a"
                 "payloadEncoding": "base64",
                 "payload": base64.b64encode(PAYLOAD).decode(),
             },
-            DeadLetter("rec-abcdef-000001", "a", "not-json"),
+            ("a", "not-json"),
         ),
         (
             {
@@ -162,9 +206,9 @@ REJECTED = {"kind": "rejected-record", "reason": "not-json", "partitionKey": "a"
                 "payloadEncoding": "gzip+base64",
                 "payload": base64.b64encode(gzip.compress(PAYLOAD)).decode(),
             },
-            DeadLetter("rec-abcdef-000001", "a", "not-json"),
+            ("a", "not-json"),
         ),
-        ({**REJECTED, "payloadEncoding": "none", "payload": None}, None),
+        ({**REJECTED, "payloadEncoding": "none", "payload": None}, ("a", "not-json")),
         ({**REJECTED, "payloadEncoding": "base64", "payload": "no base64!"}, None),
         (
             {
@@ -172,23 +216,28 @@ REJECTED = {"kind": "rejected-record", "reason": "not-json", "partitionKey": "a"
                 "topic": "device/b/telemetry",
                 "base64OriginalPayload": base64.b64encode(PAYLOAD).decode(),
             },
-            DeadLetter("rec-abcdef-000001", "b", RULE_ERROR),
+            ("b", RULE_ERROR),
         ),
+        (BATCH, ("a", "RetryAttemptsExhausted")),
         ({"KinesisBatchInfo": {"shardId": "shardId-000000000000"}}, None),
+        ({"event": {"data": base64.b64encode(PAYLOAD).decode()}}, (None, "")),
+        ({"text": "failed for rec-abcdef-000001"}, (None, "")),
     ],
 )
 @pytest.mark.parametrize("enveloped", [True, False])
 def test_dead_letters_of_every_format(
-    message: dict[str, Any], expected: DeadLetter | None, enveloped: bool
+    message: dict[str, Any], expected: tuple[str | None, str] | None, enveloped: bool
 ) -> None:
     body = json.dumps(message)
     if enveloped:
         body = json.dumps({"Type": "Notification", "Message": body})
-    assert dead_letter(body) == expected
+    found = dead_letters(body, FINDER, on_stream, "dlq")
+    letter = [] if expected is None else [DeadLetter("rec-abcdef-000001", *expected, "dlq")]
+    assert found == letter
 
 
 def test_text_without_a_record_is_not_recognized() -> None:
-    assert dead_letter("neither JSON nor a record") is None
+    assert dead_letters("neither JSON nor a record", FINDER, on_stream, "dlq") == []
 
 
 def test_stored_item() -> None:
@@ -197,9 +246,111 @@ def test_stored_item() -> None:
         "timestamp": {"N": "1790000000000.25"},
         "reading": {"M": {"messageId": {"S": "rec-abcdef-000001"}}},
     }
-    expected = StoredReading("rec-abcdef-000001", "a", Decimal("1790000000000.25"))
-    assert stored_reading(item) == expected
-    assert stored_reading({**item, "reading": {"M": {}}}) is None
+    expected = StoredReading("rec-abcdef-000001", "a", Decimal("1790000000000.25"), "t")
+    assert stored_readings(item, FINDER, "t") == [expected]
+    assert stored_readings({**item, "reading": {"M": {}}}, FINDER, "t") == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"S": "rec-abcdef-000001"},
+        {"S": json.dumps({"raw": base64.b64encode(PAYLOAD).decode()})},
+        {"B": PAYLOAD},
+        {"B": gzip.compress(PAYLOAD)},
+        {"L": [{"M": {"id": {"S": "rec-abcdef-000001"}}}]},
+        {"SS": ["other", "rec-abcdef-000001"]},
+    ],
+)
+def test_a_record_is_found_in_every_attribute_of_any_table(value: dict[str, Any]) -> None:
+    found = stored_readings({"id": {"S": "x"}, "any": value}, FINDER, "t")
+    assert found == [StoredReading("rec-abcdef-000001", None, None, "t")]
+
+
+def test_a_line_without_an_id_is_found_by_exactly_its_bytes() -> None:
+    line = Message("line 2", "sensor-001", Kind.PAYLOAD, b"21.5;55", None)
+    finder = Finder([line])
+    assert finder.find({"raw": {"B": b"21.5;55"}}) == ["line 2"]
+    assert finder.find({"raw": {"S": "21.5;55"}}) == ["line 2"]
+    assert finder.find(b"20.1;54\n21.5;55\n") == ["line 2"]
+    assert finder.find({"raw": {"S": "1;21.5;55"}}) == []
+
+
+class FakeS3:
+    """A bucket that counts how often each object is read."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        self.objects = objects
+        self.reads: list[str] = []
+
+    def get_paginator(self, operation: str) -> FakeS3:
+        return self
+
+    def paginate(self, **request: Any) -> list[dict[str, Any]]:
+        return [{"Contents": [{"Key": key, "ETag": "1"} for key in self.objects]}]
+
+    def get_object(self, **request: Any) -> dict[str, Any]:
+        self.reads.append(request["Key"])
+        return {"Body": BytesIO(self.objects[request["Key"]])}
+
+
+def test_objects_count_unless_firehose_wrote_them() -> None:
+    record = Record("a", b"rec-abcdef-000002", STREAM_ARN, "shardId-000000000000", "7")
+    event = build_event([record])
+    s3 = FakeS3(
+        {
+            "telemetry/x": b"rec-abcdef-000000",
+            "out/x": gzip.compress(b"rec-abcdef-000001"),
+            "aws/lambda/x": json.dumps({**BATCH, "payload": json.dumps(event)}).encode(),
+        }
+    )
+    reader = BucketReader(s3, "b", ["b/telemetry/", "c/"], FINDER)
+    expected = [
+        StoredReading("rec-abcdef-000001", None, None, "s3://b"),
+        DeadLetter("rec-abcdef-000002", "a", "stored-batch", "s3://b"),
+    ]
+    assert reader.read() == expected
+    assert reader.read() == expected
+    assert sorted(s3.reads) == ["aws/lambda/x", "out/x"]
+
+
+def test_with_unknown_fates_only_a_lost_record_is_an_error() -> None:
+    stored = {each.identity for each in READINGS}
+    moved = [replace(each, device_id=None, timestamp=None) for each in READINGS[1:]]
+    both = [*LETTERS, DeadLetter(READINGS[1].identity, None, "?")]
+    letters = DeadLetters(tuple(both), ("an unrelated message",))
+    result = account(PLAN, [*moved, *moved], letters, {}, known_fates=False)
+    assert result.problems == [f"1 lost: {READINGS[0].identity}"]
+    assert result.exit_code == 1
+    moved.append(replace(READINGS[0], device_id="another"))
+    result = account(PLAN, moved, letters, {}, known_fates=False)
+    assert result.stored == stored
+    assert (result.problems, result.exit_code) == ([], 0)
+
+
+def test_every_object_of_an_array_counts() -> None:
+    array = b'[{"messageId": "rec-abcdef-000001"}, {"messageId": "rec-abcdef-000002"}]'
+    plan = [Message("rec-abcdef-000001", "sensor-001", Kind.PAYLOAD, array, None)]
+    reading = StoredReading("rec-abcdef-000001", None, None, "t")
+    result = account(plan, [reading], DeadLetters(), {}, known_fates=False)
+    assert (result.sent, result.messages, result.lost) == (2, 1, ("rec-abcdef-000002",))
+    assert result.by_place == {"t": 1}
+    assert (result.by_kind[Kind.PAYLOAD].stored, result.by_kind[Kind.PAYLOAD].lost) == (1, 1)
+
+
+@pytest.mark.parametrize("payload", [None, "payload.jsonl"])
+def test_a_saved_run_is_the_same(tmp_path: Path, payload: str | None) -> None:
+    places = Places(
+        tables=("t",),
+        queues=("https://q",),
+        archives=("b/p",),
+        telemetry=(TelemetryTables("t", None),),
+        known_fates=True,
+    )
+    run = Run(1, 2, 3, 4, "https://e", "ca.pem", places, payload)
+    run.save(tmp_path / "out" / "run.json")
+    assert Run.load(tmp_path / "out" / "run.json") == run
+    assert run.known_fates is (payload is None)
 
 
 class FakeQueue:
@@ -219,9 +370,9 @@ class FakeQueue:
 @pytest.mark.parametrize("number", [0, 1, 10, 11, 95])
 def test_reader_finds_all_messages_and_ends(number: int) -> None:
     bodies = [json.dumps({"messageId": f"rec-abcdef-{at:06d}"}) for at in range(number)]
-    reader = DeadLetterReader(FakeQueue(bodies), "url", visibility_timeout=20)
-    assert len(reader.read().letters) == number
-    assert len(reader.read().letters) == number
+    reader = QueueReader(FakeQueue(bodies), "url", visibility_timeout=20)
+    assert sorted(reader.read()) == sorted(bodies)
+    assert sorted(reader.read()) == sorted(bodies)
 
 
 class SlowQueue:
@@ -245,5 +396,5 @@ def test_a_slow_queue_is_read_completely_within_the_visibility_timeout(
     visibility_timeout: int, complete: bool
 ) -> None:
     bodies = [json.dumps({"messageId": f"rec-abcdef-{at:06d}"}) for at in range(400)]
-    reader = DeadLetterReader(SlowQueue(bodies), "url", visibility_timeout=visibility_timeout)
-    assert (len(reader.read().letters) == len(bodies)) is complete
+    reader = QueueReader(SlowQueue(bodies), "url", visibility_timeout=visibility_timeout)
+    assert (len(reader.read()) == len(bodies)) is complete

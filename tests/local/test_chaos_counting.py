@@ -15,13 +15,13 @@ from iot_constructs.local.accounting import (
     DeadLetters,
     StoredReading,
     account,
+    find_stale_states,
 )
 from iot_constructs.local.plan import Fate, Message, make_plan
 from tools.chaos.__main__ import (
     CONCURRENT_DEVICES,
     SHUFFLE_WINDOW,
     Result,
-    find_stale_states,
     parse,
     shuffled,
 )
@@ -99,7 +99,7 @@ def test_a_lost_record_is_counted() -> None:
 def test_a_record_with_two_keys_is_counted() -> None:
     messages = plan()
     _, readings, states = perfect(messages)
-    again = replace(readings[0], timestamp=readings[0].timestamp + 1)
+    again = replace(readings[0], timestamp=Decimal(1))
     dead = [
         DeadLetter(message.identity, message.device_id, "reason")
         for message in messages

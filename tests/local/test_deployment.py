@@ -12,14 +12,18 @@ from iot_constructs.local.deployment import (
     ALARM,
     AUTO_DELETE,
     COMPOSITE_ALARM,
+    AppError,
     Resolver,
     UnresolvedError,
     UnsupportedResource,
     alarm_arn,
     alarm_request,
+    check_app,
+    check_environments,
     emulator_statements,
     remove_unsupported,
     split_template,
+    templates,
 )
 
 
@@ -92,9 +96,18 @@ def test_a_supported_template_is_unchanged() -> None:
     assert split_template("Stack", plain) == (plain, [])
 
 
-def test_an_alarm_without_a_literal_name_is_an_error() -> None:
+def test_an_alarm_without_a_name_gets_one() -> None:
     unnamed = template()
     del unnamed["Resources"]["Math"]["Properties"]["AlarmName"]
+    stripped, unsupported = split_template("Stack", unnamed)
+    (math,) = [each for each in unsupported if each.logical_id == "Math"]
+    assert math.name == math.properties["AlarmName"] == "Stack-Math"
+    assert stripped["Outputs"]["Alarm"]["Value"] == "Stack-Math"
+
+
+def test_an_alarm_without_a_literal_name_is_an_error() -> None:
+    unnamed = template()
+    unnamed["Resources"]["Math"]["Properties"]["AlarmName"] = {"Ref": "Name"}
     with pytest.raises(UnresolvedError, match="Math must have a literal AlarmName"):
         split_template("Stack", unnamed)
 
@@ -170,8 +183,60 @@ def test_emulator_actions_follow_the_corresponding_aws_actions() -> None:
         statement(["dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"]),
         statement("dynamodb:PutItem"),
     ]
-    assert emulator_statements({"PolicyDocument": {"Statement": statements}}) == [
+    assert emulator_statements({"Statement": statements}) == [
         statement("sns:PublishBatch"),
         statement("sns:PublishBatch", resource="another"),
         statement("dynamodb:BatchExecuteStatement", resource="*"),
     ]
+
+
+def write_assembly(folder: Path, environment: str) -> None:
+    """An assembly with a stack, and another stack in a stage."""
+    for part, artifacts in {
+        "": {
+            "One": {
+                "type": "aws:cloudformation:stack",
+                "environment": "aws://unknown-account/unknown-region",
+                "properties": {"templateFile": "One.template.json"},
+            },
+            "Tree": {"type": "cdk:tree", "properties": {"file": "tree.json"}},
+            "Prod": {"type": "cdk:cloud-assembly", "properties": {"directoryName": "prod"}},
+        },
+        "prod": {
+            "Two": {
+                "type": "aws:cloudformation:stack",
+                "environment": environment,
+                "properties": {"templateFile": "Two.template.json", "stackName": "prod-Two"},
+            },
+        },
+    }.items():
+        (folder / part).mkdir(exist_ok=True)
+        manifest = json.dumps({"artifacts": artifacts})
+        (folder / part / "manifest.json").write_text(manifest, encoding="utf-8")
+
+
+def test_the_stacks_of_a_stage_belong_to_the_assembly(tmp_path: Path) -> None:
+    write_assembly(tmp_path, "aws://000000000000/us-east-1")
+    assert templates(tmp_path) == {
+        "One": tmp_path / "One.template.json",
+        "prod-Two": tmp_path / "prod" / "Two.template.json",
+    }
+    check_environments(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "environment", ["aws://123456789012/us-east-1", "aws://000000000000/eu-west-1"]
+)
+def test_a_stack_for_another_account_or_region_is_an_error(
+    tmp_path: Path, environment: str
+) -> None:
+    write_assembly(tmp_path, environment)
+    with pytest.raises(AppError, match=r"stack Two is for account .* CDK_DEFAULT_ACCOUNT"):
+        check_environments(tmp_path)
+
+
+def test_a_folder_without_an_app_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(AppError, match=r"has no cdk.json: .* iot-constructs init DIR"):
+        check_app(tmp_path)
+    tmp_path.joinpath("cdk.json").write_text("{}", encoding="utf-8")
+    check_app(tmp_path)

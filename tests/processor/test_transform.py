@@ -134,6 +134,7 @@ def test_nested_values_are_converted_and_booleans_are_no_numbers(install: Instal
         ("[reading]", "invalid-transform-result"),
         ("{'t': {1, 2}}", "invalid-transform-result"),
         ("{'t': b'x'}", "invalid-transform-result"),
+        ("{'t': object()}", "invalid-transform-result"),
         ("{1: 2}", "invalid-transform-result"),
         ("{'a': {'': 2}}", "empty-attribute-name"),
         ("{'t': float('nan')}", "not-a-finite-number"),
@@ -185,15 +186,16 @@ def test_a_reading_that_is_not_returned_is_on_the_dlq(install: Install) -> None:
 def test_a_bug_in_it_is_retried_and_named_by_its_line_without_payload(install: Install) -> None:
     install(
         """
+        import posixpath
         def transform(reading, record):
-            return {**reading, "v": int(reading["missing"])}
+            return {**reading, "v": posixpath.join(reading["timestamp"])}
         """
     )
     dynamodb, sns, outcome = _process(("d1", {"timestamp": NOW}), ("d2", {"timestamp": NOW}))
     assert outcome.retry_from == sequence(0)
     (error,) = outcome.errors
-    assert error.startswith("transform: KeyError at step_")
-    assert error.endswith(".py:3")
+    assert error.startswith("transform: TypeError at step_")
+    assert error.endswith(".py:4")
     assert (dynamodb.items(SERIES), sns.messages) == ([], [])
 
 

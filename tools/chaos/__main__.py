@@ -3,7 +3,7 @@
     python -m tools.chaos.__main__ --help
 
 The run puts messages directly on the stream, out of order, with the device ID as the partition key. It
-does not use the IoT rule, which the demo covers. `LocalEventSourceMapping` invokes the function, and
+does not use the IoT rule, which `make demo` covers. `LocalEventSourceMapping` invokes the function, and
 `FaultProxy` handles its calls to DynamoDB and SNS. During the run, the stream is resharded, the mapping
 is stopped and started, the function's configuration changes, and an outage makes the mapping send
 batches to its failure destination. Then the faults stop and ``iot-constructs redrive`` runs once.
@@ -27,10 +27,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,12 +37,14 @@ from typing import Any
 from iot_constructs.local.accounting import (
     Account,
     Accountant,
+    Finder,
     Run,
-    StoredReading,
+    find_stale_states,
+    read_readings,
     read_states,
-    read_time_series,
 )
 from iot_constructs.local.deployment import Deployer, Deployment, UnresolvedError
+from iot_constructs.local.discovery import discover
 from iot_constructs.local.emulator import Emulator, EmulatorError, running_emulator
 from iot_constructs.local.event_source_mapping import (
     Backoff,
@@ -208,22 +209,6 @@ def shuffled(messages: Sequence[Message], seed: int) -> list[Message]:
     return result
 
 
-def find_stale_states(
-    readings: Iterable[StoredReading], states: Mapping[str, Decimal]
-) -> dict[str, str]:
-    """Return the devices whose state is not exactly their newest stored reading."""
-    newest: dict[str, Decimal] = {}
-    for reading in readings:
-        newest[reading.device_id] = max(
-            reading.timestamp, newest.get(reading.device_id, reading.timestamp)
-        )
-    return {
-        device: f"{states.get(device, 'no state')} instead of {newest.get(device, 'none')}"
-        for device in sorted(newest.keys() | states.keys())
-        if states.get(device) != newest.get(device)
-    }
-
-
 def _run(options: Options, screen: Screen) -> int:
     start = time.monotonic()
     with ExitStack() as stack:
@@ -275,12 +260,14 @@ class _Chaos:
         self._lambda = emulator.client("lambda")
         self._function = deployment.output("FunctionName")
         self._stream = deployment.output("StreamName")
-        self._run = Run.create(
-            emulator,
-            deployment,
+        self._run = Run(
             devices=options.devices,
             readings=options.readings,
             seed=options.seed,
+            now_ms=time.time_ns() // 1_000_000,
+            endpoint=emulator.endpoint.url,
+            authority=emulator.endpoint.authority,
+            places=discover(emulator).places,
         )
         self._messages = shuffled(self._run.plan(), options.seed)
         self._put = 0
@@ -331,8 +318,12 @@ class _Chaos:
             )
             dynamodb = self._emulator.client("dynamodb")
             stale = find_stale_states(
-                read_time_series(dynamodb, self._run.time_series_table),
-                read_states(dynamodb, self._run.state_table),
+                read_readings(
+                    dynamodb,
+                    self._deployment.output("TimeSeriesTableName"),
+                    Finder(self._messages),
+                ),
+                read_states(dynamodb, self._deployment.output("DeviceStateTableName")),
             )
         self._show(account, discarded, redriven)
         return Result(account, {**stale, **account.stale_state}, undelivered)
@@ -406,7 +397,7 @@ class _Chaos:
         passed_on = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
         command = [
             *[sys.executable, "-m", "iot_constructs.cli", "redrive", "--json"],
-            *["--queue-url", self._run.queue_url, *kinds, "--execute"],
+            *["--queue-url", self._deployment.output("DlqQueueUrl"), *kinds, "--execute"],
         ]
         finished = subprocess.run(
             command,

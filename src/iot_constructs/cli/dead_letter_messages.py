@@ -31,6 +31,7 @@ from iot_constructs.processor import dead_letters
 
 TOPIC_LEVEL = 2
 """The level of the device id in ``device/<device id>/telemetry``, as in TelemetryRule."""
+_BASIC_INGEST_LEVELS = ["$aws", "rules"]
 
 
 class Kind(str, Enum):
@@ -275,6 +276,11 @@ def _rule_error(document: Mapping[str, Any], topic_level: int) -> Source:
     """Parse an IoT rule error (https://docs.aws.amazon.com/iot/latest/developerguide/rule-error-handling.html)."""
     topic = require_string(document, "topic")
     levels = topic.split("/")
+    # With Basic Ingest, topic(n) does not count $aws/rules/<rule>; whether the error's topic has it is not documented.
+    # No other topic begins like this, because rules cannot subscribe to these
+    # (https://docs.aws.amazon.com/iot/latest/developerguide/iot-basic-ingest.html).
+    if levels[:2] == _BASIC_INGEST_LEVELS:
+        levels = levels[3:]
     if len(levels) < topic_level or not levels[topic_level - 1]:
         raise MalformedMessageError(
             f"topic {topic[:80]!r} has no level {topic_level} for the partition key; "

@@ -1,5 +1,5 @@
-"""Runs the pipeline in a local AWS emulator, deployed with the CDK CLI.
+"""Runs a CDK app in a local AWS emulator, deployed with the CDK CLI: ``iot-constructs local``.
 
-Start with `demo.py`. The docstring of each module describes what AWS does, what the emulator does
-not support, and how the module replaces it.
+Start with `run.py`. The docstring of each module describes what AWS does, what the emulator does not support,
+and how the module replaces it.
 """

@@ -1,30 +1,49 @@
-"""Accounts for every record by its ID: finds it in the tables or on the DLQ queue.
+"""Accounts for every record by its ID: finds it in the tables, on the queues, or in the buckets.
 
-The count does not rely on metrics, logs, or counters of the pipeline. It scans the time-series table,
-reads the DLQ queue without deleting messages, and searches both for each ID in a plan. A record in
-neither is lost. A record in both is an error, too.
+The count does not rely on metrics, logs, or counters of the pipeline. It scans every table, reads every queue without
+deleting messages, reads the objects of every bucket, and searches them for the ID of each record that was sent. A dead
+letter that only refers to records (a batch that Lambda discarded) counts for the records that it refers to: the count
+reads them from the stream. An object that Firehose wrote does not count, because it shows only that the record arrived.
+A record in none of these places is lost.
+
+If one TelemetryProcessor with the default settings reads everything, the place of each record is known in advance, and
+any other place is an error, too.
 
 As a program, it counts again while the emulator is still running (``--keep``). The exit code is 1 if
 a record is lost::
 
-    python -m iot_constructs.local.accounting demo-out/run.json
+    python -m iot_constructs.local.accounting local-out/run.json
 """
 
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import sys
 import time
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from iot_constructs.local.deployment import Deployment
-from iot_constructs.local.emulator import Emulator, Endpoint
+from iot_constructs.cli.aws_errors import RetryPolicy
+from iot_constructs.cli.dead_letter_messages import Kind as LetterKind
+from iot_constructs.cli.dead_letter_messages import (
+    Source,
+    parse_dead_letter,
+    parse_stored_batch,
+)
+from iot_constructs.cli.kinesis_records import MalformedMessageError, Record
+from iot_constructs.cli.recovery import Recovery
+from iot_constructs.cli.stream_records import StreamReader
+from iot_constructs.local.discovery import Places
+from iot_constructs.local.emulator import Endpoint
+from iot_constructs.local.payload import plan_payload, read_payload
 from iot_constructs.local.plan import (
     IDENTITY,
     Fate,
@@ -33,13 +52,14 @@ from iot_constructs.local.plan import (
     make_plan,
     newest_timestamps,
 )
-from iot_constructs.processor.dead_letters import PARTITION_KEY, decode_payload
 
 # Longer than it takes to read the whole queue, but short enough that the messages are visible again
 # when a user inspects the queue after the run.
 VISIBILITY_TIMEOUT_SECONDS = 20
 MESSAGES_PER_CALL = 10
+IDLE_PATIENCE_SECONDS = 10.0
 RULE_ERROR = "rule-error"
+GZIP = b"\x1f\x8b"
 
 Item = Mapping[str, Any]
 """An item in the format of DynamoDB's API: attribute name to {type: value}."""
@@ -47,25 +67,27 @@ Item = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class StoredReading:
-    """An item of the time-series table."""
+    """A record in an item of a table or in an object of a bucket."""
 
     identity: str
-    device_id: str
-    timestamp: Decimal
+    device_id: str | None
+    timestamp: Decimal | None
+    place: str = ""
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message on the DLQ queue with a record's payload."""
+    """A record in a message of a queue, or in an object of a failure destination."""
 
     identity: str
     device_id: str | None
     reason: str
+    place: str = ""
 
 
 @dataclass(frozen=True)
 class DeadLetters:
-    """The messages on the DLQ queue."""
+    """The messages on the queues."""
 
     letters: tuple[DeadLetter, ...] = ()
     unrecognized: tuple[str, ...] = ()
@@ -83,6 +105,8 @@ class Account:
     stored: frozenset[str]
     dead_lettered: frozenset[str]
     lost: tuple[str, ...]
+    known_fates: bool
+    """Whether the place of each record is known in advance, so that any other is an error."""
     in_both: tuple[str, ...]
     stored_more_than_once: tuple[str, ...]
     dead_lettered_more_than_once: tuple[str, ...]
@@ -98,28 +122,31 @@ class Account:
     reasons: Mapping[str, str]
     """The reason of each dead-lettered record."""
     by_kind: Mapping[Kind, KindAccount] = field(default_factory=dict)
+    by_place: Mapping[str, int] = field(default_factory=dict)
+    """The number of records in each table, queue, and bucket."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether every sent record is in exactly one place."""
+        """Whether no record is lost and, with known fates, every record is in exactly one place."""
         together = len(self.stored) + len(self.dead_lettered)
-        return not self.lost and not self.in_both and self.sent == together
+        return not self.lost and (not self.known_fates or self.sent == together)
 
     @property
     def problems(self) -> list[str]:
         """The errors, one line each."""
+        stale = [f"{device} ({found})" for device, found in self.stale_state.items()]
         groups: list[tuple[str, Sequence[str]]] = [
             ("lost", self.lost),
+            ("devices with a stale state", stale),
+        ]
+        known: list[tuple[str, Sequence[str]]] = [
             ("both stored and dead-lettered", self.in_both),
             ("stored more than once", self.stored_more_than_once),
             ("stored under another device", self.wrong_device),
             ("in the wrong place for their kind", self.unexpected),
             ("unknown", self.unknown),
-            (
-                "devices with a stale state",
-                [f"{device} ({found})" for device, found in self.stale_state.items()],
-            ),
         ]
+        groups += known if self.known_fates else []
         return [
             f"{len(found)} {label}: {', '.join(found[:5])}{' ...' if len(found) > 5 else ''}"
             for label, found in groups
@@ -159,97 +186,127 @@ def account(
     readings: Iterable[StoredReading],
     dead_letters: DeadLetters,
     states: Mapping[str, Decimal],
+    *,
+    known_fates: bool = True,
 ) -> Account:
-    """Compare the sent messages with the content of the tables and the queue. Pure function."""
+    """Compare the sent messages with what the tables, queues, and buckets contain. Pure function.
+
+    Args:
+        plan: the sent messages.
+        readings: the records in tables and buckets.
+        dead_letters: the records on queues and in failure destinations.
+        states: the timestamp of each device's latest state, which is compared only with known fates.
+        known_fates: see `Account.known_fates`.
+    """
     readings = list(readings)
+    records: list[StoredReading | DeadLetter] = [*readings, *dead_letters.letters]
     sent: dict[str, Message] = {}
     for message in plan:
         # The original precedes its duplicate.
-        sent.setdefault(message.identity, message)
+        for identity in message.identities:
+            sent.setdefault(identity, message)
     times_stored = Counter(reading.identity for reading in readings)
     times_dead = Counter(letter.identity for letter in dead_letters.letters)
     stored = frozenset(times_stored.keys() & sent.keys())
     dead = frozenset(times_dead.keys() & sent.keys())
-    places = [(reading.identity, reading.device_id) for reading in readings]
-    places += [
-        (letter.identity, letter.device_id)
-        for letter in dead_letters.letters
-        if letter.device_id is not None
-    ]
     wrong_device = {
-        identity
-        for identity, device_id in places
-        if identity in sent and sent[identity].device_id != device_id
+        each.identity
+        for each in records
+        if each.device_id is not None
+        and each.identity in sent
+        and sent[each.identity].device_id != each.device_id
     }
     unexpected = [
         identity
         for identity, message in sent.items()
-        if (identity in stored and message.expected is not Fate.STORED)
-        or (identity in dead and message.expected is not Fate.DEAD_LETTERED)
+        if known_fates
+        and (
+            (identity in stored and message.expected is not Fate.STORED)
+            or (identity in dead and message.expected is not Fate.DEAD_LETTERED)
+        )
     ]
     unknown = sorted((times_stored.keys() | times_dead.keys()) - sent.keys())
     unknown += [f"message {text[:60]!r}" for text in dead_letters.unrecognized]
+    found = {(each.place, each.identity) for each in records if each.identity in sent}
     return Account(
         sent=len(sent),
         messages=len(plan),
         stored=stored,
         dead_lettered=dead,
         lost=tuple(sorted(sent.keys() - stored - dead)),
+        known_fates=known_fates,
         in_both=tuple(sorted(stored & dead)),
         stored_more_than_once=tuple(sorted(key for key in stored if times_stored[key] > 1)),
         dead_lettered_more_than_once=tuple(sorted(key for key in dead if times_dead[key] > 1)),
         wrong_device=tuple(sorted(wrong_device)),
         unexpected=tuple(unexpected),
         unknown=tuple(unknown),
-        stale_state=_find_stale_states(sent.values(), states),
+        stale_state=_missing_states(sent.values(), states) if known_fates else {},
         reasons={letter.identity: letter.reason for letter in dead_letters.letters},
         by_kind=_by_kind(plan, stored, dead, dead_letters),
+        by_place=Counter(place for place, _ in found),
     )
 
 
-def identity_in(data: bytes) -> str | None:
-    """Return the ID of the record in a payload."""
-    found = IDENTITY.search(data)
-    return None if found is None else found[0].decode("ascii")
+class Finder:
+    """Finds the records of a plan in data: by their IDs or, without an ID, by their bytes as a value or a line."""
+
+    def __init__(self, plan: Iterable[Message]) -> None:
+        self._without_id = {
+            each.payload: each.identity for each in plan if not IDENTITY.search(each.payload)
+        }
+
+    def find(self, value: Any) -> list[str]:
+        """Return the records in a value: bytes, text, or the content of a JSON document or an item."""
+        found: dict[str, None] = {}
+        for text in _texts(value):
+            found.update((match.decode("ascii"), None) for match in IDENTITY.findall(text))
+            if self._without_id:
+                lines = {text, *text.splitlines()} & self._without_id.keys()
+                found.update((self._without_id[line], None) for line in lines)
+        return list(found)
 
 
-def stored_reading(item: Item) -> StoredReading | None:
-    """Parse a time-series item. Returns None for an item without an ID."""
-    identity = identity_in(json.dumps(item, default=str).encode())
-    if identity is None:
-        return None
-    return StoredReading(identity, item["deviceId"]["S"], Decimal(item["timestamp"]["N"]))
+def stored_readings(item: Item, finder: Finder, table: str) -> list[StoredReading]:
+    """Return the records in an item."""
+    device_id = item.get("deviceId", {}).get("S")
+    timestamp = item.get("timestamp", {}).get("N")
+    moment = Decimal(timestamp) if timestamp is not None else None
+    return [StoredReading(each, device_id, moment, table) for each in finder.find(item)]
 
 
-def dead_letter(body: str) -> DeadLetter | None:
-    """Return the record in a message of the DLQ queue, or None if it contains no ID.
+def dead_letters(
+    body: str, finder: Finder, records_of: Callable[[Source], Sequence[Record]], place: str
+) -> list[DeadLetter]:
+    """Return the records in a message of a queue.
 
-    Supports the processor's rejected records, the rule's error documents, and any other message that
-    contains an ID, each with or without the SNS envelope.
+    Supports what ``iot-constructs redrive`` does, and any other message that contains the ID of a record. Each can be
+    in an SNS envelope.
     """
-    message = _unwrap_sns(body)
-    try:
-        content = json.loads(message)
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        content = {}
-    payload, reason, device_id = _payload(content), str(content.get("reason", "?")), None
-    if "base64OriginalPayload" in content:
+    letter = parse_dead_letter(body)
+    reason = letter.reason.partition(":")[0]
+    if letter.kind is LetterKind.RULE_ERROR:
         reason = RULE_ERROR
-        levels = str(content.get("topic", "")).split("/")
-        device_id = levels[1] if len(levels) > 1 else None
-    elif isinstance(content.get(PARTITION_KEY), str):
-        device_id = content[PARTITION_KEY]
-    identity = identity_in(payload if payload is not None else message.encode())
-    return None if identity is None else DeadLetter(identity, device_id, reason)
+    records = records_of(letter.source)
+    if not records:
+        unwrapped = _unwrap_sns(body)
+        return [DeadLetter(each, None, reason, place) for each in finder.find(unwrapped)]
+    return [
+        DeadLetter(each, record.partition_key, reason, place)
+        for record in records
+        for each in finder.find(record.data)
+    ]
 
 
-def read_time_series(dynamodb: Any, table: str) -> list[StoredReading]:
-    """Scan the time-series table and return all readings."""
+def read_readings(dynamodb: Any, table: str, finder: Finder) -> list[StoredReading]:
+    """Scan a table and return the records in it."""
     pages = dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
-    found = [stored_reading(item) for page in pages for item in page["Items"]]
-    return [reading for reading in found if reading is not None]
+    return [
+        reading
+        for page in pages
+        for item in page["Items"]
+        for reading in stored_readings(item, finder, table)
+    ]
 
 
 def read_states(dynamodb: Any, table: str) -> dict[str, Decimal]:
@@ -262,8 +319,25 @@ def read_states(dynamodb: Any, table: str) -> dict[str, Decimal]:
     }
 
 
-class DeadLetterReader:
-    """Reads a DLQ queue without deleting messages.
+def find_stale_states(
+    readings: Iterable[StoredReading], states: Mapping[str, Decimal]
+) -> dict[str, str]:
+    """Return the devices whose state is not exactly their newest stored reading."""
+    newest: dict[str, Decimal] = {}
+    for reading in readings:
+        if reading.device_id is not None and reading.timestamp is not None:
+            newest[reading.device_id] = max(
+                reading.timestamp, newest.get(reading.device_id, reading.timestamp)
+            )
+    return {
+        device: f"{states.get(device, 'no state')} instead of {newest.get(device, 'none')}"
+        for device in sorted(newest.keys() | states.keys())
+        if states.get(device) != newest.get(device)
+    }
+
+
+class QueueReader:
+    """Reads a queue without deleting messages.
 
     A received message is invisible for the visibility timeout. The reader stores messages by ID, so
     that reading the queue again only adds new ones.
@@ -283,8 +357,8 @@ class DeadLetterReader:
         self._hidden_seconds = visibility_timeout
         self._bodies: dict[str, str] = {}
 
-    def read(self) -> DeadLetters:
-        """Return all messages that are or were on the queue."""
+    def read(self) -> list[str]:
+        """Return the bodies of all messages that are or were on the queue."""
         known_calls = 0
         # Known messages can be visible again before new ones, so stop only after as many calls with
         # known messages as a whole queue of them takes.
@@ -301,14 +375,40 @@ class DeadLetterReader:
             if all(each["MessageId"] in self._bodies for each in messages):
                 known_calls += 1
             self._bodies.update((each["MessageId"], each["Body"]) for each in messages)
-        letters, unrecognized = [], []
-        for body in self._bodies.values():
-            letter = dead_letter(body)
-            if letter is None:
-                unrecognized.append(body)
-            else:
-                letters.append(letter)
-        return DeadLetters(tuple(letters), tuple(unrecognized))
+        return list(self._bodies.values())
+
+
+class BucketReader:
+    """Reads the objects of a bucket, each once, except for those that Firehose writes."""
+
+    def __init__(self, s3: Any, bucket: str, archives: Sequence[str], finder: Finder) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._archives = tuple(archives)
+        self._finder = finder
+        self._found: dict[tuple[str, str], list[StoredReading | DeadLetter]] = {}
+
+    def read(self) -> list[StoredReading | DeadLetter]:
+        """Return the records in all objects. Those of a batch that Lambda discarded are dead letters."""
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
+            for each in page.get("Contents", []):
+                name = (each["Key"], each["ETag"])
+                archived = f"{self._bucket}/{each['Key']}".startswith(self._archives)
+                if name not in self._found and not (self._archives and archived):
+                    self._found[name] = list(self._records(each["Key"]))
+        return [record for found in self._found.values() for record in found]
+
+    def _records(self, key: str) -> Iterator[StoredReading | DeadLetter]:
+        body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        place = f"s3://{self._bucket}"
+        try:
+            batch = parse_stored_batch(body.decode())
+        except (MalformedMessageError, UnicodeDecodeError):
+            yield from (StoredReading(each, None, None, place) for each in self._finder.find(body))
+            return
+        for record in batch:
+            for each in self._finder.find(record.data):
+                yield DeadLetter(each, record.partition_key, LetterKind.STORED_BATCH.value, place)
 
 
 @dataclass(frozen=True)
@@ -321,41 +421,43 @@ class Run:
     now_ms: int
     endpoint: str
     authority: str
-    time_series_table: str
-    state_table: str
-    queue_url: str
+    places: Places
+    payload: str | None = None
+    """The file of the user's own messages."""
 
-    @classmethod
-    def create(
-        cls, emulator: Emulator, deployment: Deployment, *, devices: int, readings: int, seed: int
-    ) -> Run:
-        """Create a run against a deployed example, starting now."""
-        return cls(
-            devices=devices,
-            readings=readings,
-            seed=seed,
-            now_ms=time.time_ns() // 1_000_000,
-            endpoint=emulator.endpoint.url,
-            authority=emulator.endpoint.authority,
-            time_series_table=deployment.output("TimeSeriesTableName"),
-            state_table=deployment.output("DeviceStateTableName"),
-            queue_url=deployment.output("DlqQueueUrl"),
-        )
+    @property
+    def known_fates(self) -> bool:
+        """See `Account.known_fates`."""
+        return self.places.known_fates and self.payload is None
 
     def plan(self) -> list[Message]:
-        """Return the messages of the run. Deterministic."""
-        return make_plan(
-            devices=self.devices, readings=self.readings, seed=self.seed, now_ms=self.now_ms
+        """Return the messages of the run. Deterministic.
+
+        Raises:
+            PayloadError: the file of the messages can't be used.
+        """
+        if self.payload is None:
+            return make_plan(
+                devices=self.devices, readings=self.readings, seed=self.seed, now_ms=self.now_ms
+            )
+        return plan_payload(
+            read_payload(Path(self.payload)),
+            devices=self.devices,
+            readings=self.readings,
+            seed=self.seed,
+            now_ms=self.now_ms,
         )
 
     def save(self, file: Path) -> None:
         """Write the run to a file."""
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
 
     @classmethod
     def load(cls, file: Path) -> Run:
         """Read a run from a file."""
-        return cls(**json.loads(file.read_text("utf-8")))
+        saved = json.loads(file.read_text("utf-8"))
+        return cls(**{**saved, "places": Places.load(saved["places"])})
 
 
 class Accountant:
@@ -365,31 +467,89 @@ class Accountant:
         """Select a run and the visibility timeout of its dead letters. Default: 20 seconds."""
         self._run = run
         self._plan = run.plan()
+        self._finder = Finder(self._plan)
         endpoint = Endpoint(run.endpoint, run.authority)
         self._dynamodb = endpoint.client("dynamodb")
-        self._reader = DeadLetterReader(
-            endpoint.client("sqs"),
-            run.queue_url,
-            visibility_timeout if visibility_timeout is not None else VISIBILITY_TIMEOUT_SECONDS,
+        s3, sqs, kinesis = (endpoint.client(name) for name in ("s3", "sqs", "kinesis"))
+        stream = StreamReader(lambda region: kinesis, RetryPolicy(), lambda: None)
+        self._recovery = Recovery(stream, s3)
+        timeout = (
+            visibility_timeout if visibility_timeout is not None else VISIBILITY_TIMEOUT_SECONDS
         )
+        self._queues = {url: QueueReader(sqs, url, timeout) for url in run.places.queues}
+        self._buckets = [
+            BucketReader(s3, bucket, run.places.archives, self._finder)
+            for bucket in run.places.buckets
+        ]
 
     def count(self) -> Account:
         """Count once."""
-        return account(
+        places = self._run.places
+        # The newest reading of a device is in both tables of a processor: only one of them counts.
+        twice = {each.state for each in places.telemetry if each.time_series is not None}
+        readings = [
+            reading
+            for table in places.tables
+            if table not in twice
+            for reading in read_readings(self._dynamodb, table, self._finder)
+        ]
+        letters: list[DeadLetter] = []
+        unrecognized: list[str] = []
+        for url, reader in self._queues.items():
+            for body in reader.read():
+                found = dead_letters(body, self._finder, self._records_of, url.rsplit("/", 1)[-1])
+                letters += found
+                unrecognized += [] if found else [body]
+        for bucket in self._buckets:
+            for each in bucket.read():
+                if isinstance(each, DeadLetter):
+                    letters.append(each)
+                else:
+                    readings.append(each)
+        states: dict[str, Decimal] = {}
+        stale: dict[str, str] = {}
+        for tables in places.telemetry:
+            if tables.state is None:
+                continue
+            found_states = read_states(self._dynamodb, tables.state)
+            states |= found_states
+            if tables.time_series is None:
+                readings += self._superseded(found_states, tables.state)
+            else:
+                own = (each for each in readings if each.place == tables.time_series)
+                stale |= find_stale_states(own, found_states)
+        result = account(
             self._plan,
-            read_time_series(self._dynamodb, self._run.time_series_table),
-            self._reader.read(),
-            read_states(self._dynamodb, self._run.state_table),
+            readings,
+            DeadLetters(tuple(letters), tuple(unrecognized)),
+            states,
+            known_fates=self._run.known_fates,
         )
+        return result if self._run.known_fates else replace(result, stale_state=stale)
+
+    def _superseded(self, states: Mapping[str, Decimal], table: str) -> list[StoredReading]:
+        """Return the readings that a table without history replaced with newer ones."""
+        return [
+            StoredReading(each.identity, each.device_id, None, table)
+            for each in self._plan
+            if each.timestamp is not None and states.get(each.device_id, -1) >= each.timestamp
+        ]
+
+    def _records_of(self, source: Source) -> Sequence[Record]:
+        return self._recovery.recover(source).records
 
     def count_until_settled(
         self,
         *,
         patience: float,
         on_progress: Callable[[Account], None] | None = None,
+        is_idle: Callable[[], bool] = lambda: False,
         pause: float = 0.5,
     ) -> Account:
-        """Count until every record is found, or nothing has changed for `patience` seconds."""
+        """Count until every record is found, or nothing has changed for `patience` seconds.
+
+        If `is_idle`, every record was processed, and a few seconds suffice.
+        """
         last: tuple[int, int, int] | None = None
         changed = time.monotonic()
         while True:
@@ -400,7 +560,8 @@ class Accountant:
             if state != last:
                 last, changed = state, time.monotonic()
             done = not result.lost and not result.stale_state
-            if done or time.monotonic() - changed > patience:
+            limit = min(patience, IDLE_PATIENCE_SECONDS) if is_idle() else patience
+            if done or time.monotonic() - changed > limit:
                 return result
             time.sleep(pause)
 
@@ -436,16 +597,31 @@ def _unwrap_sns(body: str) -> str:
     return body
 
 
-def _payload(content: Mapping[str, Any]) -> bytes | None:
-    try:
-        if "base64OriginalPayload" in content:
-            return base64.b64decode(content["base64OriginalPayload"], validate=True)
-        return decode_payload(content)
-    except (TypeError, ValueError):
-        return None
+def _texts(value: Any) -> Iterator[bytes]:
+    """Yield every text and binary in nested data. JSON and Base64 in a text are decoded, too."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, (list, tuple, set)):
+        for each in value:
+            yield from _texts(each)
+    elif isinstance(value, str):
+        data = value.encode("utf-8", "surrogatepass")
+        yield data
+        with suppress(ValueError, RecursionError):
+            content = json.loads(value)
+            if isinstance(content, (dict, list)):
+                yield from _texts(content)
+        with suppress(ValueError):
+            yield base64.b64decode(data, validate=True)
+    elif isinstance(value, bytes):
+        yield value
+        if value.startswith(GZIP):
+            with suppress(OSError, EOFError, zlib.error):
+                yield gzip.decompress(value)
 
 
-def _find_stale_states(sent: Iterable[Message], states: Mapping[str, Decimal]) -> dict[str, str]:
+def _missing_states(sent: Iterable[Message], states: Mapping[str, Decimal]) -> dict[str, str]:
     stale: dict[str, str] = {}
     for device_id, newest in newest_timestamps(sent).items():
         state = states.get(device_id)
@@ -466,9 +642,12 @@ def _by_kind(
     reasons = {letter.identity: letter.reason for letter in dead_letters.letters}
     result: dict[Kind, KindAccount] = {}
     for kind in Kind:
-        identities = [message.identity for message in plan if message.kind is kind]
+        messages = [message for message in plan if message.kind is kind]
+        if not messages:
+            continue
+        identities = [identity for message in messages for identity in message.identities]
         result[kind] = KindAccount(
-            messages=len(identities),
+            messages=len(messages),
             stored=sum(identity in stored for identity in identities),
             dead_lettered=sum(identity in dead for identity in identities),
             lost=sum(identity not in stored and identity not in dead for identity in identities),

@@ -1,7 +1,7 @@
-"""Alarm states, and the metric of the DLQ queue.
+"""Alarm states, and the metric of the queues.
 
-The emulator's services publish no metrics, so alarms have no data. This module publishes the queue
-depth that SQS reports, with the dimensions of the alarm. The alarm then goes to ALARM, and so does
+The emulator's services publish no metrics, so alarms have no data. This module publishes the depth
+that SQS reports of each queue, with the dimensions of the alarm. The alarm then goes to ALARM, and so does
 the composite alarm.
 
 Limitations: the emulator matches a metric to an alarm by namespace and name and ignores dimensions,
@@ -30,8 +30,14 @@ class AlarmState:
     metric: str
 
 
-def publish_queue_depth(emulator: Emulator, queue_url: str, depth: int) -> None:
-    """Publish the depth of a queue."""
+def publish_queue_depth(emulator: Emulator, queue_url: str) -> int:
+    """Publish the depth of a queue. Returns the depth."""
+    attributes = emulator.client("sqs").get_queue_attributes(
+        QueueUrl=queue_url,
+        # The count made some messages temporarily invisible.
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )["Attributes"]
+    depth = sum(int(value) for value in attributes.values())
     emulator.client("cloudwatch").put_metric_data(
         Namespace=QUEUE_NAMESPACE,
         MetricData=[
@@ -43,6 +49,7 @@ def publish_queue_depth(emulator: Emulator, queue_url: str, depth: int) -> None:
             }
         ],
     )
+    return depth
 
 
 def alarm_states(emulator: Emulator) -> list[AlarmState]:

@@ -1,4 +1,4 @@
-"""Deploys the example to the emulator with the CDK CLI (``cdk bootstrap`` and ``cdk deploy``).
+"""Deploys a CDK app to the emulator with the CDK CLI (``cdk bootstrap`` and ``cdk deploy``).
 
 The emulator's CloudFormation does not support these resources:
 
@@ -9,11 +9,11 @@ The emulator's CloudFormation does not support these resources:
 
 `Deployer.deploy` removes them from a copy of the assembly and replaces references to an alarm with its
 name or ARN. It then creates the alarms with the CloudWatch API from the template's properties.
-`Deployer.destroy` empties the buckets of the custom resources. The demo lists the removed resources.
+`Deployer.destroy` empties the buckets of the custom resources. The run lists the removed resources.
 
 The emulator also requires IAM actions that don't exist on AWS: ``sns:PublishBatch`` instead of
 ``sns:Publish``, and ``dynamodb:BatchExecuteStatement`` on ``*`` instead of ``dynamodb:PartiQLUpdate`` on
-the table. `Deployer.deploy` adds them to the roles with the corresponding AWS actions.
+the table. `Deployer.deploy` adds them to the deployed roles with the corresponding AWS actions.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import json
 import os
 import re
 import shutil
+import site
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ ALARM = "AWS::CloudWatch::Alarm"
 COMPOSITE_ALARM = "AWS::CloudWatch::CompositeAlarm"
 AUTO_DELETE = "Custom::S3AutoDeleteObjects"
 
-POLICY = "AWS::IAM::Policy"
+ROLE = "AWS::IAM::Role"
 # The AWS action -> the emulator's action.
 EMULATOR_ACTIONS = {
     "sns:Publish": "sns:PublishBatch",
@@ -62,6 +63,10 @@ Progress = Callable[[int, int], None]
 
 class UnresolvedError(ValueError):
     """A template value that only CloudFormation can resolve."""
+
+
+class AppError(ValueError):
+    """The app can't be deployed to the emulator."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +117,18 @@ class Deployment:
 class Deployer:
     """Runs the CDK CLI against an emulator."""
 
-    def __init__(self, emulator: Emulator, *, app_directory: Path) -> None:
+    def __init__(
+        self, emulator: Emulator, *, app_directory: Path, context: Sequence[str] = ()
+    ) -> None:
+        """Select the folder of an app, and its context as ``key=value``. Installs the CDK CLI if necessary.
+
+        Raises:
+            ToolError: Node.js or the CDK CLI is missing and can't be installed.
+        """
+        self._program = toolchain.cdk()
         self._emulator = emulator
         self._app_directory = app_directory
+        self._context = context
         self._work = emulator.directory / "cdk"
         self._home = self._work / "home"
         self._home.mkdir(parents=True, exist_ok=True)
@@ -126,10 +140,12 @@ class Deployer:
 
     def synthesize(self, suffix: str) -> Path:
         """Run ``cdk synth`` for an environment suffix. Returns the assembly."""
-        assembly = self._work / f"assembly-{suffix}"
+        name = re.sub(r"[^\w.-]", "_", suffix)
+        assembly = self._work / f"assembly-{name}"
         arguments = ["synth", "--quiet", "--output", str(assembly)]
-        arguments += ["--context", f"environmentSuffix={suffix}"]
-        self._cdk(arguments, cwd=self._app_directory, log=f"synth-{suffix}")
+        for each in (f"environmentSuffix={suffix}", *self._context):
+            arguments += ["--context", each]
+        self._cdk(arguments, cwd=self._app_directory, log=f"synth-{name}")
         return assembly
 
     def prepare(self, suffix: str) -> Path:
@@ -147,6 +163,7 @@ class Deployer:
 
     def deploy(self, assembly: Path, *, on_progress: Progress | None = None) -> Deployment:
         """Deploy an assembly: supported resources with ``cdk deploy``, alarms with the API."""
+        check_environments(assembly)
         accepted, unsupported = remove_unsupported(assembly)
         outputs_file = self._work / f"{assembly.name}.outputs.json"
 
@@ -155,23 +172,23 @@ class Deployer:
             if event is not None and on_progress is not None:
                 on_progress(int(event[1]), int(event[2]))
 
-        arguments = ["deploy", "--app", str(accepted), "--all", "--require-approval", "never"]
+        # "**" rather than --all, which leaves out the stacks of a Stage.
+        arguments = ["deploy", "**", "--app", str(accepted), "--require-approval", "never"]
         arguments += ["--progress", "events", "--outputs-file", str(outputs_file)]
         self._cdk(arguments, cwd=self._home, log=assembly.name, on_line=on_line)
         by_stack: dict[str, dict[str, str]] = json.loads(outputs_file.read_text("utf-8"))
         created, failed_alarms = self._create_by_api(
             accepted, [each for each in unsupported if each.type != AUTO_DELETE]
         )
-        added = [
-            each for stack in by_stack for each in self._allow_emulator_actions(accepted, stack)
-        ]
+        stacks = tuple(templates(accepted))
+        added = [each for stack in stacks for each in self._allow_emulator_actions(stack)]
         buckets = [
             str(self.resolver(accepted, each.stack).resolve(each.properties["BucketName"]))
             for each in unsupported
             if each.type == AUTO_DELETE
         ]
         return Deployment(
-            stacks=tuple(by_stack),
+            stacks=stacks,
             outputs={key: value for each in by_stack.values() for key, value in each.items()},
             unsupported=tuple(unsupported),
             created_by_api=tuple(created),
@@ -193,7 +210,7 @@ class Deployer:
             iam.delete_role_policy(RoleName=role, PolicyName=ADDED_POLICY)
         for bucket in deployment.buckets_to_empty:
             self._empty(bucket)
-        arguments = ["destroy", "--app", str(deployment.assembly), "--all", "--force"]
+        arguments = ["destroy", "**", "--app", str(deployment.assembly), "--force"]
         self._cdk(arguments, cwd=self._home, log="destroy")
 
     def save_logs(self, directory: Path) -> None:
@@ -214,7 +231,8 @@ class Deployer:
         node = str(toolchain.node())
         toolchain.run(
             # Notices would require internet access.
-            [node, str(toolchain.cdk()), *arguments, "--no-notices", "--no-color", "--ci"],
+            [node, str(self._program), *arguments, "--no-notices", "--no-color", "--ci"],
+            name=f"cdk {arguments[0]}",
             cwd=cwd,
             environment=self._environment(node),
             log=self._work / f"{log}.log",
@@ -222,7 +240,10 @@ class Deployer:
         )
 
     def _environment(self, node: str) -> dict[str, str]:
-        environment = {
+        # What the app reads of the user's environment, but nothing of AWS, and no settings of the CLI in HOME.
+        users = {key: each for key, each in os.environ.items() if not key.startswith("AWS_")}
+        return {
+            **users,
             **self._emulator.environment(),
             "PATH": toolchain.search_path(),
             "LANG": "C.UTF-8",
@@ -234,11 +255,9 @@ class Deployer:
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "CDK_DISABLE_VERSION_CHECK": "true",
             "PYTHONUNBUFFERED": "1",
+            # The packages of `pip install --user` are in the user's home folder.
+            "PYTHONUSERBASE": site.getuserbase(),
         }
-        # The CDK app has to import the same packages as this program.
-        if "PYTHONPATH" in os.environ:
-            environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
-        return environment
 
     def _create_by_api(
         self, assembly: Path, unsupported: Iterable[UnsupportedResource]
@@ -262,25 +281,32 @@ class Deployer:
                 created.append(alarm.name)
         return created, failed_alarms
 
-    def _allow_emulator_actions(self, assembly: Path, stack: str) -> list[AddedPermission]:
-        """Add the emulator's actions to the roles with the corresponding AWS actions."""
+    def _allow_emulator_actions(self, stack: str) -> list[AddedPermission]:
+        """Add the emulator's actions to the roles of a stack that have the corresponding AWS actions."""
         iam = self._emulator.client("iam")
-        resolver = self.resolver(assembly, stack)
-        template = json.loads(templates(assembly)[stack].read_text("utf-8"))
         added: list[AddedPermission] = []
-        for resource in template["Resources"].values():
-            if resource["Type"] != POLICY:
+        for kind, role in self._physical_ids(stack).values():
+            if kind != ROLE:
                 continue
-            statements = emulator_statements(resource["Properties"])
-            if not statements:
-                continue
-            document = {"Version": "2012-10-17", "Statement": resolver.resolve(statements)}
-            for role in resolver.resolve(resource["Properties"].get("Roles", [])):
-                iam.put_role_policy(
-                    RoleName=role, PolicyName=ADDED_POLICY, PolicyDocument=json.dumps(document)
-                )
+            statements: list[dict[str, Any]] = []
+            for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+                policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+                statements += emulator_statements(policy)
+            if statements:
+                document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+                iam.put_role_policy(RoleName=role, PolicyName=ADDED_POLICY, PolicyDocument=document)
                 added += [AddedPermission(role, each["Action"]) for each in statements]
         return added
+
+    def _physical_ids(self, stack: str) -> dict[str, tuple[str, str]]:
+        """Return the type and physical ID of each resource of a deployed stack by logical ID."""
+        cloudformation = self._emulator.client("cloudformation")
+        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
+        return {
+            each["LogicalResourceId"]: (each["ResourceType"], each["PhysicalResourceId"])
+            for page in pages
+            for each in page["StackResourceSummaries"]
+        }
 
     def _empty(self, bucket: str) -> None:
         """Delete all object versions of a bucket."""
@@ -292,13 +318,7 @@ class Deployer:
     def resolver(self, assembly: Path, stack: str) -> Resolver:
         """Return the values of a deployed stack for the intrinsic functions of its template."""
         template = json.loads(templates(assembly)[stack].read_text("utf-8"))
-        cloudformation = self._emulator.client("cloudformation")
-        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
-        physical = {
-            resource["LogicalResourceId"]: resource["PhysicalResourceId"]
-            for page in pages
-            for resource in page["StackResourceSummaries"]
-        }
+        physical = {key: name for key, (_, name) in self._physical_ids(stack).items()}
         types = {key: value["Type"] for key, value in template["Resources"].items()}
         return Resolver(stack, types, physical)
 
@@ -355,6 +375,15 @@ class Resolver:
         raise UnresolvedError(f"attribute {attribute} of {name} ({key[0]}) is not supported")
 
 
+def check_app(directory: Path) -> None:
+    """Raise `AppError` if a folder has no CDK app."""
+    if not directory.joinpath("cdk.json").is_file():
+        raise AppError(
+            f"{directory.resolve()} has no cdk.json: name the folder of a CDK app, or create an app with "
+            "iot-constructs init DIR"
+        )
+
+
 def remove_unsupported(assembly: Path) -> tuple[Path, list[UnsupportedResource]]:
     """Copy an assembly without unsupported resources. Returns the copy and these resources."""
     copy = assembly.with_name(f"{assembly.name}-accepted")
@@ -372,13 +401,32 @@ def remove_unsupported(assembly: Path) -> tuple[Path, list[UnsupportedResource]]
 
 def templates(assembly: Path) -> dict[str, Path]:
     """Return the template file of each stack in an assembly, by stack name."""
-    manifest = json.loads((assembly / "manifest.json").read_text("utf-8"))
     return {
-        artifact["properties"].get("stackName", name): assembly
+        artifact["properties"].get("stackName", name): folder
         / artifact["properties"]["templateFile"]
-        for name, artifact in sorted(manifest["artifacts"].items())
-        if artifact["type"] == "aws:cloudformation:stack"
+        for folder, name, artifact in _stacks(assembly)
     }
+
+
+def check_environments(assembly: Path) -> None:
+    """Raise `AppError` if a stack is for an account or Region that the emulator does not have."""
+    for _, name, artifact in _stacks(assembly):
+        account, region = artifact["environment"].removeprefix("aws://").split("/")
+        if account not in (ACCOUNT, "unknown-account") or region not in (REGION, "unknown-region"):
+            raise AppError(
+                f"stack {name} is for account {account} in {region}, and the emulator has {ACCOUNT} in {REGION}: take "
+                "env from CDK_DEFAULT_ACCOUNT and CDK_DEFAULT_REGION, or pass another with --context"
+            )
+
+
+def _stacks(assembly: Path) -> Iterator[tuple[Path, str, dict[str, Any]]]:
+    """Yield the folder, name, and artifact of each stack, also of those in stages."""
+    manifest = json.loads((assembly / "manifest.json").read_text("utf-8"))
+    for name, artifact in sorted(manifest["artifacts"].items()):
+        if artifact["type"] == "aws:cloudformation:stack":
+            yield assembly, name, artifact
+        elif artifact["type"] == "cdk:cloud-assembly":
+            yield from _stacks(assembly / artifact["properties"]["directoryName"])
 
 
 def split_template(stack: str, template: Template) -> tuple[Template, list[UnsupportedResource]]:
@@ -390,10 +438,13 @@ def split_template(stack: str, template: Template) -> tuple[Template, list[Unsup
             continue
         properties = resource["Properties"]
         path = resource.get("Metadata", {}).get("aws:cdk:path", logical_id)
-        name = path if resource["Type"] == AUTO_DELETE else properties.get("AlarmName")
+        # CloudFormation would generate a name from the same two.
+        generated = f"{stack}-{logical_id}"
+        name = path if resource["Type"] == AUTO_DELETE else properties.get("AlarmName", generated)
         if not isinstance(name, str):
-            # CloudFormation would generate the name.
             raise UnresolvedError(f"{logical_id} must have a literal AlarmName")
+        if resource["Type"] != AUTO_DELETE:
+            properties = {**properties, "AlarmName": name}
         missing.append(
             UnsupportedResource(stack, logical_id, resource["Type"], name, reason, properties)
         )
@@ -420,10 +471,10 @@ def split_template(stack: str, template: Template) -> tuple[Template, list[Unsup
 
 
 def emulator_statements(policy: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the statements with the emulator's actions for a policy of the template."""
+    """Return the statements with the emulator's actions for a policy document."""
     added = []
-    for statement in policy["PolicyDocument"]["Statement"]:
-        actions = statement["Action"]
+    for statement in policy["Statement"]:
+        actions = statement.get("Action", [])
         for action in [actions] if isinstance(actions, str) else actions:
             if statement["Effect"] == "Allow" and action in EMULATOR_ACTIONS:
                 required = EMULATOR_ACTIONS[action]

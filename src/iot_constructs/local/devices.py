@@ -1,7 +1,8 @@
-"""Simulates devices that publish telemetry over MQTT.
+"""Simulates devices that send telemetry.
 
-Each device has its own TLS connection and publishes with QoS 1 to ``device/<id>/telemetry``. A message
-counts as sent when the broker acknowledges it.
+A device of an app with an IoT rule has its own TLS connection and publishes over MQTT with QoS 1 to a topic of the
+rule; a message counts as sent when the broker acknowledges it. A stream without a rule gets its records with PutRecord,
+with the device ID as the partition key.
 
 On AWS, a device authenticates with a certificate, and an IoT policy restricts it to its own topics. The
 emulator also accepts devices without a certificate, which this simulation uses. The policy is covered
@@ -10,80 +11,36 @@ by tests/e2e/test_device_policy.py.
 
 from __future__ import annotations
 
-import ssl
-import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
-from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.enums import MQTTErrorCode
 
-from iot_constructs.local.emulator import HOST, Emulator
+from iot_constructs.local.discovery import Route
+from iot_constructs.local.emulator import Emulator
+from iot_constructs.local.mqtt import DeviceError, broker_tls, connected_client
 from iot_constructs.local.plan import Message
 
-CONNECT_SECONDS = 60.0
 ACKNOWLEDGE_SECONDS = 60.0
 
 
-class DeviceError(RuntimeError):
-    """A device could not connect, or the broker did not acknowledge a message."""
-
-
-def telemetry_topic(device_id: str) -> str:
-    """Return the topic of a device."""
-    return f"device/{device_id}/telemetry"
-
-
-def broker_tls(emulator: Emulator) -> ssl.SSLContext:
-    """Return a TLS context that trusts only the emulator's broker."""
-    # Since Python 3.13, create_default_context requires extensions that the emulator's CA lacks.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=emulator.get("/_ministack/iot/ca.pem").decode())
-    return context
-
-
-def connected_client(emulator: Emulator, client_id: str, tls: ssl.SSLContext) -> mqtt.Client:
-    """Return an MQTT client that is connected to the broker and runs its own thread."""
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
-    client.tls_set_context(tls)
-    # The broker creates its key for the first client, which can take a while.
-    client.connect_timeout = CONNECT_SECONDS
-    responded = threading.Event()
-    refusals: list[str] = []
-
-    def on_connect(
-        client: mqtt.Client, data: object, flags: object, reason: ReasonCode, properties: object
-    ) -> None:
-        if reason.is_failure:
-            refusals.append(str(reason))
-        responded.set()
-
-    client.on_connect = on_connect
-    try:
-        client.connect(HOST, emulator.mqtt_port)
-        client.loop_start()
-        if not responded.wait(CONNECT_SECONDS):
-            refusals.append(f"no response in {CONNECT_SECONDS:.0f} s")
-    except OSError as error:
-        refusals.append(str(error))
-    if refusals:
-        client.loop_stop()
-        emulator.check()
-        raise DeviceError(f"{client_id} could not connect: {refusals[0]}")
-    return client
-
-
 class Fleet:
-    """The connected devices of a run."""
+    """The connected devices of a run. The messages take the routes in turn."""
 
-    def __init__(self, emulator: Emulator, device_ids: Sequence[str]) -> None:
+    def __init__(
+        self, emulator: Emulator, device_ids: Sequence[str], routes: Sequence[Route]
+    ) -> None:
         self._emulator = emulator
         self._device_ids = device_ids
+        self._routes = routes
+        self._kinesis = emulator.client("kinesis")
         self._clients: dict[str, mqtt.Client] = {}
 
     def __enter__(self) -> Fleet:
+        if all(route.rule is None for route in self._routes):
+            return self
         tls = broker_tls(self._emulator)
         try:
             for device_id in self._device_ids:
@@ -119,11 +76,12 @@ class Fleet:
             pause = start + number / rate - time.monotonic()
             if pause > 0:
                 time.sleep(pause)
-            client = self._clients[message.device_id]
-            info = client.publish(telemetry_topic(message.device_id), message.payload, qos=1)
-            if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            route = self._routes[number % len(self._routes)]
+            info = self._send(route, message)
+            if info is not None and info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 raise DeviceError(f"{message.identity} could not be sent: {info.rc!s}")
-            pending.append((message, info))
+            if info is not None:
+                pending.append((message, info))
             if on_published is not None:
                 on_published(number + 1)
         deadline = time.monotonic() + ACKNOWLEDGE_SECONDS
@@ -135,6 +93,15 @@ class Fleet:
                 f"the broker did not acknowledge {len(missing)} messages in "
                 f"{ACKNOWLEDGE_SECONDS:.0f} s; the first is {missing[0]}"
             )
+
+    def _send(self, route: Route, message: Message) -> mqtt.MQTTMessageInfo | None:
+        if route.rule is None:
+            self._kinesis.put_record(
+                StreamName=route.stream_name, Data=message.payload, PartitionKey=message.device_id
+            )
+            return None
+        topic = route.topic(message.device_id)
+        return self._clients[message.device_id].publish(topic, message.payload, qos=1)
 
     def _disconnect(self) -> None:
         # Disconnect all clients before waiting for the first thread.

@@ -44,6 +44,8 @@ HOST = "127.0.0.1"
 
 READY_SECONDS = 60.0
 START_ATTEMPTS = 5
+DIRECTORY = "iot-constructs-local-"
+"""How the names of the temporary directories begin."""
 
 
 class EmulatorError(RuntimeError):
@@ -167,10 +169,17 @@ class Emulator:
 
 
 @contextmanager
-def running_emulator() -> Iterator[Emulator]:
-    """Start an emulator, wait until it is ready, and stop it at the end."""
-    with tempfile.TemporaryDirectory(prefix="iot-demo-", ignore_cleanup_errors=True) as root:
-        emulator = _start(Path(root))
+def running_emulator(port: int | None = None) -> Iterator[Emulator]:
+    """Start an emulator, wait until it is ready, and stop it at the end.
+
+    Args:
+        port: the HTTPS port; by default any free one.
+
+    Raises:
+        EmulatorError: the emulator does not start, or another program uses the port.
+    """
+    with tempfile.TemporaryDirectory(prefix=DIRECTORY, ignore_cleanup_errors=True) as root:
+        emulator = _start(Path(root), port)
         try:
             yield emulator
         finally:
@@ -186,19 +195,22 @@ def log_tail(log: Path, lines: int = 30) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def _start(root: Path) -> Emulator:
+def _start(root: Path, port: int | None) -> Emulator:
+    if port is not None:
+        _check_free(port)
     for attempt in range(START_ATTEMPTS):
         directory = root / f"emulator-{attempt}"
         directory.mkdir()
         try:
-            return _start_once(directory)
+            return _start_once(directory, port)
         except _PortInUseError as error:
             last = error
     raise EmulatorError(f"no free port in {START_ATTEMPTS} attempts; last error:\n{last}")
 
 
-def _start_once(directory: Path) -> Emulator:
+def _start_once(directory: Path, port: int | None) -> Emulator:
     https_port, mqtt_port = _free_ports(2)
+    https_port = port if port is not None else https_port
     for name in ("home", "tmp"):
         (directory / name).mkdir()
     certificates = make_certificates(directory, HOST)
@@ -310,6 +322,18 @@ def _health(emulator: Emulator) -> dict[str, Any] | None:
 def _edition(directory: Path) -> str:
     """Return a name that distinguishes this emulator from one of another run on the same port."""
     return f"local-{directory.parent.name}"
+
+
+def _check_free(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As a server does: a port that a recent connection still occupies can be used.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise EmulatorError(
+                f"port {port} can't be used: {error.strerror}; choose another --port, or leave it out"
+            ) from None
 
 
 def _free_ports(count: int) -> list[int]:

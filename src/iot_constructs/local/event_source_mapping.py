@@ -188,6 +188,11 @@ class LocalEventSourceMapping:
         if self._error is not None:
             raise RuntimeError("the event source mapping has failed") from self._error
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether every record that was read is completed, and the last reads returned none."""
+        return self._loop is not None and self._loop.idle_since is not None
+
     def wait_until_idle(self, timeout: float) -> bool:
         """Wait until every record now in the stream is completed. Returns False after `timeout`."""
         assert self._loop is not None, "not started"

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-IDENTITY = re.compile(rb"rec-[0-9a-f]{6}-[0-9]{6}")
+IDENTITY = re.compile(rb"rec-[0-9a-f]{6}-[0-9]{6,}")
 
 # The timestamps of the readings are spread over this period before the run.
 SPAN_MS = 2 * 60 * 60 * 1000
@@ -34,6 +34,7 @@ class Kind(str, Enum):
     NOT_JSON = "not JSON"
     NO_TIMESTAMP = "no timestamp"
     NOT_A_NUMBER = "NaN or Infinity"
+    PAYLOAD = "from the payload file"
 
 
 class Fate(str, Enum):
@@ -53,9 +54,9 @@ EXPECTED = {
     Kind.NO_TIMESTAMP: Fate.DEAD_LETTERED,
     Kind.NOT_A_NUMBER: Fate.DEAD_LETTERED,
 }
-"""The expected result of each kind."""
+"""The expected result of each kind. That of a user's own messages is unknown."""
 
-_IRREGULAR_KINDS = tuple(kind for kind in Kind if kind is not Kind.READING)
+_IRREGULAR_KINDS = tuple(kind for kind in EXPECTED if kind is not Kind.READING)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,13 @@ class Message:
     kind: Kind
     payload: bytes
     timestamp: int | None
-    """Epoch milliseconds, or None if the message is invalid."""
+    """Epoch milliseconds, or None if the message is invalid or the user's own."""
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The IDs in the payload, or the message's own if it contains none."""
+        found = IDENTITY.findall(self.payload)
+        return tuple(each.decode("ascii") for each in found) if found else (self.identity,)
 
     @property
     def expected(self) -> Fate:
@@ -80,13 +87,13 @@ def make_plan(*, devices: int, readings: int, seed: int, now_ms: int) -> list[Me
     if devices < 1 or readings < 1:
         raise ValueError(f"devices and readings must be at least 1, not {devices} and {readings}")
     randomness = random.Random(seed)
-    run = f"{randomness.randrange(16**6):06x}"
-    names = [f"sensor-{number:03d}" for number in range(1, devices + 1)]
+    run = randomness.randrange(16**6)
+    names = device_names(devices)
     streams = [
         _Device(
             name,
             others=[other for other in names if other != name] or ["unknown-sensor"],
-            identities=[f"rec-{run}-{position * readings + at:06d}" for at in range(readings)],
+            identities=[identity(run, position * readings + at) for at in range(readings)],
             start=now_ms - SPAN_MS,
             randomness=randomness,
         ).messages()
@@ -95,6 +102,16 @@ def make_plan(*, devices: int, readings: int, seed: int, now_ms: int) -> list[Me
     # Interleave the devices.
     longest = max(len(stream) for stream in streams)
     return [stream[at] for at in range(longest) for stream in streams if at < len(stream)]
+
+
+def device_names(devices: int) -> list[str]:
+    """Return the IDs of the simulated devices."""
+    return [f"sensor-{number:03d}" for number in range(1, devices + 1)]
+
+
+def identity(run: int, number: int) -> str:
+    """Return the ID of a record, which `IDENTITY` matches."""
+    return f"rec-{run:06x}-{number:06d}"
 
 
 def newest_timestamps(messages: Iterable[Message]) -> dict[str, int]:

