@@ -59,7 +59,7 @@ class Writer(Protocol):
         """Store `readings`, which have unique keys."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _ParsedRecord:
     """A record with its readings, or else the reason for which it has none."""
 
@@ -68,15 +68,13 @@ class _ParsedRecord:
     rejected: InvalidRecordError | None = None
     failed: str | None = None
 
-    @property
     def count(self) -> int:
-        """How much of a slice it takes."""
-        return max(len(self.readings), 1)
+        """Return how many readings of a slice it takes."""
+        return len(self.readings) or 1
 
-    @property
     def stored_bytes(self) -> int:
-        """The size of the items."""
-        return sum(reading.stored_bytes for reading in self.readings)
+        """Return the size of its items."""
+        return sum([reading.stored_bytes for reading in self.readings])
 
 
 class Processor:
@@ -110,10 +108,10 @@ class Processor:
         completed = 0
         for part in split_chunks(
             map(self._parse, records),
-            lambda parsed: parsed.stored_bytes,
+            _ParsedRecord.stored_bytes,
             max_items=SLICE_READINGS,
             max_bytes=SLICE_BYTES,
-            count=lambda parsed: parsed.count,
+            count=_ParsedRecord.count,
         ):
             done = self._process_slice(part, deadline, outcome)
             completed += done
@@ -180,9 +178,8 @@ def _count(
 ) -> None:
     seen = set()
     for position, parsed in enumerate(done):
-        mismatch = next((r.device_id for r in parsed.readings if r.device_id_mismatch), None)
-        if mismatch is not None:
-            outcome.device_id_mismatches.append(mismatch)
+        mismatches = [r.device_id for r in parsed.readings if r.device_id_mismatch]
+        outcome.device_id_mismatches += mismatches[:1]
         if position in rejected:
             outcome.rejected[rejected[position].reason.value] += 1
             continue

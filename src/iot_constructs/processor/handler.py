@@ -87,13 +87,13 @@ class _LazySNSClient:
 
 def _client(service: str) -> Any:
     # Two attempts of 1 s to connect and 3 s to read, and a pause of up to 1 s, take up to 9 s.
-    # retry_policy.CALL_RESERVE_MS reserves that. Lambda's retries cover longer outages.
+    # retries.CALL_RESERVE_MS reserves that. Lambda's retries cover longer outages.
     config = Config(
         connect_timeout=1,
         read_timeout=3,
         retries={"mode": "standard", "total_max_attempts": 2},
         max_pool_connections=STATE_WRITE_THREADS,
-        # Validation takes a quarter of a batch's time, and dynamodb_values creates valid values.
+        # Validation takes a quarter of a batch's time, and attribute_values creates valid values.
         parameter_validation=False,
     )
     # The same client as boto3's, but the cold start is a tenth shorter without boto3's import.

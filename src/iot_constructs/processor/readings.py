@@ -28,6 +28,8 @@ FRACTION_DIGITS = 18
 _ATTRIBUTE_NAME_BYTES = len("deviceId" + "timestamp" + "ttl" + "reading")
 # Enough precision for the sort key.
 _EXACT = Context(prec=60)
+# Built once: json.dumps would build it for every reading.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 ReadingKey = tuple[str, Decimal]
 
@@ -147,8 +149,7 @@ def compute_sort_key(milliseconds: int, content: AttributeValue) -> Decimal:
     `end`. It is less than 0.9, so `int(timestamp)` is the millisecond even after a conversion to
     float. The 31 digits fit into DynamoDB's 38.
     """
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    digest = int.from_bytes(hashlib.sha256(canonical.encode()).digest(), "big")
+    digest = int.from_bytes(hashlib.sha256(_CANONICAL.encode(content).encode()).digest(), "big")
     fraction = 1 + digest % (9 * 10 ** (FRACTION_DIGITS - 1) - 1)
     return _EXACT.add(Decimal(milliseconds), Decimal(fraction).scaleb(-FRACTION_DIGITS))
 
