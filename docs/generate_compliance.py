@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # as pytest has it
 
-from examples.iot_pipeline import nag_suppressions
+from tests.packs import nag_suppressions
 from tests.packs.apps import ALONE, EXAMPLES
 from tests.packs.finding import Finding
 from tests.packs.nag import NAG_PACKS
@@ -127,10 +127,9 @@ _TEXT = """\
 # Findings of compliance packs
 
 **{unanswered} unanswered findings, {total} acknowledgments.** {construct} of them are in the constructs, for findings
-that are no fault wherever the construct is used: you need not repeat them. {decided} are decisions of an app, in
-[nag_suppressions.py](examples/iot_pipeline/nag_suppressions.py) and
-[checkov.yaml](examples/iot_pipeline/checkov.yaml) of the example: read those and decide. One acknowledgment is one rule
-of one pack at one place.
+that are no fault wherever the construct is used: you need not repeat them. {decided} are decisions of an app, here in
+[nag_suppressions.py](tests/packs/nag_suppressions.py) and [checkov.yaml](tests/packs/checkov.yaml): read those, decide,
+and copy what holds for your app. One acknowledgment is one rule of one pack at one place.
 
 The packs are the six of cdk-nag {nag}, cfn-lint {cfn_lint}, and checkov {checkov}. `make test` runs them (tests/packs)
 on the example for `dev` and `prod`, and on each construct alone ({forms} forms) in a `SuffixedStack` of either kind and

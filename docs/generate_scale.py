@@ -149,7 +149,11 @@ def _parts() -> Iterator[str]:
 
 
 def _usage(devices: int, **settings: Any) -> Usage:
-    fleet = {"devices": devices, "every_seconds": EVERY_SECONDS, "reading_bytes": READING_BYTES}
+    fleet: dict[str, Any] = {
+        "devices": devices,
+        "every_seconds": EVERY_SECONDS,
+        "reading_bytes": READING_BYTES,
+    }
     return estimate_usage(Workload(**fleet, **settings))
 
 

@@ -20,6 +20,7 @@ L2S: dict[str, tuple[type, ...]] = {
     "TimeSeriesTable": (dynamodb.TableV2,),
     "DeviceStateTable": (dynamodb.TableV2,),
     "StreamProcessor": (lambda_.Function, lambda_.EventSourceMapping),
+    "TelemetryProcessor": (),  # those of StreamProcessor are in its row
     "TelemetryRule": (),
     "DevicePolicy": (),
     "StreamArchive": (firehose.S3Bucket,),

@@ -10,7 +10,7 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 
-from examples.iot_pipeline.app import add_pipeline
+from examples.iot_pipeline.stack import IotPipelineStack
 from iot_constructs.local.deployment import split_template
 from iot_constructs.local.emulator import ACCOUNT, REGION
 from tests.cloudformation_model import BUCKET, KEY, TABLE, needs
@@ -26,7 +26,8 @@ _PLACEHOLDERS = {TABLE: "<table>", BUCKET: "<bucket>", KEY: "<key>"}
 
 def example(suffix: str) -> Json:
     """The template of the example, for the account of the emulator."""
-    return template_of(add_pipeline(fresh_app(), environment_suffix=suffix, env=EMULATOR))
+    stack = IotPipelineStack(fresh_app(), "IotPipeline", environment_suffix=suffix, env=EMULATOR)
+    return template_of(stack)
 
 
 def accepted(template: Json) -> Json:

@@ -27,8 +27,8 @@ from iot_constructs import (
     QueryableArchive,
     SecureDataBucket,
     StreamArchive,
-    StreamProcessor,
     SuffixedStack,
+    TelemetryProcessor,
     TelemetryRule,
     TimeSeriesTable,
 )
@@ -268,8 +268,12 @@ class WholePipeline:
         self.stream = MonitoredStream(scope, "Stream")
         self.time_series = TimeSeriesTable(scope, "TimeSeries")
         self.device_state = DeviceStateTable(scope, "DeviceState")
-        self.processor = StreamProcessor(
-            scope, "Processor", stream=self.stream, code=inline_code(), handler="index.handler"
+        self.processor = TelemetryProcessor(
+            scope,
+            "Processor",
+            stream=self.stream,
+            time_series_table=self.time_series,
+            device_state_table=self.device_state,
         )
         self.rule = TelemetryRule(
             scope, "Telemetry", stream=self.stream, dlq_topic=self.processor.dlq_topic

@@ -130,6 +130,7 @@ _NEVER = {
     ),
     *("AsyncEventsDropped", "NumberOfNotificationsFailed", "RuleMessageThrottled"),
     "ErrorActionFailure",
+    "DeviceIdMismatches",
 }
 
 

@@ -155,12 +155,18 @@ _ARGUMENTS: dict[str, dict[str, str]] = {
         "vpc": "vpc",
         "filter_encryption": "key",
     },
+    "TelemetryProcessor": {
+        "stream": "stream",
+        "time_series_table": "table",
+        "device_state_table": "table",
+    },
     "TelemetryRule": {
         "stream": "stream",
         "dlq_topic": "topic",
         "role": "role",
         "error_action_role": "role",
     },
+    "DevicePolicy": {"rule": "rule"},
     "StreamArchive": {
         "stream": "stream",
         "bucket": "bucket",
@@ -209,6 +215,7 @@ _WORKS_IF_ALLOWED = {
     "StreamProcessor.stream",
     "StreamProcessor.on_failure",
     "StreamProcessor.dlq_topic",
+    "TelemetryProcessor.stream",
     "StreamArchive.bucket",
     "QueryableArchive.bucket",
     "TelemetryRule.dlq_topic",
@@ -228,6 +235,9 @@ def _arguments(construct: str, stack: cdk.Stack) -> dict[str, Any]:
     """What the construct needs besides."""
     if construct == "StreamProcessor":
         return {"stream": kinesis.Stream(stack, "Plain"), "code": inline_code()}
+    if construct == "TelemetryProcessor":
+        series = iot.TimeSeriesTable(stack, "Series")
+        return {"stream": kinesis.Stream(stack, "Plain"), "time_series_table": series}
     if construct == "TelemetryRule":
         return {"stream": kinesis.Stream(stack, "Plain"), "dlq_topic": sns.Topic(stack, "Dlq")}
     if construct == "StreamArchive":

@@ -12,7 +12,7 @@ from pathlib import Path
 import aws_cdk as cdk
 import pytest
 
-from examples.iot_pipeline.app import add_pipeline
+from examples.iot_pipeline.stack import IotPipelineStack
 from tests.synth_support import Json
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +40,7 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     )
     for suffix in ("dev", "prod", "qa7"):
         app = cdk.App(context=_FLAGS, outdir=str(folders[suffix]))
-        add_pipeline(app, environment_suffix=suffix)
+        IotPipelineStack(app, "IotPipeline", environment_suffix=suffix)
         app.synth()
     return folders
 

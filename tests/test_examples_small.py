@@ -10,8 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from decimal import Decimal
-from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +24,16 @@ from botocore.exceptions import ClientError
 
 from iot_constructs import _defaults as defaults
 from iot_constructs._warnings import NO_SUBSCRIPTION
+from iot_constructs.processor.transform import load_transform
 from tests.alarm_evaluator import metrics_with_dimensions
+from tests.processor.aws_fakes import (
+    NOW,
+    SERIES,
+    FakeDynamoDB,
+    FakeSNS,
+    make_processor,
+    make_records,
+)
 from tests.synth_support import (
     Json,
     one,
@@ -39,6 +48,7 @@ from tests.synth_support import (
 
 _EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 _NAMES = ("existing_app", "two_environments", "own_processor", "queryable_archive")
+_PROJECTS = ("existing_app",)  # which `iot-constructs init` writes: tests/cli/test_init.py
 _EVERY_EXAMPLE = pytest.mark.parametrize("name", _NAMES)
 
 
@@ -47,6 +57,8 @@ _EVERY_EXAMPLE = pytest.mark.parametrize("name", _NAMES)
 
 def _command(name: str) -> str:
     """The README's one command: the only block without a language."""
+    if name in _PROJECTS:
+        return "cdk synth --quiet"
     readme = (_EXAMPLES / name / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", readme, re.M | re.S)
     (command,) = [text for language, text in blocks if not language]
@@ -98,7 +110,8 @@ def test_the_command_of_the_readme_works_as_printed(
 ) -> None:
     assert _command(name).startswith("cdk synth")
     context = json.loads((_EXAMPLES / name / "cdk.json").read_text(encoding="utf-8"))["context"]
-    assert context == {"@aws-cdk/core:validateAgainstDefaultRules": True}  # findings are errors
+    assert context["@aws-cdk/core:validateAgainstDefaultRules"] is True  # findings are errors
+    assert (len(context) == 1) != (name in _PROJECTS)
     reports = list(synthesized[name].rglob("validation-report.json"))
     assert reports
     for report in reports:
@@ -123,9 +136,9 @@ def test_the_only_warning_is_to_subscribe_to_the_alarms(
     metadata = [
         path.read_text(encoding="utf-8") for path in synthesized[name].rglob("*.metadata.json")
     ]
-    has_alarms = "PipelineAlarms(" in (_EXAMPLES / name / "app.py").read_text(encoding="utf-8")
+    code = (_EXAMPLES / name / "app.py").read_text(encoding="utf-8")
     found = {id for text in metadata for id in re.findall(r"\[ack: (.*?)\]", text)}
-    assert found == ({NO_SUBSCRIPTION} if has_alarms else set())
+    assert found == ({NO_SUBSCRIPTION} if "PipelineAlarms(" in code else set())
     assert not [text for text in metadata if "aws:cdk:error" in text]
 
 
@@ -136,14 +149,15 @@ def test_the_only_warning_is_to_subscribe_to_the_alarms(
 def test_an_existing_stream_and_table_stay_as_they_are(
     synthesized: dict[str, Path], type: str
 ) -> None:
-    before = unvalidated_app()
-    stack = cdk.Stack(before, "Vehicles")
+    cdk_json = (_EXAMPLES / "existing_app" / "cdk.json").read_text(encoding="utf-8")
+    before = unvalidated_app(context=json.loads(cdk_json)["context"])
+    stack = cdk.Stack(before, "ExistingApp")
     kinesis.Stream(stack, "Positions", retention_period=cdk.Duration.hours(48))
     key = dynamodb.Attribute(name="vehicle", type=dynamodb.AttributeType.STRING)
     dynamodb.TableV2(stack, "LastPositions", partition_key=key)
-    plain_template = before.synth().get_stack_by_name("Vehicles").template
+    plain_template = before.synth().get_stack_by_name("ExistingApp").template
 
-    template = _template(synthesized, "existing_app", "Vehicles.template.json")
+    template = _template(synthesized, "existing_app", "ExistingApp.template.json")
     assert the_id(template, type) == the_id(plain_template, type)
     assert one(template, type) == one(plain_template, type)
 
@@ -151,7 +165,7 @@ def test_an_existing_stream_and_table_stay_as_they_are(
 def test_an_existing_stream_gets_a_processor_with_a_failure_destination_and_alarms(
     synthesized: dict[str, Path],
 ) -> None:
-    template = _template(synthesized, "existing_app", "Vehicles.template.json")
+    template = _template(synthesized, "existing_app", "ExistingApp.template.json")
     mapping = one(template, "AWS::Lambda::EventSourceMapping")
     stream = the_id(template, "AWS::Kinesis::Stream")
     assert mapping["EventSourceArn"] == {"Fn::GetAtt": [stream, "Arn"]}
@@ -169,7 +183,7 @@ def test_an_existing_stream_gets_a_processor_with_a_failure_destination_and_alar
 
 
 def test_an_existing_table_is_written_and_nothing_else(synthesized: dict[str, Path]) -> None:
-    template = _template(synthesized, "existing_app", "Vehicles.template.json")
+    template = _template(synthesized, "existing_app", "ExistingApp.template.json")
     function = one(template, "AWS::Lambda::Function", Handler="handler.handler")
     table = the_id(template, "AWS::DynamoDB::GlobalTable")
     may = permissions(template, function["Role"])
@@ -333,73 +347,65 @@ def test_one_is_protected_and_keeps_its_data_and_one_leaves_nothing(
 
 
 @pytest.fixture
-def overheating(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    for name, value in {
-        "HOTTEST": "85",
-        "POWERTOOLS_SERVICE_NAME": "overheating",
-        "POWERTOOLS_METRICS_NAMESPACE": "Machines",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return _loaded("examples.own_processor.function.handler")
+def overheating(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The step as the function imports it."""
+    monkeypatch.setenv("HOTTEST", "85")
+    monkeypatch.setenv("TRANSFORM_MODULE", "step")
+    monkeypatch.syspath_prepend(_EXAMPLES / "own_processor")
+    load_transform.cache_clear()
+    yield
+    load_transform.cache_clear()
+    del sys.modules["step"]
 
 
-def _temperature(value: Any) -> str:
-    return json.dumps({"temperature": value})
+_MACHINES = (
+    ("press-1", {"timestamp": NOW, "temperature": 212}),
+    ("lathe-7", {"timestamp": NOW, "temperature": 185, "unit": "F"}),
+    ("drill-2", {"timestamp": NOW, "temperature": -40.5}),
+    ("press-3", {"timestamp": NOW, "temperature": "hot"}),
+    ("press-4", {"timestamp": NOW}),
+)
 
 
-def test_the_own_processor_counts_hot_readings_and_reports_what_failed(
-    overheating: ModuleType, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    event = _event(
-        ("press-1", _temperature(85)),
-        ("press-2", "not json"),
-        ("press-1", _temperature(85.5)),
-        ("press-3", _temperature("hot")),
-        ("press-4", _temperature(20)),
-    )
-    assert overheating.handler(event, None) == {
-        "batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "3"}]
+@pytest.mark.usefixtures("overheating")
+def test_the_own_step_converts_and_enriches_each_reading_and_rejects_the_others() -> None:
+    dynamodb, sns = FakeDynamoDB(), FakeSNS()
+    for _ in range(2):  # Lambda delivers the batch again
+        outcome = make_processor(dynamodb, sns).process(make_records(*_MACHINES), lambda: 60_000)
+        assert outcome.retry_from is None
+    stored = {item["deviceId"]: item["reading"] for item in dynamodb.items(SERIES)}
+    assert len(dynamodb.items(SERIES)) == 3
+    assert stored == {
+        "press-1": {"timestamp": NOW, "temperature": 100, "line": "A", "hot": True},
+        "lathe-7": {"timestamp": NOW, "temperature": 85, "line": "B", "hot": False, "unit": "F"},
+        "drill-2": {
+            "timestamp": NOW,
+            "temperature": Decimal("-40.28"),
+            "line": "unknown",
+            "hot": False,
+        },
     }
-    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (metric,) = [line for line in printed if "_aws" in line]
-    assert (metric["HotReadings"], metric["service"]) == ([0.0, 1.0, 0.0], "overheating")
-    assert metric["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Machines"
-    (hot,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert hot.getMessage() == "runs hot"
-    assert (vars(hot)["device"], vars(hot)["temperature"]) == ("press-1", 85.5)
-    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
-        "could not be processed",
-        "could not be processed",
-    ]
+    rejected = {message["deviceId"]: message for message in sns.messages}
+    assert rejected.keys() == {"press-3", "press-4"}
+    assert {message["reason"] for message in rejected.values()} == {"rejected-by-transform"}
+    assert rejected["press-3"]["detail"].endswith(": temperature is not a number")
 
 
-def test_the_own_processor_reports_every_record_of_a_batch_that_fails_whole(
-    overheating: ModuleType,
-) -> None:
-    with pytest.warns(UserWarning, match="No application metrics to publish"):
-        answer = overheating.handler(_event(("a", "x"), ("b", "y")), None)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "0"}, {"itemIdentifier": "1"}]}
-
-
-def test_the_own_processor_runs_where_its_layer_does(synthesized: dict[str, Path]) -> None:
+def test_the_own_step_is_in_the_asset_beside_the_processor(synthesized: dict[str, Path]) -> None:
     template = _template(synthesized, "own_processor", "Overheating.template.json")
-    function = one(template, "AWS::Lambda::Function", Handler="handler.handler")
-    (layer,) = function["Layers"]
-    parameter = template["Parameters"][layer["Ref"]]
-    assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
-    (architecture,) = function["Architectures"]
-    assert parameter["Default"] == (
-        f"/aws/service/powertools/python/{architecture}/{function['Runtime']}/latest"
-    )
+    function = one(template, "AWS::Lambda::Function", Handler="processor.handler.handler")
     asset = synthesized["own_processor"] / f"asset.{function['Code']['S3Key'].removesuffix('.zip')}"
-    assert {path.name for path in asset.iterdir()} == {"handler.py", "requirements.txt"}
+    assert {path.name for path in asset.iterdir()} == {"processor", "step.py"}
+    variables = function["Environment"]["Variables"]
+    assert (variables["TRANSFORM_MODULE"], variables["HOTTEST"]) == ("step", "85")
 
 
-def test_the_own_processor_asks_for_the_powertools_that_the_tests_run_with() -> None:
-    requirements = _EXAMPLES / "own_processor" / "function" / "requirements.txt"
-    (line,) = [x for x in requirements.read_text("utf-8").splitlines() if not x.startswith("#")]
-    name, lowest, below = re.fullmatch(r"([a-z-]+)>=(\d+),<(\d+)", line).groups()  # type: ignore[union-attr]  # red if None
-    assert int(lowest) <= int(version(name).split(".")[0]) < int(below)
+@pytest.mark.usefixtures("overheating")
+def test_the_readme_of_the_own_step_shows_how_to_call_it() -> None:
+    readme = (_EXAMPLES / "own_processor" / "README.md").read_text(encoding="utf-8")
+    (call,) = re.findall(r"call it: `(.+?)`\.", readme)
+    returned = eval(call, {"Decimal": Decimal, "transform": load_transform()})
+    assert returned == {"temperature": 100, "line": "A", "hot": True}
 
 
 # --- queryable_archive ----------------------------------------------------------------------------

@@ -278,6 +278,50 @@ def test_rule_waits_for_its_permissions(name: str, template: Callable[[str], Jso
     assert policies.keys() <= set(one_resource(synthesized, _RULE)["DependsOn"])
 
 
+@_builder
+def basic_ingest(stack: SuffixedStack) -> TelemetryRule:
+    rule = _rule(stack, basic_ingest=True)
+    DevicePolicy(stack, "Devices", rule=rule)
+    return rule
+
+
+def test_basic_ingest_changes_the_topic_of_the_devices_and_not_the_rule(
+    template: Callable[[str], Json], rules: Mapping[str, TelemetryRule]
+) -> None:
+    """So devices can change one by one."""
+    name = rules["basic_ingest"].rule_name
+    assert rules["basic_ingest"].publish_topic == f"$aws/rules/{name}/{defaults.TOPIC_FILTER}"
+    assert rules["default"].publish_topic == defaults.TOPIC_FILTER
+    ours, usual = _payload(template("basic_ingest")), _payload(template("default"))
+    assert (ours["Sql"], _key(ours)) == (usual["Sql"], _key(usual))
+
+
+def _key(payload: Json) -> str:
+    key: str = payload["Actions"][0]["Kinesis"]["PartitionKey"]
+    return key
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"topic_filter": "$aws/things/+/shadow/update", "partition_key": "${topic(3)}"},
+            r"topic_filter='\$aws/things/\+/shadow/update' is a reserved topic.*; remove basic_ingest",
+        ),
+        (
+            {"partition_key": "${topic()}"},
+            r"partition_key='\$\{topic\(\)\}' is the whole topic.*; name the level of the device id",
+        ),
+    ],
+)
+def test_what_basic_ingest_makes_impossible_is_refused(
+    arguments: dict[str, Any], message: str, scope: cdk.Stack
+) -> None:
+    with pytest.raises(ValueError, match=f"^basic_ingest=True: {message}"):
+        _numbered(scope, basic_ingest=True, **arguments)
+    _numbered(scope, **arguments)
+
+
 # --- topic filter and partition key
 
 _LONG = "x" * (defaults.LONGEST_TOPIC - 2)
@@ -348,6 +392,7 @@ _WRONG: list[tuple[str, str, str, str]] = [
         "topic_filter",
         f"more than {defaults.MOST_TOPIC_SLASHES} slashes",
     ),
+    ("$aws/rules/r/device/+", "${topic(5)}", "topic_filter", "pass basic_ingest=True"),
     ("+/data", "${topic(2)}", "partition_key", _SAME),
     ("device/1/telemetry", "${topic(2)}", "partition_key", _SAME),
     ("device/1/telemetry", "${topic()}", "partition_key", _SAME),
@@ -526,6 +571,85 @@ def test_policy_name_and_arn(policy_name: str | None, expected: str | None) -> N
     assert synthesized["Outputs"]["Name"]["Value"] == (expected or {"Ref": id})
 
 
+@pytest.mark.parametrize("basic_ingest", [False, True])
+@pytest.mark.parametrize(
+    ("more", "and_on"),
+    [({}, []), ({"publish_topics": ["device/+/telemetry"]}, ["device/+/telemetry"])],
+)
+def test_policy_of_a_rule(basic_ingest: bool, more: dict[str, Any], and_on: list[str]) -> None:
+    """With the topic filter as well, while devices change to Basic Ingest."""
+    stack = fresh_stack(env=ENV)
+    rule = _rule(stack, topic_filter="fleet/+/data", basic_ingest=basic_ingest)
+    devices = DevicePolicy(stack, "Devices", rule=rule, **more)
+    document = _resolved(stack.resolve(devices.policy.policy_document))
+    published = [rule.publish_topic, *and_on]
+    topics = [f"topic/{topic.replace('+', _THING)}" for topic in published]
+    assert document["Statement"] == [_CONNECT, _statement("Publish", *topics)]
+
+
+def test_policy_of_a_rule_follows_its_generated_name() -> None:
+    """Also to another stack; a name that is known needs no reference."""
+    app = fresh_app()
+    data, ours = (fresh_stack("dev", id=id, app=app, env=ENV) for id in ("Data", "Devices"))
+    generated = cdk.PhysicalName.GENERATE_IF_NEEDED
+    rule = _rule(data, "Generated", rule_name=generated, basic_ingest=True)
+    named = _rule(data, "Named", basic_ingest=True)
+    DevicePolicy(data, "Here", rule=rule, policy_name="here")
+    DevicePolicy(ours, "There", rule=rule, policy_name="there")
+    there = one(template_of(ours), _POLICY)["PolicyDocument"]["Statement"][1]["Resource"]
+    here = one(template_of(data), _POLICY)["PolicyDocument"]["Statement"][1]["Resource"]
+    topic = f"/device/{_THING}/telemetry"
+    id = data.resolve(rule.rule_name)["Ref"]
+    assert plain(here[0]).split("topic/")[1] == f"$aws/rules/${{{id}}}{topic}"
+    assert "Fn::ImportValue" in json.dumps(there)
+    known = fresh_stack("dev", id="Known", app=app, env=ENV)
+    DevicePolicy(known, "Known", rule=named, policy_name="known")
+    assert known.dependencies == []
+
+
+def test_policy_of_a_rule_beside_what_the_rule_refers_to() -> None:
+    app = fresh_app()
+    data, ingestion = (fresh_stack("dev", id=id, app=app, env=ENV) for id in ("Data", "Ingestion"))
+    stream = MonitoredStream(data, "Stream")
+    generated = cdk.PhysicalName.GENERATE_IF_NEEDED
+    rules = [
+        _rule(ingestion, f"Rule{name}", stream=stream, rule_name=name, basic_ingest=True)
+        for name in ("known", generated)
+    ]
+    DevicePolicy(data, "Known", rule=rules[0])
+    with pytest.raises(
+        ValueError,
+        match=r"^DevicePolicy\(rule='Ingestion/Rule.*by TelemetryRule\(stream='Data/Stream'",
+    ):
+        DevicePolicy(data, "Generated", rule=rules[1], policy_name="generated")
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "partition_key", "message"),
+    [
+        ("device/#", "${topic(2)}", "rule has 'device/#', in which 0 levels"),
+        ("site/+/device/+", "${topic(4)}", r"rule has 'site/\+/device/\+', in which 2 levels"),
+        ("+/*", "${topic(1)}", r"rule has '\+/\*' with '\*' in a level"),
+    ],
+)
+def test_policy_of_a_rule_without_one_level_for_the_thing_is_refused(
+    topic_filter: str, partition_key: str, message: str, scope: cdk.Stack
+) -> None:
+    rule = _numbered(scope, topic_filter=topic_filter, partition_key=partition_key)
+    with pytest.raises(ValueError, match=message):
+        DevicePolicy(scope, f"Devices{next(_numbers)}", rule=rule)
+
+
+@pytest.mark.parametrize("more", [["fleet/b/+"], ["$aws/rules/other/fleet/b/+"]])
+def test_one_thing_per_topic_with_and_without_basic_ingest(
+    more: list[str], scope: cdk.Stack
+) -> None:
+    """The rule takes ``fleet/b/data`` from ``b`` only, also if ``data`` may publish there."""
+    rule = _numbered(scope, topic_filter="fleet/+/data", basic_ingest=True)
+    with pytest.raises(ValueError, match="are both 'fleet/b/data', one for the thing 'b'"):
+        DevicePolicy(scope, f"Devices{next(_numbers)}", rule=rule, publish_topics=more)
+
+
 # --- DevicePolicy: what devices can do
 
 _NAME = "abcXYZ019:_-"  # CreateThing API: [a-zA-Z0-9:_-]+
@@ -664,6 +788,29 @@ def test_what_reaches_the_rule_is_put_under_the_name_of_its_sender(
             assert key_of(key, topic) == mine
 
 
+@given(attempt=_attempts())
+@settings(deadline=None)
+def test_by_basic_ingest_as_well_what_reaches_the_rule_has_the_name_of_its_sender(
+    attempt: tuple[str, str, str],
+    rules: Mapping[str, TelemetryRule],
+    template: Callable[[str], Json],
+) -> None:
+    mine, _, tried = attempt
+    synthesized = template("basic_ingest")
+    document = _resolved(one(synthesized, _POLICY)["PolicyDocument"])
+    payload = _payload(synthesized)
+    prefix = f"$aws/rules/{rules['basic_ingest'].rule_name}/"
+    for topic in (tried, f"device/{mine}/telemetry"):
+        allowed = is_allowed(
+            document, _connected(mine), "iot:Publish", f"{_ARN}topic/{prefix}{topic}"
+        )
+        assert allowed is (topic == f"device/{mine}/telemetry")
+        assert not is_allowed(document, _connected(mine), "iot:Publish", f"{_ARN}topic/{topic}")
+        if allowed:
+            assert topic_matches(parse_topic_filter(payload["Sql"]), topic)
+            assert key_of(_key(payload), topic) == mine
+
+
 @pytest.fixture(scope="module")
 def rule(template: Callable[[str], Json]) -> Json:
     return one(template("default"), _RULE)
@@ -764,6 +911,23 @@ def test_a_policy_as_long_as_aws_allows_and_one_that_is_longer(
     limit = defaults.DEVICE_POLICY_MAX_LENGTH
     with pytest.raises(ValueError, match=f"up to {limit + 1} characters and AWS allows {limit}"):
         _document(env=env, publish_topics=["+/" + "x" * (room + 1)])
+
+
+def test_a_generated_rule_name_counts_as_the_longest() -> None:
+    def length(rule_name: str, more: int) -> None:
+        stack = fresh_stack("qa7", env=ENV)
+        rule = _rule(stack, rule_name=rule_name, basic_ingest=True)
+        DevicePolicy(stack, "Devices", rule=rule, publish_topics=["+/" + "x" * more])
+
+    longest = "r" * (128 - len("_qa7"))
+    with pytest.raises(ValueError, match="need a policy of up to") as error:
+        length(longest, defaults.DEVICE_POLICY_MAX_LENGTH)
+    (needed,) = re.findall(r"up to (\d+) characters", str(error.value))
+    room = 2 * defaults.DEVICE_POLICY_MAX_LENGTH - int(needed)
+    for name in (longest, cdk.PhysicalName.GENERATE_IF_NEEDED):
+        length(name, room)
+        with pytest.raises(ValueError, match="need a policy of up to"):
+            length(name, room + 1)
 
 
 # --- the evaluator itself

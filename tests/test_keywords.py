@@ -71,6 +71,7 @@ class Given:
         """The keywords without which a construct cannot be created."""
         required: dict[str, Json] = {
             "StreamProcessor": {"stream": self.stream, "code": CODE, "handler": "index.handler"},
+            "TelemetryProcessor": {"stream": self.stream, "time_series_table": self.table},
             "TelemetryRule": {"stream": self.stream, "dlq_topic": self.topic},
             "StreamArchive": {"stream": self.stream, "bucket": self.bucket},
             "QueryableArchive": {"bucket": self.bucket},

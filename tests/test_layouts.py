@@ -31,6 +31,7 @@ from iot_constructs import (
     StreamArchive,
     StreamProcessor,
     SuffixedStack,
+    TelemetryProcessor,
     TelemetryRule,
     TimeSeriesTable,
 )
@@ -139,18 +140,16 @@ class Pipeline:
         time_series = TimeSeriesTable(self._scope("time_series"), "Series", encryption_key=key)
         state = DeviceStateTable(self._scope("device_state"), "State", encryption_key=key)
         data = SecureDataBucket(self._scope("data"), "Data", encryption_key=key)
-        self.processor = StreamProcessor(
+        self.processor = TelemetryProcessor(
             self._scope("processor"),
             "Processor",
             stream=self.stream,
-            code=inline_code(),
-            environment={"SERIES": time_series.table_name, "STATE": state.table_name},
+            time_series_table=time_series,
+            device_state_table=state,
             on_failure=data if layout.to_bucket else None,
             dlq_topic=dlq_topic,
             encryption_key=key,
         )
-        time_series.grant(self.processor, "dynamodb:PutItem")
-        state.grant(self.processor, "dynamodb:PutItem")
         rule = None if layout.alarms_before_rule else self._rule()
         archive = StreamArchive(
             self._scope("archive"),

@@ -23,6 +23,7 @@ from iot_constructs import (
     SecureDataBucket,
     StreamArchive,
     StreamProcessor,
+    TelemetryProcessor,
     TelemetryRule,
     TimeSeriesTable,
 )
@@ -99,6 +100,18 @@ StreamProcessor/Mapping AWS::Lambda::EventSourceMapping
 StreamProcessor/Role AWS::IAM::Role
 StreamProcessor/Role/DefaultPolicy AWS::IAM::Policy
 StreamProcessor/Tracing AWS::IAM::Policy
+TelemetryProcessor/DlqQueue AWS::SQS::Queue
+TelemetryProcessor/DlqQueue/Policy AWS::SQS::QueuePolicy
+TelemetryProcessor/DlqSubscription AWS::SNS::Subscription
+TelemetryProcessor/DlqTopic AWS::SNS::Topic
+TelemetryProcessor/DlqTopic/Policy AWS::SNS::TopicPolicy
+TelemetryProcessor/Function AWS::Lambda::Function
+TelemetryProcessor/Function/EventInvokeConfig AWS::Lambda::EventInvokeConfig
+TelemetryProcessor/Logs AWS::Logs::LogGroup
+TelemetryProcessor/Mapping AWS::Lambda::EventSourceMapping
+TelemetryProcessor/Role AWS::IAM::Role
+TelemetryProcessor/Role/DefaultPolicy AWS::IAM::Policy
+TelemetryProcessor/Tracing AWS::IAM::Policy
 TelemetryRule/ErrorActionRole AWS::IAM::Role
 TelemetryRule/ErrorActionRole/DefaultPolicy AWS::IAM::Policy
 TelemetryRule/Role AWS::IAM::Role
@@ -117,6 +130,14 @@ def _ids(suffix: str) -> list[str]:
     state = DeviceStateTable(stack, "DeviceStateTable")
     processor = StreamProcessor(
         stack, "StreamProcessor", stream=stream, code=inline_code(), handler="index.handler"
+    )
+    TelemetryProcessor(
+        stack,
+        "TelemetryProcessor",
+        stream=stream,
+        time_series_table=readings,
+        device_state_table=state,
+        name_prefix="telemetry",
     )
     rule = TelemetryRule(stack, "TelemetryRule", stream=stream, dlq_topic=processor.dlq_topic)
     DevicePolicy(stack, "DevicePolicy")

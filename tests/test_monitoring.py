@@ -369,6 +369,7 @@ def test_plain_resources_of_the_app() -> None:
     template = template_of(stack)
     of_ours = {"FreshnessAlarm", "DlqDeliveryFailures"}
     of_ours |= {row.id for row in (*_alarms.MAPPING_ALARMS, *_alarms.RULE_ALARMS)}
+    of_ours.add(_alarms.DEVICE_ID_MISMATCHES.id)
     assert _ids(alarms) == {row.id for row in _ROWS} - of_ours
     assert _all_on_emitted_metrics(template)
     by_name = _by_name(template)

@@ -23,9 +23,11 @@ from tests.permission_reasons import CONFUSED_DEPUTY, UNCONDITIONAL, WILDCARDS
 from tests.synth_support import Json, fresh_app, fresh_stack, inline_code, template_of
 
 _LIST = Path(__file__).parent / "permissions.txt"
-_CODE = Path(__file__).resolve().parent.parent / "examples" / "iot_pipeline" / "processor"
+_ROOT = Path(__file__).resolve().parent.parent
+_CODE = _ROOT / "src" / "iot_constructs" / "processor"
+_EXAMPLE = _ROOT / "examples" / "iot_pipeline"
 _WITH_PATHS: Json = {"aws:cdk:enable-path-metadata": True}
-_FLAGS: Json = json.loads((_CODE.parent / "cdk.json").read_text(encoding="utf-8"))["context"]
+_FLAGS: Json = json.loads((_EXAMPLE / "cdk.json").read_text(encoding="utf-8"))["context"]
 _COMMAND = "UPDATE_SNAPSHOT=1 python -m pytest tests/test_permissions.py"
 
 

@@ -18,7 +18,7 @@ from aws_cdk import aws_kinesisfirehose as firehose
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 
-from iot_constructs import _props, processing
+from iot_constructs import StreamProcessor, _props, processing
 
 # TypedDict, L2, and what is an argument of the construct itself or set from one.
 CASES: list[tuple[type, type, set[str]]] = [
@@ -50,6 +50,19 @@ def test_the_properties_are_those_of_the_l2(props: type, l2: Any, ours: set[str]
         own = types.SimpleNamespace(__annotations__={name: props.__annotations__[name]})
         found = typing.get_type_hints(own, globalns=scope)[name]
         assert _flat(found) == _flat(expected), name
+
+
+def test_a_telemetry_processor_passes_on_what_a_stream_processor_takes_but_its_code() -> None:
+    def own(construct: type) -> dict[str, str]:
+        annotations = inspect.unwrap(construct.__init__).__annotations__  # type: ignore[misc]
+        return {k: v for k, v in annotations.items() if k not in ("scope", "id", "props", "return")}
+
+    passed_on = dict(_props.TelemetryProcessorProps.__annotations__)
+    for keyword in _props.StreamProcessorProps.__annotations__:
+        del passed_on[keyword]
+    written = {k: v.__forward_arg__ for k, v in passed_on.items()}
+    expected = {k: v for k, v in own(StreamProcessor).items() if k not in ("function", "stream")}
+    assert written == expected
 
 
 def test_the_mapping_and_the_function_share_no_property() -> None:

@@ -1,12 +1,11 @@
-import aws_cdk as cdk
-from aws_cdk import aws_lambda as lambda_
+"""The CDK app: `cdk deploy` creates the environment dev, `cdk deploy -c environmentSuffix=prod` creates prod."""
 
-from iot_constructs import MonitoredStream, PipelineAlarms, StreamProcessor, SuffixedStack
+from __future__ import annotations
+
+import aws_cdk as cdk
+
+from stack import OneConstructStack
 
 app = cdk.App()
-stack = SuffixedStack(app, "Telemetry", environment_suffix="dev")
-stream = MonitoredStream(stack, "Stream")
-code = lambda_.Code.from_inline("def handler(event, context): return {'batchItemFailures': []}")
-processor = StreamProcessor(stack, "Processor", stream=stream, code=code, handler="index.handler")
-PipelineAlarms(stack, "Alarms", stream=stream, processor=processor)
+OneConstructStack(app, "OneConstruct")
 app.synth()

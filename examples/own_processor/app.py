@@ -1,45 +1,45 @@
-"""A processor of your own, with Powertools for AWS Lambda."""
+"""A step of your own in the processor: readings are converted and enriched before they are stored."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import aws_cdk as cdk
-from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from iot_constructs import MonitoredStream, PipelineAlarms, StreamProcessor, SuffixedStack
-
-# Powertools is published as a layer in every region; AWS keeps its ARN in this public parameter.
-POWERTOOLS_LAYER = "/aws/service/powertools/python/arm64/python3.13/latest"
+from iot_constructs import (
+    DeviceStateTable,
+    MonitoredStream,
+    PipelineAlarms,
+    SuffixedStack,
+    TelemetryProcessor,
+    TimeSeriesTable,
+)
 
 
 class OverheatingStack(SuffixedStack):
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
         stream = MonitoredStream(self, "Stream")
-        powertools = lambda_.LayerVersion.from_layer_version_arn(
-            self,
-            "Powertools",
-            ssm.StringParameter.value_for_string_parameter(self, POWERTOOLS_LAYER),
-        )
-        processor = StreamProcessor(
+        readings = TimeSeriesTable(self, "Readings")
+        machines = DeviceStateTable(self, "Machines")
+        processor = TelemetryProcessor(
             self,
             "Processor",
             stream=stream,
-            code=lambda_.Code.from_asset(
-                str(Path(__file__).with_name("function")), exclude=["__pycache__"]
-            ),
-            runtime=lambda_.Runtime.PYTHON_3_13,  # that of the layer
-            layers=[powertools],
-            environment={
-                "HOTTEST": "85",
-                "POWERTOOLS_SERVICE_NAME": "overheating",
-                "POWERTOOLS_METRICS_NAMESPACE": "Machines",
-            },
+            time_series_table=readings,
+            device_state_table=machines,
+            transform=str(Path(__file__).with_name("step.py")),
+            environment={"HOTTEST": "85"},
         )
-        PipelineAlarms(self, "Alarms", stream=stream, processor=processor)
+        PipelineAlarms(
+            self,
+            "Alarms",
+            stream=stream,
+            processor=processor,
+            time_series_table=readings,
+            device_state_table=machines,
+        )
 
 
 if __name__ == "__main__":

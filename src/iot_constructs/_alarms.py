@@ -262,6 +262,18 @@ MAPPING_ALARMS: Final = (
         threshold="dropped_events",
     ),
 )
+DEVICE_ID_MISMATCHES: Final = AlarmSpec(
+    "DeviceIdMismatches",
+    "lambda-device-id-mismatches",
+    lambda processor: processor.metric_device_id_mismatches(),
+    description="Readings have another device ID in their payload than their record's partition key.",
+    impact="They are stored under the partition key: for a device that claims to be another one, or, if the producer "
+    "chooses the key, as a device that does not exist.",
+    runbook="look for 'device ID mismatch' in the function's log group, which has the partition keys. If the producer "
+    "is not the IoT rule, set device_id_field of the TelemetryProcessor.",
+    severity=Severity.WARNING,
+    threshold="device_id_mismatches",
+)
 DLQ_MESSAGES: Final = AlarmSpec(
     "DlqMessages",
     "lambda-dlq-messages",

@@ -28,9 +28,14 @@ _DOCS: Final = "https://docs.aws.amazon.com"
 _TOKEN: Final = "${Token["
 _SAME_IN_EVERY_STACK: Final = re.compile(r"\$\{Token\[AWS\.(AccountId|Region|Partition)\.\d+\]\}")
 _BY_NAME: Final = frozenset(
-    {"TelemetryRule.dlq_topic", "PipelineAlarms.alarm_topic", "PipelineAlarms.severity_topics"}
+    {
+        "DevicePolicy.rule",
+        "TelemetryRule.dlq_topic",
+        "PipelineAlarms.alarm_topic",
+        "PipelineAlarms.severity_topics",
+    }
 )
-"""Topics that their constructs refer to themselves: by name where a reference would make a cycle."""
+"""Resources that their constructs refer to themselves: by name where a reference would make a cycle."""
 _KEYS: Final = ("encryption_key", "master_key", "encryption_master_key")
 _NAMES: Final = (
     "name",

@@ -21,7 +21,7 @@ from iot_constructs import _naming as naming
 from iot_constructs._alarms import period
 from iot_constructs._dlq import validate_standard_topic
 from iot_constructs._iam import grant_key, grant_publish, grant_stream, role_for_grants
-from iot_constructs._layout import add_writer, topic_arn
+from iot_constructs._layout import add_writer, refer, topic_arn
 from iot_constructs._naming import Named
 from iot_constructs._stack import StackContext
 from iot_constructs._validation import is_token, validated
@@ -29,6 +29,8 @@ from iot_constructs.environment import EnvironmentSuffix, NamePrefix, names_for
 
 _SQL: Final = "https://docs.aws.amazon.com/iot/latest/developerguide"
 _TOPIC_LEVEL: Final = re.compile(r"\$\{topic\((\d*)\)\}")
+_BASIC_INGEST: Final = f"{_SQL}/iot-basic-ingest.html"
+_BASIC_INGEST_PREFIX: Final = "$aws/rules/"
 
 
 @jsii.implements(iam.IGrantable)
@@ -47,6 +49,20 @@ class TelemetryRule(Named, Construct):
     * The rule is created after the consumers of the stream and the subscription of the DLQ that are in its stack:
       Firehose reads only what arrives after its creation. Create the rule in the last stack that you deploy.
 
+    With ``basic_ingest=True``, devices publish to the rule itself, on ``$aws/rules/<rule name>/device/+/telemetry``.
+    AWS charges for the rule and its action then, but not for the messages
+    (https://docs.aws.amazon.com/iot/latest/developerguide/iot-basic-ingest.html):
+
+    * The message broker is not involved, so there are no subscribers and no retained messages, neither for devices nor
+      for other rules. Devices publish elsewhere what others should receive.
+    * The rule's name is a part of the topic, so devices get the topic (``publish_topic``) with their configuration. If
+      you rename the rule, AWS IoT drops what they publish to the old name, and counts it in the metric
+      ``RuleNotFound``. It drops what is sent to a disabled rule, too.
+    * The prefix ``$aws/rules/<rule name>/`` does not count for ``topic(n)``, nor for the limits of the topic's length
+      and slashes. The partition key is the same on both topics.
+    * The rule takes messages on ``topic_filter`` as before, so devices can change one by one. A DevicePolicy with
+      ``rule=`` allows only the topic of Basic Ingest.
+
     Args:
         stream: the stream for the messages.
         dlq_topic: the topic for a message that IoT could not put on the stream, such as that of a StreamProcessor.
@@ -55,6 +71,7 @@ class TelemetryRule(Named, Construct):
         partition_key: an IoT substitution template over the topic; ``${topic(2)}`` is the second level.
         select: the SELECT clause. Anything but ``*`` changes the payload, and requires JSON.
         where: the WHERE clause; by default every message.
+        basic_ingest: whether devices publish to the rule itself, without messaging cost (see above).
         description: of the rule, up to 256 characters.
         rule_disabled: whether the rule is created disabled.
         actions: more actions beside that of the stream, with roles of their own.
@@ -66,7 +83,8 @@ class TelemetryRule(Named, Construct):
 
     Raises:
         ValueError: the topic filter breaks the rules of MQTT; the partition key is not taken from a wildcard level of
-            the topic; the topic is FIFO; the name is taken or not valid.
+            the topic; Basic Ingest of a reserved topic, or with the whole topic as the key; the topic is FIFO; the name
+            is taken or not valid.
         TypeError: a value has the wrong type.
 
     Example::
@@ -89,6 +107,7 @@ class TelemetryRule(Named, Construct):
         partition_key: str = defaults.PARTITION_KEY_TEMPLATE,
         select: str = "*",
         where: str | None = None,
+        basic_ingest: bool = False,
         description: str | None = None,
         rule_disabled: bool = False,
         actions: Sequence[iot.CfnTopicRule.ActionProperty] = (),
@@ -101,6 +120,10 @@ class TelemetryRule(Named, Construct):
         validate_standard_topic("dlq_topic", dlq_topic)
         _validate_topic_filter(topic_filter)
         _validate_partition_key(partition_key, topic_filter)
+        if basic_ingest:
+            _validate_basic_ingest(topic_filter, partition_key)
+        self._topic_filter = topic_filter
+        self._basic_ingest = basic_ingest
         self._names = names_for(self, "", environment_suffix, name_prefix)
         name = self._names.physical_name(naming.RULE, rule_name, defaults.RULE_NAME)
         self.role: iam.IRole = role if role is not None else self._create_role("Role", name)
@@ -144,6 +167,15 @@ class TelemetryRule(Named, Construct):
     def rule_arn(self) -> str:
         """The ARN."""
         return self.rule.attr_arn
+
+    @property
+    def publish_topic(self) -> str:
+        """Where devices publish, with ``+`` in place of the device id: with Basic Ingest a topic of the rule itself."""
+        return self._publish_topic(self.rule_name)
+
+    def _publish_topic(self, rule_name: str) -> str:
+        prefix = f"{_BASIC_INGEST_PREFIX}{rule_name}/" if self._basic_ingest else ""
+        return prefix + self._topic_filter
 
     @property
     @jsii.member(jsii_name="grantPrincipal")
@@ -246,6 +278,11 @@ def _validate_topic_filter(topic_filter: str) -> None:
         wrong = f"it is longer than {defaults.LONGEST_TOPIC} bytes ({limits})"
     elif len(levels) - 1 > defaults.MOST_TOPIC_SLASHES and not topic_filter.startswith("$aws/"):
         wrong = f"it has more than {defaults.MOST_TOPIC_SLASHES} slashes ({limits})"
+    elif topic_filter.startswith(_BASIC_INGEST_PREFIX):
+        wrong = (
+            f"rules cannot subscribe to topics of Basic Ingest ({_BASIC_INGEST}); pass basic_ingest=True, and what "
+            "follows the rule's name as topic_filter"
+        )
     elif "'" in topic_filter or not topic_filter.isprintable():
         wrong = "quotation marks and control characters cannot stand in the SQL of a rule"
     elif any("#" in level for level in levels[:-1]) or levels[-1] not in (
@@ -287,6 +324,20 @@ def _validate_partition_key(template: str, topic_filter: str) -> None:
         )
 
 
+def _validate_basic_ingest(topic_filter: str, partition_key: str) -> None:
+    if topic_filter.startswith("$"):
+        raise ValueError(
+            f"basic_ingest=True: topic_filter={topic_filter!r} is a reserved topic, whose messages pass through the "
+            f"message broker; remove basic_ingest, or pass for example {defaults.TOPIC_FILTER!r} ({_BASIC_INGEST})"
+        )
+    if "${topic()}" in partition_key:
+        raise ValueError(
+            f"basic_ingest=True: partition_key={partition_key!r} is the whole topic, and whether it begins with "
+            f"{_BASIC_INGEST_PREFIX} then is documented for topic(n) only; name the level of the device id, for "
+            f"example partition_key={defaults.PARTITION_KEY_TEMPLATE!r} ({_BASIC_INGEST})"
+        )
+
+
 _THING: Final = "${iot:Connection.Thing.ThingName}"
 _ATTACHED: Final = "iot:Connection.Thing.IsAttached"
 # In a policy * and ? match anything, slashes included, ${ begins a variable, and + and # mean themselves
@@ -301,8 +352,8 @@ class DevicePolicy(Named, Construct):
     other.
 
     * Connect with the thing's name as client id only: a second device cannot take over a connection.
-    * Publish to ``device/+/telemetry`` only, with the thing's name in place of the ``+``. Retained messages are not
-      allowed.
+    * Publish to the topic of ``rule`` only, or to ``device/+/telemetry``, with the thing's name in place of the ``+``.
+      Retained messages are not allowed.
     * Subscribe to nothing unless ``subscribe_topics`` names it. Subscribe is allowed on ``topicfilter/`` and Receive on
       ``topic/``, with the thing's name; a wildcard is rejected.
     * Each statement requires that the certificate is attached to the thing. A certificate that is attached to two
@@ -314,8 +365,10 @@ class DevicePolicy(Named, Construct):
 
     Args:
         policy_name: the base name; the policy is called ``name-suffix``.
-        publish_topics: where a device may publish. Each has one level ``+``, which stands for the thing's name, as in
-            the topic filter of the TelemetryRule.
+        rule: the rule that devices publish to, on its ``publish_topic``: of Basic Ingest if the rule has it. Its topic
+            filter has one level ``+``. The policy follows the name of the rule, also a generated one.
+        publish_topics: where else a device may publish, or instead of ``rule``. Each has one level ``+``, which stands
+            for the thing's name. While devices change to Basic Ingest, pass the topic filter of the rule.
         subscribe_topics: what a device may subscribe to and receive, in the same form, for example
             ``device/+/commands``.
         environment_suffix: by default that of the scope.
@@ -323,14 +376,16 @@ class DevicePolicy(Named, Construct):
 
     Raises:
         ValueError: a topic has no level ``+``, more than one, or another wildcard; two topics are the same for two
-            different things; the policy is longer than AWS allows; the name is taken or not valid.
+            different things, also with and without the prefix of Basic Ingest; the policy is longer than AWS allows;
+            the name is taken or not valid.
         TypeError: a value has the wrong type.
 
     Example::
 
-        from iot_constructs import DevicePolicy
+        from iot_constructs import DevicePolicy, TelemetryRule
 
-        policy = DevicePolicy(stack, "Devices", subscribe_topics=["device/+/commands"])
+        rule = TelemetryRule(stack, "Rule", stream=stream, dlq_topic=processor.dlq_topic)
+        policy = DevicePolicy(stack, "Devices", rule=rule, subscribe_topics=["device/+/commands"])
     """
 
     @validated()
@@ -340,17 +395,31 @@ class DevicePolicy(Named, Construct):
         id: str,
         *,
         policy_name: str | None = None,
-        publish_topics: Sequence[str] = (defaults.TOPIC_FILTER,),
+        rule: TelemetryRule | None = None,
+        publish_topics: Sequence[str] | None = None,
         subscribe_topics: Sequence[str] = (),
         environment_suffix: str | EnvironmentSuffix | None = None,
         name_prefix: str | NamePrefix | None = None,
     ) -> None:
         super().__init__(scope, id)
+        if publish_topics is None:
+            publish_topics = () if rule is not None else (defaults.TOPIC_FILTER,)
         _validate_topics("publish_topics", publish_topics)
         _validate_topics("subscribe_topics", subscribe_topics)
-        _validate_one_thing_per_topic([*publish_topics, *subscribe_topics])
+        longest = publish_topics
+        if rule is not None:
+            _validate_topics("rule", [rule._topic_filter])
+            generated = is_token(rule.rule_name)
+            if generated:
+                refer(self, "DevicePolicy.rule", rule)
+            name = "x" * naming.RULE.longest if generated else rule.rule_name
+            longest = [rule._publish_topic(name), *longest]
+            publish_topics = [rule.publish_topic, *publish_topics]
+        _validate_one_thing_per_topic([*longest, *subscribe_topics])
+        # A rule does not see the prefix of Basic Ingest.
+        _validate_one_thing_per_topic([_without_prefix(topic) for topic in longest])
         stack = StackContext.of(self)
-        _validate_length(stack, publish_topics, subscribe_topics)
+        _validate_length(stack, longest, subscribe_topics)
         self._names = names_for(self, "", environment_suffix, name_prefix)
         name = self._names.physical_name(
             naming.DEVICE_POLICY, policy_name, defaults.DEVICE_POLICY_NAME
@@ -439,6 +508,11 @@ def _validate_one_thing_per_topic(topics: Sequence[str]) -> None:
                 f"for the thing {thing!r} and one for the thing {other_thing!r}; put the '+' into the same level of "
                 "both"
             )
+
+
+def _without_prefix(topic: str) -> str:
+    """The topic that a rule sees."""
+    return topic.split("/", 3)[3] if topic.startswith(_BASIC_INGEST_PREFIX) else topic
 
 
 def _validate_length(

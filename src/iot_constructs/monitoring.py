@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import aws_cdk as cdk
 import jsii
@@ -48,6 +48,20 @@ from iot_constructs.environment import EnvironmentSuffix, NamePrefix, names_for
 from iot_constructs.ingestion import TelemetryRule
 from iot_constructs.processing import StreamProcessor
 from iot_constructs.streams import MonitoredStream, stream_alarm_rows
+from iot_constructs.telemetry import TelemetryProcessor
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_sns_subscriptions as sns_subscriptions
+
+    # The bind(_topic) of these three is not the interface's bind(topic), so pyright would reject them.
+    TopicSubscription: TypeAlias = (
+        sns.ITopicSubscription
+        | sns_subscriptions.EmailSubscription
+        | sns_subscriptions.SmsSubscription
+        | sns_subscriptions.UrlSubscription
+    )
+else:
+    TopicSubscription = sns.ITopicSubscription
 
 _CLOUDWATCH: Final = "cloudwatch.amazonaws.com"
 
@@ -85,6 +99,8 @@ class AlarmThresholds:
     unprocessed_records: float | None = 1
     """Records that arrived on the stream in 15 minutes in which none was invoked or filtered out, twice in a row: a
     disabled mapping, or one that cannot read the stream."""
+    device_id_mismatches: float | None = 1
+    """Readings of a TelemetryProcessor whose payload has another device ID than the record's partition key."""
     destination_delivery_failures: float | None = 1
     """Failure records that Lambda could not deliver."""
     async_events_dropped: float | None = 1
@@ -195,7 +211,7 @@ class PipelineAlarms(Named, Construct):
         thresholds: AlarmThresholds | None = None,
         alarm_topic: sns.ITopic | sns.Topic | None = None,
         alarm_topic_name: str | None = None,
-        subscriptions: Sequence[sns.ITopicSubscription] = (),
+        subscriptions: Sequence[TopicSubscription] = (),
         alarm_actions: AlarmActions = AlarmActions.ALL,
         severity_topics: Mapping[Severity, sns.ITopic | sns.Topic] | None = None,
         notify_ok: bool = True,
@@ -282,7 +298,7 @@ class PipelineAlarms(Named, Construct):
         own: sns.ITopic | None,
         name: str | None,
         key: kms.IKey | None,
-        subscriptions: Sequence[sns.ITopicSubscription],
+        subscriptions: Sequence[TopicSubscription],
     ) -> sns.ITopic:
         if own is not None:
             validate_mutually_exclusive(
@@ -407,6 +423,8 @@ class PipelineAlarms(Named, Construct):
         self._watch("Processor", function, table.FUNCTION_ALARMS, special)
         if isinstance(processor, StreamProcessor):
             self._watch_mapping(processor)
+        if isinstance(processor, TelemetryProcessor) and processor.counts_device_id_mismatches:
+            self._watch("Processor", processor, (table.DEVICE_ID_MISMATCHES,))
 
     def _watch_mapping(self, processor: StreamProcessor) -> None:
         if processor.emits_event_counts:

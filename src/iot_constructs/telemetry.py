@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import ast
+import atexit
+import shutil
+import sys
+import tempfile
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from iot_constructs import _defaults as defaults
-from iot_constructs._validation import validated
+from iot_constructs import processor
+from iot_constructs._alarms import period
+from iot_constructs._validation import is_token, validated
 from iot_constructs.processing import StreamProcessor
+from iot_constructs.processor.settings import Settings
 from iot_constructs.tables import TimeSeriesTable
 
 if TYPE_CHECKING:
@@ -22,6 +32,12 @@ if TYPE_CHECKING:
     from iot_constructs._props import TelemetryProcessorProps
 
 _HANDLER: Final = "processor.handler.handler"
+_PACKAGE: Final = "processor"
+_TRANSFORM: Final = "def transform(reading, record): return reading"
+_IN_THE_RUNTIME: Final = frozenset(
+    {"awslambdaric", "boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
+)
+"""What Lambda's Python runtime has beside the standard library: a file of that name would hide it."""
 
 
 class TelemetryProcessor(StreamProcessor):
@@ -30,8 +46,10 @@ class TelemetryProcessor(StreamProcessor):
     * Every reading goes to ``time_series_table``, once, also if it is delivered again; the newest one of each device to
       ``device_state_table``, which late data never overwrites.
     * What can never be stored goes to the DLQ topic with its payload and a reason; what fails for now is retried.
-    * The device id is the record's partition key. A TelemetryRule takes it from the topic, which the device's policy
-      restricts.
+    * A record is a JSON object, an array of them, or several one after another, plain, gzip, or aggregated by the KPL:
+      see the guide "What devices send" (docs/guide/payloads.md). Each object is a reading and an item of its own.
+    * The device id is the record's partition key, unless ``device_id_field`` is set. A TelemetryRule takes it from the
+      topic, which the device's policy restricts.
     * The code is in this package and needs only Lambda's Python runtime: nothing is installed, built in Docker, or
       downloaded at synth.
     * The function may write items to the two tables, and nothing else: it can neither read nor delete.
@@ -44,13 +62,44 @@ class TelemetryProcessor(StreamProcessor):
             and the sort key ``timestamp`` (Number).
         device_state_table: for the newest reading of each device: a DeviceStateTable, or a table with the partition key
             ``deviceId`` (String) and no sort key. One of the two tables can be left out.
+        transform: the path of a Python file of your own, for example ``str(Path(__file__).with_name("units.py"))``,
+            with a function ``transform(reading, record)`` that returns the reading to store. See below.
         retention: how long the time series keeps a reading, from which ``ttl`` is set; by default that of the
             TimeSeriesTable, and 365 days for another table.
+        timestamp_field: the member of a reading with its timestamp: a number of seconds, milliseconds, microseconds or
+            nanoseconds since 1970, or an ISO 8601 string with a time zone.
+        use_arrival_time: gives a reading without a timestamp the time at which the stream received its record. A
+            message that a device sends twice is then two readings, and so is a record that is redriven through the
+            stream. By default, a reading without a timestamp is rejected.
+        device_id_field: the member of a reading with its device id: a string of 1 to 2,048 bytes in UTF-8, or a whole
+            number. For a stream whose partition keys are not device ids: AWS IoT Greengrass stream manager and Fluent
+            Bit use random ones. Whoever can write to the stream can then write as any device.
         **props: of StreamProcessor. ``environment`` adds variables to those of the processor.
+
+    **A step of your own.** ``transform`` maps or enriches each reading before it is validated, so it can also set
+    the ``timestamp``::
+
+        def transform(reading, record):
+            if "temperature" not in reading:
+                raise ValueError("no temperature")
+            return {**reading, "celsius": (reading["temperature"] - 32) / Decimal("1.8")}
+
+    * ``reading`` is the payload; its numbers are ``decimal.Decimal``. ``record`` has ``partitionKey`` (the device id),
+      ``approximateArrivalTimestamp``, ``sequenceNumber``, ``shardId`` and ``streamArn``.
+    * Return a dict of JSON values; ``int`` and ``float`` are stored exactly as Python shows them.
+    * A ValueError rejects the record: it goes to the DLQ with the reason ``rejected-by-transform`` and your text. So
+      does a result that is not a dict.
+    * Any other exception counts as a bug in your code: Lambda retries the record until it is given up, so that a
+      corrected version stores it.
+    * It runs again whenever the record is delivered again. Return the same for the same reading and record: the key
+      of an item comes from its content, so a clock or a random number in it stores the reading twice.
+    * It runs for every reading of a batch, within the timeout of the function: call nothing slow in it.
+    * It is one file; it can import the standard library, boto3, and the packages of your ``layers``.
 
     Raises:
         ValueError: as StreamProcessor; a variable of the processor in ``environment``; a retention without a
-            ``time_series_table``, or below one day.
+            ``time_series_table``, or below one day; a field that is an empty string, a token, or the other field;
+            ``transform`` is no such file; a log level above INFO.
         TypeError: neither table is given; ``function``, ``code`` or ``handler`` is; a value has the wrong type.
 
     Example::
@@ -81,6 +130,10 @@ class TelemetryProcessor(StreamProcessor):
         time_series_table: dynamodb.ITableV2 | None = None,
         device_state_table: dynamodb.ITableV2 | None = None,
         retention: cdk.Duration | None = None,
+        timestamp_field: str = Settings.timestamp_field,
+        use_arrival_time: bool = False,
+        device_id_field: str | None = None,
+        transform: str | None = None,
         **props: Unpack[TelemetryProcessorProps],
     ) -> None:
         for keyword in ("function", "code", "handler"):
@@ -94,19 +147,47 @@ class TelemetryProcessor(StreamProcessor):
                 "DeviceStateTable"
             )
         environment = _telemetry_environment(time_series_table, device_state_table, retention)
+        environment |= _payload_environment(timestamp_field, use_arrival_time, device_id_field)
+        if transform is not None:
+            environment["TRANSFORM_MODULE"] = _validate_transform(Path(transform))
         own = props.get("environment") or {}
         for name in sorted(environment.keys() & own.keys()):
             raise ValueError(
                 f"environment: {name} is a variable of the TelemetryProcessor; remove it"
             )
         props["environment"] = {**environment, **own}
-        props["code"], props["handler"] = _processor_code(), _HANDLER
+        props["code"], props["handler"] = _processor_code(transform), _HANDLER
+        _validate_log_level(
+            props.get("application_log_level"), props.get("application_log_level_v2")
+        )
         super().__init__(scope, id, stream=stream, **props)
+        self.counts_device_id_mismatches: bool = device_id_field is None
+        """Whether a reading with another device id than its record's partition key counts as a mismatch."""
         # Only what the code does: grant_write_data would also allow deleting.
         if time_series_table is not None:
             time_series_table.grant(self, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
         if device_state_table is not None:
             device_state_table.grant(self, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
+
+    def metric_device_id_mismatches(self) -> cloudwatch.Metric:
+        """Readings whose payload has another device id than the record's partition key, as a sum."""
+        return cloudwatch.Metric(
+            namespace=processor.NAMESPACE,
+            metric_name=processor.DEVICE_ID_MISMATCHES,
+            dimensions_map={"FunctionName": self.function.function_name},
+            statistic="Sum",
+            period=period(),
+        )
+
+
+def _validate_log_level(level: str | None, level_v2: lambda_.ApplicationLogLevel | None) -> None:
+    name = level_v2.name if level_v2 is not None else level
+    if name in ("WARN", "ERROR", "FATAL"):
+        raise ValueError(
+            f"application_log_level={name}: Lambda would drop the processor's metrics, which are log lines of level "
+            "INFO; remove application_log_level "
+            "(https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html)"
+        )
 
 
 def _telemetry_environment(
@@ -132,10 +213,74 @@ def _telemetry_environment(
     return environment
 
 
-def _processor_code() -> lambda_.Code:
-    """The asset: the folder ``processor`` of this package. Its hash is of the files' names and content."""
-    return lambda_.Code.from_asset(
-        str(Path(__file__).parent),
-        exclude=["/*", "!/processor", "__pycache__"],
-        ignore_mode=cdk.IgnoreMode.GIT,
-    )
+def _payload_environment(
+    timestamp_field: str, use_arrival_time: bool, device_id_field: str | None
+) -> dict[str, str]:
+    """The variables that ``processor.settings`` reads, of the settings that are not the defaults."""
+    for name, field in (("timestamp_field", timestamp_field), ("device_id_field", device_id_field)):
+        if field == "" or (field is not None and is_token(field)):
+            raise ValueError(
+                f"{name}={field!r}: it must be known at synth; pass the name of a member of a reading"
+            )
+    if timestamp_field == device_id_field:
+        raise ValueError(
+            f"device_id_field={device_id_field!r}: it is the timestamp_field; pass another member of a reading"
+        )
+    environment = {}
+    if timestamp_field != Settings.timestamp_field:
+        environment["TIMESTAMP_FIELD"] = timestamp_field
+    if use_arrival_time:
+        environment["USE_ARRIVAL_TIME"] = "true"
+    if device_id_field is not None:
+        environment["DEVICE_ID_FIELD"] = device_id_field
+    return environment
+
+
+def _validate_transform(file: Path) -> str:
+    """The name of the module. The file is not imported: it may need what only the function has."""
+    given, name = f"transform={str(file)!r}", file.stem
+    try:
+        statements = ast.parse(file.read_bytes(), file.name).body
+    except OSError as error:
+        raise ValueError(
+            f"{given}: {error.strerror}; pass the path of a Python file with {_TRANSFORM!r}"
+        ) from None
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{given} is not Python: {error}; correct it") from None
+    if file.suffix != ".py" or not name.isidentifier() or iskeyword(name):
+        raise ValueError(
+            f"{given} is not the name of a module; rename it, for example to 'step.py'"
+        )
+    if name == _PACKAGE or name in _IN_THE_RUNTIME or name in sys.stdlib_module_names:
+        raise ValueError(
+            f"{given} would hide the module {name!r} in the function; rename it, for example to 'step.py'"
+        )
+    if not any(_is_transform(one) for one in statements):
+        raise ValueError(
+            f"{given} has no function of two arguments at its top level: add {_TRANSFORM!r}"
+        )
+    return name
+
+
+def _is_transform(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.FunctionDef(name="transform", args=ast.arguments(args=[_, _])):
+            return True
+    return False
+
+
+def _processor_code(transform: str | None) -> lambda_.Code:
+    """The asset: the folder ``processor`` of this package, and the user's file. Its hash is of names and content."""
+    package = Path(__file__).parent / _PACKAGE
+    if transform is None:
+        return lambda_.Code.from_asset(
+            str(package.parent),
+            exclude=["/*", f"!/{_PACKAGE}", "__pycache__"],
+            ignore_mode=cdk.IgnoreMode.GIT,
+        )
+    # CDK copies it into the cloud assembly.
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    shutil.copytree(package, folder / _PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / Path(transform).name).write_bytes(Path(transform).read_bytes())
+    return lambda_.Code.from_asset(str(folder))

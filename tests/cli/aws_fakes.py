@@ -521,7 +521,7 @@ def rejected(record: OnShard, encoding: str = "base64", shard: str = SHARD) -> d
         "kind": "rejected-record",
         "reason": "not-json",
         "detail": "expecting value at 0",
-        "deviceId": record.partition_key,
+        "partitionKey": record.partition_key,
         "streamArn": STREAM_ARN,
         "shardId": shard,
         "sequenceNumber": record.sequence_number,

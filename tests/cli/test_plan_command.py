@@ -102,8 +102,8 @@ def test_every_option_reaches_the_plan(capsys: pytest.CaptureFixture[str]) -> No
         "--stored-bytes": ("1500", "stored_bytes", 1500),
     }
     given = [part for option, (text, _, _) in options.items() for part in (option, text)]
-    said = as_json(capsys, *given)["workload"]
-    expected = {name: value for _, name, value in options.values()}
+    said = as_json(capsys, *given, "--basic-ingest")["workload"]
+    expected = {name: value for _, name, value in options.values()} | {"basic_ingest": True}
     assert said == {**expected, "devices": 10**6, "every_seconds": 60, "reading_bytes": 400}
 
 

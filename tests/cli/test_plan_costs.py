@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iot_constructs.cli.planning import prices
-from iot_constructs.cli.planning.batches import STATES_PER_CALL
 from iot_constructs.cli.planning.costs import Cost, list_costs, list_stream_modes, total
 from iot_constructs.cli.planning.prices import Price
 from iot_constructs.cli.planning.usage import estimate_usage
+from iot_constructs.processor.time_series import MAX_WRITES_PER_CALL
 from tests.cli.workloads import SETTINGS, build_workload
 
 
@@ -23,6 +23,12 @@ def bill(**workload: Any) -> dict[tuple[str, str], Cost]:
         (cost.service, cost.what): cost
         for cost in list_costs(estimate_usage(build_workload(**settings)))
     }
+
+
+def test_basic_ingest_costs_no_messages_and_changes_nothing_else() -> None:
+    usual, basic = bill(), bill(basic_ingest=True)
+    assert basic["IoT Core", "messages"].dollars == 0
+    assert {**basic, ("IoT Core", "messages"): usual["IoT Core", "messages"]} == usual
 
 
 def dollars(**workload: Any) -> float:
@@ -277,7 +283,7 @@ def test_calls_of_an_average_batch() -> None:
         build_workload(devices=1000, every_seconds=60, reading_bytes=400)
     ).average.calls
     assert calls.time_series == 1
-    assert calls.device_state == ceil(21 / STATES_PER_CALL)
+    assert calls.device_state == ceil(21 / MAX_WRITES_PER_CALL)
 
 
 def test_what_limits_a_batch() -> None:

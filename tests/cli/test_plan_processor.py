@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from iot_constructs.cli.planning import batches
 from iot_constructs.cli.planning.batches import (
     calls_per_batch,
     estimate_item_bytes,
@@ -20,7 +19,6 @@ from iot_constructs.cli.planning.batches import (
     write_units,
 )
 from iot_constructs.cli.planning.usage import estimate_usage
-from iot_constructs.processor import handler
 from tests.cli.workloads import build_workload
 from tests.processor.aws_fakes import (
     NOW,
@@ -231,7 +229,3 @@ def _batches(
             batch, end = [], at + window
     if batch:
         yield batch
-
-
-def test_as_many_states_are_written_at_a_time() -> None:
-    assert vars(handler)["STATE_WRITE_THREADS"] == batches.STATE_CALLS_AT_A_TIME

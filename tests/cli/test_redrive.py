@@ -243,6 +243,20 @@ def test_only_the_kinds_that_are_asked_for() -> None:
     assert report.exit_code == 0
 
 
+@pytest.mark.parametrize("to_function", [False, True], ids=["stream", "function"])
+def test_with_basic_ingest_a_rule_error_goes_back_under_the_key_of_its_device(
+    to_function: bool,
+) -> None:
+    """Both forms of its topic: with the prefix that the rule does not see, and without."""
+    world = World()
+    for number, prefix in enumerate(("", "$aws/rules/iot_telemetry_dev/")):
+        device, data = f"d{number}", f"reading {number}".encode()
+        world.add(rule_error(f"{prefix}device/{device}/telemetry", data), (device, data))
+    assert world.redrive(to_function=to_function).exit_code == 0
+    assert world.accepted() == world.expected()
+    assert not world.sqs.messages
+
+
 def test_a_limit_on_the_messages() -> None:
     world = World()
     world.add_rejected(30)

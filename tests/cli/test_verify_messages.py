@@ -8,6 +8,7 @@ import io
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -47,18 +48,20 @@ from .verify_world import (
 
 
 @pytest.mark.parametrize(
-    ("topic_filter", "key", "expected"),
+    ("from_clause", "key", "expected"),
     [
-        ("device/+/telemetry", "${topic(2)}", "device/me/telemetry"),
-        ("device/+/telemetry", "${newuuid()}", "device/me/telemetry"),
-        ("plant/+/device/+", "${topic(4)}", "plant/verify/device/me"),
-        ("device/#", "${topic(2)}", "device/me"),
+        (" FROM 'device/+/telemetry'", "${topic(2)}", "device/me/telemetry"),
+        (" FROM 'device/+/telemetry'", "${newuuid()}", "device/me/telemetry"),
+        (" FROM 'plant/+/device/+'", "${topic(4)}", "plant/verify/device/me"),
+        (" FROM 'device/#'", "${topic(2)}", "device/me"),
+        ("", "${topic(2)}", "$aws/rules/telemetry/verify/me"),
+        ("", "${newuuid()}", "$aws/rules/telemetry/me"),
     ],
 )
 def test_the_device_id_is_where_the_rule_takes_it_from(
-    topic_filter: str, key: str, expected: str
+    from_clause: str, key: str, expected: str
 ) -> None:
-    assert topic_of(f"SELECT * FROM '{topic_filter}' WHERE true", key, "me") == expected
+    assert topic_of("telemetry", f"SELECT *{from_clause} WHERE true", key, "me") == expected
 
 
 @pytest.mark.parametrize(
@@ -68,18 +71,17 @@ def test_the_device_id_is_where_the_rule_takes_it_from(
         ("SELECT * FROM 'device/+/telemetry'", "${topic(3)}"),
         ("SELECT * FROM 'device/+'", "${topic(4)}"),
         ("SELECT * FROM 'device/pump-1'", "${newuuid()}"),
-        ("SELECT 1", "${topic(2)}"),
     ],
 )
 def test_it_never_publishes_as_an_existing_device(sql: str, key: str) -> None:
     with pytest.raises(NoTopicError):
-        topic_of(sql, key, "me")
+        topic_of("telemetry", sql, key, "me")
 
 
 RULE = Resource(parts.RULE, "telemetry", {})
 QUEUE = Resource(parts.QUEUE, QUEUE_URL, {})
 QUEUE_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{QUEUE_URL.rsplit('/', 1)[-1]}"
-KINESIS_RULE = {
+KINESIS_RULE: dict[str, Any] = {
     "sql": "SELECT * FROM 'device/+/telemetry'",
     "actions": [{"kinesis": {"streamName": "readings", "partitionKey": "${topic(2)}"}}],
     "errorAction": {"sns": {"targetArn": TOPIC}},
@@ -91,8 +93,9 @@ def route_of(
     rule: str | None = None,
     mapping_state: str = "Enabled",
     rule_disabled: bool = False,
+    sql: str = KINESIS_RULE["sql"],
 ) -> Route:
-    deployed_rule = {**KINESIS_RULE, "ruleDisabled": rule_disabled}
+    deployed_rule = {**KINESIS_RULE, "ruleDisabled": rule_disabled, "sql": sql}
     subscription = {"Protocol": "sqs", "Endpoint": QUEUE_ARN}
     mapping = {
         "UUID": "m",
@@ -106,6 +109,11 @@ def route_of(
         sns=Service(list_subscriptions_by_topic={"Subscriptions": [subscription]}),
     )
     return find_route(clients, deployed(*resources), DEVICE, rule)
+
+
+def test_a_rule_without_a_topic_filter_has_the_messages_of_basic_ingest() -> None:
+    assert route_of(RULE, sql="SELECT *").topic == f"$aws/rules/telemetry/verify/{DEVICE}"
+    assert route_of(RULE).topic == f"device/{DEVICE}/telemetry"
 
 
 def with_keys(name: str) -> Resource:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.existing_app.app import VehiclesStack
+from examples.existing_app.stack import ExistingAppStack
 from examples.iot_pipeline.stack import IotPipelineStack
 from examples.own_processor.app import OverheatingStack
 from examples.queryable_archive.app import ArchiveStack
@@ -121,7 +121,7 @@ def templates() -> list[Json]:
             template_of(IotPipelineStack(fresh_app(_WITH_PATHS), "App", environment_suffix=suffix))
             for suffix in ("dev", "prod")
         ),
-        template_of(VehiclesStack(fresh_app(_WITH_PATHS), "App")),
+        template_of(ExistingAppStack(fresh_app(_WITH_PATHS), "App")),
         template_of(OverheatingStack(fresh_app(_WITH_PATHS), "App")),
         template_of(ArchiveStack(fresh_app(_WITH_PATHS), "App")),
         _all_options(),

@@ -45,6 +45,20 @@ def test_the_guide_names_the_cost_of_an_idle_environment() -> None:
     assert f"about ${total(costs):.0f} a month, of which ${stream:.0f} are for the" in guide
 
 
+def test_the_guide_has_what_basic_ingest_saves() -> None:
+    fleet = Workload(devices=10**6, every_seconds=60, reading_bytes=400)
+    usual, basic = (
+        total(list_costs(estimate_usage(dataclasses.replace(fleet, basic_ingest=on))))
+        for on in (False, True)
+    )
+    saved = usual - basic
+    guide = (_ROOT / "docs" / "guide" / "cost-and-scale.md").read_text("utf-8")
+    text = f"that is ${saved:,.0f} of ${usual:,.0f} a month, {saved / usual:.0%}:".replace(
+        "%", " %"
+    )
+    assert text in guide
+
+
 def test_the_guide_and_the_readme_link_to_it() -> None:
     assert "](../scale.md)" in (_ROOT / "docs" / "guide" / "cost-and-scale.md").read_text("utf-8")
     assert "](docs/scale.md)" in (_ROOT / "README.md").read_text("utf-8")

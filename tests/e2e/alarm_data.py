@@ -62,6 +62,9 @@ INCIDENTS: Final[Mapping[str, Published]] = {
     "iot-lambda-unprocessed-records": _stream_metric("IncomingRecords"),
     "iot-lambda-destination-failures": _function_metric("DestinationDeliveryFailures"),
     "iot-lambda-async-events-dropped": _function_metric("AsyncEventsDropped"),
+    "iot-lambda-device-id-mismatches": Published(
+        "IotConstructs", "DeviceIdMismatches", "Count", "FunctionName", "function"
+    ),
     "iot-lambda-dlq-messages": Published(
         "AWS/SQS", "ApproximateNumberOfMessagesVisible", "Count", "QueueName", "DLQ queue"
     ),

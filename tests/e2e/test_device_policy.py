@@ -6,64 +6,21 @@ import json
 import queue
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import aws_cdk as cdk
-import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from iot_constructs import DevicePolicy, SuffixedStack
-from iot_constructs.local.emulator import HOST, Emulator
+from iot_constructs.local.emulator import Emulator
 from iot_constructs.local.mqtt import broker_tls, connected_client
+from tests.e2e.certified_devices import (
+    NOT_AUTHORIZED,
+    SECONDS,
+    Certificate,
+    Device,
+    create_certificate,
+)
 from tests.synth_support import fresh_app, template_of
-
-SECONDS = 30.0
-NOT_AUTHORIZED = "Not authorized"
-
-
-@dataclass(frozen=True)
-class Certificate:
-    arn: str
-    certificate: Path
-    key: Path
-
-
-class Device:
-    """A device connection. Unlike MQTT 3.1.1, MQTT 5 returns the reason of a refusal."""
-
-    def __init__(self, emulator: Emulator, client_id: str, certificate: Certificate) -> None:
-        tls = broker_tls(emulator)
-        tls.load_cert_chain(certificate.certificate, certificate.key)
-        self._reasons: queue.Queue[str] = queue.Queue()
-        self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5
-        )
-        self._client.tls_set_context(tls)
-        self._client.on_connect = lambda _c, _d, _f, reason, _p: self._add_reason(reason)
-        self._client.on_publish = lambda _c, _d, _m, reason, _p: self._add_reason(reason)
-        self._client.on_subscribe = lambda _c, _d, _m, reasons, _p: self._add_reason(reasons[0])
-        self._client.connect(HOST, emulator.mqtt_port)
-        self._client.loop_start()
-        self.connected = self._reasons.get(timeout=SECONDS)
-
-    def publish(self, topic: str, *, retain: bool = False) -> str:
-        self._client.publish(topic, b"{}", qos=1, retain=retain)
-        return self._reasons.get(timeout=SECONDS)
-
-    def subscribe(self, topic_filter: str) -> str:
-        self._client.subscribe(topic_filter, options=SubscribeOptions(qos=1))
-        return self._reasons.get(timeout=SECONDS)
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _add_reason(self, reason: ReasonCode) -> None:
-        self._reasons.put(str(reason))
 
 
 @pytest.fixture(scope="module")
@@ -87,23 +44,10 @@ def policy_name(emulator: Emulator) -> str:
     return policy.policy_name
 
 
-def _certificate(emulator: Emulator, policy_name: str, thing: str | None) -> Certificate:
-    iot = emulator.client("iot")
-    made = iot.create_keys_and_certificate(setAsActive=True)
-    files = [emulator.directory / f"{uuid.uuid4().hex}.{end}" for end in ("pem", "key")]
-    files[0].write_text(made["certificatePem"], encoding="ascii")
-    files[1].write_text(made["keyPair"]["PrivateKey"], encoding="ascii")
-    iot.attach_policy(policyName=policy_name, target=made["certificateArn"])
-    if thing is not None:
-        iot.create_thing(thingName=thing)
-        iot.attach_thing_principal(thingName=thing, principal=made["certificateArn"])
-    return Certificate(made["certificateArn"], *files)
-
-
 @pytest.fixture(scope="module")
 def certificate_of_a(emulator: Emulator, policy_name: str) -> Certificate:
-    _certificate(emulator, policy_name, "b")
-    return _certificate(emulator, policy_name, "a")
+    create_certificate(emulator, policy_name, "b")
+    return create_certificate(emulator, policy_name, "a")
 
 
 @pytest.fixture
@@ -151,7 +95,7 @@ def test_a_cannot_connect_with_another_client_id(
 
 
 def test_a_certificate_without_a_thing_cannot_connect(emulator: Emulator, policy_name: str) -> None:
-    unattached = _certificate(emulator, policy_name, None)
+    unattached = create_certificate(emulator, policy_name, None)
     for client_id in ("a", "other", "${iot:Connection.Thing.ThingName}"):
         device = Device(emulator, client_id, unattached)
         assert device.connected == NOT_AUTHORIZED, client_id
@@ -159,7 +103,7 @@ def test_a_certificate_without_a_thing_cannot_connect(emulator: Emulator, policy
 
 
 def test_a_detached_certificate_cannot_connect(emulator: Emulator, policy_name: str) -> None:
-    certificate = _certificate(emulator, policy_name, "c")
+    certificate = create_certificate(emulator, policy_name, "c")
     device = Device(emulator, "c", certificate)
     assert device.connected == "Success"
     device.close()

@@ -22,7 +22,7 @@ from pathlib import Path
 import aws_cdk as cdk
 import pytest
 
-from examples.iot_pipeline.app import add_pipeline
+from examples.iot_pipeline.stack import IotPipelineStack
 from iot_constructs.local import toolchain
 from iot_constructs.local.deployment import Deployer
 from iot_constructs.local.emulator import Emulator
@@ -170,7 +170,7 @@ class CdkCli(Cdk):
         self._emulator = emulator
         self._folder = folder
         app = cdk.App(outdir=str(folder / "assembly"))
-        add_pipeline(app, environment_suffix=suffix, env=EMULATOR)
+        IotPipelineStack(app, "IotPipeline", environment_suffix=suffix, env=EMULATOR)
         app.synth()
 
     def deploy(self, *, rollback: bool = True) -> None:

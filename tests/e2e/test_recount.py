@@ -66,7 +66,7 @@ def run_file(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             dynamodb.put_item(TableName="readings", Item=item)
         else:
             payload = base64.b64encode(message.payload).decode()
-            body = {**REJECTED, "deviceId": message.device_id, "payload": payload}
+            body = {**REJECTED, "partitionKey": message.device_id, "payload": payload}
             sqs.send_message(QueueUrl=run.places.queues[0], MessageBody=json.dumps(body))
     for device_id, newest in newest_timestamps(plan).items():
         key = {"deviceId": {"S": device_id}, "timestamp": {"N": f"{newest}.5"}}

@@ -184,7 +184,7 @@ REJECTED = {
     "kind": "rejected-record",
     "reason": "not-json",
     "detail": "Expecting value",
-    "deviceId": "a",
+    "partitionKey": "a",
     "streamArn": STREAM_ARN,
     "shardId": "shardId-000000000000",
     "sequenceNumber": "7",

@@ -12,6 +12,7 @@ from iot_constructs.local.rule_engine import (
     ATTEMPTS,
     Delivery,
     KinesisRule,
+    Received,
     UnsupportedRuleError,
     parse_topic_filter,
     read_rule,
@@ -180,13 +181,27 @@ def delivery(aws: FakeAws, **changes: Any) -> Delivery:
 
 def test_payload_is_unchanged() -> None:
     aws = FakeAws()
-    delivery(aws).deliver("device/a/telemetry", b"\xff\x00 not JSON")
+    delivery(aws).deliver(Received("device/a/telemetry", b"\xff\x00 not JSON"))
     assert aws.records == [("a", b"\xff\x00 not JSON")]
+
+
+@pytest.mark.parametrize(
+    ("client_id", "expected"), [({"clientId": "a"}, "a"), ({}, "N/A")], ids=["MQTT", "HTTPS"]
+)
+def test_what_the_rule_of_the_emulator_republishes(client_id: Any, expected: str) -> None:
+    """With Basic Ingest, the topic is the one that the rule sees."""
+    payload = b"\xff\x00 not JSON"
+    document = {"payload": base64.b64encode(payload).decode(), "topic": "device/a/telemetry"}
+    message = Received.from_republished(json.dumps({**document, **client_id}).encode())
+    assert message == Received("device/a/telemetry", payload, expected)
+    aws = FakeAws(kinesis_failures=ATTEMPTS)
+    delivery(aws).deliver(message)
+    assert aws.messages[0]["clientId"] == expected
 
 
 def test_failure_is_retried() -> None:
     aws = FakeAws(kinesis_failures=ATTEMPTS - 1)
-    delivery(aws).deliver("device/a/telemetry", b"x")
+    delivery(aws).deliver(Received("device/a/telemetry", b"x"))
     assert aws.records == [("a", b"x")]
     assert not aws.messages
 
@@ -194,7 +209,7 @@ def test_failure_is_retried() -> None:
 def test_a_failed_message_goes_to_the_error_action() -> None:
     aws = FakeAws(kinesis_failures=ATTEMPTS)
     target = delivery(aws)
-    target.deliver("device/a/telemetry", b"x")
+    target.deliver(Received("device/a/telemetry", b"x"))
     assert (target.put, target.failed, target.dropped) == (0, 1, [])
     [document] = aws.messages
     assert document["ruleName"] == "telemetry"
@@ -205,7 +220,7 @@ def test_a_failed_message_goes_to_the_error_action() -> None:
 
 def test_message_without_a_key_goes_to_the_error_action() -> None:
     aws = FakeAws()
-    delivery(aws).deliver("device//telemetry", b"x")
+    delivery(aws).deliver(Received("device//telemetry", b"x"))
     assert not aws.records
     assert len(aws.messages) == 1
 
@@ -213,5 +228,5 @@ def test_message_without_a_key_goes_to_the_error_action() -> None:
 @pytest.mark.parametrize("changes", [{"errorAction": None}, {}])
 def test_a_dropped_message_is_reported(changes: dict[str, Any]) -> None:
     target = delivery(FakeAws(kinesis_failures=ATTEMPTS, sns_fails=True), **changes)
-    target.deliver("device/a/telemetry", b"x")
+    target.deliver(Received("device/a/telemetry", b"x"))
     assert len(target.dropped) == 1

@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 UV = str(Path(sys.executable).parent / "uv")
-LARGEST_BYTES = 400_000
+LARGEST_BYTES = 600_000
+PROJECTS = {"iot_pipeline", "one_construct", "existing_app"}
 
 # An app that has nothing to do with this library, in whose environment it is installed.
 UNRELATED = """
@@ -101,18 +102,30 @@ def test_the_wheel_is_small_and_has_the_package_only(dist: Path) -> None:
     assert {
         "iot_constructs/py.typed",
         "iot_constructs/rules/iot_pipeline.guard",
+        "iot_constructs/processor/handler.py",
+        "iot_constructs/local/emulator.py",
+        *(
+            f"iot_constructs/cli/projects/{project}/{file}"
+            for project in PROJECTS
+            for file in ("app.py", "stack.py", "cdk.json", ".gitignore", "tests/test_stack.py")
+        ),
     } <= set(names)
+    assert [name for name in names if "cdk.out" in name or "__pycache__" in name] == []
     assert wheel_in(dist).stat().st_size < LARGEST_BYTES
     assert "Metadata-Version: 2.4\n" in text  # publib's twine knows no newer one
     assert "Requires-Dist: boto3" in text
     assert "extra == 'ops'" in text
+    assert "extra == 'local'" in text
 
 
-def test_the_sdist_has_no_tests_and_no_examples(dist: Path) -> None:
+def test_the_sdist_has_what_the_wheel_is_built_from(dist: Path) -> None:
+    """`uv build` makes the wheel of the sdist."""
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
-        tops = {Path(name).parts[1] for name in archive.getnames() if len(Path(name).parts) > 1}
-    assert tops.isdisjoint({"tests", "examples", "bench", "tools", "docs"})
+        paths = [Path(name).parts[1:] for name in archive.getnames()]
+    tops = {path[0] for path in paths}
+    assert tops.isdisjoint({"tests", "bench", "tools", "docs"})
+    assert {path[1] for path in paths if path[0] == "examples"} == PROJECTS
     assert {"src", "README.md", "LICENSE", "pyproject.toml"} <= tops
     assert sdist.stat().st_size < LARGEST_BYTES
 
@@ -132,7 +145,8 @@ def test_every_name_can_be_imported(consumer: Path, tmp_path: Path) -> None:
 def test_the_ten_lines_of_the_readme_synthesize_beside_another_app(
     consumer: Path, tmp_path: Path
 ) -> None:
-    example = ROOT.joinpath("examples", "one_construct", "app.py").read_text(encoding="utf-8")
+    readme = ROOT.joinpath("README.md").read_text(encoding="utf-8")
+    example = readme.split("```python\n")[1].split("```")[0]
     for name, code in {"unrelated": UNRELATED, "ours": example}.items():
         (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
         run(consumer, f"{name}.py", cwd=tmp_path, CDK_OUTDIR=str(tmp_path / name))
@@ -167,3 +181,27 @@ def test_a_consumer_type_checks_strictly_and_a_misspelt_argument_does_not(
     assert len(errors) == 1, done.stdout + done.stderr
     assert errors[0].startswith("mistake.py")
     assert 'Unexpected keyword argument "retension"' in errors[0]
+
+
+def test_a_project_written_from_the_wheel_runs(consumer: Path, tmp_path: Path) -> None:
+    constraints = ["--constraint", str(ROOT / "constraints.txt")]
+    run(UV, "pip", "install", "--quiet", "--python", consumer, *constraints, "pytest")
+    # The folder of CDK's command line, and its Node.
+    paths = [
+        consumer.parent,
+        *(Path(sys.prefix, "cdk", part) for part in ("bin", "node_modules/.bin")),
+    ]
+    path = os.pathsep.join([*map(str, paths), os.environ["PATH"]])
+    printed = run(consumer.parent / "iot-constructs", "init", "my-pipeline", cwd=tmp_path)
+    assert "cd my-pipeline" in printed.stdout
+
+    project = tmp_path / "my-pipeline"
+    assert "class MyPipelineStack(" in (project / "stack.py").read_text(encoding="utf-8")
+    # The wheel meets the project's requirements, so nothing is downloaded.
+    requirements = ["--offline", "--requirement", "requirements.txt"]
+    run(UV, "pip", "install", "--python", consumer, *requirements, cwd=project)
+    assert " passed" in run(consumer, "-m", "pytest", "-q", cwd=project, PATH=path).stdout
+    synth = run("cdk", "synth", "--quiet", cwd=project, PATH=path)
+    assert synth.stdout + synth.stderr == ""
+    template = (project / "cdk.out" / "MyPipeline.template.json").read_text(encoding="utf-8")
+    assert '"iot-stream-processor-dev"' in template

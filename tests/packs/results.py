@@ -15,8 +15,7 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
-from examples.iot_pipeline import nag_suppressions
-from tests.packs import apps
+from tests.packs import apps, nag_suppressions
 from tests.packs.finding import Finding, below_the_stack
 from tests.packs.nag import synthesize
 from tests.packs.template_scanners import (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CHECKOV_CONFIG = ROOT / "examples" / "iot_pipeline" / "checkov.yaml"
+CHECKOV_CONFIG = Path(__file__).with_name("checkov.yaml")
 CFN_LINT, CHECKOV = "cfn-lint", "checkov"
 _CHECKOV_PROGRAM = ROOT / ".venv-checkov" / "bin" / "checkov"
 

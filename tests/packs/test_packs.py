@@ -8,8 +8,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 import iot_constructs
-from examples.iot_pipeline.app import add_pipeline
-from tests.packs.apps import ALONE
+from tests.packs.apps import ALONE, add_example
 from tests.packs.finding import Finding
 from tests.packs.nag import NAG_PACKS, synthesize
 from tests.packs.results import Results, results
@@ -68,7 +67,7 @@ def test_every_construct_is_looked_at_alone() -> None:
 def test_an_answer_hides_no_wildcard_of_the_user() -> None:
     """The processor's role may be granted anything; what it is granted is reported."""
     app = fresh_app()
-    stack = add_pipeline(app, environment_suffix="dev")
+    stack = add_example(app, "dev")
     stack.processor.grant_principal.add_to_principal_policy(
         iam.PolicyStatement(actions=["iot:Publish"], resources=["*"])
     )

@@ -129,6 +129,11 @@ class FakeDynamoDB:
     def items(self, table: str) -> list[dict[str, Any]]:
         return [plain(item) for item in self._tables[table].values()]
 
+    def without_faults(self) -> FakeDynamoDB:
+        """The same tables, as they work after somebody fixed them."""
+        self._faults, self._refuses = no_faults, lambda item: False
+        return self
+
     def state(self, device_id: str) -> dict[str, Any]:
         return plain(self._tables[STATE][(device_id,)])
 
@@ -299,13 +304,16 @@ class Clock:
 
 
 def make_processor(
-    dynamodb: FakeDynamoDB, sns: FakeSNS | None = None, clock: Clock | None = None
+    dynamodb: FakeDynamoDB,
+    sns: FakeSNS | None = None,
+    clock: Clock | None = None,
+    settings: Settings = SETTINGS,
 ) -> Processor:
     clock = clock if clock is not None else Clock()
     return Processor(
         dynamodb,
         sns if sns is not None else FakeSNS(),
-        SETTINGS,
+        settings,
         RetryPolicy(sleep=clock.sleep, jitter=lambda: 1.0),
     )
 

@@ -6,15 +6,15 @@ from decimal import Decimal
 
 import pytest
 
-from iot_constructs.processor.batches import SLICE_RECORDS
+from iot_constructs.processor.batches import SLICE_READINGS
 from iot_constructs.processor.dead_letters import decode_payload
-from iot_constructs.processor.readings import parse_reading
+from iot_constructs.processor.readings import parse_readings
 from iot_constructs.processor.retries import Deadline, RetryPolicy
 
 from .aws_fakes import (
     NOW,
-    RETENTION,
     SERIES,
+    SETTINGS,
     STATE,
     Clock,
     FakeDynamoDB,
@@ -343,7 +343,7 @@ def test_a_large_batch_finishes_slice_by_slice() -> None:
     clock = Clock(60_000)
     dynamodb, sns = FakeDynamoDB(), FakeSNS()
     sent = [
-        *make_readings("d1", range(SLICE_RECORDS - 1)),
+        *make_readings("d1", range(SLICE_READINGS - 1)),
         BAD,
         *make_readings("d2", range(40)),
         BAD,
@@ -354,10 +354,10 @@ def test_a_large_batch_finishes_slice_by_slice() -> None:
         return clock.remaining if not sns.messages else 0
 
     outcome = make_processor(dynamodb, sns, clock).process(make_records(*sent), remaining_ms)
-    assert outcome.retry_from == sequence(SLICE_RECORDS)
-    assert (outcome.stored, outcome.failed) == (SLICE_RECORDS - 1, 41)
-    assert dynamodb.state("d1")["reading"]["value"] == SLICE_RECORDS - 2
-    assert list(sns.reasons()) == [sequence(SLICE_RECORDS - 1)]
+    assert outcome.retry_from == sequence(SLICE_READINGS)
+    assert (outcome.stored, outcome.failed) == (SLICE_READINGS - 1, 41)
+    assert dynamodb.state("d1")["reading"]["value"] == SLICE_READINGS - 2
+    assert list(sns.reasons()) == [sequence(SLICE_READINGS - 1)]
 
 
 def test_a_record_that_makes_the_parser_crash_is_retried() -> None:
@@ -379,6 +379,5 @@ def test_queries_by_milliseconds_include_the_start_and_exclude_the_end() -> None
     start, end = Decimal(NOW + 2), Decimal(NOW + 5)
     between = [i for i in dynamodb.items(SERIES) if start <= i["timestamp"] <= end]
     assert sorted(item["reading"]["value"] for item in between) == [2, 3, 4]
-    assert parse_reading(records[0], RETENTION).sort_key == min(
-        item["timestamp"] for item in dynamodb.items(SERIES)
-    )
+    [first] = parse_readings(records[0], SETTINGS)
+    assert first.sort_key == min(item["timestamp"] for item in dynamodb.items(SERIES))

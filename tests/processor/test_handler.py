@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from bench.processor.run_contender import Context
 from iot_constructs.processor import handler
 from iot_constructs.processor.settings import Settings
+from iot_constructs.rules.metric_catalogue import SERVICES
 
 from .aws_fakes import (
     NOW,
@@ -108,6 +110,10 @@ def test_metrics_and_logs_contain_no_payload(
     assert declared["Namespace"] == "IotConstructs"
     assert declared["Dimensions"] == [["FunctionName"]]
     assert emf["FunctionName"] == CONTEXT.function_name
+    assert {metric["Name"] for metric in declared["Metrics"]} == set(METRICS)
+    assert SERVICES["IotConstructs"].metrics == {
+        name: {frozenset({"FunctionName"})} for name in METRICS
+    }
 
 
 METRICS = (
@@ -149,3 +155,23 @@ def test_a_missing_setting_is_named(name: str) -> None:
 def test_an_invalid_retention_is_an_error(value: str) -> None:
     with pytest.raises(ValueError, match=f"{value!r}; set a positive whole number"):
         Settings.from_environment({**ENVIRONMENT, "TIME_SERIES_RETENTION_SECONDS": value})
+
+
+def test_settings_of_payloads_come_from_the_environment() -> None:
+    settings = Settings.from_environment(
+        {
+            **ENVIRONMENT,
+            "TIMESTAMP_FIELD": "time",
+            "USE_ARRIVAL_TIME": "true",
+            "DEVICE_ID_FIELD": "serialNumber",
+        }
+    )
+    assert settings == replace(
+        SETTINGS, timestamp_field="time", use_arrival_time=True, device_id_field="serialNumber"
+    )
+
+
+@pytest.mark.parametrize("value", ["", "True", "1", "yes"])
+def test_an_invalid_arrival_setting_is_an_error(value: str) -> None:
+    with pytest.raises(ValueError, match=f"USE_ARRIVAL_TIME is {value!r}; set true or false"):
+        Settings.from_environment({**ENVIRONMENT, "USE_ARRIVAL_TIME": value})

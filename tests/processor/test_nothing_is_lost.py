@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import zlib
 from collections import Counter
@@ -25,6 +26,7 @@ from .aws_fakes import (
     make_processor,
     make_records,
 )
+from .payload_kinds import dump, kpl_aggregate
 
 DEVICES = ["d1", "d2", "d3"]
 READINGS = st.fixed_dictionaries(
@@ -35,8 +37,41 @@ READINGS = st.fixed_dictionaries(
     },
     optional={"deviceId": st.sampled_from(DEVICES)},
 )
-GARBAGE = st.sampled_from([b"", b"\xff", b"[]", b"{}", b'{"timestamp": NaN}', b'{"timestamp": 1}'])
-SENT = st.lists(st.tuples(st.sampled_from(DEVICES), READINGS | GARBAGE), min_size=1, max_size=70)
+Sent = tuple[str, bytes, list[tuple[str, dict[str, Any]]]]
+"""The partition key and the data of a record, and what is to be stored of it for which device."""
+
+
+def pack(device: str, readings: list[dict[str, Any]], format: str) -> Sent:
+    named = [(device, reading) for reading in readings]
+    if format == "KPL":
+        named = list(zip(DEVICES, readings, strict=False))
+        return device, kpl_aggregate(*((name, dump(reading)) for name, reading in named)), named
+    if format == "gzip":
+        return device, gzip.compress(dump(*readings)), named
+    return device, dump(readings) if format == "array" else dump(*readings), named
+
+
+GARBAGE = st.sampled_from(
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b'{"timestamp": NaN}',
+        b'{"timestamp": 1}',
+        # Its first reading must not be stored: no other record has this value.
+        dump({"timestamp": NOW, "value": "never"}, 1),
+    ]
+)
+RECORDS = st.builds(
+    pack,
+    st.sampled_from(DEVICES),
+    st.lists(READINGS, min_size=1, max_size=3),
+    st.sampled_from(["lines", "array", "gzip", "KPL"]),
+)
+SENT = st.lists(
+    RECORDS | st.tuples(st.sampled_from(DEVICES), GARBAGE, st.just([])), min_size=1, max_size=50
+)
 
 THROTTLED = aws_error("ThrottlingException")
 FAULTS: dict[str, list[Fault | None]] = {
@@ -102,13 +137,13 @@ class FaultPlan:
 @settings(deadline=None, derandomize=True, database=None, max_examples=200)
 @given(SENT, st.lists(st.integers(0, 1000), max_size=12), st.sampled_from([3_000, 25_000, 60_000]))
 def test_each_record_is_stored_published_or_retried(
-    sent: list[tuple[str, Any]], plan: list[int], timeout_ms: int
+    sent: list[Sent], plan: list[int], timeout_ms: int
 ) -> None:
     clock = Clock()
     faults = FaultPlan(plan, clock)
     dynamodb, sns = FakeDynamoDB(faults), FakeSNS(faults)
     processor = make_processor(dynamodb, sns, clock)
-    records = make_records(*sent)
+    records = make_records(*((key, data) for key, data, _ in sent))
     stored = rejected = 0
     position = 0  # as Lambda does, retry from the checkpoint
     for _ in range(200):
@@ -118,11 +153,11 @@ def test_each_record_is_stored_published_or_retried(
         if outcome.retry_from is not None:
             assert outcome.retry_from == records[done].sequence_number
         assert outcome.stored + outcome.rejected.total() == done - position
-        for (device, payload), record in list(zip(sent, records, strict=True))[position:done]:
-            if isinstance(payload, bytes):
-                assert payload in published(sns, record.sequence_number)
-            else:
-                assert is_stored(dynamodb, device, payload)
+        for (_, data, readings), record in list(zip(sent, records, strict=True))[position:done]:
+            if not readings:
+                assert data in published(sns, record.sequence_number)
+            for device, reading in readings:
+                assert is_stored(dynamodb, device, reading)
         stored += outcome.stored
         rejected += outcome.rejected.total()
         position = done
@@ -130,11 +165,11 @@ def test_each_record_is_stored_published_or_retried(
             break
     assert position == len(records), "no progress after the faults ended"
 
-    garbage = [payload for _, payload in sent if isinstance(payload, bytes)]
-    assert (stored, rejected) == (len(sent) - len(garbage), len(garbage))
+    garbage = sum(not readings for _, _, readings in sent)
+    assert (stored, rejected) == (len(sent) - garbage, garbage)
     # Only garbage is published, and each distinct reading is stored exactly once.
-    assert len(sns.reasons()) == len(garbage)
-    different = {(d, json.dumps(p, sort_keys=True)) for d, p in sent if isinstance(p, dict)}
+    assert len(sns.reasons()) == garbage
+    different = {(d, json.dumps(r, sort_keys=True)) for _, _, named in sent for d, r in named}
     series = group_by_device(dynamodb.items(SERIES))
     assert sum(map(len, series.values())) == len(different)
     for device, items in series.items():
@@ -147,8 +182,8 @@ def published(sns: FakeSNS, sequence_number: str) -> list[bytes | None]:
     return [decode_payload(m) for m in sns.messages if m["sequenceNumber"] == sequence_number]
 
 
-def is_stored(dynamodb: FakeDynamoDB, device: str, payload: dict[str, Any]) -> bool:
-    sent = json.loads(json.dumps(payload), parse_float=Decimal)
+def is_stored(dynamodb: FakeDynamoDB, device: str, reading: dict[str, Any]) -> bool:
+    sent = json.loads(json.dumps(reading), parse_float=Decimal)
     return any(
         item["deviceId"] == device and item["reading"] == sent for item in dynamodb.items(SERIES)
     )

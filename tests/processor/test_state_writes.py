@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from iot_constructs.processor.device_state import DeviceStateWriter
-from iot_constructs.processor.readings import Reading, parse_reading
+from iot_constructs.processor.readings import Reading, parse_readings
 from iot_constructs.processor.retries import Deadline, RetryPolicy
 from iot_constructs.processor.time_series import WriteReport
 
 from .aws_fakes import (
     NOW,
-    RETENTION,
+    SETTINGS,
     STATE,
     Clock,
     FakeDynamoDB,
@@ -31,7 +31,8 @@ CALL, STATEMENTS = "batch_execute_statement", "statement"
 
 def reading(device: str, value: object = 1, later: int = 0) -> Reading:
     [record] = make_records((device, {"timestamp": NOW + later, "value": value}))
-    return parse_reading(record, RETENTION)
+    [parsed] = parse_readings(record, SETTINGS)
+    return parsed
 
 
 def store(dynamodb: Any, *readings: Reading, clock: Clock | None = None) -> WriteReport:

@@ -1,17 +1,22 @@
 """Keeps the last position of each vehicle. Needs nothing but what the Lambda runtime has."""
 
+from __future__ import annotations
+
 import base64
 import json
 import os
 from decimal import Decimal
+from typing import Any
 
-import boto3
-from botocore.exceptions import ClientError
+# Without types, unless you install them.
+import boto3  # type: ignore[import-untyped,unused-ignore]
+from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
 
-table = boto3.resource("dynamodb").Table(os.environ["TABLE_NAME"])
+dynamodb: Any = boto3.resource("dynamodb")
+table = dynamodb.Table(os.environ["TABLE_NAME"])
 
 
-def handler(event: dict, context: object) -> dict:  # type: ignore[type-arg]  # the event of a stream, any JSON
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     failed = []
     for record in event["Records"]:
         try:
@@ -23,7 +28,7 @@ def handler(event: dict, context: object) -> dict:  # type: ignore[type-arg]  # 
     return {"batchItemFailures": failed}
 
 
-def store(record: dict) -> None:  # type: ignore[type-arg]  # a part of the same
+def store(record: dict[str, Any]) -> None:
     position = json.loads(base64.b64decode(record["data"]), parse_float=Decimal)
     try:
         # Records come again after a retry or a redrive, and then late: an older position never wins.

@@ -6,10 +6,8 @@ Parsing does no I/O and never raises. A message that is not recognized has the k
 
 from __future__ import annotations
 
-import gzip
 import json
 import reprlib
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -29,15 +27,17 @@ from iot_constructs.cli.kinesis_records import (
     require_base64,
     require_string,
 )
+from iot_constructs.processor import dead_letters
 
 TOPIC_LEVEL = 2
 """The level of the device id in ``device/<device id>/telemetry``, as in TelemetryRule."""
+_BASIC_INGEST_LEVELS = ["$aws", "rules"]
 
 
 class Kind(str, Enum):
     """The kinds of messages on the dead-letter queue, with their names on the command line."""
 
-    REJECTED_RECORD = "rejected-record"
+    REJECTED_RECORD = dead_letters.KIND
     FAILED_BATCH = "failed-batch"
     STORED_BATCH = "stored-batch"
     RULE_ERROR = "rule-error"
@@ -206,40 +206,26 @@ def _field(document: Mapping[str, Any], outer: str, inner: str) -> Any:
 
 
 def _rejected_record(document: Mapping[str, Any], topic_level: int) -> Source:
-    stream_arn = parse_stream_arn(document, "streamArn")
-    shard_id = parse_shard_id(document, "shardId")
-    sequence_number = parse_sequence_number(document, "sequenceNumber")
-    data = _parse_payload(document)
+    stream_arn = parse_stream_arn(document, dead_letters.STREAM_ARN)
+    shard_id = parse_shard_id(document, dead_letters.SHARD_ID)
+    sequence_number = parse_sequence_number(document, dead_letters.SEQUENCE_NUMBER)
+    try:
+        data = dead_letters.decode_payload(document)
+    except ValueError as error:
+        raise MalformedMessageError(str(error)) from None
     if data is None:
         return StreamRange(stream_arn, shard_id, sequence_number, sequence_number, 1)
     return InlineRecords(
         (
             Record(
-                partition_key=parse_partition_key(document.get("deviceId")),
+                partition_key=parse_partition_key(document.get(dead_letters.PARTITION_KEY)),
                 data=data,
                 stream_arn=stream_arn,
                 shard_id=shard_id,
                 sequence_number=sequence_number,
-                arrival=parse_arrival_time(document.get("approximateArrivalTimestamp")),
+                arrival=parse_arrival_time(document.get(dead_letters.ARRIVAL)),
             ),
         )
-    )
-
-
-def _parse_payload(document: Mapping[str, Any]) -> bytes | None:
-    """Decode the processor's payload: plain, compressed if large, or omitted if still too large."""
-    encoding = require_string(document, "payloadEncoding")
-    if encoding == "none":
-        return None
-    if encoding == "base64":
-        return require_base64(document, "payload")
-    if encoding == "gzip+base64":
-        try:
-            return gzip.decompress(require_base64(document, "payload"))
-        except (OSError, EOFError, zlib.error) as error:
-            raise MalformedMessageError(f"payload is not gzip: {error}") from None
-    raise MalformedMessageError(
-        f"payloadEncoding is {encoding[:40]!r}; expected base64, gzip+base64 or none"
     )
 
 
@@ -290,6 +276,11 @@ def _rule_error(document: Mapping[str, Any], topic_level: int) -> Source:
     """Parse an IoT rule error (https://docs.aws.amazon.com/iot/latest/developerguide/rule-error-handling.html)."""
     topic = require_string(document, "topic")
     levels = topic.split("/")
+    # With Basic Ingest, topic(n) does not count $aws/rules/<rule>; whether the error's topic has it is not documented.
+    # No other topic begins like this, because rules cannot subscribe to these
+    # (https://docs.aws.amazon.com/iot/latest/developerguide/iot-basic-ingest.html).
+    if levels[:2] == _BASIC_INGEST_LEVELS:
+        levels = levels[3:]
     if len(levels) < topic_level or not levels[topic_level - 1]:
         raise MalformedMessageError(
             f"topic {topic[:80]!r} has no level {topic_level} for the partition key; "

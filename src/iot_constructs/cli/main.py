@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from iot_constructs.cli import (
     check_command,
+    init_command,
     local_command,
     plan_command,
     redrive_command,
@@ -16,6 +17,7 @@ from iot_constructs.cli import (
 )
 
 _COMMANDS = {
+    "init": init_command,
     "check": check_command,
     "local": local_command,
     "plan": plan_command,
@@ -56,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="iot-constructs", description="Check, run, plan and operate IoT telemetry pipelines."
+        prog="iot-constructs",
+        description="Start, run, check, plan and operate IoT telemetry pipelines.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in _COMMANDS.items():

@@ -59,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="readings that a device collects before it sends (see below); default: 1",
     )
     parser.add_argument(
+        "--basic-ingest",
+        action="store_true",
+        help="devices publish to the rule itself, without messaging cost: basic_ingest of TelemetryRule",
+    )
+    parser.add_argument(
         "--peak",
         type=_number,
         metavar="FACTOR",
@@ -145,6 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
             every_seconds=arguments.every,
             reading_bytes=arguments.bytes,
             readings_per_message=arguments.readings_per_message,
+            basic_ingest=arguments.basic_ingest,
             peak=arguments.peak,
             batch_size=arguments.batch_size,
             batching_window_seconds=arguments.batching_window,

@@ -8,7 +8,7 @@ record can be put twice, which the processor stores once, but is never lost.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from iot_constructs.cli.dead_letter_messages import DeadLetter, Kind, parse_dead_letter
 from iot_constructs.cli.dead_letter_queue import (
@@ -90,7 +90,7 @@ class Redrive:
 
     def _inspect(self, message: Message, letter: DeadLetter) -> _Work:
         self._queue.keep_alive()
-        found = self._recovery.recover(letter.source)
+        found = _with_arrival(self._recovery.recover(letter.source), message)
         error = self._destination.validate(found)
         deliverable = found if error is None else Recovered(problem=error)
         row = Row(
@@ -131,3 +131,17 @@ class Redrive:
                 each.row.problem = (
                     f"its records were accepted, but it cannot be deleted ({problem})"
                 )
+
+
+def _with_arrival(found: Recovered, message: Message) -> Recovered:
+    """Give a record that never reached the stream, as after an IoT rule error, the arrival of its message.
+
+    An event of the function route has to have an arrival, and TelemetryProcessor compares timestamps with it.
+    """
+    return replace(
+        found,
+        records=tuple(
+            record if record.arrival is not None else replace(record, arrival=message.sent)
+            for record in found.records
+        ),
+    )

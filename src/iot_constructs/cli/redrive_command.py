@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_integer,
         default=TOPIC_LEVEL,
         metavar="N",
-        help=f"topic level of the device id in a rule error; default: {TOPIC_LEVEL}",
+        help=f"topic level of the device id in a rule error, without $aws/rules/<rule>; default: {TOPIC_LEVEL}",
     )
     add_aws_options(
         parser,

@@ -5,9 +5,14 @@ action fail, it runs the error action. The emulator evaluates the rule but ignor
 This simulation reads the deployed rule (GetTopicRule), subscribes to its topic filter, and puts each
 message on the stream with the rule's partition key. An unsupported rule is an error.
 
+The broker gives a message of Basic Ingest (``$aws/rules/<rule>/…``) to the rule and to no subscriber, as AWS does. To
+get these messages as well, the simulation makes the emulator's rule republish what it selects to a topic of the
+simulation, in place of its Kinesis action, until the end of the block. So the emulator decides which messages reach
+the rule: it drops those for a rule that is disabled or does not exist, and removes the prefix of the topic.
+
 The simulation has the permissions of the rule's role, so missing permissions cause the same failures
 as on AWS. It assumes a copy of the role, because the role trusts only AWS IoT. Unlike on AWS, the error
-document has no client ID: an MQTT subscriber does not receive it.
+document has no client ID without Basic Ingest: an MQTT subscriber does not receive it.
 """
 
 from __future__ import annotations
@@ -38,6 +43,9 @@ _SQL = re.compile(r"\s*SELECT\s+\*\s+FROM\s+'([^']+)'\s*", re.IGNORECASE)
 _TEMPLATE = re.compile(r"\$\{([^}]*)\}")
 TOPIC_CALL = re.compile(r"topic\(\s*([0-9]*)\s*\)", re.IGNORECASE)
 _UUID_CALL = re.compile(r"newuuid\(\s*\)", re.IGNORECASE)
+# encode() leaves a payload that is not JSON or not text as it is.
+_REPUBLISHED = "encode(*, 'base64') AS payload, topic() AS topic, clientid() AS clientId"
+_REPLACEABLE = ("sql", "description", "actions", "ruleDisabled", "awsIotSqlVersion", "errorAction")
 
 
 class UnsupportedRuleError(ValueError):
@@ -181,14 +189,35 @@ def substitute(template: str, topic: str) -> str:
     return key
 
 
-def error_document(rule: KinesisRule, topic: str, payload: bytes, failure: str) -> dict[str, Any]:
-    """Return the message of an error action (iot/latest/developerguide/rule-error-handling.html)."""
+@dataclass(frozen=True)
+class Received:
+    """A message that the rule selects."""
+
+    topic: str
+    """Without the prefix of Basic Ingest."""
+    payload: bytes
+    client_id: str = "N/A"
+
+    @classmethod
+    def from_republished(cls, message: bytes) -> Received:
+        """Read what the emulator's rule republishes."""
+        document = json.loads(message)
+        # A message over HTTPS has no client ID.
+        client_id = document.get("clientId", "N/A")
+        return cls(document["topic"], base64.b64decode(document["payload"]), client_id)
+
+
+def error_document(rule: KinesisRule, message: Received, failure: str) -> dict[str, Any]:
+    """Return the message of an error action (iot/latest/developerguide/rule-error-handling.html).
+
+    Whether its topic has the prefix of Basic Ingest is not documented. Here, it is the topic that the rule sees.
+    """
     return {
         "ruleName": rule.name,
-        "topic": topic,
+        "topic": message.topic,
         "cloudwatchTraceId": str(uuid.uuid4()),
-        "clientId": "N/A",
-        "base64OriginalPayload": base64.b64encode(payload).decode("ascii"),
+        "clientId": message.client_id,
+        "base64OriginalPayload": base64.b64encode(message.payload).decode("ascii"),
         "failures": [
             {
                 "failedAction": "KinesisAction",
@@ -219,12 +248,12 @@ class Delivery:
         self.dropped: list[str] = []
         """Messages that neither the stream nor the error action accepted. On AWS, they are lost."""
 
-    def deliver(self, topic: str, payload: bytes) -> None:
+    def deliver(self, message: Received) -> None:
         """Deliver one message."""
         try:
-            self._put(payload, substitute(self._rule.partition_key, topic))
+            self._put(message.payload, substitute(self._rule.partition_key, message.topic))
         except Exception as error:  # the message must reach the error action
-            self._fail(topic, payload, f"{type(error).__name__}: {error}")
+            self._fail(message, f"{type(error).__name__}: {error}")
 
     def _put(self, payload: bytes, key: str) -> None:
         for attempt in range(1, ATTEMPTS + 1):
@@ -242,16 +271,16 @@ class Delivery:
                 self.put += 1
                 return
 
-    def _fail(self, topic: str, payload: bytes, failure: str) -> None:
+    def _fail(self, message: Received, failure: str) -> None:
         self.failed += 1
         if self._rule.error_topic_arn is None:
-            self.dropped.append(f"{topic}: {failure} (the rule has no error action)")
+            self.dropped.append(f"{message.topic}: {failure} (the rule has no error action)")
             return
-        document = json.dumps(error_document(self._rule, topic, payload, failure))
+        document = json.dumps(error_document(self._rule, message, failure))
         try:
             self._sns.publish(TopicArn=self._rule.error_topic_arn, Message=document)
         except Exception as error:  # reported in `dropped`
-            self.dropped.append(f"{topic}: {failure}; error action: {error}")
+            self.dropped.append(f"{message.topic}: {failure}; error action: {error}")
 
 
 class RoleCopies:
@@ -305,10 +334,21 @@ class RoleCopies:
 
 
 class RuleEngine:
-    """Runs a deployed rule for the duration of a ``with`` block."""
+    """Runs a deployed rule for the duration of a ``with`` block.
 
-    def __init__(self, emulator: Emulator, rule: KinesisRule) -> None:
+    Args:
+        emulator: where the rule is deployed.
+        rule: its settings.
+        basic_ingest: whether devices publish to the rule itself. Then the emulator's rule is another one during the
+            block (see above).
+    """
+
+    def __init__(
+        self, emulator: Emulator, rule: KinesisRule, *, basic_ingest: bool = False
+    ) -> None:
         self.rule = rule
+        self._basic_ingest = basic_ingest
+        self._deployed: dict[str, Any] | None = None
         self._roles = RoleCopies(emulator)
         error_role_arn = rule.error_role_arn if rule.error_role_arn is not None else rule.role_arn
         self.delivery = Delivery(
@@ -317,16 +357,18 @@ class RuleEngine:
             emulator.client("sns", self._roles.credentials(error_role_arn)),
         )
         self._emulator = emulator
-        self._messages: queue.Queue[tuple[str, bytes] | None] = queue.Queue()
+        self._messages: queue.Queue[Received | None] = queue.Queue()
         self._received = 0
         self._worker = threading.Thread(target=self._work, name="rule-engine", daemon=True)
         self._client: mqtt.Client | None = None
 
     @classmethod
-    def from_deployed_rule(cls, emulator: Emulator, name: str) -> RuleEngine:
+    def from_deployed_rule(
+        cls, emulator: Emulator, name: str, *, basic_ingest: bool = False
+    ) -> RuleEngine:
         """Create the engine for a deployed rule."""
         deployed = emulator.client("iot").get_topic_rule(ruleName=name)["rule"]
-        return cls(emulator, read_rule(name, deployed))
+        return cls(emulator, read_rule(name, deployed), basic_ingest=basic_ingest)
 
     @property
     def is_idle(self) -> bool:
@@ -335,8 +377,14 @@ class RuleEngine:
 
     def __enter__(self) -> RuleEngine:
         self._worker.start()
-        if not self.rule.disabled:
-            self._client = self._subscribed_client()
+        if self.rule.disabled:
+            return self
+        if self._basic_ingest:
+            topic = f"rule-engine/{uuid.uuid4().hex}"
+            self._client = self._subscribed_client(topic, self._on_republished)
+            self._republish_to(topic)
+        else:
+            self._client = self._subscribed_client(self.rule.topic_filter, self._on_message)
         return self
 
     def __exit__(
@@ -345,6 +393,8 @@ class RuleEngine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._deployed is not None:
+            self._replace_rule(self._deployed)
         if self._client is not None:
             self._client.disconnect()
             self._client.loop_stop()
@@ -354,7 +404,41 @@ class RuleEngine:
             self._worker.join()
             self._roles.delete()
 
-    def _subscribed_client(self) -> mqtt.Client:
+    def _republish_to(self, topic: str) -> None:
+        """Change the emulator's rule, for the duration of the block."""
+        iot = self._emulator.client("iot")
+        rule = iot.get_topic_rule(ruleName=self.rule.name)["rule"]
+        deployed = {name: rule[name] for name in _REPLACEABLE if name in rule}
+        republish = {"topic": topic, "roleArn": self.rule.role_arn, "qos": 1}
+        self._replace_rule(
+            {
+                **deployed,
+                "sql": f"SELECT {_REPUBLISHED} FROM '{self.rule.topic_filter}'",
+                "actions": [{"republish": republish}],
+            }
+        )
+        self._deployed = deployed
+
+    def _replace_rule(self, payload: dict[str, Any]) -> None:
+        self._emulator.client("iot").replace_topic_rule(
+            ruleName=self.rule.name, topicRulePayload=payload
+        )
+
+    def _on_message(self, client: mqtt.Client, data: object, message: mqtt.MQTTMessage) -> None:
+        # Rules ignore retained messages.
+        if not message.retain and self.rule.matches(message.topic):
+            self._take(Received(message.topic, bytes(message.payload)))
+
+    def _on_republished(self, client: mqtt.Client, data: object, message: mqtt.MQTTMessage) -> None:
+        self._take(Received.from_republished(bytes(message.payload)))
+
+    def _take(self, message: Received) -> None:
+        self._received += 1
+        self._messages.put(message)
+
+    def _subscribed_client(
+        self, topic_filter: str, on_message: mqtt.CallbackOnMessage
+    ) -> mqtt.Client:
         client_id = f"rule-{self.rule.name}-{uuid.uuid4().hex[:8]}"
         client = connected_client(self._emulator, client_id, broker_tls(self._emulator))
         subscribed = threading.Event()
@@ -370,27 +454,21 @@ class RuleEngine:
             refusals.extend(str(reason) for reason in reasons if reason.is_failure)
             subscribed.set()
 
-        def on_message(client: mqtt.Client, data: object, message: mqtt.MQTTMessage) -> None:
-            # Rules ignore retained messages.
-            if not message.retain and self.rule.matches(message.topic):
-                self._received += 1
-                self._messages.put((message.topic, bytes(message.payload)))
-
         client.on_subscribe = on_subscribe
         client.on_message = on_message
-        client.subscribe(self.rule.topic_filter, qos=1)
+        client.subscribe(topic_filter, qos=1)
         if not subscribed.wait(SUBSCRIBE_SECONDS) or refusals:
             client.loop_stop()
             self._emulator.check()
             raise UnsupportedRuleError(
-                f"the broker refused {self.rule.topic_filter!r}: {refusals or 'no response'}"
+                f"the broker refused {topic_filter!r}: {refusals or 'no response'}"
             )
         return client
 
     def _work(self) -> None:
         # A single thread keeps the order of a device's messages.
         while (message := self._messages.get()) is not None:
-            self.delivery.deliver(*message)
+            self.delivery.deliver(message)
 
 
 def _sns_action(name: str, action: dict[str, Any] | None) -> dict[str, Any]:

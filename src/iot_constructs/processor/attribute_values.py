@@ -48,6 +48,17 @@ def number(text: str) -> Decimal:
         raise InvalidRecordError(Reason.NUMBER_OUT_OF_RANGE, text[:60]) from None
 
 
+def exact(value: int | float | Decimal) -> Decimal:
+    """Return the number that `value` shows: 0.1 for the float 0.1, not its binary value."""
+    decimal = Decimal(float.__repr__(value) if isinstance(value, float) else value)
+    if not decimal.is_finite():
+        raise InvalidRecordError(Reason.NOT_FINITE, str(value))
+    try:
+        return _NUMBERS.normalize(decimal)
+    except DecimalException:
+        raise InvalidRecordError(Reason.NUMBER_OUT_OF_RANGE, f"{decimal:.6E}") from None
+
+
 def utf8_size(text: str) -> int:
     """Return the size in bytes. Raises `InvalidRecordError` for text that has no UTF-8."""
     try:

@@ -7,22 +7,28 @@ Lambda retries the batch (lambda/latest/dg/services-kinesis-batchfailurereportin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from .chunks import split_chunks
 from .dead_letters import DeadLetter, DeadLetterTopic, SNSClient
 from .device_state import DeviceStateWriter
-from .readings import Reading, parse_reading
+from .readings import Reading, parse_readings
 from .records import StreamRecord
 from .rejections import InvalidRecordError, Reason
 from .retries import Deadline, RetryPolicy, error_code
 from .settings import Settings
 from .time_series import DynamoDBClient, TimeSeriesWriter, WriteReport
+from .transform import TransformError
 
 # Each slice is completed, including its dead letters, before the next one starts. Otherwise, a batch
 # of 10,000 records could use every invocation for its first step and never advance the checkpoint.
-SLICE_RECORDS = 500
+# A slice is decoded when it starts, so the limits also bound the memory. A record that exceeds one of
+# them is a slice of its own. Items of plain JSON records don't reach the second one: an event has up
+# to 6 MB in base64 (lambda/latest/dg/gettingstarted-limits.html).
+SLICE_READINGS = 500
+SLICE_BYTES = 5_000_000
 
 
 @dataclass
@@ -36,12 +42,14 @@ class Outcome:
     retry_from: str | None = None
     """The checkpoint: the lowest sequence number that Lambda has to retry."""
     stored: int = 0
+    """Records, of which each can have several readings."""
     rejected: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
+    """Readings that equal another one of their slice."""
     failed: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     device_id_mismatches: list[str] = field(default_factory=list)
-    """The partition keys of the readings whose payload has a different device ID."""
+    """The device IDs of the records whose payload has a different one, once for each record."""
 
 
 class Writer(Protocol):
@@ -49,6 +57,26 @@ class Writer(Protocol):
 
     def store(self, readings: Sequence[Reading], deadline: Deadline) -> WriteReport:
         """Store `readings`, which have unique keys."""
+
+
+@dataclass(frozen=True)
+class _ParsedRecord:
+    """A record with its readings, or else the reason for which it has none."""
+
+    record: StreamRecord
+    readings: list[Reading] = field(default_factory=list)
+    rejected: InvalidRecordError | None = None
+    failed: str | None = None
+
+    @property
+    def count(self) -> int:
+        """How much of a slice it takes."""
+        return max(len(self.readings), 1)
+
+    @property
+    def stored_bytes(self) -> int:
+        """The size of the items."""
+        return sum(reading.stored_bytes for reading in self.readings)
 
 
 class Processor:
@@ -62,7 +90,7 @@ class Processor:
         retries: RetryPolicy | None = None,
     ) -> None:
         retries = retries if retries is not None else RetryPolicy()
-        self._retention_seconds = settings.retention_seconds
+        self._settings = settings
         # In this order: the state never shows a reading that the time series lacks.
         self._writers: dict[str, Writer] = {}
         if settings.time_series_table is not None:
@@ -79,39 +107,52 @@ class Processor:
         """Process the records of one shard in order."""
         deadline = Deadline(remaining_ms)
         outcome = Outcome()
-        for start in range(0, len(records), SLICE_RECORDS):
-            part = records[start : start + SLICE_RECORDS]
+        completed = 0
+        for part in split_chunks(
+            map(self._parse, records),
+            lambda parsed: parsed.stored_bytes,
+            max_items=SLICE_READINGS,
+            max_bytes=SLICE_BYTES,
+            count=lambda parsed: parsed.count,
+        ):
             done = self._process_slice(part, deadline, outcome)
+            completed += done
             if done < len(part):
-                outcome.retry_from = part[done].sequence_number
-                outcome.failed = len(records) - start - done
+                outcome.retry_from = part[done].record.sequence_number
+                outcome.failed = len(records) - completed
                 break
         return outcome
 
+    def _parse(self, record: StreamRecord) -> _ParsedRecord:
+        try:
+            return _ParsedRecord(record, parse_readings(record, self._settings))
+        except InvalidRecordError as rejection:
+            return _ParsedRecord(record, rejected=rejection)
+        except TransformError as error:
+            return _ParsedRecord(record, failed=str(error))
+        except Exception as error:  # a bug in the parser must not lose the record
+            return _ParsedRecord(record, failed=f"reading: {error_code(error)}")
+
     def _process_slice(
-        self, records: Sequence[StreamRecord], deadline: Deadline, outcome: Outcome
+        self, part: Sequence[_ParsedRecord], deadline: Deadline, outcome: Outcome
     ) -> int:
         """Return how many records from the start are completed."""
-        readings: dict[int, Reading] = {}
-        rejected: dict[int, InvalidRecordError] = {}
-        failed: dict[int, str] = {}
-        for position, record in enumerate(records):
-            try:
-                readings[position] = parse_reading(record, self._retention_seconds)
-            except InvalidRecordError as rejection:
-                rejected[position] = rejection
-            except Exception as error:  # a bug in the parser must not lose the record
-                failed[position] = f"reading: {error_code(error)}"
-
-        pending = {reading.key: reading for reading in readings.values()}
+        rejected = {n: parsed.rejected for n, parsed in enumerate(part) if parsed.rejected}
+        failed = {n: parsed.failed for n, parsed in enumerate(part) if parsed.failed}
+        pending = {reading.key: reading for parsed in part for reading in parsed.readings}
         for table, writer in self._writers.items():
             report = writer.store(list(pending.values()), deadline)
-            for position, reading in readings.items():
-                if reading.key in report.failed:
-                    failed[position] = f"{table}: {report.failed[reading.key]}"
-                elif reading.key in report.refused:
-                    context = f"{table}: {report.refused[reading.key]}"
-                    rejected[position] = InvalidRecordError(Reason.REFUSED_BY_TABLE, context)
+            if not report.refused and not report.failed:
+                continue
+            for position, parsed in enumerate(part):
+                for number, reading in enumerate(parsed.readings, 1):
+                    if reading.key in report.failed:
+                        failed[position] = f"{table}: {report.failed[reading.key]}"
+                    elif reading.key in report.refused:
+                        # The other readings of the record are stored, and again after a redrive.
+                        where = table if number == 1 else f"{table}, reading {number}"
+                        context = f"{where}: {report.refused[reading.key]}"
+                        rejected[position] = InvalidRecordError(Reason.REFUSED_BY_TABLE, context)
             pending = {
                 key: reading
                 for key, reading in pending.items()
@@ -119,34 +160,33 @@ class Processor:
             }
 
         # Lambda retries everything after the first failure, so publishing it now would duplicate it.
-        first_failure = min(failed, default=len(records))
+        first_failure = min(failed, default=len(part))
         letters = [position for position in sorted(rejected) if position < first_failure]
         unpublished = self._dead_letters.publish(
-            [DeadLetter(records[position], rejected[position]) for position in letters], deadline
+            [DeadLetter(part[position].record, rejected[position]) for position in letters],
+            deadline,
         )
         for index, code in unpublished.items():
             failed[letters[index]] = f"dead letters: {code}"
 
-        done = min(failed, default=len(records))
+        done = min(failed, default=len(part))
         outcome.errors.update(failed.values())
-        _count(outcome, records[:done], readings, rejected)
+        _count(outcome, part[:done], rejected)
         return done
 
 
 def _count(
-    outcome: Outcome,
-    done: Sequence[StreamRecord],
-    readings: dict[int, Reading],
-    rejected: dict[int, InvalidRecordError],
+    outcome: Outcome, done: Sequence[_ParsedRecord], rejected: Mapping[int, InvalidRecordError]
 ) -> None:
     seen = set()
-    for position, record in enumerate(done):
-        reading = readings.get(position)
-        if reading is not None and reading.device_id_mismatch:
-            outcome.device_id_mismatches.append(record.device_id)
+    for position, parsed in enumerate(done):
+        mismatch = next((r.device_id for r in parsed.readings if r.device_id_mismatch), None)
+        if mismatch is not None:
+            outcome.device_id_mismatches.append(mismatch)
         if position in rejected:
             outcome.rejected[rejected[position].reason.value] += 1
-        elif reading is not None:
-            outcome.stored += 1
+            continue
+        outcome.stored += 1
+        for reading in parsed.readings:
             outcome.duplicates += reading.key in seen
             seen.add(reading.key)

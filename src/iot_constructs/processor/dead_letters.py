@@ -1,5 +1,8 @@
 """Publishes invalid records to the dead-letter topic, each with its payload and the reason.
 
+This is the only definition of the message: `iot-constructs redrive` reads it with the names and `decode_payload` of
+this module.
+
 Delivery is at least once: a retried record can be published again. The combination of `streamArn`,
 `shardId`, and `sequenceNumber` identifies a message.
 """
@@ -9,6 +12,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -27,6 +31,14 @@ ENVELOPE_RESERVE_BYTES = 4_096
 MAX_BODY_BYTES = MAX_BYTES_PER_CALL - ENVELOPE_RESERVE_BYTES
 
 KIND = "rejected-record"
+# The members of a message that a redrive reads, besides `kind`, `reason`, `detail`, and the payload.
+STREAM_ARN = "streamArn"
+SHARD_ID = "shardId"
+SEQUENCE_NUMBER = "sequenceNumber"
+PARTITION_KEY = "partitionKey"
+ARRIVAL = "approximateArrivalTimestamp"
+
+_BASE64, _GZIP_BASE64, _NO_PAYLOAD = "base64", "gzip+base64", "none"
 _NOT_IN_MESSAGE = (
     "too large for a message: read the record at shardId and sequenceNumber from the stream before "
     "its retention ends, or find it in the archive"
@@ -97,28 +109,35 @@ def format_message(letter: DeadLetter) -> str:
     explains where to find it.
     """
     data = letter.record.data_base64
-    body = _body(letter, "base64", data)
+    body = _body(letter, _BASE64, data)
     if len(body) > MAX_BODY_BYTES:
         # mtime=0 keeps the message deterministic.
         data = base64.b64encode(gzip.compress(letter.record.data, mtime=0)).decode()
-        body = _body(letter, "gzip+base64", data)
+        body = _body(letter, _GZIP_BASE64, data)
     if len(body) > MAX_BODY_BYTES:
-        body = _body(letter, "none", None)
+        body = _body(letter, _NO_PAYLOAD, None)
     return body
 
 
 def decode_payload(message: Mapping[str, Any]) -> bytes | None:
-    """Return the record's payload from a parsed message, or None if the message omits it."""
-    encoding, payload = message["payloadEncoding"], message["payload"]
-    if encoding == "none":
+    """Return the record's payload from a parsed message, or None if the message omits it.
+
+    Raises `ValueError` for a message that this module can't have written. The error does not contain the payload.
+    """
+    encoding, payload = message.get("payloadEncoding"), message.get("payload")
+    if encoding == _NO_PAYLOAD:
         return None
-    if encoding == "base64":
-        return base64.b64decode(payload, validate=True)
-    if encoding == "gzip+base64":
-        return gzip.decompress(base64.b64decode(payload, validate=True))
-    raise ValueError(
-        f"unsupported payloadEncoding {encoding!r}; expected base64, gzip+base64, or none"
-    )
+    if encoding not in (_BASE64, _GZIP_BASE64):
+        raise ValueError(
+            f"payloadEncoding is {str(encoding)[:40]!r}; expected base64, gzip+base64 or none"
+        )
+    if not isinstance(payload, str):
+        raise ValueError("payload is not a string")
+    try:
+        data = base64.b64decode(payload, validate=True)
+        return gzip.decompress(data) if encoding == _GZIP_BASE64 else data
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"payload is not {encoding}: {error}") from None
 
 
 def _body(letter: DeadLetter, encoding: str, payload: str | None) -> str:
@@ -129,11 +148,11 @@ def _body(letter: DeadLetter, encoding: str, payload: str | None) -> str:
             "kind": KIND,
             "reason": rejected.reason.value,
             "detail": rejected.detail,
-            "deviceId": record.device_id,
-            "streamArn": record.stream_arn,
-            "shardId": record.shard_id,
-            "sequenceNumber": record.sequence_number,
-            "approximateArrivalTimestamp": record.arrival,
+            PARTITION_KEY: record.partition_key,
+            STREAM_ARN: record.stream_arn,
+            SHARD_ID: record.shard_id,
+            SEQUENCE_NUMBER: record.sequence_number,
+            ARRIVAL: record.arrival,
             "payloadEncoding": encoding,
             "payload": payload,
             "payloadLocation": _NOT_IN_MESSAGE if payload is None else None,

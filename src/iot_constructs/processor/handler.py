@@ -12,17 +12,17 @@ from typing import Any, Protocol
 import botocore.session
 from botocore.config import Config
 
+from . import DEVICE_ID_MISMATCHES, NAMESPACE
 from .batches import Outcome, Processor
 from .device_state import STATE_WRITE_THREADS
 from .records import StreamRecord
 from .settings import Settings
+from .transform import load_transform
 
-# The function's log format is JSON: the runtime writes each log record as a JSON object, `extra` included
-# (lambda/latest/dg/python-logging.html).
+# The function's log format is JSON: the runtime writes each log record as a JSON object whose members include those of
+# `extra` (lambda/latest/dg/python-logging.html, and JsonFormatter in aws/aws-lambda-python-runtime-interface-client).
 logger = logging.getLogger(__name__)
 
-NAMESPACE = "IotConstructs"
-"""The CloudWatch namespace of the metrics. Their only dimension is FunctionName."""
 # If the event has this key, the handler raises an exception instead of reporting a partial failure.
 # A redrive sets it because it invokes the function asynchronously: Lambda ignores the response, but
 # retries an exception and then sends the event to the DLQ topic
@@ -65,6 +65,7 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str,
 
 @lru_cache(maxsize=1)
 def _processor() -> Processor:
+    load_transform()  # a file that cannot be imported fails the invocation, which logs why
     return Processor(
         dynamodb=_client("dynamodb"),
         sns=_LazySNSClient(),
@@ -108,7 +109,7 @@ def _report(outcome: Outcome, received: int, function_name: str) -> None:
             "RecordsRejected": outcome.rejected.total(),
             "RecordsFailed": outcome.failed,
             "DuplicateReadings": outcome.duplicates,
-            "DeviceIdMismatches": len(outcome.device_id_mismatches),
+            DEVICE_ID_MISMATCHES: len(outcome.device_id_mismatches),
         },
         # Searchable in the log and, unlike a dimension, not a metric of its own.
         {"rejectedByReason": dict(outcome.rejected)},
@@ -135,8 +136,11 @@ def _publish_metrics(
 ) -> None:
     """Write metrics in the embedded metric format, from which CloudWatch Logs extracts them.
 
-    To standard output and not with `logging`: the runtime would wrap the document
-    (AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
+    To standard output and not with `logging`, whose JSON format would make the document a string in its `message`.
+    Lambda sends what `print` writes as it is, also with the log format JSON (lambda/latest/dg/python-logging.html), and
+    CloudWatch Logs extracts the metrics of a function from that
+    (AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Lambda.html). It counts as level INFO
+    (lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html), so TelemetryProcessor refuses a higher level.
     """
     directive = {
         "Namespace": NAMESPACE,

@@ -1,4 +1,4 @@
-"""Parses and validates a stream record."""
+"""Parses and validates the readings of a stream record."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ import json
 import math
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from typing import Any, NoReturn
+from typing import Any
 
-from .attribute_values import (
-    AttributeValue,
-    number,
-    stored_number_size,
-    to_attribute_value,
-    utf8_size,
-)
+from .attribute_values import AttributeValue, stored_number_size, to_attribute_value, utf8_size
+from .payloads import decode_payloads
 from .records import StreamRecord
 from .rejections import InvalidRecordError, Reason
+from .settings import Settings
+from .timestamps import to_milliseconds
+from .transform import transform_reading
 
-# A smaller timestamp is in seconds: 1e11 ms is in 1973, 1e11 s in 5138.
-FIRST_MILLISECOND_TIMESTAMP = 100_000_000_000
+# 5,000 readings take 200 calls of BatchWriteItem, so that one record fits into an invocation.
+MAX_READINGS = 5_000
 # A timestamp far in the future would block all later updates of the device's state.
 MAX_CLOCK_SKEW_MS = 24 * 60 * 60 * 1000
 MAX_ITEM_BYTES = 400 * 1024  # dynamodb/latest/developerguide/Constraints.html
+MAX_DEVICE_ID_BYTES = 2048  # of a partition key, on the same page
 FRACTION_DIGITS = 18
 
 _ATTRIBUTE_NAME_BYTES = len("deviceId" + "timestamp" + "ttl" + "reading")
-# Enough precision for a 38-digit number times 1000, and for the sort key.
+# Enough precision for the sort key.
 _EXACT = Context(prec=60)
 
 ReadingKey = tuple[str, Decimal]
@@ -47,7 +46,7 @@ class Reading:
     own attribute."""
     stored_bytes: int
     device_id_mismatch: bool
-    """Whether the device ID in the payload differs from the record's partition key."""
+    """Whether the member `deviceId` differs from the partition key, which is the device ID."""
 
     @property
     def key(self) -> ReadingKey:
@@ -55,12 +54,47 @@ class Reading:
         return self.device_id, self.sort_key
 
 
-def parse_reading(record: StreamRecord, retention_seconds: int | None) -> Reading:
-    """Return the reading in `record`. Raises `InvalidRecordError` if it can't be stored."""
-    payload = _parse_payload(record.data)
-    milliseconds = _parse_timestamp(payload)
+def parse_readings(record: StreamRecord, settings: Settings) -> list[Reading]:
+    """Return the readings in `record`, of which there is at least one.
+
+    Raises `InvalidRecordError` if one of them can't be stored; its detail names the position of a reading other than
+    the first.
+    """
     # Relative to the arrival, not to the current time, so that a retry has the same result.
     arrival = math.floor(record.arrival * 1000)
+    readings: list[Reading] = []
+    try:
+        for partition_key, payload in decode_payloads(record):
+            if len(readings) == MAX_READINGS:
+                raise InvalidRecordError(Reason.TOO_MANY_READINGS)
+            if not isinstance(payload, dict):
+                raise InvalidRecordError(Reason.NOT_AN_OBJECT)
+            reading = transform_reading(payload, partition_key, record)
+            readings.append(_parse_reading(partition_key, reading, arrival, settings))
+    except InvalidRecordError as rejection:
+        if not readings:
+            raise
+        context = f"reading {len(readings) + 1}"
+        if rejection.context:
+            context = f"{context}: {rejection.context}"
+        raise InvalidRecordError(rejection.reason, context) from None
+    return readings
+
+
+def _parse_reading(
+    partition_key: str, payload: dict[str, Any], arrival: int, settings: Settings
+) -> Reading:
+    retention_seconds = settings.retention_seconds
+    device_id = partition_key
+    if settings.device_id_field is not None:
+        device_id = _parse_device_id(payload.get(settings.device_id_field))
+    timestamp = payload.get(settings.timestamp_field)
+    if timestamp is not None:
+        milliseconds = to_milliseconds(timestamp)
+    elif settings.use_arrival_time:
+        milliseconds = arrival
+    else:
+        raise InvalidRecordError(Reason.NO_TIMESTAMP, f"no member {settings.timestamp_field!r}")
     if milliseconds > arrival + MAX_CLOCK_SKEW_MS:
         raise InvalidRecordError(
             Reason.TIMESTAMP_IN_THE_FUTURE, _format_offset(milliseconds - arrival, "after")
@@ -72,20 +106,33 @@ def parse_reading(record: StreamRecord, retention_seconds: int | None) -> Readin
     content, content_bytes = to_attribute_value(payload)
     sort_key = compute_sort_key(milliseconds, content)
     expires_at = None if retention_seconds is None else milliseconds // 1000 + retention_seconds
-    stored_bytes = _ATTRIBUTE_NAME_BYTES + utf8_size(record.device_id) + content_bytes
+    stored_bytes = _ATTRIBUTE_NAME_BYTES + utf8_size(device_id) + content_bytes
     stored_bytes += stored_number_size(sort_key)
     if expires_at is not None:
         stored_bytes += stored_number_size(Decimal(expires_at))
     if stored_bytes > MAX_ITEM_BYTES:
         raise InvalidRecordError(Reason.TOO_LARGE, f"{stored_bytes} bytes")
     return Reading(
-        device_id=record.device_id,
+        device_id=device_id,
         sort_key=sort_key,
         expires_at=expires_at,
         content=content,
         stored_bytes=stored_bytes,
-        device_id_mismatch="deviceId" in payload and payload["deviceId"] != record.device_id,
+        # A device ID from the payload is what the user asked for.
+        device_id_mismatch=settings.device_id_field is None
+        and "deviceId" in payload
+        and payload["deviceId"] != device_id,
     )
+
+
+def _parse_device_id(value: object) -> str:
+    if value is None:
+        raise InvalidRecordError(Reason.NO_DEVICE_ID)
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return str(int(value))
+    if isinstance(value, str) and 1 <= utf8_size(value) <= MAX_DEVICE_ID_BYTES:
+        return value
+    raise InvalidRecordError(Reason.DEVICE_ID_NOT_VALID)
 
 
 def compute_sort_key(milliseconds: int, content: AttributeValue) -> Decimal:
@@ -104,54 +151,6 @@ def compute_sort_key(milliseconds: int, content: AttributeValue) -> Decimal:
     digest = int.from_bytes(hashlib.sha256(canonical.encode()).digest(), "big")
     fraction = 1 + digest % (9 * 10 ** (FRACTION_DIGITS - 1) - 1)
     return _EXACT.add(Decimal(milliseconds), Decimal(fraction).scaleb(-FRACTION_DIGITS))
-
-
-def _parse_payload(data: bytes) -> dict[str, Any]:
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidRecordError(Reason.NOT_UTF8, f"byte {error.start}") from None
-    try:
-        # Integers become Decimal too, which avoids Python's limit on the digits of an int.
-        payload = json.loads(
-            text,
-            parse_float=number,
-            parse_int=number,
-            parse_constant=_reject_constant,
-            object_pairs_hook=_object,
-        )
-    except json.JSONDecodeError as error:
-        raise InvalidRecordError(Reason.NOT_JSON, f"{error.msg} at character {error.pos}") from None
-    except RecursionError:
-        raise InvalidRecordError(Reason.TOO_DEEP) from None
-    if not isinstance(payload, dict):
-        raise InvalidRecordError(Reason.NOT_AN_OBJECT)
-    return payload
-
-
-def _reject_constant(constant: str) -> NoReturn:
-    raise InvalidRecordError(Reason.NOT_FINITE, constant)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise InvalidRecordError(Reason.DUPLICATE_MEMBER)
-    if "" in members:
-        raise InvalidRecordError(Reason.EMPTY_NAME)
-    return members
-
-
-def _parse_timestamp(payload: dict[str, Any]) -> int:
-    if "timestamp" not in payload:
-        raise InvalidRecordError(Reason.NO_TIMESTAMP)
-    timestamp = payload["timestamp"]
-    if not isinstance(timestamp, Decimal):  # every JSON number is a Decimal, true is not
-        raise InvalidRecordError(Reason.TIMESTAMP_NOT_A_NUMBER)
-    if timestamp < FIRST_MILLISECOND_TIMESTAMP:
-        timestamp = timestamp.scaleb(3, _EXACT)
-    # The content, and therefore the hash, keeps fractions of a millisecond.
-    return math.floor(timestamp)
 
 
 def _format_offset(milliseconds: int, relation: str) -> str:

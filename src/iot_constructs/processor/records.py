@@ -12,8 +12,8 @@ from typing import Any
 class StreamRecord:
     """A record with what the processor needs of it."""
 
-    device_id: str
-    """The partition key. The IoT rule takes it from the topic, which the device's IoT policy
+    partition_key: str
+    """The device ID, if an IoT rule takes it from the topic, which the device's IoT policy
     restricts. A device ID in the payload is not authenticated."""
     sequence_number: str
     shard_id: str
@@ -32,7 +32,7 @@ class StreamRecord:
         """Read a member of the event's `Records`."""
         kinesis = raw["kinesis"]
         return cls(
-            device_id=kinesis["partitionKey"],
+            partition_key=kinesis["partitionKey"],
             sequence_number=kinesis["sequenceNumber"],
             shard_id=raw["eventID"].partition(":")[0],
             stream_arn=raw["eventSourceARN"],

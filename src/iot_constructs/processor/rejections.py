@@ -21,14 +21,39 @@ class Reason(str, Enum):
         member.explanation = explanation
         return member
 
-    NOT_UTF8 = ("not-utf8", "the payload is not valid UTF-8")
+    EMPTY_PAYLOAD = ("empty-payload", "the payload is empty")
+    EMPTY_ARRAY = ("empty-array", "the payload is an array without readings")
+    KPL_NOT_VALID = ("kpl-not-valid", "the record begins like a KPL aggregate but is damaged")
+    GZIP_NOT_VALID = ("gzip-not-valid", "the payload begins like gzip but can't be decompressed")
+    DECOMPRESSED_TOO_LARGE = (
+        "decompressed-too-large",
+        "the gzip payload of the record decompresses to more than 10 MiB",
+    )
+    UNSUPPORTED_COMPRESSION = (
+        "unsupported-compression",
+        "of the compression formats, only gzip is supported",
+    )
+    BINARY_FORMAT = ("binary-format", "the payload must be JSON, not a binary format")
+    NOT_UTF8 = ("not-utf8", "the payload is not text in UTF-8")
+    TRAILING_NUL = ("trailing-nul", "the payload ends in a NUL byte, which is not part of JSON")
     NOT_JSON = ("not-json", "the payload is not JSON")
     NOT_FINITE = ("not-a-finite-number", "neither JSON nor DynamoDB supports NaN or Infinity")
-    NOT_AN_OBJECT = ("not-an-object", "the payload is JSON but not an object")
+    NOT_AN_OBJECT = ("not-an-object", "a reading must be a JSON object")
+    TOO_MANY_READINGS = ("too-many-readings", "a record can have up to 5,000 readings")
+    TOO_MANY_VALUES = ("too-many-values", "a record can have up to 250,000 commas between values")
     DUPLICATE_MEMBER = ("duplicate-member", "a member occurs twice, so one value would be lost")
     EMPTY_NAME = ("empty-attribute-name", "DynamoDB does not support an empty attribute name")
-    NO_TIMESTAMP = ("no-timestamp", "the payload has no timestamp member")
-    TIMESTAMP_NOT_A_NUMBER = ("timestamp-not-a-number", "the timestamp must be a JSON number")
+    NO_DEVICE_ID = ("no-device-id", "the reading has no device ID, or it is null")
+    DEVICE_ID_NOT_VALID = (
+        "device-id-not-valid",
+        "the device ID must be a whole number, or a string of 1 to 2,048 bytes in UTF-8",
+    )
+    NO_TIMESTAMP = ("no-timestamp", "the reading has no timestamp, or it is null")
+    TIMESTAMP_NOT_VALID = ("timestamp-not-valid", "the timestamp is not in a supported format")
+    TIMESTAMP_WITHOUT_ZONE = (
+        "timestamp-without-zone",
+        "the timestamp has neither Z nor an offset from UTC, so its instant is not known",
+    )
     TIMESTAMP_IN_THE_FUTURE = (
         "timestamp-in-the-future",
         "the timestamp is more than 24 hours after the arrival, and the reading would remain the "
@@ -45,6 +70,11 @@ class Reason(str, Enum):
     LONE_SURROGATE = ("lone-surrogate", "a string contains an unpaired surrogate")
     TOO_DEEP = ("nested-too-deep", "DynamoDB supports up to 32 levels of nesting")
     TOO_LARGE = ("item-too-large", "the item would exceed DynamoDB's limit of 400 KB")
+    REJECTED_BY_TRANSFORM = ("rejected-by-transform", "the transform rejected the reading")
+    INVALID_TRANSFORM_RESULT = (
+        "invalid-transform-result",
+        "the transform must return a dict of JSON values, whose numbers are Decimal, int, or float",
+    )
     REFUSED_BY_TABLE = ("refused-by-table", "DynamoDB rejected the item with a validation error")
 
 
@@ -53,5 +83,6 @@ class InvalidRecordError(Exception):
 
     def __init__(self, reason: Reason, context: str = "") -> None:
         self.reason = reason
+        self.context = context
         self.detail = f"{reason.explanation}: {context[:500]}" if context else reason.explanation
         super().__init__(self.detail)

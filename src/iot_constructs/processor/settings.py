@@ -15,6 +15,12 @@ class Settings:
     device_state_table: str | None = None
     retention_seconds: int | None = None
     """How long the time-series table keeps a reading. Sets the `ttl` attribute. None without that table."""
+    timestamp_field: str = "timestamp"
+    """The member of a reading with its timestamp."""
+    use_arrival_time: bool = False
+    """Whether a reading without a timestamp gets the arrival time of its record."""
+    device_id_field: str | None = None
+    """The member of a reading with its device ID. None: the device ID is the partition key."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
@@ -39,7 +45,18 @@ class Settings:
                     f"TIME_SERIES_RETENTION_SECONDS is {text!r}; set a positive whole number"
                 )
             retention = int(text)
-        return cls(_value(environ, "DLQ_TOPIC_ARN"), series, state, retention)
+        arrival = environ.get("USE_ARRIVAL_TIME", "false")
+        if arrival not in ("true", "false"):
+            raise ValueError(f"USE_ARRIVAL_TIME is {arrival!r}; set true or false")
+        return cls(
+            _value(environ, "DLQ_TOPIC_ARN"),
+            series,
+            state,
+            retention,
+            timestamp_field=environ.get("TIMESTAMP_FIELD") or cls.timestamp_field,
+            use_arrival_time=arrival == "true",
+            device_id_field=environ.get("DEVICE_ID_FIELD") or None,
+        )
 
 
 def _value(environ: Mapping[str, str], name: str) -> str:

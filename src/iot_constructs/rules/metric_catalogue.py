@@ -283,6 +283,18 @@ _S3 = Service(
     complete=False,
 )
 
+# CloudWatch Logs extracts them from the log of a TelemetryProcessor's function.
+_PROCESSOR = Service(
+    _DOCS + "AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Lambda.html",
+    _metrics(
+        (
+            _sets("FunctionName"),
+            "RecordsStored RecordsRejected RecordsFailed DuplicateReadings DeviceIdMismatches",
+        )
+    ),
+    complete=False,
+)
+
 SERVICES: Final[Mapping[str, Service]] = {
     "AWS/DynamoDB": _DYNAMODB,
     "AWS/Firehose": _FIREHOSE,
@@ -292,6 +304,7 @@ SERVICES: Final[Mapping[str, Service]] = {
     "AWS/S3": _S3,
     "AWS/SNS": _SNS,
     "AWS/SQS": _SQS,
+    "IotConstructs": _PROCESSOR,
 }
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 # --- measured in the example by a test --------------------------------------------------------------------------------
-ALARM_METRICS: Final = 24  # one for each alarm, three for that on unprocessed records
+ALARM_METRICS: Final = 25  # one for each alarm, three for that on unprocessed records
 COMPOSITE_ALARMS: Final = 1  # iot-pipeline-health
 DASHBOARDS: Final = 1  # iot-pipeline
 KEYS: Final = 1  # the key of the stack

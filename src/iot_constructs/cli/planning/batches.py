@@ -1,23 +1,15 @@
-"""The DynamoDB calls, write units and item sizes of the example's processor for a batch.
-
-The constants must match ``src/iot_constructs/processor``: a test runs that code and compares.
-"""
+"""The DynamoDB calls, write units and item sizes of the processor for a batch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Final
 
 from iot_constructs import _defaults as defaults
 from iot_constructs.cli.planning import KB
 from iot_constructs.cli.planning.assumptions import CONTENT_SHARE, DEVICE_ID_BYTES
-
-PUTS_PER_CALL: Final = 25  # table_writes.MAX_WRITES_PER_CALL
-BYTES_PER_CALL: Final = 1_400_000  # table_writes.MAX_STORED_BYTES_PER_CALL
-STATES_PER_CALL: Final = 25  # conditional statements
-STATE_CALLS_AT_A_TIME: Final = 8  # state_writes.STATE_WRITE_THREADS
-SLICE_RECORDS: Final = 500  # batch_processor.SLICE_RECORDS
+from iot_constructs.processor.batches import SLICE_READINGS
+from iot_constructs.processor.time_series import MAX_STORED_BYTES_PER_CALL, MAX_WRITES_PER_CALL
 
 _SORT_KEY_BYTES = 17  # 31 digits: milliseconds and a fraction from a hash of the content
 _TTL_BYTES = len(defaults.TTL_ATTRIBUTE) + 6  # 10 digits
@@ -47,20 +39,19 @@ class Calls:
 
 def calls_per_batch(records: int, devices: int, item_bytes: int) -> Calls:
     """Return the calls for a batch of ``records`` readings from ``devices`` devices."""
-    in_bytes = max(BYTES_PER_CALL // item_bytes, 1)
-    puts, states = min(PUTS_PER_CALL, in_bytes), min(STATES_PER_CALL, in_bytes)
-    full, rest = divmod(records, SLICE_RECORDS)
-    slices = [SLICE_RECORDS] * full + [rest] * (rest > 0)
+    per_call = min(MAX_WRITES_PER_CALL, max(MAX_STORED_BYTES_PER_CALL // item_bytes, 1))
+    full, rest = divmod(records, SLICE_READINGS)
+    slices = [SLICE_READINGS] * full + [rest] * (rest > 0)
     return Calls(
-        time_series=sum(ceil(part / puts) for part in slices),
-        device_state=sum(ceil(min(part, devices) / states) for part in slices),
+        time_series=sum(ceil(part / per_call) for part in slices),
+        device_state=sum(ceil(min(part, devices) / per_call) for part in slices),
     )
 
 
 def states_per_batch(records: float, devices: float) -> float:
     """Return the number of device-state writes of a batch: one per device and slice."""
-    full, rest = divmod(records, SLICE_RECORDS)
-    return full * min(SLICE_RECORDS, devices) + min(rest, devices)
+    full, rest = divmod(records, SLICE_READINGS)
+    return full * min(SLICE_READINGS, devices) + min(rest, devices)
 
 
 def estimate_item_bytes(message_bytes: int) -> int:

@@ -119,7 +119,9 @@ def _iot(usage: Usage) -> Iterator[Cost]:
     metered = usage.messages * ceil(usage.workload.message_bytes / IOT_STEP_BYTES)
     minutes = usage.workload.devices * MONTH_SECONDS / 60
     yield Cost(IOT, "connections", minutes, prices.IOT_CONNECTION_MINUTES)
-    yield Cost(IOT, "messages", metered, prices.IOT_MESSAGES)
+    # iot/latest/developerguide/iot-basic-ingest.html
+    charged = 0 if usage.workload.basic_ingest else metered
+    yield Cost(IOT, "messages", charged, prices.IOT_MESSAGES)
     yield Cost(IOT, "rule", metered, prices.IOT_RULES)
     yield Cost(IOT, "action", metered, prices.IOT_ACTIONS)
 

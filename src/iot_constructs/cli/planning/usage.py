@@ -17,9 +17,6 @@ from iot_constructs.cli.planning.assumptions import (
     RECORD_MILLISECONDS,
 )
 from iot_constructs.cli.planning.batches import (
-    PUTS_PER_CALL,
-    STATE_CALLS_AT_A_TIME,
-    STATES_PER_CALL,
     Calls,
     calls_per_batch,
     estimate_state_bytes,
@@ -27,6 +24,8 @@ from iot_constructs.cli.planning.batches import (
     write_units,
 )
 from iot_constructs.cli.planning.workload import Workload
+from iot_constructs.processor.device_state import STATE_WRITE_THREADS
+from iot_constructs.processor.time_series import MAX_WRITES_PER_CALL
 
 # https://aws.amazon.com/iot-core/pricing/additional-details/
 IOT_STEP_BYTES: Final = 5 * KB
@@ -197,7 +196,7 @@ def _largest_batch(workload: Workload) -> int:
 def _milliseconds(workload: Workload, records: float, states: float) -> float:
     if workload.invocation_milliseconds is not None:
         return workload.invocation_milliseconds
-    in_turn = max(records / PUTS_PER_CALL, 1) + max(
-        states / STATES_PER_CALL / STATE_CALLS_AT_A_TIME, 1
+    in_turn = max(records / MAX_WRITES_PER_CALL, 1) + max(
+        states / MAX_WRITES_PER_CALL / STATE_WRITE_THREADS, 1
     )
     return INVOCATION_MILLISECONDS + RECORD_MILLISECONDS * records + CALL_MILLISECONDS * in_turn

@@ -37,6 +37,8 @@ class Workload:
     """The size of a reading as it is sent, without the topic."""
     readings_per_message: int = 1
     """The number of readings that a device sends in one message."""
+    basic_ingest: bool = False
+    """Whether devices publish to the rule itself, without messaging cost: basic_ingest of TelemetryRule."""
     peak: float = 1
     """The peak rate as a multiple of the average."""
     batch_size: int = defaults.BATCH_SIZE

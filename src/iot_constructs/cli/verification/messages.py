@@ -38,26 +38,33 @@ _ARCHIVE_POLL_SECONDS = 5.0
 # Each look hides the other messages of the queue for a moment.
 _QUEUE_POLL_SECONDS = 3.0
 _FILTER = re.compile(r"\bFROM\s+'([^']+)'", re.IGNORECASE)
-_TOPIC_LEVEL = re.compile(r"\$\{\s*topic\(\s*(\d+)\s*\)\s*\}", re.IGNORECASE)
+_TOPIC_LEVEL = re.compile(r"\$\{\s*topic\(\s*([1-9]\d*)\s*\)\s*\}", re.IGNORECASE)
 
 
 class NoTopicError(ValueError):
     """The rule has no topic on which a device of its own can publish; the message says why."""
 
 
-def topic_of(sql: str, partition_key: str, device_id: str) -> str:
+def topic_of(rule: str, sql: str, partition_key: str, device_id: str) -> str:
     """Return a topic that a rule selects and that has the device id where the rule takes the partition key from.
+
+    Without a FROM clause, a rule has messages of Basic Ingest only, on any topic below its name
+    (https://docs.aws.amazon.com/iot/latest/developerguide/iot-basic-ingest.html).
 
     Raises:
         NoTopicError: the topic would be one of other devices as well.
     """
     selected = _FILTER.search(sql)
-    if selected is None:
-        raise NoTopicError(f"the rule's SQL has no topic filter: {sql}")
-    levels = selected[1].split("/")
+    level = _TOPIC_LEVEL.fullmatch(partition_key)
+    if selected is not None:
+        prefix, levels = [], selected[1].split("/")
+    else:
+        prefix, levels = (
+            ["$aws", "rules", rule],
+            ["+"] * (int(level[1]) if level is not None else 1),
+        )
     if levels[-1] == "#":
         levels[-1:] = ["+"]
-    level = _TOPIC_LEVEL.fullmatch(partition_key)
     if level is not None:
         position = int(level[1]) - 1
     elif "+" in levels:
@@ -66,11 +73,11 @@ def topic_of(sql: str, partition_key: str, device_id: str) -> str:
         position = len(levels)
     if position >= len(levels) or levels[position] != "+":
         raise NoTopicError(
-            f"the topic filter {selected[1]!r} has no wildcard at the level of the device id "
+            f"the topic filter {'/'.join(levels)!r} has no wildcard at the level of the device id "
             f"(partition key {partition_key!r}), so every message belongs to an existing device"
         )
     levels[position] = device_id
-    return "/".join("verify" if each == "+" else each for each in levels)
+    return "/".join([*prefix, *("verify" if each == "+" else each for each in levels)])
 
 
 @dataclass(frozen=True)

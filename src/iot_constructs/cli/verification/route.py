@@ -38,7 +38,7 @@ def find_route(
     if len(actions) != 1:
         raise NoRouteError(f"rule {rule} has {len(actions)} Kinesis actions, not 1")
     partition_key = actions[0].get("partitionKey", "")
-    topic = topic_of(payload["sql"], partition_key, device_id)
+    topic = topic_of(rule, payload["sql"], partition_key, device_id)
     stream = actions[0]["streamName"]
     mappings = _mappings(clients, deployed, stream)
     functions = [deployed.find(mapping["FunctionArn"], parts.FUNCTION) for mapping in mappings]

@@ -1,4 +1,4 @@
-"""Findings of compliance packs that this app accepts. Review each reason for your own app.
+"""Findings of compliance packs that the example accepts. Review each reason for your own app.
 
 The constructs acknowledge the findings that are the same for every app; COMPLIANCE.md lists both. If a
 cdk-nag pack is active, `cdk synth` reports these findings as acknowledged. Without cdk-nag, this

@@ -1,1 +1,0 @@
-"""The whole telemetry pipeline as one CDK app, and its local run."""
