@@ -30,6 +30,7 @@ from iot_constructs.local.accounting import (
     dead_letters,
     print_result,
     stored_readings,
+    superseded,
 )
 from iot_constructs.local.discovery import Places, TelemetryTables
 from iot_constructs.local.plan import (
@@ -140,6 +141,27 @@ def test_stale_state_is_an_error() -> None:
     result = count(states=states)
     assert set(result.stale_state) == {"sensor-001", "sensor-002"}
     assert result.exit_code == 1
+
+
+def test_an_app_without_a_table_of_states_has_no_stale_one() -> None:
+    letters = DeadLetters(tuple(LETTERS))
+    assert account(PLAN, READINGS, letters, None).exit_code == 0
+    assert account(PLAN, READINGS, letters, {}).exit_code == 1
+
+
+def test_a_table_without_history_has_replaced_older_readings() -> None:
+    newest = [each for each in READINGS if int(each.timestamp or 0) == STATES[each.device_id or ""]]
+    assert newest
+    older = superseded(PLAN, newest, STATES, "states")
+    assert {each.identity for each in [*newest, *older]} == {each.identity for each in READINGS}
+    letters = DeadLetters(tuple(LETTERS))
+    assert account(PLAN, [*newest, *older], letters, STATES).exit_code == 0
+    # A reading that is newer than the state is not in the table.
+    earlier = {**STATES, "sensor-001": STATES["sensor-001"] - 1}
+    result = account(PLAN, superseded(PLAN, [], earlier, "states"), letters, earlier)
+    assert (
+        [FIRST[each].device_id for each in result.lost] == ["sensor-001"] * len(result.lost) != []
+    )
 
 
 def test_fraction_of_the_state_timestamp_is_ignored() -> None:

@@ -169,6 +169,18 @@ def test_without_a_kinesis_mapping_nothing_can_run(mappings: list[dict[str, Any]
         discovered(account)
 
 
+def test_the_stream_of_a_consumer() -> None:
+    account = Account()
+    account.mappings = [mapping("own", "kinesis:stream/a/consumer/c:1")]
+    assert discovered(account).routes == (Route("a"),)
+
+
+def test_of_a_container_image_no_fate_is_known() -> None:
+    account = Account()
+    account.get_function_configuration = lambda **request: {"PackageType": "Image"}  # type: ignore[method-assign]
+    assert not discovered(account).places.known_fates
+
+
 def test_with_another_setting_no_fate_is_known() -> None:
     account = Account()
     account.environment["TRANSFORM_MODULE"] = "own"

@@ -185,7 +185,7 @@ def account(
     plan: Sequence[Message],
     readings: Iterable[StoredReading],
     dead_letters: DeadLetters,
-    states: Mapping[str, Decimal],
+    states: Mapping[str, Decimal] | None,
     *,
     known_fates: bool = True,
 ) -> Account:
@@ -195,7 +195,8 @@ def account(
         plan: the sent messages.
         readings: the records in tables and buckets.
         dead_letters: the records on queues and in failure destinations.
-        states: the timestamp of each device's latest state, which is compared only with known fates.
+        states: the timestamp of each device's latest state, which is compared only with known fates. None: the
+            app has no table of states.
         known_fates: see `Account.known_fates`.
     """
     readings = list(readings)
@@ -241,7 +242,9 @@ def account(
         wrong_device=tuple(sorted(wrong_device)),
         unexpected=tuple(unexpected),
         unknown=tuple(unknown),
-        stale_state=_missing_states(sent.values(), states) if known_fates else {},
+        stale_state=_missing_states(sent.values(), states)
+        if known_fates and states is not None
+        else {},
         reasons={letter.identity: letter.reason for letter in dead_letters.letters},
         by_kind=_by_kind(plan, stored, dead, dead_letters),
         by_place=Counter(place for place, _ in found),
@@ -334,6 +337,22 @@ def find_stale_states(
         for device in sorted(newest.keys() | states.keys())
         if states.get(device) != newest.get(device)
     }
+
+
+def superseded(
+    plan: Iterable[Message],
+    readings: Iterable[StoredReading],
+    states: Mapping[str, Decimal],
+    table: str,
+) -> list[StoredReading]:
+    """Return the readings that a table without history replaced with newer ones, each once."""
+    there = {each.identity for each in readings}
+    replaced = {
+        each.identity: StoredReading(each.identity, each.device_id, None, table)
+        for each in plan
+        if each.timestamp is not None and states.get(each.device_id, -1) >= each.timestamp
+    }
+    return [reading for identity, reading in replaced.items() if identity not in there]
 
 
 class QueueReader:
@@ -506,15 +525,15 @@ class Accountant:
                     letters.append(each)
                 else:
                     readings.append(each)
-        states: dict[str, Decimal] = {}
+        states: dict[str, Decimal] | None = None
         stale: dict[str, str] = {}
         for tables in places.telemetry:
             if tables.state is None:
                 continue
             found_states = read_states(self._dynamodb, tables.state)
-            states |= found_states
+            states = {**(states if states is not None else {}), **found_states}
             if tables.time_series is None:
-                readings += self._superseded(found_states, tables.state)
+                readings += superseded(self._plan, readings, found_states, tables.state)
             else:
                 own = (each for each in readings if each.place == tables.time_series)
                 stale |= find_stale_states(own, found_states)
@@ -526,14 +545,6 @@ class Accountant:
             known_fates=self._run.known_fates,
         )
         return result if self._run.known_fates else replace(result, stale_state=stale)
-
-    def _superseded(self, states: Mapping[str, Decimal], table: str) -> list[StoredReading]:
-        """Return the readings that a table without history replaced with newer ones."""
-        return [
-            StoredReading(each.identity, each.device_id, None, table)
-            for each in self._plan
-            if each.timestamp is not None and states.get(each.device_id, -1) >= each.timestamp
-        ]
 
     def _records_of(self, source: Source) -> Sequence[Record]:
         return self._recovery.recover(source).records

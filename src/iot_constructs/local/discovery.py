@@ -130,7 +130,7 @@ def discover(emulator: Emulator) -> Pipeline:
     variables = [
         each["Environment"]["Variables"]
         for each in functions
-        if each["Handler"] == PROCESSOR_HANDLER
+        if each.get("Handler") == PROCESSOR_HANDLER
     ]
     settings = [Settings.from_environment(each) for each in variables]
     routes = [Route(rule.stream_name, rule) for rule in rules]
@@ -222,7 +222,8 @@ def _all(emulator: Emulator, service: str, operation: str, key: str) -> list[Any
 
 
 def _stream_name(arn: str) -> str:
-    return arn.rsplit("/", 1)[-1]
+    # The ARN of a consumer with enhanced fan-out continues after the name.
+    return arn.split("/")[1]
 
 
 def _name(function_arn: str) -> str:

@@ -321,6 +321,8 @@ def _show_records(screen: Screen, result: Account) -> None:
         )
     elif result.in_both:
         screen.print(f"{len(result.in_both)} records are both stored and dead-lettered")
+    if not result.stored:
+        screen.print("no record is stored: if the function expects other messages, see --payload")
     screen.heading("Where the records are")
     screen.table(
         ["table, queue, or bucket", "records"],
