@@ -27,7 +27,7 @@ from iot_constructs.processor.time_series import TimeSeriesWriter
 
 from .aws_fakes import NOW, RETENTION, Clock, kinesis_event, make_readings, make_records, plain
 from .test_handler import CONTEXT
-from .test_telemetry_reading import nested, payload_of_item_size, read
+from .test_readings import nested, payload_of_item_size, read
 
 
 @pytest.fixture(scope="module")
