@@ -112,7 +112,7 @@ def test_every_message_is_stored_or_dead_lettered_and_no_subscriber_hears_it(
     assert (of_rule["topic"], of_rule["ruleName"]) == ("device//telemetry", name)
     assert of_rule["clientId"].startswith("anyone-")
     rejected = [each for each in letters if each is not of_rule]
-    assert {each["deviceId"] for each in rejected} == {"a"}
+    assert {each["partitionKey"] for each in rejected} == {"a"}
     assert {base64.b64decode(each["payload"]) for each in rejected} == {_NOT_JSON, _NOT_TEXT}
     assert len(letters) == 3
     assert heard.empty()

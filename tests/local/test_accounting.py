@@ -296,6 +296,10 @@ def test_a_line_without_an_id_is_found_by_exactly_its_bytes() -> None:
     assert finder.find({"raw": {"S": "21.5;55"}}) == ["line 2"]
     assert finder.find(b"20.1;54\n21.5;55\n") == ["line 2"]
     assert finder.find({"raw": {"S": "1;21.5;55"}}) == []
+    letter = DeadLetter("line 2", None, "not-an-object", "dlq")
+    result = account([line, line], [], DeadLetters((letter, letter)), None, known_fates=False)
+    kind = result.by_kind[Kind.PAYLOAD]
+    assert (kind.messages, kind.dead_lettered, kind.reasons) == (2, 1, {"not-an-object": 1})
 
 
 class FakeS3:

@@ -656,7 +656,8 @@ def _by_kind(
         messages = [message for message in plan if message.kind is kind]
         if not messages:
             continue
-        identities = [identity for message in messages for identity in message.identities]
+        # A line without an ID is one record, however often it was sent.
+        identities = {identity for message in messages for identity in message.identities}
         result[kind] = KindAccount(
             messages=len(messages),
             stored=sum(identity in stored for identity in identities),
