@@ -385,7 +385,7 @@ def test_the_own_step_converts_and_enriches_each_reading_and_rejects_the_others(
             "hot": False,
         },
     }
-    rejected = {message["deviceId"]: message for message in sns.messages}
+    rejected = {message["partitionKey"]: message for message in sns.messages}
     assert rejected.keys() == {"press-3", "press-4"}
     assert {message["reason"] for message in rejected.values()} == {"rejected-by-transform"}
     assert rejected["press-3"]["detail"].endswith(": temperature is not a number")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
@@ -24,6 +25,7 @@ from iot_constructs import (
     StreamArchive,
     StreamProcessor,
     SuffixedStack,
+    TelemetryProcessor,
     TelemetryRule,
     TimeSeriesTable,
 )
@@ -60,6 +62,10 @@ def _key(stack: cdk.Stack) -> kms.IKey:
     return kms.Key.from_key_arn(stack, f"GivenKey{len(stack.node.children)}", arn)
 
 
+def _table(stack: cdk.Stack, name: str) -> dynamodb.ITableV2:
+    return dynamodb.TableV2.from_table_name(stack, name, name)
+
+
 def _processor(stack: cdk.Stack, **more: Any) -> StreamProcessor:
     return StreamProcessor(
         stack,
@@ -86,6 +92,13 @@ ALONE: dict[str, Maker] = {
         dlq_topic=_topic(stack),
         on_failure=_bucket(stack),
         reserved_concurrent_executions=5,
+    ),
+    "TelemetryProcessor": lambda stack: TelemetryProcessor(
+        stack,
+        "Processor",
+        stream=_stream(stack),
+        time_series_table=_table(stack, "Readings"),
+        device_state_table=_table(stack, "Devices"),
     ),
     "TelemetryRule": lambda stack: TelemetryRule(
         stack, "Telemetry", stream=_stream(stack), dlq_topic=_topic(stack)
