@@ -49,7 +49,7 @@ def run_program(
         return interrupt.exit_code if isinstance(interrupt, _Ended) else INTERRUPTED
     except BrokenPipeError:
         raise  # the reader of the output ended
-    except (OSError, *expected) as error:
+    except expected as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
 

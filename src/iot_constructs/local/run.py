@@ -61,6 +61,7 @@ _EXPECTED = (
     DeviceError,
     EmulatorError,
     NoMappingError,
+    OSError,
     OutputError,
     PayloadError,
     ToolError,
