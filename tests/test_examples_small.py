@@ -387,6 +387,22 @@ def test_the_own_step_converts_and_enriches_each_reading_and_rejects_the_others(
     assert rejected["press-3"]["detail"].endswith(": temperature is not a number")
 
 
+def test_the_own_step_is_called_as_the_readme_says() -> None:
+    readme = (_EXAMPLES / "own_processor" / "README.md").read_text(encoding="utf-8")
+    (setting,) = re.findall(r"`(\w+=\w+)`", readme)
+    (call,) = re.findall(r"`(transform\(.+\))`", readme)
+    imports = "from decimal import Decimal; from step import transform"
+    called = subprocess.run(
+        [sys.executable, "-c", f"{imports}; print({call}['temperature'] == 100)"],
+        cwd=_EXAMPLES / "own_processor",
+        env=dict([setting.split("=")]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert called.stdout == "True\n"
+
+
 def test_the_own_step_is_in_the_asset_beside_the_processor(synthesized: dict[str, Path]) -> None:
     template = _template(synthesized, "own_processor", "Overheating.template.json")
     function = one(template, "AWS::Lambda::Function", Handler="processor.handler.handler")
