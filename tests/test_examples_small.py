@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import aws_cdk as cdk
 import pytest
@@ -154,7 +153,8 @@ def test_an_existing_stream_and_table_stay_as_they_are(
     stack = cdk.Stack(before, "ExistingApp")
     kinesis.Stream(stack, "Positions", retention_period=cdk.Duration.hours(48))
     key = dynamodb.Attribute(name="vehicle", type=dynamodb.AttributeType.STRING)
-    dynamodb.TableV2(stack, "LastPositions", partition_key=key)
+    time = dynamodb.Attribute(name="time", type=dynamodb.AttributeType.NUMBER)
+    dynamodb.TableV2(stack, "PositionHistory", partition_key=key, sort_key=time)
     plain_template = before.synth().get_stack_by_name("ExistingApp").template
 
     template = _template(synthesized, "existing_app", "ExistingApp.template.json")
@@ -193,21 +193,17 @@ def test_an_existing_table_is_written_and_nothing_else(synthesized: dict[str, Pa
 
 
 class _Table:
-    """A table that holds what was put, refuses what is older, and fails for one vehicle."""
+    """A table that holds what was put, refuses an item without its key, and fails for one vehicle."""
 
     def __init__(self) -> None:
-        self.items: dict[str, Json] = {}
+        self.items: dict[tuple[str, int], Json] = {}
 
-    def put_item(self, **request: Any) -> None:
-        item = request["Item"]
-        assert request["ConditionExpression"] == ("attribute_not_exists(vehicle) OR #time < :time")
-        assert request["ExpressionAttributeNames"] == {"#time": "time"}
-        if item["vehicle"] == "throttled":
+    def put_item(self, *, Item: Json) -> None:  # noqa: N803 - boto3's name
+        if Item["vehicle"] == "throttled":
             raise _client_error("ProvisionedThroughputExceededException")
-        known = self.items.get(item["vehicle"])
-        if known is not None and not known["time"] < request["ExpressionAttributeValues"][":time"]:
-            raise _client_error("ConditionalCheckFailedException")
-        self.items[item["vehicle"]] = item
+        if "time" not in Item:
+            raise _client_error("ValidationException")
+        self.items[Item["vehicle"], Item["time"]] = Item
 
 
 def _client_error(code: str) -> ClientError:
@@ -220,10 +216,10 @@ def vehicles(monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, _Table]:
 
     class Resource:
         def Table(self, name: str) -> _Table:  # noqa: N802 - boto3's name
-            assert name == "last-positions"
+            assert name == "position-history"
             return table
 
-    monkeypatch.setenv("TABLE_NAME", "last-positions")
+    monkeypatch.setenv("TABLE_NAME", "position-history")
     monkeypatch.setattr("boto3.resource", lambda name: Resource())
     return _loaded("examples.existing_app.function.handler"), table
 
@@ -263,15 +259,15 @@ def _position(time: int, latitude: float = 48.5) -> str:
     return json.dumps({"time": time, "latitude": latitude, "longitude": 9.25})
 
 
-def test_the_function_of_the_existing_app_keeps_the_last_position(
+def test_the_function_of_the_existing_app_keeps_each_position_once(
     vehicles: tuple[ModuleType, _Table],
 ) -> None:
     module, table = vehicles
     event = _event(("lorry", _position(2, 1.5)), ("lorry", _position(1)), ("van", _position(7)))
     for _ in range(2):  # a batch that comes again changes nothing
         assert module.handler(event, None) == {"batchItemFailures": []}
-        assert {name: item["time"] for name, item in table.items.items()} == {"lorry": 2, "van": 7}
-    assert table.items["lorry"] == {
+        assert set(table.items) == {("lorry", 2), ("lorry", 1), ("van", 7)}
+    assert table.items["lorry", 2] == {
         "vehicle": "lorry",
         "time": 2,
         "latitude": Decimal("1.5"),
@@ -287,7 +283,7 @@ def test_the_function_of_the_existing_app_reports_what_failed(
     assert module.handler(event, None) == {
         "batchItemFailures": [{"itemIdentifier": number} for number in ("0", "1", "2")]
     }
-    assert list(table.items) == ["c"]
+    assert list(table.items) == [("c", 3)]
     assert capsys.readouterr().out.count("could not store shardId-000000000000:") == 3
 
 
@@ -389,6 +385,22 @@ def test_the_own_step_converts_and_enriches_each_reading_and_rejects_the_others(
     assert rejected.keys() == {"press-3", "press-4"}
     assert {message["reason"] for message in rejected.values()} == {"rejected-by-transform"}
     assert rejected["press-3"]["detail"].endswith(": temperature is not a number")
+
+
+def test_the_own_step_is_called_as_the_readme_says() -> None:
+    readme = (_EXAMPLES / "own_processor" / "README.md").read_text(encoding="utf-8")
+    (setting,) = re.findall(r"`(\w+=\w+)`", readme)
+    (call,) = re.findall(r"`(transform\(.+\))`", readme)
+    imports = "from decimal import Decimal; from step import transform"
+    called = subprocess.run(
+        [sys.executable, "-c", f"{imports}; print({call}['temperature'] == 100)"],
+        cwd=_EXAMPLES / "own_processor",
+        env=dict([setting.split("=")]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert called.stdout == "True\n"
 
 
 def test_the_own_step_is_in_the_asset_beside_the_processor(synthesized: dict[str, Path]) -> None:

@@ -15,7 +15,7 @@ from iot_constructs import PipelineAlarms, StreamProcessor
 
 
 class ExistingAppStack(cdk.Stack):
-    """Keeps the last position of each vehicle."""
+    """Keeps the positions of vehicles."""
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
@@ -24,8 +24,9 @@ class ExistingAppStack(cdk.Stack):
         stream = kinesis.Stream(self, "Positions", retention_period=cdk.Duration.hours(48))
         table = dynamodb.TableV2(
             self,
-            "LastPositions",
+            "PositionHistory",
             partition_key=dynamodb.Attribute(name="vehicle", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="time", type=dynamodb.AttributeType.NUMBER),
         )
         on_call = sns.Topic(self, "OnCall")
 
@@ -43,6 +44,6 @@ class ExistingAppStack(cdk.Stack):
             "Alarms",
             stream=stream,
             processor=processor,
-            device_state_table=table,
+            time_series_table=table,
             alarm_topic=on_call,
         )

@@ -16,6 +16,7 @@ import pytest
 
 import iot_constructs.cli
 from iot_constructs.cli.dead_letter_messages import Kind
+from iot_constructs.cli.interrupts import INTERRUPTED
 from iot_constructs.cli.main import EX_SIGPIPE, main
 from iot_constructs.cli.progress import Progress
 
@@ -283,3 +284,15 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     )
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (EX_SIGPIPE, b"")
+
+
+def test_ctrl_c_before_a_command_handles_it_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(self: Path, *arguments: object, **options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", interrupted)
+    assert main(["init", str(tmp_path / "farm")]) == INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"
+    assert list(tmp_path.iterdir()) == []

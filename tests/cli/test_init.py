@@ -118,6 +118,18 @@ def test_it_goes_into_an_empty_folder_and_into_the_current_one(
     assert "cdk deploy" in printed
 
 
+@EVERY_PROJECT
+def test_the_next_steps_name_the_messages_of_the_project(
+    construct: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", str(tmp_path / "farm"), "--construct", construct]) == 0
+    printed = capsys.readouterr().out
+    readme = (tmp_path / "farm" / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^iot-constructs local.*$", readme, re.MULTILINE)
+    assert f"  {command}  # run it" in printed
+    assert ("--payload" in command) == (tmp_path / "farm" / "messages.jsonl").is_file()
+
+
 def test_it_needs_neither_cdk_nor_boto3_nor_node(tmp_path: Path) -> None:
     missing = ("aws_cdk", "constructs", "jsii", "boto3", "botocore")
     code = (

@@ -37,8 +37,8 @@ for _ in range(100):
 """
 
 
-def run_local(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "iot_constructs.cli", "local", str(APP), "--out", str(out)]
+def run_local(out: Path, *arguments: str, app: Path = APP) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "iot_constructs.cli", "local", str(app), "--out", str(out)]
     return subprocess.run(
         [*command, "--devices", "4", "--rate", "300", *arguments],
         cwd=ROOT,
@@ -47,6 +47,14 @@ def run_local(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=SECONDS,
         check=False,
     )
+
+
+def test_the_existing_app_stores_its_messages(tmp_path: Path) -> None:
+    folder = ROOT / "examples" / "existing_app"
+    messages = ["--payload", str(folder / "messages.jsonl")]
+    done = run_local(tmp_path, *messages, "--readings", "5", app=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert accounting(done) == {"sent": 20, "stored": 20, "dead_lettered": 0, "lost": 0}
 
 
 def accounting(done: subprocess.CompletedProcess[str]) -> dict[str, int]:

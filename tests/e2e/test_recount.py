@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 from pathlib import Path
 
@@ -93,6 +94,34 @@ def test_a_deleted_reading_is_lost(
     after = json.loads(output.splitlines()[-1])
     assert after == {**before, "stored": before["stored"] - 1, "lost": 1}
     assert f"1 lost: {item['reading']['M']['messageId']['S']}" in output
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", '{"places": {}}'])
+def test_another_file_is_no_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    file = tmp_path / "run.json"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    assert main([str(file)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"error: {file} is not the file of a run; start a run that stays: iot-constructs local --keep"
+    )
+
+
+def test_an_emulator_that_stopped(
+    emulator: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = f"https://127.0.0.1:{server.getsockname()[1]}"
+    file, places = tmp_path / "run.json", Places(tables=("readings",))
+    for authority in (emulator.endpoint.authority, str(tmp_path / "removed.pem")):
+        Run(1, 1, 1, 1, free, authority, places).save(file)
+        assert main([str(file)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: can't count {file}: ")
+        assert line.endswith("; start a run that stays: iot-constructs local --keep")
 
 
 def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

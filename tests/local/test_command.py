@@ -52,10 +52,39 @@ def test_an_unusable_payload(
     assert text in error_of(capsys)
 
 
-def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("out", "reason"), [("file", "File exists"), ("/proc/out", "")])
+def test_an_unusable_folder_of_the_logs(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    out: str,
+    reason: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    assert main(["local", str(EXAMPLE), "--out", out]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""  # nothing has been started
+    (line,) = printed.err.splitlines()
+    assert line.startswith(f"error: --out {out}: {reason}")
+    assert "name a folder that you may write to" in line
+
+
+def test_a_deleted_folder(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["local"]) == 2
+    assert "No such file or directory" in error_of(capsys)
+
+
+def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with socket.create_server((HOST, 0)) as server:
         port = server.getsockname()[1]
-        assert main(["local", str(EXAMPLE), "--port", str(port)]) == 2
+        out = ["--out", str(tmp_path)]
+        assert main(["local", str(EXAMPLE), "--port", str(port), *out]) == 2
     assert f"port {port} can't be used" in error_of(capsys)
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from iot_constructs.local import toolchain
+from iot_constructs.local.certificates import make_certificates
 from iot_constructs.local.deployment import (
     ALARM,
     AUTO_DELETE,
     COMPOSITE_ALARM,
     AppError,
+    Deployer,
     Resolver,
     UnresolvedError,
     UnsupportedResource,
@@ -25,6 +30,8 @@ from iot_constructs.local.deployment import (
     split_template,
     templates,
 )
+from iot_constructs.local.emulator import HOST, Emulator
+from iot_constructs.local.toolchain import ToolError
 
 
 def template() -> dict[str, Any]:
@@ -240,3 +247,63 @@ def test_a_folder_without_an_app_is_an_error(tmp_path: Path) -> None:
         check_app(tmp_path)
     tmp_path.joinpath("cdk.json").write_text("{}", encoding="utf-8")
     check_app(tmp_path)
+
+
+Cdk = Callable[[list[str], Mapping[str, str]], None]
+
+
+def deployer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cdk: Cdk) -> Deployer:
+    """A deployer with a stand-in for the CDK CLI, which gets its arguments and its environment."""
+
+    def run(arguments: list[str], *, environment: Mapping[str, str], **options: object) -> None:
+        cdk(arguments, environment)
+
+    monkeypatch.setattr(toolchain, "cdk", lambda: Path("cdk"))
+    monkeypatch.setattr(toolchain, "run", run)
+    process = subprocess.Popen(["true"])
+    process.wait()
+    emulator = Emulator(1, 2, tmp_path, make_certificates(tmp_path, HOST), process)
+    return Deployer(emulator, app_directory=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "type", "text"),
+    [
+        ("manifest.json", AppError, r"end app\.py with app\.synth\(\)"),
+        ("data.json", ToolError, "no such file"),
+    ],
+)
+def test_an_app_that_does_not_call_synth(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    type: type[Exception],
+    text: str,
+) -> None:
+    def cdk(arguments: list[str], environment: Mapping[str, str]) -> None:
+        output = Path(arguments[arguments.index("--output") + 1])
+        raise ToolError(f"failed\nENOENT: no such file or directory, open '{output / name}'")
+
+    with pytest.raises(type, match=text):
+        deployer(tmp_path, monkeypatch, cdk).synthesize("dev")
+
+
+@pytest.mark.parametrize("variable", ["HOME", "JSII_RUNTIME_PACKAGE_CACHE_ROOT"])
+def test_a_cache_that_cannot_be_written_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    found: list[str] = []
+
+    def cdk(arguments: list[str], environment: Mapping[str, str]) -> None:
+        found.append(environment["JSII_RUNTIME_PACKAGE_CACHE_ROOT"])
+
+    monkeypatch.delenv("JSII_RUNTIME_PACKAGE_CACHE_ROOT", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "emulator").mkdir()
+    run = deployer(tmp_path / "emulator", monkeypatch, cdk)
+    run.synthesize("dev")
+    monkeypatch.setenv(variable, "/dev/null")
+    run.synthesize("dev")
+    users, other = map(Path, found)
+    assert tmp_path / "home" in users.parents
+    assert tmp_path / "emulator" in other.parents

@@ -18,11 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CLI = Path("node_modules", "aws-cdk", "bin", "cdk")
 # Installs what npm would, or reports what npm reports offline.
 FAKE_NPM = """
-import json, os, pathlib, sys, time
+import json, os, pathlib, sys, tempfile, time
 with open(os.environ["CALLS"], "a") as calls:
     calls.write(" ".join(sys.argv[1:]) + "\\n")
+pathlib.Path(tempfile.mkdtemp(), "compiled").touch()
 if os.environ.get("OFFLINE"):
-    sys.exit("npm error code ENOTFOUND\\nnpm error network request to registry failed")
+    sys.exit(os.environ["OFFLINE"])
 time.sleep(0.2)
 package = pathlib.Path(sys.argv[sys.argv.index("--prefix") + 1], "node_modules", "aws-cdk")
 (package / "bin").mkdir(parents=True)
@@ -38,6 +39,8 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(toolchain, "_npm", lambda: [sys.executable, str(npm)])
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "prefix"))
     return tmp_path / "calls"
@@ -62,6 +65,7 @@ def test_the_cli_is_installed_once_into_the_cache(calls: Path, tmp_path: Path) -
     assert call.endswith(f" aws-cdk@{CDK_VERSION}")
     # Neither a lock file nor a half-installed folder remains.
     assert [each.name for each in installed.parents[4].iterdir()] == [f"aws-cdk-{CDK_VERSION}"]
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_two_runs_at_once_install_the_same_cli(calls: Path, tmp_path: Path) -> None:
@@ -73,14 +77,21 @@ def test_two_runs_at_once_install_the_same_cli(calls: Path, tmp_path: Path) -> N
     assert [each.name for each in folder.parent.iterdir()] == ["cli"]
 
 
+@pytest.mark.parametrize(
+    "output",
+    [
+        "npm error code ENOTFOUND\nnpm error network request to registry failed",
+        "npm error   errno: -111,\nnpm error   code: 'ENOTFOUND',\nnpm error   syscall: 'connect'",
+    ],
+)
 def test_offline_it_says_what_to_do(
-    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
-    monkeypatch.setenv("OFFLINE", "yes")
+    monkeypatch.setenv("OFFLINE", output)
     with pytest.raises(ToolError) as error:
         cdk()
     text = str(error.value)
-    assert "ENOTFOUND" in text
+    assert "(ENOTFOUND)" in text
     assert "connect to the internet" in text
     assert f"npm install -g aws-cdk@{CDK_VERSION}" in text
     assert "\n" not in text
@@ -134,6 +145,22 @@ def test_cache_folder(
     assert toolchain.cache_folder() == expected / "iot-constructs"
 
 
+def test_a_cache_that_cannot_be_written(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    with pytest.raises(ToolError, match=r"to /dev/null/iot-constructs: .*; set XDG_CACHE_HOME"):
+        cdk()
+    assert not calls.exists()
+
+
+def test_a_user_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", home)
+    with pytest.raises(ToolError, match="set HOME to a folder"):
+        toolchain.cache_folder()
+
+
 def test_without_node_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -178,3 +205,25 @@ def test_a_failed_command_shows_why(tmp_path: Path, script: str, shown: str) -> 
             log=tmp_path / "log",
         )
     assert str(error.value) == f"cdk synth failed with exit code 1\n{shown}"
+
+
+@pytest.mark.parametrize(
+    "stack", ["def (", "raise ValueError('wrong')", "import json; json.loads('{')"]
+)
+def test_a_failed_app_shows_its_own_line(tmp_path: Path, stack: str) -> None:
+    library = tmp_path / ".venv" / "lib" / "site-packages" / "library.py"
+    library.parent.mkdir(parents=True)
+    library.write_text("import stack", encoding="utf-8")
+    tmp_path.joinpath("stack.py").write_text(f"\n{stack}", encoding="utf-8")
+    app = f"import sys; sys.path += [{str(tmp_path)!r}, {str(library.parent)!r}]; import library"
+    with pytest.raises(ToolError) as error:
+        toolchain.run(
+            [sys.executable, "-c", app],
+            name="cdk synth",
+            cwd=tmp_path,
+            environment={},
+            log=tmp_path / "log",
+        )
+    _, line, exception = str(error.value).splitlines()
+    assert line.startswith(f'  File "{tmp_path / "stack.py"}", line 2')
+    assert re.match(r"\w+(\.\w+)*Error: ", exception)

@@ -1,4 +1,4 @@
-"""Keeps the last position of each vehicle. Needs nothing but what the Lambda runtime has."""
+"""Keeps the positions of vehicles. Needs nothing but what the Lambda runtime has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 # Without types, unless you install them.
 import boto3  # type: ignore[import-untyped,unused-ignore]
-from botocore.exceptions import ClientError  # type: ignore[import-untyped,unused-ignore]
 
 dynamodb: Any = boto3.resource("dynamodb")
 table = dynamodb.Table(os.environ["TABLE_NAME"])
@@ -30,19 +29,5 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 def store(record: dict[str, Any]) -> None:
     position = json.loads(base64.b64decode(record["data"]), parse_float=Decimal)
-    try:
-        # Records come again after a retry or a redrive, and then late: an older position never wins.
-        table.put_item(
-            Item={
-                "vehicle": record["partitionKey"],
-                "time": position["time"],
-                "latitude": position["latitude"],
-                "longitude": position["longitude"],
-            },
-            ConditionExpression="attribute_not_exists(vehicle) OR #time < :time",
-            ExpressionAttributeNames={"#time": "time"},
-            ExpressionAttributeValues={":time": position["time"]},
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-            raise
+    # Records come again after a retry or a redrive: the same position has the same key, and so is stored once.
+    table.put_item(Item={**position, "vehicle": record["partitionKey"]})

@@ -30,6 +30,8 @@ ERROR = 2
 _PROJECTS = {"pipeline": "iot_pipeline", "one": "one_construct", "existing": "existing_app"}
 _PACKAGED = Path(__file__).parent / "projects"
 _CHECKOUT = Path(__file__).parents[3] / "examples"
+_MESSAGES = "messages.jsonl"
+"""The messages of a project whose function does not read the generated ones."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_. ]+[A-Za-z0-9]+)*")
 _LONGEST_NAME = 100
 """The name of a CloudFormation stack has at most 128 characters, of which a suffix takes up to 20
@@ -170,9 +172,10 @@ def _print_next_steps(directory: Path, project: Mapping[str, str]) -> None:
     print("Next:")
     if directory.resolve() != Path.cwd():
         print(f"  cd {shlex.quote(str(directory))}")
-    print("  iot-constructs local                   # run it on this machine; nothing reaches AWS")
+    payload = f" --payload {_MESSAGES}" if _MESSAGES in project else ""
+    print(f"  iot-constructs local{payload}  # run it on this machine; nothing reaches AWS")
     print("  pip install -r requirements-dev.txt && python -m pytest")
-    print("  cdk deploy                             # to AWS; README.md has more")
+    print("  cdk deploy  # to AWS; README.md has more")
 
 
 def _fail(message: str) -> int:

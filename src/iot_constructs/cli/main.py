@@ -15,6 +15,7 @@ from iot_constructs.cli import (
     redrive_command,
     verify_command,
 )
+from iot_constructs.cli.interrupts import INTERRUPTED
 
 _COMMANDS = {
     "init": init_command,
@@ -41,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = int(_COMMANDS[arguments.command].run(arguments))
         sys.stdout.flush()
         return code
+    except KeyboardInterrupt:
+        # Before the command handles it itself, such as during its imports.
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader, such as `head`, closed the pipe. Without the redirect, Python fails again when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -31,6 +31,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from iot_constructs.cli.aws_errors import RetryPolicy
 from iot_constructs.cli.dead_letter_messages import Kind as LetterKind
 from iot_constructs.cli.dead_letter_messages import (
@@ -43,7 +45,7 @@ from iot_constructs.cli.recovery import Recovery
 from iot_constructs.cli.stream_records import StreamReader
 from iot_constructs.local.discovery import Places
 from iot_constructs.local.emulator import Endpoint
-from iot_constructs.local.payload import plan_payload, read_payload
+from iot_constructs.local.payload import PayloadError, plan_payload, read_payload
 from iot_constructs.local.plan import (
     IDENTITY,
     Fate,
@@ -590,9 +592,20 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1:
         print("usage: python -m iot_constructs.local.accounting RUN.JSON", file=sys.stderr)
         return 2
-    # The dead letters can be invisible because the run just read them.
-    accountant = Accountant(Run.load(Path(arguments[0])))
-    return print_result(accountant.count_until_settled(patience=VISIBILITY_TIMEOUT_SECONDS + 2))
+    start = "start a run that stays: iot-constructs local --keep"
+    try:
+        run = Run.load(Path(arguments[0]))
+    except (OSError, ValueError, KeyError, TypeError):
+        print(f"error: {arguments[0]} is not the file of a run; {start}", file=sys.stderr)
+        return 2
+    try:
+        accountant = Accountant(run)
+        # The dead letters can be invisible because the run just read them.
+        result = accountant.count_until_settled(patience=VISIBILITY_TIMEOUT_SECONDS + 2)
+    except (OSError, PayloadError, BotoCoreError, ClientError) as error:
+        print(f"error: can't count {arguments[0]}: {error}; {start}", file=sys.stderr)
+        return 2
+    return print_result(result)
 
 
 def _unwrap_sns(body: str) -> str:

@@ -145,7 +145,12 @@ class Deployer:
         arguments = ["synth", "--quiet", "--output", str(assembly)]
         for each in (f"environmentSuffix={suffix}", *self._context):
             arguments += ["--context", each]
-        self._cdk(arguments, cwd=self._app_directory, log=f"synth-{name}")
+        try:
+            self._cdk(arguments, cwd=self._app_directory, log=f"synth-{name}")
+        except toolchain.ToolError as error:
+            if "ENOENT" in str(error) and str(assembly / "manifest.json") in str(error):
+                raise AppError("the app has no output: end app.py with app.synth()") from None
+            raise
         return assembly
 
     def prepare(self, suffix: str) -> Path:
@@ -251,7 +256,7 @@ class Deployer:
             "TMPDIR": str(self._emulator.directory / "tmp"),
             "JSII_NODE": node,
             # The user's cache: unpacking the CDK's JavaScript takes seconds.
-            "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(_jsii_cache()),
+            "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(_jsii_cache(self._work / "jsii")),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "CDK_DISABLE_VERSION_CHECK": "true",
             "PYTHONUNBUFFERED": "1",
@@ -525,11 +530,15 @@ def _resolve_references(value: Any, names: Mapping[str, str]) -> Any:
     return literal
 
 
-def _jsii_cache() -> Path:
-    """Return the user's cache folder of jsii packages."""
-    configured = os.environ.get("JSII_RUNTIME_PACKAGE_CACHE_ROOT")
-    if configured:
-        return Path(configured)
+def _jsii_cache(fallback: Path) -> Path:
+    """Return the user's cache folder of jsii packages. If it can't be written, jsii would wait without end."""
     mac = sys.platform == "darwin"
     cache = "Library/Caches/com.amazonaws.jsii" if mac else ".cache/aws/jsii"
-    return Path.home() / cache / "package-cache"
+    try:
+        configured = os.environ.get("JSII_RUNTIME_PACKAGE_CACHE_ROOT")
+        default = toolchain.home_folder() / cache / "package-cache"
+        folder = Path(configured) if configured else default
+        toolchain.create_folder(folder)
+    except (OSError, toolchain.ToolError):
+        return fallback
+    return folder

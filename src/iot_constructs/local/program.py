@@ -47,6 +47,8 @@ def run_program(
             screen.print()
             screen.print("interrupted: stopped the emulator and removed its files")
         return interrupt.exit_code if isinstance(interrupt, _Ended) else INTERRUPTED
+    except BrokenPipeError:
+        raise  # the reader of the output ended
     except expected as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED

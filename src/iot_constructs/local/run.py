@@ -49,13 +49,20 @@ from iot_constructs.local.plan import Fate, Kind, Message
 from iot_constructs.local.program import deploy, run_program, save_logs_on_error
 from iot_constructs.local.rule_engine import RuleEngine, UnsupportedRuleError
 from iot_constructs.local.screen import Screen
-from iot_constructs.local.toolchain import ToolError
+from iot_constructs.local.toolchain import ToolError, create_folder
+
+
+class OutputError(ValueError):
+    """The folder of the logs can't be written."""
+
 
 _EXPECTED = (
     AppError,
     DeviceError,
     EmulatorError,
     NoMappingError,
+    OSError,
+    OutputError,
     PayloadError,
     ToolError,
     UnresolvedError,
@@ -128,6 +135,12 @@ def _run(options: Options, screen: Screen) -> int:
     check_app(options.app)
     if options.payload is not None:
         read_payload(options.payload)
+    try:
+        create_folder(options.out)
+    except OSError as error:
+        raise OutputError(
+            f"--out {options.out}: {error.strerror}; name a folder that you may write to"
+        ) from None
     with ExitStack() as stack:
         with screen.step("start the emulator"):
             emulator = stack.enter_context(running_emulator(options.port))

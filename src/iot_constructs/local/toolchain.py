@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 CDK_VERSION = "2.1148.1"
 """The CDK CLI that is installed. The Makefile has the same one."""
 TAIL_LINES = 15
+_INSTALLED = "site-packages"
 
 _running: set[subprocess.Popen[str]] = set()
 
@@ -64,7 +66,13 @@ def install_cdk(folder: Path) -> Path:
     if folder.joinpath(program).exists():
         return folder / program
     package = f"aws-cdk@{CDK_VERSION}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        create_folder(folder.parent)
+    except OSError as error:
+        raise ToolError(
+            f"can't write the CDK CLI to {folder.parent}: {error.strerror}; set XDG_CACHE_HOME to a folder that you "
+            f"may write to, or run: npm install -g {package}"
+        ) from None
     with tempfile.TemporaryDirectory(prefix=".npm-", dir=folder.parent) as temporary:
         partial = Path(temporary, "cdk")
         options = ["--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
@@ -76,14 +84,16 @@ def install_cdk(folder: Path) -> Path:
             run(
                 [*_npm(), "install", "--prefix", str(partial), *options, package],
                 cwd=partial,
-                environment={**os.environ, "PATH": search_path()},
+                # npm leaves a cache of compiled code in the folder of temporary files.
+                environment={**os.environ, "PATH": search_path(), "TMPDIR": temporary},
                 log=partial / "npm.log",
                 name="npm install",
             )
         except ToolError as error:
-            reason = next((line for line in str(error).splitlines()[1:] if "code" in line), "")
+            found = re.search(r"\bcode:? '?(E[A-Z0-9]+)", str(error))
+            reason = found[1] if found else "see npm"
             raise ToolError(
-                f"npm could not install the CDK CLI {package} ({reason.strip() or 'see npm'}): connect to the internet "
+                f"npm could not install the CDK CLI {package} ({reason}): connect to the internet "
                 f"and repeat (it is needed once), or run: npm install -g {package}"
             ) from None
         # The rename is atomic. It fails if another run was faster, whose result is the same.
@@ -99,10 +109,29 @@ def cache_folder() -> Path:
 
     It is in ``$XDG_CACHE_HOME``, by default ``~/.cache``, or ``~/Library/Caches`` on macOS.
     """
-    default = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    default = home_folder() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
     configured = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG Base Directory Specification: a relative path is invalid and ignored.
     return (Path(configured) if Path(configured).is_absolute() else default) / "iot-constructs"
+
+
+def home_folder() -> Path:
+    """Return the user's home folder."""
+    try:
+        return Path.home()
+    except RuntimeError:  # neither HOME nor a user with this ID, as in a container
+        raise ToolError("no home folder: set HOME to a folder that you may write to") from None
+
+
+def create_folder(folder: Path) -> None:
+    """Create a folder, unless it exists.
+
+    Raises:
+        OSError: it can't be created or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def search_path() -> str:
@@ -155,7 +184,7 @@ def run(
             _running.discard(process)
             process.stdout.close()
     if process.returncode != 0:
-        tail = "\n".join(_end(lines))
+        tail = "\n".join(_end(lines, cwd.resolve()))
         raise ToolError(f"{name} failed with exit code {process.returncode}\n{tail}")
 
 
@@ -172,12 +201,20 @@ def _kill(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def _end(lines: Sequence[str]) -> Sequence[str]:
-    """Return the lines of an output that say why a command failed: the end, without a traceback."""
+def _end(lines: Sequence[str], cwd: Path) -> Sequence[str]:
+    """Return the lines of an output that say why a command failed.
+
+    They are the end; of a traceback, the last line of the app's own code, and the exception.
+    """
     for at in range(len(lines) - 1, -1, -1):
         if lines[at].startswith("Traceback (most recent call last)"):
+            own = [
+                each
+                for each in lines[at + 1 :]
+                if f'File "{cwd}' in each and _INSTALLED not in each
+            ]
             message = [each for each in lines[at + 1 :] if each and not each.startswith(" ")]
-            return message[:TAIL_LINES]
+            return [*own[-1:], *message[:TAIL_LINES]]
     return lines[-TAIL_LINES:]
 
 
