@@ -112,6 +112,7 @@ class Options:
     rate: float
     seed: int
     payload: Path | None
+    basic_ingest: bool
     out: Path
     patience: float
     keep: bool
@@ -136,7 +137,7 @@ def _run(options: Options, screen: Screen) -> int:
         logs = options.out / "logs"
         with save_logs_on_error(emulator, deployer, logs):
             deployment = _deploy(deployer, options, screen)
-            pipeline = discover(emulator)
+            pipeline = discover(emulator, basic_ingest=options.basic_ingest)
             local_run = _create_run(emulator, pipeline, options)
             stand_ins = stack.enter_context(ExitStack())
             result = _send_and_count(
@@ -222,7 +223,7 @@ def _send_and_count(
                 f"mapping of {function}: {error}, so the emulator runs it, with its limitations"
             )
     engines = [
-        stack.enter_context(RuleEngine(emulator, route.rule))
+        stack.enter_context(RuleEngine(emulator, route.rule, basic_ingest=route.basic_ingest))
         for route in pipeline.routes
         if route.rule is not None
     ]
@@ -261,6 +262,11 @@ def _notes(pipeline: Pipeline, run: Run) -> list[str]:
         f"no IoT rule puts messages on stream {route.stream_name}: devices put their records on it directly"
         for route in pipeline.routes
         if route.rule is None
+    ]
+    notes += [
+        f"devices publish to rule {route.rule.name} with Basic Ingest, for example to {route.topic('sensor-001')}"
+        for route in pipeline.routes
+        if route.rule is not None and route.basic_ingest
     ]
     if run.payload is not None:
         notes.append(
