@@ -162,7 +162,7 @@ class TelemetryProcessor(StreamProcessor):
         )
         super().__init__(scope, id, stream=stream, **props)
         self.counts_device_id_mismatches: bool = device_id_field is None
-        """Whether a reading with another device id than its record's partition key counts as a mismatch."""
+        """Whether a record with another device id in its payload than its partition key counts as a mismatch."""
         # Only what the code does: grant_write_data would also allow deleting.
         if time_series_table is not None:
             time_series_table.grant(self, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
@@ -170,7 +170,7 @@ class TelemetryProcessor(StreamProcessor):
             device_state_table.grant(self, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
 
     def metric_device_id_mismatches(self) -> cloudwatch.Metric:
-        """Readings whose payload has another device id than the record's partition key, as a sum."""
+        """Records with a reading whose ``deviceId`` is not the partition key, as a sum."""
         return cloudwatch.Metric(
             namespace=processor.NAMESPACE,
             metric_name=processor.DEVICE_ID_MISMATCHES,
