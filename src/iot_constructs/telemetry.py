@@ -23,7 +23,7 @@ from iot_constructs import processor
 from iot_constructs._alarms import period
 from iot_constructs._validation import is_token, validated
 from iot_constructs.processing import StreamProcessor
-from iot_constructs.processor.settings import Settings
+from iot_constructs.processor.settings import VARIABLES, Settings
 from iot_constructs.tables import TimeSeriesTable
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ class TelemetryProcessor(StreamProcessor):
       topic, which the device's policy restricts.
     * The code is in this package and needs only Lambda's Python runtime: nothing is installed, built in Docker, or
       downloaded at synth.
-    * The function may write items to the two tables, and nothing else: it can neither read nor delete.
+    * The function may write items to the two tables and cannot get, query or scan them. BatchWriteItem, which it needs
+      for the time series, can also delete
+      (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html).
 
     Takes every argument of :class:`StreamProcessor` but ``function``, ``code`` and ``handler``.
 
@@ -150,8 +152,9 @@ class TelemetryProcessor(StreamProcessor):
         environment |= _payload_environment(timestamp_field, use_arrival_time, device_id_field)
         if transform is not None:
             environment["TRANSFORM_MODULE"] = _validate_transform(Path(transform))
-        own = props.get("environment") or {}
-        for name in sorted(environment.keys() & own.keys()):
+        given = props.get("environment")
+        own = given if given is not None else {}
+        for name in sorted(VARIABLES & own.keys()):
             raise ValueError(
                 f"environment: {name} is a variable of the TelemetryProcessor; remove it"
             )
@@ -163,7 +166,7 @@ class TelemetryProcessor(StreamProcessor):
         super().__init__(scope, id, stream=stream, **props)
         self.counts_device_id_mismatches: bool = device_id_field is None
         """Whether a record with another device id in its payload than its partition key counts as a mismatch."""
-        # Only what the code does: grant_write_data would also allow deleting.
+        # Only what the code calls: grant_write_data would also allow DeleteItem and UpdateItem.
         if time_series_table is not None:
             time_series_table.grant(self, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
         if device_state_table is not None:

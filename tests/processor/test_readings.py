@@ -60,6 +60,11 @@ REJECTED: list[tuple[str, object, Reason]] = [
     ("bracket alone", b"[", Reason.NOT_JSON),
     ("comma and nothing", b'[{"timestamp": 1700000000000},', Reason.NOT_JSON),
     ("element without a comma", b'[{"timestamp": 1700000000000} {}]', Reason.NOT_JSON),
+    (
+        "element after another sign",
+        b'[{"timestamp": 1700000000};{"timestamp": 1700000000}]',
+        Reason.NOT_JSON,
+    ),
     ("empty array later", b'{"timestamp": 1700000000000} []', Reason.EMPTY_ARRAY),
     ("inner Infinity", timestamped("[Infinity]"), Reason.NOT_FINITE),
     ("-Infinity as timestamp", b'{"timestamp": -Infinity}', Reason.NOT_FINITE),

@@ -45,7 +45,7 @@ from iot_constructs.local.event_source_mapping import (
 )
 from iot_constructs.local.mqtt import DeviceError
 from iot_constructs.local.payload import PayloadError, read_payload
-from iot_constructs.local.plan import Fate, Kind, Message
+from iot_constructs.local.plan import Fate, Kind, Message, device_names
 from iot_constructs.local.program import deploy, run_program, save_logs_on_error
 from iot_constructs.local.rule_engine import RuleEngine, UnsupportedRuleError
 from iot_constructs.local.screen import Screen
@@ -263,8 +263,9 @@ def _notes(pipeline: Pipeline, run: Run) -> list[str]:
         for route in pipeline.routes
         if route.rule is None
     ]
+    (device,) = device_names(1)
     notes += [
-        f"devices publish to rule {route.rule.name} with Basic Ingest, for example to {route.topic('sensor-001')}"
+        f"devices publish to rule {route.rule.name} with Basic Ingest, for example to {route.topic(device)}"
         for route in pipeline.routes
         if route.rule is not None and route.basic_ingest
     ]
