@@ -221,6 +221,29 @@ def test_the_variables_are_those_that_the_function_reads() -> None:
     assert Environment.read == VARIABLES
 
 
+def test_partial_failures_cannot_be_ignored() -> None:
+    """Lambda would take the response of the code as success, and never retry the records that it names."""
+    with pytest.raises(ValueError, match=r"^report_batch_item_failures=False: "):
+        _create(fresh_stack(), report_batch_item_failures=False)
+    stack = fresh_stack()
+    _create(stack, report_batch_item_failures=True)
+    mapping = one(template_of(stack), "AWS::Lambda::EventSourceMapping")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@pytest.mark.parametrize("runtime", ["NODEJS_22_X", "PYTHON_3_9", "PYTHON_3_8"])
+def test_a_runtime_that_cannot_run_the_code(runtime: str) -> None:
+    with pytest.raises(ValueError, match=r"^runtime=.*: the code needs Python 3.10 or later"):
+        _create(fresh_stack(), runtime=getattr(lambda_.Runtime, runtime))
+
+
+@pytest.mark.parametrize("runtime", ["PYTHON_3_10", "PYTHON_3_13"])
+def test_a_runtime_that_can_run_the_code(runtime: str) -> None:
+    stack = fresh_stack()
+    _create(stack, runtime=getattr(lambda_.Runtime, runtime))
+    assert one(template_of(stack), _FUNCTION)["Runtime"].startswith("python3.1")
+
+
 def test_environment_adds_variables() -> None:
     stack = fresh_stack()
     _create(stack, environment={"UNIT": "C"})

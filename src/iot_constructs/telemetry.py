@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import re
 import shutil
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from constructs import Construct
 from iot_constructs import _defaults as defaults
 from iot_constructs import processor
 from iot_constructs._alarms import period
-from iot_constructs._validation import is_token, validated
+from iot_constructs._validation import is_token, validate_cannot_disable, validated
 from iot_constructs.processing import StreamProcessor
 from iot_constructs.processor.settings import VARIABLES, Settings
 from iot_constructs.tables import TimeSeriesTable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _HANDLER: Final = "processor.handler.handler"
 _PACKAGE: Final = "processor"
+_OLDEST_PYTHON: Final = 10
 _TRANSFORM: Final = "def transform(reading, record): return reading"
 _IN_THE_RUNTIME: Final = frozenset(
     {"awslambdaric", "boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
@@ -101,7 +103,8 @@ class TelemetryProcessor(StreamProcessor):
     Raises:
         ValueError: as StreamProcessor; a variable of the processor in ``environment``; a retention without a
             ``time_series_table``, or below one day; a field that is an empty string, a token, or the other field;
-            ``transform`` is no such file; a log level above INFO.
+            ``transform`` is no such file; a log level above INFO; ``report_batch_item_failures=False``; a runtime
+            other than Python 3.10 or later.
         TypeError: neither table is given; ``function``, ``code`` or ``handler`` is; a value has the wrong type.
 
     Example::
@@ -160,6 +163,12 @@ class TelemetryProcessor(StreamProcessor):
             )
         props["environment"] = {**environment, **own}
         props["code"], props["handler"] = _processor_code(transform), _HANDLER
+        validate_cannot_disable(
+            "report_batch_item_failures",
+            props.get("report_batch_item_failures"),
+            "Lambda would take a record that the code reports as failed for stored",
+        )
+        _validate_runtime(props.get("runtime"))
         _validate_log_level(
             props.get("application_log_level"), props.get("application_log_level_v2")
         )
@@ -180,6 +189,14 @@ class TelemetryProcessor(StreamProcessor):
             dimensions_map={"FunctionName": self.function.function_name},
             statistic="Sum",
             period=period(),
+        )
+
+
+def _validate_runtime(runtime: lambda_.Runtime | None) -> None:
+    python = runtime and re.fullmatch(r"python3\.(\d+)", runtime.name)
+    if runtime is not None and (not python or int(python[1]) < _OLDEST_PYTHON):
+        raise ValueError(
+            f"runtime={runtime.name!r}: the code needs Python 3.{_OLDEST_PYTHON} or later; remove runtime"
         )
 
 
