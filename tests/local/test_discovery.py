@@ -203,6 +203,7 @@ def test_of_another_function_no_fate_is_known() -> None:
         ("device/+/telemetry", "${topic(2)}", "device/d/telemetry"),
         ("factory/+/sensors/#", "${topic(4)}", "factory/d/sensors/d"),
         ("a/#", "${topic(2)}-${topic(4)}", "a/d/d/d"),
+        ("a/#", "${topic()}", "a/d"),
         ("fixed", "${newuuid()}", "fixed"),
     ],
 )
