@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import aws_cdk as cdk
 import pytest
@@ -24,7 +24,7 @@ from iot_constructs import (
     TimeSeriesTable,
 )
 from iot_constructs import _defaults as defaults
-from iot_constructs.processor.settings import Settings
+from iot_constructs.processor.settings import VARIABLES, Settings
 from tests.synth_support import (
     Json,
     fresh_stack,
@@ -202,12 +202,52 @@ def test_code_of_your_own(keyword: str) -> None:
         _create(stack, **{keyword: value})
 
 
-def test_environment_adds_variables_and_replaces_none() -> None:
+@pytest.mark.parametrize("name", sorted(VARIABLES))
+def test_no_variable_of_the_processor_is_in_environment(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^environment: {name} is a variable of the Telemetry"):
+        _create(fresh_stack(), environment={name: "own"})
+
+
+def test_the_variables_are_those_that_the_function_reads() -> None:
+    class Environment(dict[str, str]):
+        read: ClassVar[set[str]] = {"TRANSFORM_MODULE"}
+
+        def get(self, name: str, default: Any = None) -> Any:
+            self.read.add(name)
+            return super().get(name, default)
+
+    values = {"DLQ_TOPIC_ARN": "t", "TIME_SERIES_TABLE_NAME": "s"}
+    Settings.from_environment(Environment(values, TIME_SERIES_RETENTION_SECONDS="1"))
+    assert Environment.read == VARIABLES
+
+
+def test_partial_failures_cannot_be_ignored() -> None:
+    """Lambda would take the response of the code as success, and never retry the records that it names."""
+    with pytest.raises(ValueError, match=r"^report_batch_item_failures=False: "):
+        _create(fresh_stack(), report_batch_item_failures=False)
+    stack = fresh_stack()
+    _create(stack, report_batch_item_failures=True)
+    mapping = one(template_of(stack), "AWS::Lambda::EventSourceMapping")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@pytest.mark.parametrize("runtime", ["NODEJS_22_X", "PYTHON_3_9", "PYTHON_3_8"])
+def test_a_runtime_that_cannot_run_the_code(runtime: str) -> None:
+    with pytest.raises(ValueError, match=r"^runtime=.*: the code needs Python 3.10 or later"):
+        _create(fresh_stack(), runtime=getattr(lambda_.Runtime, runtime))
+
+
+@pytest.mark.parametrize("runtime", ["PYTHON_3_10", "PYTHON_3_13"])
+def test_a_runtime_that_can_run_the_code(runtime: str) -> None:
+    stack = fresh_stack()
+    _create(stack, runtime=getattr(lambda_.Runtime, runtime))
+    assert one(template_of(stack), _FUNCTION)["Runtime"].startswith("python3.1")
+
+
+def test_environment_adds_variables() -> None:
     stack = fresh_stack()
     _create(stack, environment={"UNIT": "C"})
     assert _variables(template_of(stack))["UNIT"] == "C"
-    with pytest.raises(ValueError, match=r"^environment: TIME_SERIES_TABLE_NAME is a variable of"):
-        _create(fresh_stack(), environment={"TIME_SERIES_TABLE_NAME": "mine"})
 
 
 def test_properties_of_a_stream_processor_are_passed_on() -> None:
@@ -442,5 +482,3 @@ def test_the_name_of_the_file_is_the_functions_to_import(tmp_path: Path) -> None
     stack = fresh_stack()
     _create(stack, transform=str(file))
     assert _variables(template_of(stack))["TRANSFORM_MODULE"] == "units"
-    with pytest.raises(ValueError, match="TRANSFORM_MODULE is a variable of the TelemetryProces"):
-        _create(fresh_stack(), transform=str(file), environment={"TRANSFORM_MODULE": "mine"})

@@ -100,7 +100,7 @@ class AlarmThresholds:
     """Records that arrived on the stream in 15 minutes in which none was invoked or filtered out, twice in a row: a
     disabled mapping, or one that cannot read the stream."""
     device_id_mismatches: float | None = 1
-    """Readings of a TelemetryProcessor whose payload has another device ID than the record's partition key."""
+    """Records of a TelemetryProcessor whose payload has another device ID than their partition key."""
     destination_delivery_failures: float | None = 1
     """Failure records that Lambda could not deliver."""
     async_events_dropped: float | None = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import re
 import shutil
 import sys
 import tempfile
@@ -21,9 +22,9 @@ from constructs import Construct
 from iot_constructs import _defaults as defaults
 from iot_constructs import processor
 from iot_constructs._alarms import period
-from iot_constructs._validation import is_token, validated
+from iot_constructs._validation import is_token, validate_cannot_disable, validated
 from iot_constructs.processing import StreamProcessor
-from iot_constructs.processor.settings import Settings
+from iot_constructs.processor.settings import VARIABLES, Settings
 from iot_constructs.tables import TimeSeriesTable
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _HANDLER: Final = "processor.handler.handler"
 _PACKAGE: Final = "processor"
+_OLDEST_PYTHON: Final = 10
 _TRANSFORM: Final = "def transform(reading, record): return reading"
 _IN_THE_RUNTIME: Final = frozenset(
     {"awslambdaric", "boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
@@ -52,7 +54,9 @@ class TelemetryProcessor(StreamProcessor):
       topic, which the device's policy restricts.
     * The code is in this package and needs only Lambda's Python runtime: nothing is installed, built in Docker, or
       downloaded at synth.
-    * The function may write items to the two tables, and nothing else: it can neither read nor delete.
+    * The function may write items to the two tables and cannot get, query or scan them. BatchWriteItem, which it needs
+      for the time series, can also delete
+      (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html).
 
     Takes every argument of :class:`StreamProcessor` but ``function``, ``code`` and ``handler``.
 
@@ -99,7 +103,8 @@ class TelemetryProcessor(StreamProcessor):
     Raises:
         ValueError: as StreamProcessor; a variable of the processor in ``environment``; a retention without a
             ``time_series_table``, or below one day; a field that is an empty string, a token, or the other field;
-            ``transform`` is no such file; a log level above INFO.
+            ``transform`` is no such file; a log level above INFO; ``report_batch_item_failures=False``; a runtime
+            other than Python 3.10 or later.
         TypeError: neither table is given; ``function``, ``code`` or ``handler`` is; a value has the wrong type.
 
     Example::
@@ -150,33 +155,48 @@ class TelemetryProcessor(StreamProcessor):
         environment |= _payload_environment(timestamp_field, use_arrival_time, device_id_field)
         if transform is not None:
             environment["TRANSFORM_MODULE"] = _validate_transform(Path(transform))
-        own = props.get("environment") or {}
-        for name in sorted(environment.keys() & own.keys()):
+        given = props.get("environment")
+        own = given if given is not None else {}
+        for name in sorted(VARIABLES & own.keys()):
             raise ValueError(
                 f"environment: {name} is a variable of the TelemetryProcessor; remove it"
             )
         props["environment"] = {**environment, **own}
         props["code"], props["handler"] = _processor_code(transform), _HANDLER
+        validate_cannot_disable(
+            "report_batch_item_failures",
+            props.get("report_batch_item_failures"),
+            "Lambda would take a record that the code reports as failed for stored",
+        )
+        _validate_runtime(props.get("runtime"))
         _validate_log_level(
             props.get("application_log_level"), props.get("application_log_level_v2")
         )
         super().__init__(scope, id, stream=stream, **props)
         self.counts_device_id_mismatches: bool = device_id_field is None
-        """Whether a reading with another device id than its record's partition key counts as a mismatch."""
-        # Only what the code does: grant_write_data would also allow deleting.
+        """Whether a record with another device id in its payload than its partition key counts as a mismatch."""
+        # Only what the code calls: grant_write_data would also allow DeleteItem and UpdateItem.
         if time_series_table is not None:
             time_series_table.grant(self, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
         if device_state_table is not None:
             device_state_table.grant(self, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
 
     def metric_device_id_mismatches(self) -> cloudwatch.Metric:
-        """Readings whose payload has another device id than the record's partition key, as a sum."""
+        """Records with a reading whose ``deviceId`` is not the partition key, as a sum."""
         return cloudwatch.Metric(
             namespace=processor.NAMESPACE,
             metric_name=processor.DEVICE_ID_MISMATCHES,
             dimensions_map={"FunctionName": self.function.function_name},
             statistic="Sum",
             period=period(),
+        )
+
+
+def _validate_runtime(runtime: lambda_.Runtime | None) -> None:
+    python = runtime and re.fullmatch(r"python3\.(\d+)", runtime.name)
+    if runtime is not None and (not python or int(python[1]) < _OLDEST_PYTHON):
+        raise ValueError(
+            f"runtime={runtime.name!r}: the code needs Python 3.{_OLDEST_PYTHON} or later; remove runtime"
         )
 
 

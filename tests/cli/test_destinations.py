@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from iot_constructs.cli.kinesis_records import Record
 from iot_constructs.cli.recovery import Event, Recovered
 
 from .aws_fakes import (
+    NOW,
     SHARD,
     STREAM,
     STREAM_ARN,
@@ -212,6 +214,13 @@ def test_an_event_has_a_batch_of_one_shard_in_its_order() -> None:
         assert order == sorted(order)
     sizes = sorted(len(event["Records"]) for event in bench.function.events)
     assert sizes == sorted([BATCH_SIZE, 125 - BATCH_SIZE] * 2)
+
+
+def test_the_function_gets_no_record_without_a_time_of_arrival() -> None:
+    """With use_arrival_time, TelemetryProcessor would store a made-up one."""
+    known = replace(record(1), arrival=NOW)
+    assert Bench().to_function.validate(found(known)) is None
+    assert "use --stream" in (Bench().to_function.validate(found(known, record(2))) or "")
 
 
 def test_an_event_stays_below_6_mb() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import queue
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from iot_constructs.cli.main import main
 from iot_constructs.local.deployment import Deployer, Deployment
 from iot_constructs.local.emulator import ACCOUNT, REGION, Emulator
 from iot_constructs.local.event_source_mapping import LocalEventSourceMapping
@@ -118,6 +120,42 @@ def test_every_message_is_stored_or_dead_lettered_and_no_subscriber_hears_it(
     assert heard.empty()
     anyone.disconnect()
     anyone.loop_stop()
+
+
+@pytest.mark.parametrize("source", ["FROM '#'", "FROM '+/+'", ""])
+def test_the_rule_can_have_any_filter_or_none(
+    emulator: Emulator, deployment: Deployment, source: str
+) -> None:
+    iot = emulator.client("iot")
+    deployed = iot.get_topic_rule(ruleName=deployment.output("RuleName"))["rule"]
+    payload = {name: deployed[name] for name in ("actions", "awsIotSqlVersion")}
+    name = f"any_{uuid.uuid4().hex}"
+    iot.create_topic_rule(ruleName=name, topicRulePayload={**payload, "sql": f"SELECT * {source}"})
+    client = connected_client(emulator, "anyone", broker_tls(emulator))
+    engine = RuleEngine.from_deployed_rule(emulator, name, basic_ingest=True)
+    with engine:
+        client.publish(f"$aws/rules/{name}/device/a", b"{}", qos=1).wait_for_publish(SECONDS)
+        _wait_until(lambda: engine.delivery.put == 1)
+    client.disconnect()
+    client.loop_stop()
+    iot.delete_topic_rule(ruleName=name)
+
+
+@pytest.mark.parametrize("arguments", [["--basic-ingest"], ["--context", "withoutFrom=true"]])
+def test_the_devices_of_a_local_run_publish_to_the_rule(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    options = ["--out", str(tmp_path), "--devices", "3", "--readings", "20", *arguments]
+    assert main(["local", str(_APP), *options]) == 0
+    output = capfd.readouterr().out
+    numbers = json.loads(output.splitlines()[-1])
+    assert (numbers["sent"], numbers["lost"]) == (60, 0)
+    assert numbers["dead_lettered"] > 0
+    # Without FROM, the topic has as many levels as the partition key needs.
+    topic = (
+        "device/sensor-001/telemetry" if "--basic-ingest" in arguments else "sensor-001/sensor-001"
+    )
+    assert re.search(rf"to \$aws/rules/iot_telemetry_dev/{topic}$", output, re.MULTILINE)
 
 
 def _wait_until(reached: Any) -> None:

@@ -156,6 +156,13 @@ def test_a_table_without_history_has_replaced_older_readings() -> None:
     assert {each.identity for each in [*newest, *older]} == {each.identity for each in READINGS}
     letters = DeadLetters(tuple(LETTERS))
     assert account(PLAN, [*newest, *older], letters, STATES).exit_code == 0
+    found = account(PLAN, [*newest, *older], letters, STATES).by_place
+    assert found["states, replaced by a newer reading"] == len(older)
+    # What is on the queue was not in the table.
+    dead = DeadLetter(older[0].identity, None, "rejected-by-transform")
+    assert dead.identity not in {
+        each.identity for each in superseded(PLAN, [*newest, dead], STATES, "states")
+    }
     # A reading that is newer than the state is not in the table.
     earlier = {**STATES, "sensor-001": STATES["sensor-001"] - 1}
     result = account(PLAN, superseded(PLAN, [], earlier, "states"), letters, earlier)

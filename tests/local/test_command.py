@@ -142,6 +142,7 @@ def test_the_options_reach_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module, "run", run)
     arguments = ["-c", "a=1", "--context", "b=x=y", "--suffix", "qa", "--devices", "3", "--keep"]
+    arguments += ["--basic-ingest"]
     arguments += ["--readings", "4", "--rate", "5.5", "--seed", "6", "--out", "o", "--port", "9"]
     assert main(["local", "app", *arguments, "--payload", "p", "--patience", "8"]) == 7
     assert found == [
@@ -154,6 +155,7 @@ def test_the_options_reach_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
             rate=5.5,
             seed=6,
             payload=Path("p"),
+            basic_ingest=True,
             out=Path("o"),
             patience=8.0,
             keep=True,

@@ -97,8 +97,8 @@ class Account:
         return {"DeliveryStreamDescription": {"Destinations": self.destinations}}
 
 
-def discovered(account: Account) -> Pipeline:
-    return discover(cast(Emulator, account))
+def discovered(account: Account, *, basic_ingest: bool = False) -> Pipeline:
+    return discover(cast(Emulator, account), basic_ingest=basic_ingest)
 
 
 def test_our_pipeline() -> None:
@@ -203,6 +203,7 @@ def test_of_another_function_no_fate_is_known() -> None:
         ("device/+/telemetry", "${topic(2)}", "device/d/telemetry"),
         ("factory/+/sensors/#", "${topic(4)}", "factory/d/sensors/d"),
         ("a/#", "${topic(2)}-${topic(4)}", "a/d/d/d"),
+        ("a/#", "${topic()}", "a/d"),
         ("fixed", "${newuuid()}", "fixed"),
     ],
 )
@@ -212,6 +213,30 @@ def test_devices_publish_where_the_rule_listens(
     telemetry = KinesisRule("r", topic_filter, "s", partition_key, "role", None, None, False)
     assert Route("s", telemetry).topic("d") == topic
     assert telemetry.matches(topic)
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "partition_key", "topic"),
+    [
+        ("device/+/telemetry", "${topic(2)}", "device/d/telemetry"),
+        (None, "${topic(2)}", "d/d"),
+        (None, "${newuuid()}", "d"),
+    ],
+)
+def test_with_basic_ingest_devices_publish_to_the_rule(
+    topic_filter: str | None, partition_key: str, topic: str
+) -> None:
+    telemetry = KinesisRule("r", topic_filter, "s", partition_key, "role", None, None, False)
+    assert Route("s", telemetry, basic_ingest=True).topic("d") == f"$aws/rules/r/{topic}"
+
+
+@pytest.mark.parametrize("basic_ingest", [False, True])
+def test_a_rule_without_from_implies_basic_ingest(basic_ingest: bool) -> None:
+    account = Account()
+    account.rules = [rule("own", "a"), rule("without_from", "a", sql="SELECT *")]
+    found = discovered(account, basic_ingest=basic_ingest)
+    assert [each.basic_ingest for each in found.routes] == [basic_ingest, True]
+    assert found.notes == ()
 
 
 def test_the_handler_is_that_of_the_telemetry_processor() -> None:

@@ -42,7 +42,11 @@ def test_every_object_gets_an_id_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"21.5;55", b"\xff\xfe", b"{broken", b"42", b"[1,  2]", b'"$nowMs"']
+    "line",
+    [
+        *(b"21.5;55", b"\xff\xfe", b"{broken", b"42", b"[1,  2]", b'"$nowMs"'),
+        *(b"[" * depth + b"{}" + b"]" * depth for depth in (900, 100_000)),
+    ],
 )
 def test_any_other_line_is_sent_as_it_is_and_is_one_record(line: bytes) -> None:
     messages = plan(b'{"n": 1}', line)

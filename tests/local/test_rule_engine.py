@@ -73,6 +73,13 @@ def test_filter_is_read_from_the_sql() -> None:
     assert parse_topic_filter("select  *\n from 'a/+/b'") == "a/+/b"
 
 
+@pytest.mark.parametrize("sql", ["SELECT *", " select\n* "])
+def test_a_rule_without_from_matches_no_topic(sql: str) -> None:
+    rule = read_rule("telemetry", deployed(sql=sql))
+    assert rule.topic_filter is None
+    assert not rule.matches("a")
+
+
 @pytest.mark.parametrize(
     "sql",
     [
@@ -82,6 +89,8 @@ def test_filter_is_read_from_the_sql() -> None:
         'SELECT * FROM "a/+"',
         "SELECT * FROM 'a/#/b'",
         "SELECT * FROM 'a/b+'",
+        "SELECT * WHERE temperature > 1",
+        "SELECT * FROM",
         "",
     ],
 )

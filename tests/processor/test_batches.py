@@ -6,10 +6,13 @@ from decimal import Decimal
 
 import pytest
 
+from iot_constructs.processor import batches
 from iot_constructs.processor.batches import SLICE_READINGS
 from iot_constructs.processor.dead_letters import decode_payload
-from iot_constructs.processor.readings import parse_readings
+from iot_constructs.processor.readings import Reading, parse_readings
+from iot_constructs.processor.records import StreamRecord
 from iot_constructs.processor.retries import Deadline, RetryPolicy
+from iot_constructs.processor.settings import Settings
 
 from .aws_fakes import (
     NOW,
@@ -358,6 +361,24 @@ def test_a_large_batch_finishes_slice_by_slice() -> None:
     assert (outcome.stored, outcome.failed) == (SLICE_READINGS - 1, 41)
     assert dynamodb.state("d1")["reading"]["value"] == SLICE_READINGS - 2
     assert list(sns.reasons()) == [sequence(SLICE_READINGS - 1)]
+
+
+def test_records_that_take_long_to_decode_do_not_use_up_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A kilobyte of gzip can take a second to decode. Without a checkpoint, the next invocation would start over."""
+    clock, sns = Clock(60_000), FakeSNS()
+
+    def slow(record: StreamRecord, settings: Settings) -> list[Reading]:
+        clock.remaining -= 2_000
+        return parse_readings(record, settings)
+
+    monkeypatch.setattr(batches, "parse_readings", slow)
+    process = make_processor(FakeDynamoDB(), sns, clock).process
+    outcome = process(make_records(*[BAD] * 100), clock.remaining_ms)
+    assert clock.remaining > 0
+    assert outcome.rejected.total() == len(sns.messages) >= 15
+    assert outcome.retry_from == sequence(len(sns.messages))
 
 
 def test_a_record_that_makes_the_parser_crash_is_retried() -> None:

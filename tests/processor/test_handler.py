@@ -125,12 +125,13 @@ METRICS = (
 )
 
 
-def test_metrics_without_events_are_zero_not_missing(
-    dynamodb: FakeDynamoDB, capfd: pytest.CaptureFixture[str]
+def test_metrics_without_events_are_zero_not_missing_and_nothing_is_logged(
+    dynamodb: FakeDynamoDB, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     handler.handler(kinesis_event(*make_readings("d1", [1])), CONTEXT)
     [emf] = [json.loads(line) for line in capfd.readouterr().out.splitlines() if '"_aws"' in line]
     assert [emf[name] for name in METRICS] == [1, 0, 0, 0, 0]
+    assert caplog.records == []
 
 
 ENVIRONMENT = {

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from iot_constructs.processor.attribute_values import number, stored_number_size, to_attribute_value
 from iot_constructs.processor.readings import Reading, compute_sort_key, parse_readings
 from iot_constructs.processor.rejections import InvalidRecordError, Reason
+from iot_constructs.processor.settings import Settings
 from iot_constructs.processor.time_series import time_series_item
 
 from .aws_fakes import ARRIVAL, DAY, NOW, RETENTION, SETTINGS, make_records, plain
@@ -59,6 +60,11 @@ REJECTED: list[tuple[str, object, Reason]] = [
     ("bracket alone", b"[", Reason.NOT_JSON),
     ("comma and nothing", b'[{"timestamp": 1700000000000},', Reason.NOT_JSON),
     ("element without a comma", b'[{"timestamp": 1700000000000} {}]', Reason.NOT_JSON),
+    (
+        "element after another sign",
+        b'[{"timestamp": 1700000000};{"timestamp": 1700000000}]',
+        Reason.NOT_JSON,
+    ),
     ("empty array later", b'{"timestamp": 1700000000000} []', Reason.EMPTY_ARRAY),
     ("inner Infinity", timestamped("[Infinity]"), Reason.NOT_FINITE),
     ("-Infinity as timestamp", b'{"timestamp": -Infinity}', Reason.NOT_FINITE),
@@ -138,12 +144,31 @@ def test_members_of_the_payload_cannot_overwrite_the_items_own_attributes() -> N
 
 @pytest.mark.parametrize(
     ("members", "mismatch"),
-    [({}, False), ({"deviceId": "d1"}, False), ({"deviceId": "d2"}, True), ({"deviceId": 1}, True)],
+    [
+        ({}, False),
+        ({"deviceId": None}, False),
+        ({"deviceId": "1200"}, False),
+        ({"deviceId": 1200}, False),
+        ({"deviceId": "d2"}, True),
+        ({"deviceId": 1200.5}, True),
+        ({"deviceId": ""}, True),
+        ({"deviceId": ["1200"]}, True),
+    ],
 )
 def test_device_id_in_the_payload_is_compared_with_the_partition_key(
     members: dict[str, Any], mismatch: bool
 ) -> None:
-    assert read({"timestamp": NOW, **members}).device_id_mismatch is mismatch
+    assert read({"timestamp": NOW, **members}, "1200").device_id_mismatch is mismatch
+
+
+@pytest.mark.parametrize(
+    "timestamp", [b"-1e30", b"-1.2345678901234567890123456789012345678e50", b"-9e125"]
+)
+def test_an_absurd_time_in_the_past_is_rejected_without_a_retention_too(timestamp: bytes) -> None:
+    [record] = make_records(("d1", b'{"timestamp": ' + timestamp + b"}"))
+    with pytest.raises(InvalidRecordError) as caught:
+        parse_readings(record, Settings(dlq_topic_arn="arn", device_state_table="states"))
+    assert caught.value.reason is Reason.TIMESTAMP_NOT_VALID
 
 
 def test_32_levels_are_accepted() -> None:

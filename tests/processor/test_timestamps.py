@@ -44,6 +44,7 @@ PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples
         ("-0.5", -500),
         ("-1", -1000),
         ("-1700000000000", -1_700_000_000_000),
+        ("-62135596800000", -62_135_596_800_000),
         ("0", 0),
     ],
 )
@@ -111,6 +112,9 @@ def test_strings(text: str, milliseconds: int) -> None:
                 "2023-11-14T22:13:20+24:00",
                 "2023-11-14T22:13:20+01:60",
                 "\uff12023-11-14T22:13:20Z",
+                Decimal("-62135596800001"),
+                Decimal("-1e30"),
+                Decimal("-9.9e125"),
                 True,
                 [1700000000],
                 {"seconds": 1700000000},

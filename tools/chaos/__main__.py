@@ -34,6 +34,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from iot_constructs.cli.options import positive_integer
 from iot_constructs.local.accounting import (
     Account,
     Accountant,
@@ -54,7 +55,7 @@ from iot_constructs.local.event_source_mapping import (
 )
 from iot_constructs.local.mapping_metrics import DELIVERED
 from iot_constructs.local.plan import Kind, Message
-from iot_constructs.local.program import count, deploy, run_program, save_logs_on_error
+from iot_constructs.local.program import deploy, run_program, save_logs_on_error
 from iot_constructs.local.screen import Report, Screen
 from iot_constructs.local.toolchain import ToolError
 from tools.chaos.fault_proxy import CAN_CRASH, FaultProxy
@@ -188,8 +189,12 @@ def parse(arguments: Sequence[str]) -> Options:
         metavar="N",
         help="seed of the messages, their order, and the faults; default: $SEED or 1",
     )
-    parser.add_argument("--records", type=count, default=50_000, metavar="N", help="default: 50000")
-    parser.add_argument("--devices", type=count, default=200, metavar="N", help="default: 200")
+    parser.add_argument(
+        "--records", type=positive_integer, default=50_000, metavar="N", help="default: 50000"
+    )
+    parser.add_argument(
+        "--devices", type=positive_integer, default=200, metavar="N", help="default: 200"
+    )
     parser.add_argument("--suffix", default="dev", help="environment suffix; default: dev")
     return Options(**vars(parser.parse_args(arguments)))
 

@@ -233,12 +233,17 @@ class FunctionDestination:
         self.name = f"function {function}"
 
     def validate(self, found: Recovered) -> str | None:
-        """Reject what exceeds the 6 MB of a synchronous invocation."""
+        """Reject what exceeds the 6 MB of a synchronous invocation, and records without a time of arrival.
+
+        TelemetryProcessor compares timestamps with that time, and stores it with ``use_arrival_time``.
+        """
         largest = max(map(event_record_size, found.records), default=0)
         if found.event is not None:
             largest = len(json.dumps(found.event.value))
         if largest + _EVENT_OVERHEAD_BYTES > MAX_EVENT_BYTES:
             return f"{largest} bytes exceed the 6 MB of an invocation; use --stream"
+        if any(record.arrival is None for record in found.records):
+            return "the time of arrival on the stream is not known; use --stream"
         return None
 
     def deliver(self, found: Sequence[Recovered]) -> list[Outcome]:

@@ -123,7 +123,7 @@ def _event_record(number: int, record: Record) -> dict[str, Any]:
             "partitionKey": record.partition_key,
             "sequenceNumber": sequence_number,
             "data": base64.b64encode(record.data).decode(),
-            "approximateArrivalTimestamp": record.arrival if record.arrival is not None else 0.0,
+            "approximateArrivalTimestamp": record.arrival,
         },
         "eventSource": "aws:kinesis",
         "eventVersion": "1.0",
@@ -209,7 +209,7 @@ def parse_sequence_number(source: Mapping[str, Any], name: str) -> str:
 
 
 def parse_arrival_time(value: object) -> float | None:
-    """Return a time in epoch seconds, or None if it is not valid; it is informational only."""
+    """Return a time in epoch seconds, or None if it is not valid."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

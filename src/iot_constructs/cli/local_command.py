@@ -80,6 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="send the lines of this file in turn, instead of generated messages (see below)",
     )
     parser.add_argument(
+        "--basic-ingest",
+        action="store_true",
+        help="the devices publish to the IoT rules themselves, on $aws/rules/<rule>/<topic>; default: only to rules "
+        "without FROM",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         default=Path("local-out"),

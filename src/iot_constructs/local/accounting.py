@@ -343,14 +343,18 @@ def find_stale_states(
 
 def superseded(
     plan: Iterable[Message],
-    readings: Iterable[StoredReading],
+    found: Iterable[StoredReading | DeadLetter],
     states: Mapping[str, Decimal],
     table: str,
 ) -> list[StoredReading]:
-    """Return the readings that a table without history replaced with newer ones, each once."""
-    there = {each.identity for each in readings}
+    """Return the readings that a table without history replaced with newer ones, each once.
+
+    Nothing shows that they were there: they are those that are nowhere else, and not newer than the device's state.
+    """
+    there = {each.identity for each in found}
+    place = f"{table}, replaced by a newer reading"
     replaced = {
-        each.identity: StoredReading(each.identity, each.device_id, None, table)
+        each.identity: StoredReading(each.identity, each.device_id, None, place)
         for each in plan
         if each.timestamp is not None and states.get(each.device_id, -1) >= each.timestamp
     }
@@ -535,7 +539,8 @@ class Accountant:
             found_states = read_states(self._dynamodb, tables.state)
             states = {**(states if states is not None else {}), **found_states}
             if tables.time_series is None:
-                readings += superseded(self._plan, readings, found_states, tables.state)
+                found_records: list[StoredReading | DeadLetter] = [*readings, *letters]
+                readings += superseded(self._plan, found_records, found_states, tables.state)
             else:
                 own = (each for each in readings if each.place == tables.time_series)
                 stale |= find_stale_states(own, found_states)

@@ -1,8 +1,8 @@
 """Simulates devices that send telemetry.
 
 A device of an app with an IoT rule has its own TLS connection and publishes over MQTT with QoS 1 to a topic of the
-rule; a message counts as sent when the broker acknowledges it. A stream without a rule gets its records with PutRecord,
-with the device ID as the partition key.
+rule, or to the rule itself (Basic Ingest); a message counts as sent when the broker acknowledges it. A stream without a
+rule gets its records with PutRecord, with the device ID as the partition key.
 
 On AWS, a device authenticates with a certificate, and an IoT policy restricts it to its own topics. The
 emulator also accepts devices without a certificate, which this simulation uses. The policy is covered

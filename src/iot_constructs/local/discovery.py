@@ -41,19 +41,21 @@ class Route:
 
     stream_name: str
     rule: KinesisRule | None = None
+    basic_ingest: bool = False
+    """Whether devices publish to the rule itself (iot/latest/developerguide/iot-basic-ingest.html)."""
 
     def topic(self, device_id: str) -> str:
         """Return the topic of a device: the filter of the rule with the device ID as each wildcard.
 
-        ``#`` stands for as many levels as the partition key needs.
+        ``#`` stands for as many levels as the partition key needs, and so does a missing filter. With Basic Ingest,
+        the topic begins with ``$aws/rules/<rule>/``, which ``topic(n)`` does not count.
         """
         assert self.rule is not None
-        levels = [
-            device_id if level in ("+", "#") else level
-            for level in self.rule.topic_filter.split("/")
-        ]
+        topic_filter = self.rule.topic_filter if self.rule.topic_filter is not None else "#"
+        levels = [device_id if level in ("+", "#") else level for level in topic_filter.split("/")]
         needed = [int(call) for call in TOPIC_CALL.findall(self.rule.partition_key) if call]
-        return "/".join([*levels, *[device_id] * (max(needed, default=0) - len(levels))])
+        topic = "/".join([*levels, *[device_id] * (max(needed, default=0) - len(levels))])
+        return f"$aws/rules/{self.rule.name}/{topic}" if self.basic_ingest else topic
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,12 @@ class Pipeline:
     """What does not run as deployed, for the user."""
 
 
-def discover(emulator: Emulator) -> Pipeline:
+def discover(emulator: Emulator, *, basic_ingest: bool = False) -> Pipeline:
     """Find the mappings, rules, tables, queues, and buckets of the deployed app.
+
+    Args:
+        emulator: where the app is deployed.
+        basic_ingest: whether devices publish to each rule itself. To a rule without FROM, they always do.
 
     Raises:
         NoMappingError: no function reads a Kinesis stream.
@@ -133,7 +139,9 @@ def discover(emulator: Emulator) -> Pipeline:
         if each.get("Handler") == PROCESSOR_HANDLER
     ]
     settings = [Settings.from_environment(each) for each in variables]
-    routes = [Route(rule.stream_name, rule) for rule in rules]
+    routes = [
+        Route(rule.stream_name, rule, basic_ingest or rule.topic_filter is None) for rule in rules
+    ]
     routes += [Route(name) for name in streams if name not in {rule.stream_name for rule in rules}]
     polled = {each["EventSourceArn"] for each in all_mappings}
     return Pipeline(

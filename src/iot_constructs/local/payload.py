@@ -69,10 +69,6 @@ def _filled(
     line: bytes, device_id: str, now_ms: int, next_identity: Callable[[], str]
 ) -> tuple[bytes, str | None]:
     """Return the message of a line, and its first ID if it has one."""
-    try:
-        content = json.loads(line)
-    except ValueError:
-        return line, None
     now = datetime.fromtimestamp(now_ms / 1000, timezone.utc)
     values: dict[str, object] = {
         "$nowMs": now_ms,
@@ -92,7 +88,10 @@ def _filled(
             **{key: each for key, each in value.items() if key != "messageId"},
         }
 
-    content = _replaced(content, values)
+    try:
+        content = _replaced(json.loads(line), values)
+    except (ValueError, RecursionError):
+        return line, None
     content = [marked(each) for each in content] if isinstance(content, list) else marked(content)
     return (line, None) if first is None else (json.dumps(content).encode(), first)
 

@@ -1,8 +1,7 @@
-"""Exit codes, signal handling, and argument types of the local run and the chaos run."""
+"""Exit codes and signal handling of the local run and the chaos run."""
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -74,14 +73,6 @@ def save_logs_on_error(emulator: Emulator, deployer: Deployer, directory: Path) 
         if isinstance(error, (BotoCoreError, ClientError)):
             raise EmulatorError(f"a call to the emulator failed: {error}") from error
         raise
-
-
-def count(text: str) -> int:
-    """Parse a positive integer."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
-    return value
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

@@ -39,7 +39,7 @@ SQL_VERSION = "2016-03-23"
 SUBSCRIBE_SECONDS = 60.0
 ATTEMPTS = 4
 
-_SQL = re.compile(r"\s*SELECT\s+\*\s+FROM\s+'([^']+)'\s*", re.IGNORECASE)
+_SQL = re.compile(r"\s*SELECT\s+\*(?:\s+FROM\s+'([^']+)')?\s*", re.IGNORECASE)
 _TEMPLATE = re.compile(r"\$\{([^}]*)\}")
 TOPIC_CALL = re.compile(r"topic\(\s*([0-9]*)\s*\)", re.IGNORECASE)
 _UUID_CALL = re.compile(r"newuuid\(\s*\)", re.IGNORECASE)
@@ -71,7 +71,8 @@ class KinesisRule:
     """The settings of a deployed rule with one Kinesis action."""
 
     name: str
-    topic_filter: str
+    topic_filter: str | None
+    """None: the statement has no FROM, so only messages of Basic Ingest reach the rule."""
     stream_name: str
     partition_key: str
     role_arn: str
@@ -81,7 +82,7 @@ class KinesisRule:
 
     def matches(self, topic: str) -> bool:
         """Whether the rule applies to a topic."""
-        return topic_matches(self.topic_filter, topic)
+        return self.topic_filter is not None and topic_matches(self.topic_filter, topic)
 
 
 def read_rule(name: str, rule: dict[str, Any]) -> KinesisRule:
@@ -119,8 +120,11 @@ def read_rule(name: str, rule: dict[str, Any]) -> KinesisRule:
     )
 
 
-def parse_topic_filter(sql: str) -> str:
+def parse_topic_filter(sql: str) -> str | None:
     """Return the topic filter of a ``SELECT *`` statement. Other statements are not supported.
+
+    None: the statement has no FROM, which is optional for Basic Ingest
+    (iot/latest/developerguide/iot-sql-reference.html).
 
     Only ``SELECT *`` passes the payload unchanged, even if it is not JSON
     (iot/latest/developerguide/binary-payloads.html).
@@ -128,6 +132,8 @@ def parse_topic_filter(sql: str) -> str:
     statement = _SQL.fullmatch(sql)
     if statement is None:
         raise UnsupportedRuleError(f"only \"SELECT * FROM '<filter>'\" is supported, not {sql!r}")
+    if statement[1] is None:
+        return None
     levels = statement[1].split("/")
     for position, level in enumerate(levels):
         wrong_hash = "#" in level and (level != "#" or position != len(levels) - 1)
@@ -383,7 +389,7 @@ class RuleEngine:
             topic = f"rule-engine/{uuid.uuid4().hex}"
             self._client = self._subscribed_client(topic, self._on_republished)
             self._republish_to(topic)
-        else:
+        elif self.rule.topic_filter is not None:
             self._client = self._subscribed_client(self.rule.topic_filter, self._on_message)
         return self
 
@@ -410,10 +416,13 @@ class RuleEngine:
         rule = iot.get_topic_rule(ruleName=self.rule.name)["rule"]
         deployed = {name: rule[name] for name in _REPLACEABLE if name in rule}
         republish = {"topic": topic, "roleArn": self.rule.role_arn, "qos": 1}
+        # A rule may not republish to its own filter, such as '#'. Without FROM, it gets only messages of Basic Ingest.
+        own = self.rule.topic_filter is None or self.rule.matches(topic)
+        source = "" if own else f" FROM '{self.rule.topic_filter}'"
         self._replace_rule(
             {
                 **deployed,
-                "sql": f"SELECT {_REPUBLISHED} FROM '{self.rule.topic_filter}'",
+                "sql": f"SELECT {_REPUBLISHED}{source}",
                 "actions": [{"republish": republish}],
             }
         )

@@ -45,7 +45,7 @@ from iot_constructs.local.event_source_mapping import (
 )
 from iot_constructs.local.mqtt import DeviceError
 from iot_constructs.local.payload import PayloadError, read_payload
-from iot_constructs.local.plan import Fate, Kind, Message
+from iot_constructs.local.plan import Fate, Kind, Message, device_names
 from iot_constructs.local.program import deploy, run_program, save_logs_on_error
 from iot_constructs.local.rule_engine import RuleEngine, UnsupportedRuleError
 from iot_constructs.local.screen import Screen
@@ -119,6 +119,7 @@ class Options:
     rate: float
     seed: int
     payload: Path | None
+    basic_ingest: bool
     out: Path
     patience: float
     keep: bool
@@ -149,7 +150,7 @@ def _run(options: Options, screen: Screen) -> int:
         logs = options.out / "logs"
         with save_logs_on_error(emulator, deployer, logs):
             deployment = _deploy(deployer, options, screen)
-            pipeline = discover(emulator)
+            pipeline = discover(emulator, basic_ingest=options.basic_ingest)
             local_run = _create_run(emulator, pipeline, options)
             stand_ins = stack.enter_context(ExitStack())
             result = _send_and_count(
@@ -235,7 +236,7 @@ def _send_and_count(
                 f"mapping of {function}: {error}, so the emulator runs it, with its limitations"
             )
     engines = [
-        stack.enter_context(RuleEngine(emulator, route.rule))
+        stack.enter_context(RuleEngine(emulator, route.rule, basic_ingest=route.basic_ingest))
         for route in pipeline.routes
         if route.rule is not None
     ]
@@ -274,6 +275,12 @@ def _notes(pipeline: Pipeline, run: Run) -> list[str]:
         f"no IoT rule puts messages on stream {route.stream_name}: devices put their records on it directly"
         for route in pipeline.routes
         if route.rule is None
+    ]
+    (device,) = device_names(1)
+    notes += [
+        f"devices publish to rule {route.rule.name} with Basic Ingest, for example to {route.topic(device)}"
+        for route in pipeline.routes
+        if route.rule is not None and route.basic_ingest
     ]
     if run.payload is not None:
         notes.append(

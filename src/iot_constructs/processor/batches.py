@@ -29,6 +29,9 @@ from .transform import TransformError
 # to 6 MB in base64 (lambda/latest/dg/gettingstarted-limits.html).
 SLICE_READINGS = 500
 SLICE_BYTES = 5_000_000
+# A kilobyte of gzip can take a second to decode, and so can a user's step: without this limit, an invocation could end
+# before its first slice does.
+SLICE_TIME_SHARE = 0.25
 
 
 @dataclass
@@ -67,10 +70,13 @@ class _ParsedRecord:
     readings: list[Reading] = field(default_factory=list)
     rejected: InvalidRecordError | None = None
     failed: str | None = None
+    time_share: float = 0.0
+    """How much of the invocation's remaining time it took to decode it."""
 
     def count(self) -> int:
-        """Return how many readings of a slice it takes."""
-        return len(self.readings) or 1
+        """Return how many readings of a slice it takes, or the time of how many."""
+        of_time = int(self.time_share / SLICE_TIME_SHARE * SLICE_READINGS)
+        return max(1, len(self.readings), of_time)
 
     def stored_bytes(self) -> int:
         """Return the size of its items."""
@@ -107,7 +113,7 @@ class Processor:
         outcome = Outcome()
         completed = 0
         for part in split_chunks(
-            map(self._parse, records),
+            (self._parse(record, remaining_ms) for record in records),
             _ParsedRecord.stored_bytes,
             max_items=SLICE_READINGS,
             max_bytes=SLICE_BYTES,
@@ -121,15 +127,18 @@ class Processor:
                 break
         return outcome
 
-    def _parse(self, record: StreamRecord) -> _ParsedRecord:
+    def _parse(self, record: StreamRecord, remaining_ms: Callable[[], int]) -> _ParsedRecord:
+        parsed, before = _ParsedRecord(record), remaining_ms()
         try:
-            return _ParsedRecord(record, parse_readings(record, self._settings))
+            parsed.readings = parse_readings(record, self._settings)
         except InvalidRecordError as rejection:
-            return _ParsedRecord(record, rejected=rejection)
+            parsed.rejected = rejection
         except TransformError as error:
-            return _ParsedRecord(record, failed=str(error))
+            parsed.failed = str(error)
         except Exception as error:  # a bug in the parser must not lose the record
-            return _ParsedRecord(record, failed=f"reading: {error_code(error)}")
+            parsed.failed = f"reading: {error_code(error)}"
+        parsed.time_share = (before - remaining_ms()) / max(before, 1)
+        return parsed
 
     def _process_slice(
         self, part: Sequence[_ParsedRecord], deadline: Deadline, outcome: Outcome

@@ -23,16 +23,16 @@ from .transform import load_transform
 # `extra` (lambda/latest/dg/python-logging.html, and JsonFormatter in aws/aws-lambda-python-runtime-interface-client).
 logger = logging.getLogger(__name__)
 
-# If the event has this key, the handler raises an exception instead of reporting a partial failure.
-# A redrive sets it because it invokes the function asynchronously: Lambda ignores the response, but
-# retries an exception and then sends the event to the DLQ topic
-# (lambda/latest/dg/invocation-async-error-handling.html).
+# If the event has this key, the handler raises an exception instead of reporting a partial failure. For whoever invokes
+# the function asynchronously: Lambda ignores the response then, but retries after an exception, and sends the event to
+# the DLQ topic in the end (lambda/latest/dg/invocation-async-error-handling.html). `iot-constructs redrive` invokes it
+# synchronously, and reads the response.
 RAISE_ON_FAILURE = "raiseOnFailure"
 _DEVICES_IN_LOG = 20
 
 
 class BatchProcessingError(Exception):
-    """Some records of a redriven batch could be neither stored nor sent to the DLQ topic."""
+    """Some records of an event with `raiseOnFailure` could be neither stored nor sent to the DLQ topic."""
 
 
 class Context(Protocol):

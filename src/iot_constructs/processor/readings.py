@@ -48,7 +48,8 @@ class Reading:
     own attribute."""
     stored_bytes: int
     device_id_mismatch: bool
-    """Whether the member `deviceId` differs from the partition key, which is the device ID."""
+    """Whether the member `deviceId` differs from the partition key, which is the device ID. The number 7 does not
+    differ from "7". Always false if the device ID is from the payload."""
 
     @property
     def key(self) -> ReadingKey:
@@ -87,9 +88,11 @@ def _parse_reading(
     partition_key: str, payload: dict[str, Any], arrival: int, settings: Settings
 ) -> Reading:
     retention_seconds = settings.retention_seconds
-    device_id = partition_key
+    device_id, mismatch = partition_key, False
     if settings.device_id_field is not None:
         device_id = _parse_device_id(payload.get(settings.device_id_field))
+    elif payload.get("deviceId") is not None:
+        mismatch = _device_id(payload["deviceId"]) != partition_key
     timestamp = payload.get(settings.timestamp_field)
     if timestamp is not None:
         milliseconds = to_milliseconds(timestamp)
@@ -120,21 +123,25 @@ def _parse_reading(
         expires_at=expires_at,
         content=content,
         stored_bytes=stored_bytes,
-        # A device ID from the payload is what the user asked for.
-        device_id_mismatch=settings.device_id_field is None
-        and "deviceId" in payload
-        and payload["deviceId"] != device_id,
+        device_id_mismatch=mismatch,
     )
 
 
 def _parse_device_id(value: object) -> str:
     if value is None:
         raise InvalidRecordError(Reason.NO_DEVICE_ID)
+    device_id = _device_id(value)
+    if device_id is None:
+        raise InvalidRecordError(Reason.DEVICE_ID_NOT_VALID)
+    return device_id
+
+
+def _device_id(value: object) -> str | None:
     if isinstance(value, Decimal) and value == value.to_integral_value():
         return str(int(value))
     if isinstance(value, str) and 1 <= utf8_size(value) <= MAX_DEVICE_ID_BYTES:
         return value
-    raise InvalidRecordError(Reason.DEVICE_ID_NOT_VALID)
+    return None
 
 
 def compute_sort_key(milliseconds: int, content: AttributeValue) -> Decimal:

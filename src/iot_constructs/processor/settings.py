@@ -5,6 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+VARIABLES = frozenset(
+    {
+        "DEVICE_ID_FIELD",
+        "DEVICE_STATE_TABLE_NAME",
+        "DLQ_TOPIC_ARN",
+        "TIMESTAMP_FIELD",
+        "TIME_SERIES_RETENTION_SECONDS",
+        "TIME_SERIES_TABLE_NAME",
+        "TRANSFORM_MODULE",
+        "USE_ARRIVAL_TIME",
+    }
+)
+"""What the function reads. TelemetryProcessor sets them, and nothing else may."""
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -21,6 +21,8 @@ _EXACT = Context(prec=60)
 LEAP_SECOND = 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
+# The first time that ISO 8601 has. Far before it, a sort key would have more digits than DynamoDB stores.
+_YEAR_1 = -62_135_596_800_000
 # datetime.fromisoformat reads neither `Z` nor a fraction of any length before Python 3.11.
 _ISO_8601 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?"
@@ -33,11 +35,15 @@ _EXPECTED = "expected a number since the epoch, or a string such as 2023-11-14T2
 def to_milliseconds(value: object) -> int:
     """Return the epoch milliseconds of a timestamp, rounded down.
 
-    Raises `InvalidRecordError` for a value that is not a timestamp, and for a string without a time zone.
+    Raises `InvalidRecordError` for a value that is not a timestamp, a time before the year 1, and a string without a
+    time zone.
     """
     if isinstance(value, Decimal):  # every JSON number is a Decimal, true is not
         exponent = _EXPONENTS[bisect_right(LIMITS, value.copy_abs())]
-        return math.floor(value.scaleb(exponent, _EXACT) if exponent else value)
+        milliseconds = math.floor(value.scaleb(exponent, _EXACT) if exponent else value)
+        if milliseconds < _YEAR_1:
+            raise InvalidRecordError(Reason.TIMESTAMP_NOT_VALID, "it is before the year 1")
+        return milliseconds
     found = _ISO_8601.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         raise InvalidRecordError(Reason.TIMESTAMP_NOT_VALID, _EXPECTED)
@@ -53,5 +59,5 @@ def to_milliseconds(value: object) -> int:
     seconds = int(second or 0)
     if seconds > LEAP_SECOND:
         raise InvalidRecordError(Reason.TIMESTAMP_NOT_VALID, f"second {seconds}")
-    milliseconds = (fraction or "").ljust(3, "0")[:3]
-    return (minute - _EPOCH) // _MILLISECOND + seconds * 1000 + int(milliseconds)
+    milliseconds = int((fraction or "").ljust(3, "0")[:3])
+    return (minute - _EPOCH) // _MILLISECOND + seconds * 1000 + milliseconds

@@ -27,6 +27,8 @@ processor = TelemetryProcessor(
     max_batching_window=cdk.Duration.seconds(0),
 )
 rule = TelemetryRule(stack, "Rule", stream=stream, dlq_topic=processor.dlq_topic, basic_ingest=True)
+if app.node.try_get_context("withoutFrom"):
+    rule.rule.add_property_override("TopicRulePayload.Sql", "SELECT *")
 assert processor.dlq_queue is not None
 outputs = {
     "Function": processor.function.function_name,
