@@ -194,7 +194,8 @@ def test_the_makefile_has_the_same_cli() -> None:
         ("print('a'); raise ValueError('the suffix is wrong')", "ValueError: the suffix is wrong"),
         ("import sys; print('first'); sys.exit('the reason')", "first\nthe reason"),
         (
-            "import sys; print('✨  Synthesis time: 0.04s\\n\\nApp: start: Building Code\\nApp: success: Built Code\\n\\nApp: deploying... [1/1]')"
+            "import sys; print('✨  Synthesis time: 0.04s\\n')"
+            "; print('App: start: Building Code\\nApp: success: Built Code\\nApp: deploying... [1/1]')"
             "; print('App: creating CloudFormation changeset...'); sys.exit('Template format error')",
             "Template format error",
         ),
