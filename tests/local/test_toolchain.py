@@ -193,6 +193,12 @@ def test_the_makefile_has_the_same_cli() -> None:
     [
         ("print('a'); raise ValueError('the suffix is wrong')", "ValueError: the suffix is wrong"),
         ("import sys; print('first'); sys.exit('the reason')", "first\nthe reason"),
+        (
+            "import sys; print('✨  Synthesis time: 0.04s\\n')"
+            "; print('App: start: Building Code\\nApp: success: Built Code\\nApp: deploying... [1/1]')"
+            "; print('App: creating CloudFormation changeset...'); sys.exit('Template format error')",
+            "Template format error",
+        ),
     ],
 )
 def test_a_failed_command_shows_why(tmp_path: Path, script: str, shown: str) -> None:

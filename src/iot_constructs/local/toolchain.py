@@ -24,6 +24,9 @@ CDK_VERSION = "2.1148.1"
 """The CDK CLI that is installed. The Makefile has the same one."""
 TAIL_LINES = 15
 _INSTALLED = "site-packages"
+_PROGRESS = re.compile(
+    r"^✨|^\S+: ((start|success): |creating CloudFormation changeset|deploying\.\.\.)"
+)
 
 _running: set[subprocess.Popen[str]] = set()
 
@@ -204,8 +207,10 @@ def _kill(process: subprocess.Popen[str]) -> None:
 def _end(lines: Sequence[str], cwd: Path) -> Sequence[str]:
     """Return the lines of an output that say why a command failed.
 
-    They are the end; of a traceback, the last line of the app's own code, and the exception.
+    They are the end without the progress of the CDK CLI; of a traceback, the last line of the app's own code, and the
+    exception.
     """
+    lines = [each for each in lines if each and not _PROGRESS.search(each)]
     for at in range(len(lines) - 1, -1, -1):
         if lines[at].startswith("Traceback (most recent call last)"):
             own = [
