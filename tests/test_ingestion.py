@@ -781,8 +781,10 @@ def test_what_reaches_the_rule_is_put_under_the_name_of_its_sender(
     mine, _, tried = attempt
     payload = rule["TopicRulePayload"]
     key = payload["Actions"][0]["Kinesis"]["PartitionKey"]
+    topic_filter = parse_topic_filter(payload["Sql"])
+    assert topic_filter is not None
     for topic in (tried, f"device/{mine}/telemetry"):
-        seen = topic_matches(parse_topic_filter(payload["Sql"]), topic)
+        seen = topic_matches(topic_filter, topic)
         if is_allowed(policy, _connected(mine), "iot:Publish", f"{_ARN}topic/{topic}"):
             assert seen
             assert key_of(key, topic) == mine
@@ -800,6 +802,8 @@ def test_by_basic_ingest_as_well_what_reaches_the_rule_has_the_name_of_its_sende
     document = _resolved(one(synthesized, _POLICY)["PolicyDocument"])
     payload = _payload(synthesized)
     prefix = f"$aws/rules/{rules['basic_ingest'].rule_name}/"
+    topic_filter = parse_topic_filter(payload["Sql"])
+    assert topic_filter is not None
     for topic in (tried, f"device/{mine}/telemetry"):
         allowed = is_allowed(
             document, _connected(mine), "iot:Publish", f"{_ARN}topic/{prefix}{topic}"
@@ -807,7 +811,7 @@ def test_by_basic_ingest_as_well_what_reaches_the_rule_has_the_name_of_its_sende
         assert allowed is (topic == f"device/{mine}/telemetry")
         assert not is_allowed(document, _connected(mine), "iot:Publish", f"{_ARN}topic/{topic}")
         if allowed:
-            assert topic_matches(parse_topic_filter(payload["Sql"]), topic)
+            assert topic_matches(topic_filter, topic)
             assert key_of(_key(payload), topic) == mine
 
 

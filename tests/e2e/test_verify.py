@@ -305,10 +305,11 @@ def _remove_error_action(p: Pipeline) -> Callable[[], object]:
 
 def _deliver_nothing(p: Pipeline) -> Callable[[], object]:
     """The rule's action is without effect, as with a role that must not put records."""
-    client = p.engine._client
+    client, topic_filter = p.engine._client, p.engine.rule.topic_filter
     assert client is not None
-    client.unsubscribe(p.engine.rule.topic_filter)
-    return lambda: client.subscribe(p.engine.rule.topic_filter, qos=1)
+    assert topic_filter is not None
+    client.unsubscribe(topic_filter)
+    return lambda: client.subscribe(topic_filter, qos=1)
 
 
 def _shorten_retention(p: Pipeline) -> Callable[[], object]:
