@@ -851,6 +851,12 @@ _NOT_A_TOPIC: list[tuple[dict[str, Any], str, str]] = [
     ({"publish_topics": [""]}, "'', in which 0 levels are '+'", "'device/+/telemetry'"),
     ({"publish_topics": ["+/+/x"]}, "'+/+/x', in which 2 levels", "'device/+/telemetry'"),
     ({"publish_topics": ["d+/x"]}, "'d+/x', in which 0 levels", "exactly one"),
+    ({"publish_topics": ["$aws/rules/+"]}, "in place of the rule", "pass rule="),
+    (
+        {"publish_topics": ["$aws/rules/+/device/a/telemetry", "device/+/telemetry"]},
+        "'$aws/rules/+/device/a/telemetry' with '+' in place of the rule",
+        "pass rule=",
+    ),
     ({"publish_topics": ["+/d+"]}, "'+/d+' with '+' in a level", "name each topic"),
     ({"publish_topics": ["device/+/*"]}, "'device/+/*' with '*' in a level", "name each topic"),
     ({"publish_topics": ["device/+/x?"]}, "'device/+/x?' with '?' in a level", "name each topic"),

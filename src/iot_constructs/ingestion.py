@@ -492,6 +492,11 @@ def _validate_topics(keyword: str, topics: Sequence[str]) -> None:
                 "or none; name each topic, with one level '+' for the thing's name "
                 "(https://docs.aws.amazon.com/iot/latest/developerguide/pub-sub-policy.html)"
             )
+        if "+" not in _without_prefix(topic):
+            raise ValueError(
+                f"{keyword} has {topic!r} with '+' in place of the rule's name, so a thing could publish to the rule "
+                f"of that name; pass rule=, or put the '+' after the name ({_BASIC_INGEST})"
+            )
 
 
 def _validate_one_thing_per_topic(topics: Sequence[str]) -> None:
@@ -512,7 +517,8 @@ def _validate_one_thing_per_topic(topics: Sequence[str]) -> None:
 
 def _without_prefix(topic: str) -> str:
     """The topic that a rule sees."""
-    return topic.split("/", 3)[3] if topic.startswith(_BASIC_INGEST_PREFIX) else topic
+    levels = topic.split("/")
+    return "/".join(levels[3:] if topic.startswith(_BASIC_INGEST_PREFIX) else levels)
 
 
 def _validate_length(

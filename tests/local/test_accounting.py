@@ -5,20 +5,23 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from iot_constructs.cli.dead_letter_messages import InlineRecords, Source, StreamRange
 from iot_constructs.cli.kinesis_records import Record, build_event
+from iot_constructs.local import accounting
 from iot_constructs.local.accounting import (
     RULE_ERROR,
     Account,
+    Accountant,
     BucketReader,
     DeadLetter,
     DeadLetters,
@@ -431,3 +434,94 @@ def test_a_slow_queue_is_read_completely_within_the_visibility_timeout(
     bodies = [json.dumps({"messageId": f"rec-abcdef-{at:06d}"}) for at in range(400)]
     reader = QueueReader(SlowQueue(bodies), "url", visibility_timeout=visibility_timeout)
     assert (len(reader.read()) == len(bodies)) is complete
+
+
+class Services:
+    """DynamoDB with two tables, and one queue. The first count finds the tables empty."""
+
+    def __init__(self, series: list[Message], states: list[Message]) -> None:
+        self.tables = {"series": series, "states": states}
+        self.counts = 0
+
+    def get_paginator(self, operation: str) -> Services:
+        return self
+
+    def paginate(self, **request: Any) -> Iterator[dict[str, Any]]:
+        self.counts += 1
+        there = self.tables[request["TableName"]] if self.counts > 2 else []
+        yield {
+            "Items": [
+                {
+                    "deviceId": {"S": each.device_id},
+                    "timestamp": {"N": f"{each.timestamp}.5"},
+                    "reading": {"S": each.payload.decode()},
+                }
+                for each in there
+            ]
+        }
+
+    def receive_message(self, **request: Any) -> dict[str, Any]:
+        letters = [each for each in FIRST.values() if each.expected is Fate.DEAD_LETTERED]
+        found = [
+            {"MessageId": each.identity, "Body": f"not-json: {each.identity}"} for each in letters
+        ]
+        return {"Messages": found}
+
+
+def settled(
+    monkeypatch: pytest.MonkeyPatch,
+    series: list[Message],
+    states: list[Message],
+    tables: TelemetryTables,
+    *,
+    known_fates: bool,
+) -> tuple[Account, list[int]]:
+    """The account, and the numbers of found records that were reported as progress."""
+    services = Services(series, states)
+    monkeypatch.setattr(
+        accounting, "Endpoint", lambda *of: SimpleNamespace(client=lambda name: services)
+    )
+    existing = tuple(each for each in (tables.time_series, tables.state) if each is not None)
+    places = Places(existing, ("http://queue",), telemetry=(tables,), known_fates=known_fates)
+    run = Run(3, 40, 3, 1_790_000_000_000, "http://e", "ca", places)
+    progress: list[int] = []
+    result = Accountant(run).count_until_settled(
+        patience=0.2, pause=0, on_progress=lambda each: progress.append(each.sent - len(each.lost))
+    )
+    return result, progress
+
+
+STORED = [each for each in FIRST.values() if each.expected is Fate.STORED]
+NEWEST = [each for each in STORED if each.timestamp == STATES[each.device_id]]
+OLDEST = [
+    min((each for each in STORED if each.device_id == name), key=lambda each: each.timestamp or 0)
+    for name in STATES
+]
+
+
+@pytest.mark.parametrize("known_fates", [True, False])
+@pytest.mark.parametrize(
+    "tables",
+    [
+        TelemetryTables("series", "states"),
+        TelemetryTables("series", None),
+        TelemetryTables(None, "states"),
+    ],
+)
+def test_it_counts_until_every_record_is_there(
+    monkeypatch: pytest.MonkeyPatch, tables: TelemetryTables, known_fates: bool
+) -> None:
+    result, progress = settled(monkeypatch, STORED, NEWEST, tables, known_fates=known_fates)
+    assert (result.exit_code, result.lost, result.problems) == (0, (), [])
+    assert (len(result.stored), len(result.dead_lettered)) == (len(READINGS), len(LETTERS))
+    assert (progress[0], progress[-1]) == (len(LETTERS), result.sent)
+
+
+@pytest.mark.parametrize("known_fates", [True, False])
+def test_a_state_that_stays_old_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, known_fates: bool
+) -> None:
+    tables = TelemetryTables("series", "states")
+    result, _ = settled(monkeypatch, STORED, OLDEST, tables, known_fates=known_fates)
+    assert (result.exit_code, result.lost) == (1, ())
+    assert result.stale_state.keys() == STATES.keys()
