@@ -67,6 +67,30 @@ def test_only_placeholders_are_replaced() -> None:
         assert sent["timestamp"] == "now $nowMs"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"value": 1e400, "exact": 0.10000000000000000000001}',
+        b'{"value": 1, "value": 2}',
+        b'{"value":NaN,"text":"\\u00e9 \xc3\xa9"}',
+        b"{  }",
+    ],
+)
+def test_an_object_keeps_its_bytes(line: bytes) -> None:
+    alone, array = plan(line, b" [" + line + b" ,7]", readings=1)
+    rest = line[1:] if line != b"{  }" else b"  }"
+    comma = b", " if line != b"{  }" else b""
+    mark = b'{"messageId": "%s"' % alone.identity.encode()
+    assert alone.payload == mark + comma + rest
+    mark = b'{"messageId": "%s"' % array.identity.encode()
+    assert array.payload == b" [" + mark + comma + rest + b" ,7]"
+
+
+def test_a_placeholder_as_a_name_or_in_a_text_stays() -> None:
+    [message] = plan(b'{"$nowMs": "\\"$nowMs\\""}', devices=1, readings=1)
+    assert content(message) == {"messageId": message.identity, "$nowMs": '"$nowMs"'}
+
+
 def test_empty_lines_are_left_out(tmp_path: Path) -> None:
     file = tmp_path / "own.jsonl"
     file.write_bytes(b'{"n": 1}\r\n\n  \n{"n": 2}')

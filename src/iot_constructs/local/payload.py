@@ -6,15 +6,17 @@ A line is sent as it is, with two exceptions, both only in JSON:
 - A string that is exactly a placeholder is replaced: ``"$nowMs"`` by the time in epoch milliseconds (a number),
   ``"$nowIso"`` by the time in ISO 8601 with the zone, ``"$deviceId"`` by the ID of the device that sends the message.
 
-Such JSON is written anew, so spaces and the notation of numbers can differ from the file. Any other line (text, CSV, a
-number) counts as one record, however often it is sent, and the accounting finds it by its bytes.
+Everything else keeps its bytes, such as the notation of numbers and a member that occurs twice; only an object with a
+``messageId`` of its own is written anew. Any other line (text, CSV, a number) counts as one record, however often it is
+sent, and the accounting finds it by its bytes.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -71,34 +73,36 @@ def _filled(
     """Return the message of a line, and its first ID if it has one."""
     now = datetime.fromtimestamp(now_ms / 1000, timezone.utc)
     values: dict[str, object] = {
-        "$nowMs": now_ms,
-        "$nowIso": now.isoformat(timespec="milliseconds"),
-        "$deviceId": device_id,
+        "nowMs": now_ms,
+        "nowIso": now.isoformat(timespec="milliseconds"),
+        "deviceId": device_id,
     }
-    first: str | None = None
-
-    def marked(value: Any) -> Any:
-        nonlocal first
-        if not isinstance(value, dict):
-            return value
-        name = next_identity()
-        first = first if first is not None else name
-        return {
-            "messageId": name,
-            **{key: each for key, each in value.items() if key != "messageId"},
-        }
-
     try:
-        content = _replaced(json.loads(line), values)
+        text = _PLACEHOLDER.sub(lambda match: json.dumps(values[match[1]]), line.decode())
+        objects = list(_objects(text))
     except (ValueError, RecursionError):
         return line, None
-    content = [marked(each) for each in content] if isinstance(content, list) else marked(content)
-    return (line, None) if first is None else (json.dumps(content).encode(), first)
+    names = [next_identity() for _ in objects]
+    for (start, end, content), name in zip(reversed(objects), reversed(names), strict=True):
+        if "messageId" in content:
+            marked = json.dumps({**content, "messageId": name})
+        else:
+            comma = ", " if content else ""
+            marked = f'{{"messageId": "{name}"{comma}{text[start + 1 : end]}'
+        text = text[:start] + marked + text[end:]
+    return (text.encode(), names[0]) if names else (line, None)
 
 
-def _replaced(value: Any, values: dict[str, object]) -> Any:
-    if isinstance(value, dict):
-        return {key: _replaced(each, values) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_replaced(each, values) for each in value]
-    return values.get(value, value) if isinstance(value, str) else value
+def _objects(text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yield each object, or each one in an array, with its start and end. Raises ValueError if `text` is not JSON."""
+    is_array = isinstance(json.loads(text), list)
+    position = text.index("[") + 1 if is_array else 0
+    while (start := _SEPARATORS.match(text, position).end()) < len(text) and text[start] != "]":  # type: ignore[union-attr]
+        value, position = _DECODER.raw_decode(text, start)
+        if isinstance(value, dict):
+            yield start, position, value
+
+
+_PLACEHOLDER = re.compile(r'"\$(nowMs|nowIso|deviceId)"(?!\s*:)')
+_SEPARATORS = re.compile(r"[\s,]*")
+_DECODER = json.JSONDecoder()
