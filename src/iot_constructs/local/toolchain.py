@@ -93,10 +93,11 @@ def install_cdk(folder: Path) -> Path:
                 name="npm install",
             )
         except ToolError as error:
-            found = re.search(r"\bcode:? '?(E[A-Z0-9]+)", str(error))
-            reason = found[1] if found else "see npm"
+            # Codes such as ENOTFOUND or SELF_SIGNED_CERT_IN_CHAIN, not "exit code 1".
+            found = re.search(r"\bcode:? '?([A-Z][A-Z0-9_]+)", str(error))
+            reason = found[1] if found else str(error).splitlines()[-1]
             raise ToolError(
-                f"npm could not install the CDK CLI {package} ({reason}): connect to the internet "
+                f"npm could not install the CDK CLI {package} ({reason}): connect to npm's registry "
                 f"and repeat (it is needed once), or run: npm install -g {package}"
             ) from None
         # The rename is atomic. It fails if another run was faster, whose result is the same.
