@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from iot_constructs.local.mqtt import OLDEST_PYTHON
 from iot_constructs.local.toolchain import CDK_VERSION
 from tests.package.test_wheel import ROOT, UV, dist, run, wheel_in
 
@@ -43,7 +44,8 @@ def test_a_new_project_runs_with_python_only(dist: Path, tmp_path: Path) -> None
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    output(tmp_path, "init", "my-pipeline")
+    project = "pipeline" if sys.version_info >= OLDEST_PYTHON else "one"  # which has no IoT rule
+    output(tmp_path, "init", "my-pipeline", "--construct", project)
     shown = output(tmp_path / "my-pipeline", "local", "--devices", "5", "--readings", "20")
     numbers = json.loads(shown.splitlines()[-1])
     assert (numbers["sent"], numbers["lost"]) == (100, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 import threading
 
 import paho.mqtt.client as mqtt
@@ -12,6 +13,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from iot_constructs.local.emulator import HOST, Emulator
 
 CONNECT_SECONDS = 60.0
+# With 3.10, the TLS handshake of the emulator's broker (ministack 1.5.33, loop.start_tls) never ends.
+OLDEST_PYTHON = (3, 11)
 
 
 class DeviceError(RuntimeError):
@@ -27,7 +30,16 @@ def broker_tls(emulator: Emulator) -> ssl.SSLContext:
 
 
 def connected_client(emulator: Emulator, client_id: str, tls: ssl.SSLContext) -> mqtt.Client:
-    """Return an MQTT client that is connected to the broker and runs its own thread."""
+    """Return an MQTT client that is connected to the broker and runs its own thread.
+
+    Raises:
+        DeviceError: the broker does not accept it, or cannot run with this Python.
+    """
+    if sys.version_info < OLDEST_PYTHON:
+        raise DeviceError(
+            "the app has an IoT rule, and the emulator's MQTT broker needs Python 3.11 or later: create the virtual "
+            "environment with it, for example python3.11 -m venv .venv"
+        )
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
     client.tls_set_context(tls)
     # The broker creates its key for the first client, which can take a while.
