@@ -8,6 +8,17 @@ from collections.abc import Callable, Iterator
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from iot_constructs.processor.retries import error_code
+
+__all__ = [
+    "AWS_ERRORS",
+    "MAX_ATTEMPTS",
+    "RetryPolicy",
+    "error_code",
+    "format_error",
+    "is_retryable",
+]
+
 AWS_ERRORS = (ClientError, BotoCoreError)
 """The errors that a call raises because of AWS, the network or the credentials."""
 
@@ -32,13 +43,6 @@ _RETRYABLE = {
 MAX_ATTEMPTS = 8
 _INITIAL_BACKOFF_SECONDS = 0.2
 _MAX_BACKOFF_SECONDS = 5.0
-
-
-def error_code(error: BaseException) -> str:
-    """Return the AWS error code, or the name of the exception."""
-    response = getattr(error, "response", None)
-    found = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
-    return str(found) if found else type(error).__name__
 
 
 def format_error(error: BaseException) -> str:

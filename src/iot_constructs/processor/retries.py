@@ -50,7 +50,7 @@ class RetryPolicy:
             yield attempt
 
 
-def error_code(error: Exception) -> str:
+def error_code(error: BaseException) -> str:
     """Return the AWS error code or the exception class, but no message: it can contain payload."""
     return _aws_error(error).get("Code") or type(error).__name__
 
@@ -60,7 +60,7 @@ def error_message(error: Exception) -> str:
     return _aws_error(error).get("Message", "")
 
 
-def _aws_error(error: Exception) -> dict[str, str]:
+def _aws_error(error: BaseException) -> dict[str, str]:
     response = getattr(error, "response", None)
     found = response.get("Error") if isinstance(response, dict) else None
     return found if isinstance(found, dict) else {}
