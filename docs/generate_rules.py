@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from iot_constructs.rules.rule_table import RULES, Rule
+from iot_constructs.rules.catalogue import RULES
+from iot_constructs.rules.rule import Rule
+from iot_constructs.rules.rule_table import TableRule
 
 RULES_MD = Path(__file__).parent.parent / "RULES.md"
 
@@ -39,24 +41,20 @@ marked *Python* compare several resources. A value that is known only at deploym
 
 def rules_md() -> str:
     """The whole file."""
-    lines = [_INTRODUCTION, "| Rule | Requirement | Engine |", "|---|---|---|"]
-    lines += [
-        f"| [{rule.id}](#{rule.id.lower()}) | {rule.info} | {rule.engine.title()} |"
-        for rule in RULES
-    ]
+    lines = [_INTRODUCTION, "| Rule | Requirement |", "|---|---|"]
+    lines += [f"| [{rule.id}](#{rule.id.lower()}) | {rule.info} |" for rule in RULES]
     for rule in RULES:
         lines += _section(rule)
     return "\n".join(lines) + "\n"
 
 
-def _section(rule: Rule) -> Iterator[str]:
+def _section(rule: Rule | TableRule) -> Iterator[str]:
     yield ""
     yield f"## {rule.id}"
     yield ""
     yield rule.info
     yield ""
     yield f"* **Explanation:** {rule.explanation}"
-    yield f"* **Remediation:** {rule.remediation}."
     yield f"* **Source:** <{rule.source_url}>"
     yield f"* **Acknowledgement:** `{rule.acknowledgement}`"
 

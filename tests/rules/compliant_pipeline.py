@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from iot_constructs.rules import python_checks
-from iot_constructs.rules.finding import Finding
+from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import StackInfo, Template
 
 Json = dict[str, Any]
@@ -38,6 +38,32 @@ def alarm(namespace: str, metric: str, dimensions: Json | None = None, **propert
         **({"Dimensions": named} if named else {}),
         AlarmActions=[ref("AlertTopic")],
         **properties,
+    )
+
+
+def deny_plain_http(action: str, *resources: Any) -> Json:
+    """The statement that CDK's ``enforce_ssl`` writes."""
+    return {
+        "Action": action,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        "Effect": "Deny",
+        "Principal": "*",
+        "Resource": list(resources),
+    }
+
+
+def topic_policy(topic: str) -> Json:
+    """CloudWatch may publish, and nobody without TLS."""
+    publish = {
+        "Action": "sns:Publish",
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Resource": ref(topic),
+    }
+    return resource(
+        "AWS::SNS::TopicPolicy",
+        Topics=[ref(topic)],
+        PolicyDocument={"Statement": [publish, deny_plain_http("sns:Publish", ref(topic))]},
     )
 
 
@@ -103,14 +129,23 @@ def key(*services: str) -> Json:
 def compliant() -> dict[str, Json]:
     """Its resources, fresh for every test."""
     return {
-        "Stream": resource("AWS::Kinesis::Stream", Name="iot-stream-dev", RetentionPeriodHours=168),
+        "Stream": resource(
+            "AWS::Kinesis::Stream",
+            Name="iot-stream-dev",
+            RetentionPeriodHours=168,
+            StreamEncryption={"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"},
+        ),
         "Processor": resource("AWS::Lambda::Function", FunctionName="iot-processor-dev"),
         "Mapping": resource(
             "AWS::Lambda::EventSourceMapping",
             EventSourceArn=att("Stream"),
             FunctionName=ref("Processor"),
             StartingPosition="TRIM_HORIZON",
+            MaximumBatchingWindowInSeconds=5,
+            MaximumRetryAttempts=10,
             MaximumRecordAgeInSeconds=360000,
+            BisectBatchOnFunctionError=True,
+            FunctionResponseTypes=["ReportBatchItemFailures"],
             DestinationConfig={"OnFailure": {"Destination": ref("DlqTopic")}},
         ),
         "InvokeConfig": resource(
@@ -119,21 +154,60 @@ def compliant() -> dict[str, Json]:
             Qualifier="$LATEST",
             DestinationConfig={"OnFailure": {"Destination": ref("DlqTopic")}},
         ),
-        "DlqTopic": resource("AWS::SNS::Topic", TopicName="iot-dlq-dev"),
-        "DlqQueue": resource("AWS::SQS::Queue", QueueName="iot-dlq-dev"),
+        "DlqTopic": resource("AWS::SNS::Topic", TopicName="iot-dlq-dev", KmsMasterKeyId=att("Key")),
+        "DlqTopicPolicy": topic_policy("DlqTopic"),
+        "DlqQueue": resource("AWS::SQS::Queue", QueueName="iot-dlq-dev", SqsManagedSseEnabled=True),
+        "DlqQueuePolicy": resource(
+            "AWS::SQS::QueuePolicy",
+            Queues=[ref("DlqQueue")],
+            PolicyDocument={"Statement": [deny_plain_http("sqs:*", att("DlqQueue"))]},
+        ),
         "DlqSubscription": resource(
             "AWS::SNS::Subscription",
             TopicArn=ref("DlqTopic"),
             Endpoint=att("DlqQueue"),
             Protocol="sqs",
         ),
-        "Metrics": resource("AWS::DynamoDB::GlobalTable", TableName="iot-metrics-dev"),
-        "State": resource("AWS::DynamoDB::Table", TableName="iot-state-dev"),
+        "Metrics": {
+            **resource(
+                "AWS::DynamoDB::GlobalTable",
+                TableName="iot-metrics-dev",
+                KeySchema=[
+                    {"AttributeName": "deviceId", "KeyType": "HASH"},
+                    {"AttributeName": "timestamp", "KeyType": "RANGE"},
+                ],
+                AttributeDefinitions=[
+                    {"AttributeName": "deviceId", "AttributeType": "S"},
+                    {"AttributeName": "timestamp", "AttributeType": "N"},
+                ],
+                TimeToLiveSpecification={"AttributeName": "ttl", "Enabled": True},
+                Replicas=[
+                    {
+                        "Region": REGION,
+                        "DeletionProtectionEnabled": True,
+                        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+                    }
+                ],
+            ),
+            "DeletionPolicy": "Retain",
+        },
+        "State": {
+            **resource(
+                "AWS::DynamoDB::Table",
+                TableName="iot-state-dev",
+                DeletionProtectionEnabled=True,
+                PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
+            ),
+            "DeletionPolicy": "Retain",
+        },
         "Rule": resource(
             "AWS::IoT::TopicRule",
             RuleName="iot_telemetry_dev",
             TopicRulePayload={
-                "Actions": [{"Kinesis": {"StreamName": ref("Stream")}}],
+                "Actions": [
+                    {"Kinesis": {"StreamName": ref("Stream"), "PartitionKey": "${topic(2)}"}}
+                ],
+                "AwsIotSqlVersion": "2016-03-23",
                 "ErrorAction": {"Sns": {"TargetArn": ref("DlqTopic")}},
             },
         ),
@@ -155,19 +229,12 @@ def compliant() -> dict[str, Json]:
         "AlertTopic": resource(
             "AWS::SNS::Topic", TopicName="iot-alerts-dev", KmsMasterKeyId=att("Key")
         ),
-        "AlertTopicPolicy": resource(
-            "AWS::SNS::TopicPolicy",
-            Topics=[ref("AlertTopic")],
-            PolicyDocument={
-                "Statement": [
-                    {
-                        "Action": "sns:Publish",
-                        "Effect": "Allow",
-                        "Principal": {"Service": "cloudwatch.amazonaws.com"},
-                        "Resource": ref("AlertTopic"),
-                    }
-                ]
-            },
+        "AlertTopicPolicy": topic_policy("AlertTopic"),
+        "AlertSubscription": resource(
+            "AWS::SNS::Subscription",
+            TopicArn=ref("AlertTopic"),
+            Endpoint="ops@example.com",
+            Protocol="email",
         ),
         "StreamAge": alarm(
             "AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", {"StreamName": ref("Stream")}

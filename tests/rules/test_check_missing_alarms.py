@@ -418,7 +418,9 @@ class TestTable:
 
     def test_a_table_of_an_app_without_a_pipeline(self) -> None:
         table = resource("AWS::DynamoDB::Table", TableName="users-dev")
-        assert found({"Table": table, "Function": resource("AWS::Lambda::Function")}) == []
+        assert found({"Table": table, "Function": resource("AWS::Lambda::Function")}) == [
+            ("IOT_02", "Table")
+        ]
 
 
 class TestExpressions:

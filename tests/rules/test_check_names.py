@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from iot_constructs.rules.check_names import contains_suffix
-from iot_constructs.rules.references import NAME_PROPERTIES
+from iot_constructs.rules.graph import NAME_PROPERTIES
 from tests.rules.compliant_pipeline import (
     ACCOUNT,
     REGION,

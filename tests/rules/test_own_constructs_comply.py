@@ -29,7 +29,7 @@ from iot_constructs import (
     TimeSeriesTable,
 )
 from iot_constructs.rules import python_checks
-from iot_constructs.rules.finding import Finding
+from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import load_assembly
 from tests.plain_pipeline import PlainPipelineStack
 from tests.synth_support import ENV, WholePipeline, fresh_app, inline_code
@@ -163,6 +163,8 @@ def test_the_plain_pipeline() -> None:
     PlainPipelineStack(app, "Plain")
     assert short(findings(app)) == [
         ("IOT_01", None),
+        ("IOT_02", "State"),
+        ("IOT_02", "Readings"),
         ("IOT_04", "Data"),
         ("IOT_04", "Data"),
         ("IOT_05", None),

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from iot_constructs import rules
-from iot_constructs.rules.rule_table import PLUGIN_NAME, RULES, Rule
+from iot_constructs.rules.catalogue import RULES
+from iot_constructs.rules.rule import PLUGIN_NAME, Rule
 
 
 def test_there_are_25_rules_numbered_in_order() -> None:
@@ -26,9 +27,6 @@ def test_every_text_is_one_sentence(rule: Rule) -> None:
     for sentence in (rule.info, rule.explanation):
         assert re.fullmatch(r"[A-Z].*[^.]\.", sentence)
         assert ". " not in sentence
-    assert rule.remediation
-    assert not rule.remediation.endswith(".")
-    assert rule.remediation.count("`") % 2 == 0
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from iot_constructs.rules.rule_table import RULES
+from iot_constructs.rules.catalogue import RULES
 
 ROOT = Path(__file__).parent.parent.parent
 RULES_MD = (ROOT / "RULES.md").read_text(encoding="utf-8")

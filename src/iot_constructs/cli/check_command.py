@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iot_constructs.rules.rule_table import RULE_BY_ID
+from iot_constructs.rules.catalogue import RULE_BY_ID
 from iot_constructs.rules.template import (
     MANIFEST,
     Template,
@@ -21,7 +21,7 @@ from iot_constructs.rules.template import (
 )
 
 if TYPE_CHECKING:
-    from iot_constructs.rules.finding import Finding
+    from iot_constructs.rules.rule import Finding
 
 HELP = "check CloudFormation templates of an IoT telemetry pipeline"
 DESCRIPTION = """\
@@ -154,11 +154,11 @@ def _as_text(findings: Sequence[Finding]) -> Iterator[str]:
         rule = RULE_BY_ID[rule_id]
         yield f"{rule.id}: {rule.info}"
         yield f"  explanation: {rule.explanation}"
-        yield f"  remediation: {rule.remediation}"
         yield f"  source: {rule.source_url}"
         for finding in found:
             yield f"  - {_where(finding)}"
             yield f"    {_printable(finding.detail)}"
+            yield f"    fix: {_printable(rule.fix_of(finding).cdk)}"
         yield ""
 
 
@@ -182,7 +182,7 @@ def _as_json(finding: Finding) -> dict[str, str | None]:
         "level": rule.level,
         "info": rule.info,
         "explanation": rule.explanation,
-        "remediation": rule.remediation,
+        "fix": rule.fix_of(finding).cdk,
         "source_url": rule.source_url,
         "acknowledge": rule.acknowledgement,
     }

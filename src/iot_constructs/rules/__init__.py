@@ -6,14 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from iot_constructs.rules.catalogue import RULES
     from iot_constructs.rules.injectors import property_injectors
     from iot_constructs.rules.plugin import IotPipelineChecks
-    from iot_constructs.rules.rule_table import RULES
 
 __all__ = ["RULES", "IotPipelineChecks", "property_injectors"]
 
 _MODULES = {
-    "RULES": "rule_table",
+    "RULES": "catalogue",
     "IotPipelineChecks": "plugin",
     "property_injectors": "injectors",
 }

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from iot_constructs.rules.graph import UNKNOWN, Graph
 from iot_constructs.rules.metric_catalogue import emitted
-from iot_constructs.rules.references import UNKNOWN, App
 from iot_constructs.rules.template import Resource
 
 ALARM: Final = "AWS::CloudWatch::Alarm"
@@ -42,11 +42,11 @@ class AlarmMetric:
 class Alarms:
     """All metrics and expressions of the alarms of an app."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
         self.metrics: list[AlarmMetric] = []
         self.expressions: list[str] = []
-        for alarm in app.of_type(ALARM):
+        for alarm in graph.of_type(ALARM):
             self.metrics += self._metrics(alarm)
 
     def monitors(
@@ -82,7 +82,7 @@ class Alarms:
         value = metric.dimensions.get(dimension)
         if value is None:
             return False
-        found = self._app.target(value, metric.alarm.template, resource.type)
+        found = self._graph.target(value, metric.alarm.template, resource.type)
         return found is UNKNOWN or found is resource
 
     def _metrics(self, alarm: Resource) -> Iterator[AlarmMetric]:
@@ -91,36 +91,36 @@ class Alarms:
             if "MetricName" in properties:
                 yield self._metric(alarm, properties, "Properties")
             return
-        for index, query in enumerate(self._app.items(properties["Metrics"])):
+        for index, query in enumerate(self._graph.items(properties["Metrics"])):
             path = f"Properties/Metrics/{index}"
-            for stat in self._app.at(query, "MetricStat", "Metric"):
+            for stat in self._graph.at(query, "MetricStat", "Metric"):
                 yield self._metric(alarm, stat, f"{path}/MetricStat/Metric")
-            for expression in self._app.at(query, "Expression"):
-                parts = self._app.parts(expression, alarm.template)
+            for expression in self._graph.at(query, "Expression"):
+                parts = self._graph.parts(expression, alarm.template)
                 self.expressions.append("".join(it for it in parts if isinstance(it, str)))
 
     def _metric(self, alarm: Resource, stat: Any, path: str) -> AlarmMetric:
         (namespace, *_), (name, *_) = (
-            self._app.at(stat, "Namespace"),
-            self._app.at(stat, "MetricName"),
+            self._graph.at(stat, "Namespace"),
+            self._graph.at(stat, "MetricName"),
         )
         return AlarmMetric(
             alarm,
-            self._app.text(namespace, alarm.template),
-            self._app.text(name, alarm.template),
+            self._graph.text(namespace, alarm.template),
+            self._graph.text(name, alarm.template),
             self._dimensions(alarm, stat),
             path,
         )
 
     def _dimensions(self, alarm: Resource, stat: Any) -> dict[str, Any] | None:
         found: dict[str, Any] = {}
-        written = self._app.at(stat, "Dimensions")
+        written = self._graph.at(stat, "Dimensions")
         if len(written) > 1:
             return None
-        for dimension in self._app.items(written[0]):
+        for dimension in self._graph.items(written[0]):
             if not isinstance(dimension, Mapping):
                 return None
-            name = self._app.text(dimension.get("Name"), alarm.template)
+            name = self._graph.text(dimension.get("Name"), alarm.template)
             if name is None:
                 return None
             found[name] = dimension.get("Value")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iot_constructs.rules.alarm_metrics import AlarmMetric
-from iot_constructs.rules.finding import Finding
 from iot_constructs.rules.metric_catalogue import (
     DimensionNames,
     closest_metric_name,
     emitted,
     is_unknown_metric,
 )
-from iot_constructs.rules.pipeline_parts import Pipeline
+from iot_constructs.rules.pipeline import Pipeline
+from iot_constructs.rules.rule import Finding
 
 DIMENSIONS = "IOT_09_ALARM_DIMENSIONS"
 EMITTED = "IOT_10_EMITTED_METRIC"

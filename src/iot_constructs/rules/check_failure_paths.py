@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iot_constructs.rules.finding import Finding
-from iot_constructs.rules.pipeline_parts import Pipeline
-from iot_constructs.rules.references import UNKNOWN
+from iot_constructs.rules.graph import UNKNOWN
+from iot_constructs.rules.pipeline import Pipeline
+from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import Resource
 
 SUBSCRIBER = "IOT_12_DLQ_SUBSCRIBER"
@@ -35,16 +35,17 @@ def check(pipeline: Pipeline) -> Iterator[Finding]:
 
 
 def _has_async_failure_path(pipeline: Pipeline, function: Resource) -> bool:
-    app = pipeline.app
+    graph = pipeline.graph
     if any(
-        value is not None for value in app.at(function.properties, "DeadLetterConfig", "TargetArn")
+        value is not None
+        for value in graph.at(function.properties, "DeadLetterConfig", "TargetArn")
     ):
         return True
-    for config in app.of_type("AWS::Lambda::EventInvokeConfig"):
+    for config in graph.of_type("AWS::Lambda::EventInvokeConfig"):
         target = pipeline.function(config.properties.get("FunctionName"), config)
         if target is not function and target is not UNKNOWN:
             continue
-        destinations = app.at(config.properties, "DestinationConfig", "OnFailure", "Destination")
+        destinations = graph.at(config.properties, "DestinationConfig", "OnFailure", "Destination")
         if any(value is not None for value in destinations):
             return True
     return False

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from iot_constructs.rules.finding import Finding
-from iot_constructs.rules.pipeline_parts import STREAM, TABLES, Pipeline
-from iot_constructs.rules.references import UNKNOWN
+from iot_constructs.rules.graph import UNKNOWN
+from iot_constructs.rules.pipeline import STREAM, TABLES, Pipeline
+from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import Resource
 
 RULE = "IOT_07_PIPELINE_ALARMS"
@@ -62,14 +62,14 @@ def _streams(pipeline: Pipeline) -> Iterator[Finding]:
         if isinstance(mapping.stream, Resource):
             readers = functions.setdefault(mapping.stream, [])
             readers += [mapping.function] if isinstance(mapping.function, Resource) else []
-    for delivery in pipeline.app.of_type(_DELIVERY_STREAM):
-        for source in pipeline.app.at(
+    for delivery in pipeline.graph.of_type(_DELIVERY_STREAM):
+        for source in pipeline.graph.at(
             delivery.properties, "KinesisStreamSourceConfiguration", "KinesisStreamARN"
         ):
             stream = pipeline.stream(source, delivery) if source is not UNKNOWN else UNKNOWN
             if isinstance(stream, Resource):
                 firehoses.setdefault(stream, []).append(delivery)
-    for stream in pipeline.app.of_type(STREAM):
+    for stream in pipeline.graph.of_type(STREAM):
         if stream not in functions and stream not in firehoses:
             continue  # its consumers, which emit the metric, are in another app
         if (
@@ -125,9 +125,9 @@ def _dead_letters(pipeline: Pipeline) -> Iterator[Finding]:
 
 
 def _tables(pipeline: Pipeline) -> Iterator[Finding]:
-    if not (pipeline.mappings or pipeline.app.of_type("AWS::IoT::TopicRule")):
+    if not (pipeline.mappings or pipeline.graph.of_type("AWS::IoT::TopicRule")):
         return
-    for table in pipeline.app.of_type(*TABLES):
+    for table in pipeline.graph.of_type(*TABLES):
         if not pipeline.alarms.monitors(table, "AWS/DynamoDB", _THROTTLES, "TableName"):
             yield _missing(
                 table,
@@ -137,7 +137,7 @@ def _tables(pipeline: Pipeline) -> Iterator[Finding]:
 
 
 def _delivery_streams(pipeline: Pipeline) -> Iterator[Finding]:
-    for delivery in pipeline.app.of_type(_DELIVERY_STREAM):
+    for delivery in pipeline.graph.of_type(_DELIVERY_STREAM):
         if not any(name in delivery.properties for name in _S3_DESTINATIONS):
             continue
         if not pipeline.alarms.monitors(delivery, "AWS/Firehose", _FRESHNESS, "DeliveryStreamName"):

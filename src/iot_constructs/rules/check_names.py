@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from iot_constructs.rules.finding import Finding
-from iot_constructs.rules.pipeline_parts import Pipeline
-from iot_constructs.rules.references import NAME_PROPERTIES, Parts
+from iot_constructs.rules.graph import NAME_PROPERTIES, Parts
+from iot_constructs.rules.pipeline import Pipeline
+from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import Resource, Template
 
 RULE = "IOT_01_ENVIRONMENT_SUFFIX"
@@ -17,7 +17,7 @@ _ENVIRONMENT_WORDS = re.compile(
     r"-(alpha|beta|gamma|ci|demo|dev|development|e2e|int|integration|live|local|perf|pr|preprod|prd|prod|production"
     r"|qa|sandbox|stable|stage|staging|stg|test|testing|tmp|uat)[0-9]*-"
 )
-# <AccountId> and <Region> from `App.parts`, which are equal in all environments of an account.
+# <AccountId> and <Region> from `Graph.parts`, which are equal in all environments of an account.
 _PSEUDO = re.compile(r"<[A-Za-z]+>")
 # Some constructs generate a name as CloudFormation does: from the shortened stack name and a hash.
 _HASH = re.compile(r"(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8}$", re.IGNORECASE)
@@ -26,15 +26,15 @@ _STACK_NAME_CHARACTERS = 8
 
 def check(pipeline: Pipeline, suffix: str | None) -> Iterator[Finding]:
     """Find names that conflict between two environments."""
-    app = pipeline.app
-    for template in app.templates:
+    graph = pipeline.graph
+    for template in graph.templates:
         wanted = template.root.suffix or suffix
         for resource in template.resources.values():
             if resource.type in NAME_PROPERTIES:
-                parts = app.name_parts(resource)
+                parts = graph.name_parts(resource)
                 if parts is not None and (finding := _name(resource, parts, wanted)):
                     yield finding
-    for stack in app.stacks:
+    for stack in graph.stacks:
         yield from _stack(stack, stack.suffix or suffix)
 
 

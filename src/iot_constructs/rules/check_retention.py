@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from iot_constructs.rules.finding import Finding
-from iot_constructs.rules.pipeline_parts import Pipeline
-from iot_constructs.rules.references import UNKNOWN
+from iot_constructs.rules.graph import UNKNOWN
+from iot_constructs.rules.pipeline import Pipeline
+from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import Resource
 
 RULE = "IOT_17_RETENTION_ABOVE_AGE"
@@ -18,16 +18,16 @@ _SECONDS: Final = 3600
 
 def check(pipeline: Pipeline) -> Iterator[Finding]:
     """Find streams whose records expire before their mappings discard them, so that they cannot be redriven."""
-    app = pipeline.app
+    graph = pipeline.graph
     for mapping in pipeline.mappings:
         if not isinstance(mapping.stream, Resource):
             continue
         age = mapping.resource.properties.get("MaximumRecordAgeInSeconds")
         if age is None:
             continue  # unlimited, which IOT_14 reports
-        seconds = app.number(age, mapping.resource.template)
+        seconds = graph.number(age, mapping.resource.template)
         written = mapping.stream.properties.get("RetentionPeriodHours", _DEFAULT_HOURS)
-        hours = app.number(written, mapping.stream.template)
+        hours = graph.number(written, mapping.stream.template)
         if seconds is UNKNOWN or hours is UNKNOWN:
             continue
         if hours * _SECONDS <= seconds:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iot_constructs.rules.finding import Finding
-from iot_constructs.rules.pipeline_parts import Pipeline
+from iot_constructs.rules.pipeline import Pipeline
+from iot_constructs.rules.rule import Finding
 
 RULE = "IOT_05_TERMINATION_PROTECTION"
 
@@ -16,7 +16,7 @@ def check(pipeline: Pipeline) -> Iterator[Finding]:
     The manifest has False both for an explicit False and for the default, so a plain stack without protection is
     reported. A SuffixedStack always sets it.
     """
-    for template in pipeline.app.stacks:
+    for template in pipeline.graph.stacks:
         stack = template.stack
         if stack is None or stack.termination_protection or stack.suffixed:
             continue

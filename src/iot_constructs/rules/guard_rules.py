@@ -9,14 +9,14 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
-from iot_constructs.rules.finding import Finding
-from iot_constructs.rules.references import UNKNOWN, App
-from iot_constructs.rules.rule_table import RULES
+from iot_constructs.rules.graph import UNKNOWN, Graph
+from iot_constructs.rules.rule import Finding
+from iot_constructs.rules.rule_table import TABLE_RULES
 from iot_constructs.rules.template import Template
 from iot_constructs.rules.validation_context import TemplatesContext
 
 GUARD_FILE = Path(__file__).with_name("iot_pipeline.guard")
-_INFO = {rule.id: rule.info for rule in RULES if rule.engine == "guard"}
+_INFO = {rule.id: rule.info for rule in TABLE_RULES if rule.engine == "guard"}
 # Before 2.274, CDK reports all violations of a rule with the message of the first one.
 _ONE_MESSAGE_PER_RULE = tuple(map(int, version("aws-cdk-lib").split(".")[:2])) < (2, 274)
 _MAPPING = "AWS::Lambda::EventSourceMapping"
@@ -54,14 +54,14 @@ def guard_findings(
     violations: Iterable[cdk.PolicyViolation], templates: Iterable[Template]
 ) -> list[Finding]:
     """Convert violations of the Guard rules to findings, without event sources that are not Kinesis streams."""
-    app = App(list(templates))
-    by_path = {template.path: template for template in app.templates}
+    graph = Graph(list(templates))
+    by_path = {template.path: template for template in graph.templates}
     return [
         finding
         for violation in violations
         if violation.rule_name in _INFO  # and not one of the engine itself
         for finding in _collect_findings(violation)
-        if not _has_other_source(finding, by_path[finding.template], app)
+        if not _has_other_source(finding, by_path[finding.template], graph)
     ]
 
 
@@ -84,7 +84,7 @@ def _collect_findings(violation: cdk.PolicyViolation) -> Iterator[Finding]:
         )
 
 
-def _has_other_source(finding: Finding, template: Template, app: App) -> bool:
+def _has_other_source(finding: Finding, template: Template, graph: Graph) -> bool:
     """Return whether this is a mapping of another source than a Kinesis stream.
 
     Guard guesses from the name of a parameter or export if the source is in another template; here it is resolved.
@@ -92,5 +92,5 @@ def _has_other_source(finding: Finding, template: Template, app: App) -> bool:
     resource = template.resources.get(finding.logical_id or "")
     if resource is None or resource.type != _MAPPING:
         return False
-    source = app.target(resource.properties.get("EventSourceArn"), template)
+    source = graph.target(resource.properties.get("EventSourceArn"), template)
     return source is not None and source is not UNKNOWN and "::Kinesis::" not in source.type

@@ -14,8 +14,8 @@ from constructs import IConstruct
 from iot_constructs._defaults import MANAGED_BY
 from iot_constructs.environment import EnvironmentSuffix, SuffixedStack
 from iot_constructs.rules import guard_rules, python_checks
-from iot_constructs.rules.finding import Finding
-from iot_constructs.rules.rule_table import PLUGIN_NAME, RULE_BY_ID, RULES
+from iot_constructs.rules.catalogue import RULE_BY_ID, RULES
+from iot_constructs.rules.rule import PLUGIN_NAME, Finding
 from iot_constructs.rules.template import Template, load_templates
 
 
@@ -97,23 +97,26 @@ class IotPipelineChecks:
     def _report(
         self, findings: Sequence[Finding], construct_paths: dict[Path, str]
     ) -> cdk.PolicyValidationPluginReport:
-        grouped: dict[tuple[str, str], list[Finding]] = {}
+        # One violation of CDK has one text for all its resources.
+        grouped: dict[tuple[str, str, str], list[Finding]] = {}
         for finding in sorted(findings, key=lambda it: it.rule_id):
-            grouped.setdefault((finding.rule_id, finding.detail), []).append(finding)
+            grouped.setdefault((finding.rule_id, finding.detail, finding.resource_type), []).append(
+                finding
+            )
         return cdk.PolicyValidationPluginReport(
             success=all(self._severity(finding.rule_id) != "error" for finding in findings),
             violations=[
                 cdk.PolicyViolation(
                     rule_name=rule_id,
                     description=f"{detail} [{RULE_BY_ID[rule_id].acknowledgement}]",
-                    fix=f"{RULE_BY_ID[rule_id].remediation} ({RULE_BY_ID[rule_id].source_url})",
+                    fix=f"{RULE_BY_ID[rule_id].fix_of(found[0]).cdk} ({RULE_BY_ID[rule_id].source_url})",
                     severity=self._severity(rule_id),
                     violating_resources=[
                         _violating_resource(finding, construct_paths[finding.template])
                         for finding in found
                     ],
                 )
-                for (rule_id, detail), found in grouped.items()
+                for (rule_id, detail, _), found in grouped.items()
             ],
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from iot_constructs.rules.references import UNKNOWN, App, is_function
+from iot_constructs.rules.graph import UNKNOWN, Graph, is_function
 from iot_constructs.rules.template import Template
 
 
@@ -61,13 +61,13 @@ class Statement:
         )
 
 
-def statements(app: App, document: Any, template: Template) -> Iterator[Statement]:
+def statements(graph: Graph, document: Any, template: Template) -> Iterator[Statement]:
     """Return all statements of a policy document, with an unknown one for each unknown part."""
-    for branch in app.branches(document):
-        for written in app.at(branch, "Statement"):
-            for statement in app.items(written):
+    for branch in graph.branches(document):
+        for written in graph.at(branch, "Statement"):
+            for statement in graph.items(written):
                 if isinstance(statement, Mapping) and "Effect" in statement:
-                    yield _statement(app, statement, template)
+                    yield _statement(graph, statement, template)
                 else:
                     yield _unknown(template)
 
@@ -77,8 +77,8 @@ def _unknown(template: Template) -> Statement:
     return Statement(template, None, False, nothing, False, nothing, (), {}, True)
 
 
-def _statement(app: App, statement: Mapping[str, Any], template: Template) -> Statement:
-    effect = app.text(statement["Effect"], template)
+def _statement(graph: Graph, statement: Mapping[str, Any], template: Template) -> Statement:
+    effect = graph.text(statement["Effect"], template)
     principal = statement.get("Principal")
     any_principal = principal == "*"
     services: set[str] = set()
@@ -87,19 +87,19 @@ def _statement(app: App, statement: Mapping[str, Any], template: Template) -> St
     unknown = any(key in statement for key in ("NotPrincipal", "NotAction", "NotResource"))
     unknown = unknown or effect not in ("Allow", "Deny") or is_function(principal)
     for kind, written in principal.items() if isinstance(principal, Mapping) else ():
-        for one in app.items(written):
-            text = app.text(one, template)
+        for one in graph.items(written):
+            text = graph.text(one, template)
             if kind == "Service" and text is not None:
                 services.add(text)
             elif text == "*":
                 any_principal = True
             elif kind == "Service" or (
-                effect != "Allow" and app.parts(one, template) == (UNKNOWN,)
+                effect != "Allow" and graph.parts(one, template) == (UNKNOWN,)
             ):
                 unknown = True  # in a Deny, it can be any principal
             else:
                 accounts = True
-    actions = [app.text(it, template) for it in app.items(statement.get("Action"))]
+    actions = [graph.text(it, template) for it in graph.items(statement.get("Action"))]
     conditions = statement.get("Condition")
     found = conditions if isinstance(conditions, Mapping) else {}
     return Statement(
@@ -109,7 +109,7 @@ def _statement(app: App, statement: Mapping[str, Any], template: Template) -> St
         frozenset(services),
         accounts,
         frozenset(it for it in actions if it is not None),
-        tuple(app.items(statement.get("Resource"))),
+        tuple(graph.items(statement.get("Resource"))),
         found,
         unknown or None in actions or is_function(found) or any(map(is_function, found.values())),
     )

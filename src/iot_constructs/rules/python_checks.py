@@ -14,9 +14,10 @@ from iot_constructs.rules import (
     check_retention,
     check_termination_protection,
 )
-from iot_constructs.rules.finding import Finding
-from iot_constructs.rules.pipeline_parts import Pipeline
-from iot_constructs.rules.references import App
+from iot_constructs.rules.catalogue import CLASSES
+from iot_constructs.rules.graph import Graph
+from iot_constructs.rules.pipeline import Pipeline
+from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import Template
 
 _CHECKS = (
@@ -39,9 +40,11 @@ def run(templates: Sequence[Template], suffix: str | None) -> list[Finding]:
         suffix: the environment suffix; None if unknown. A stack with its own suffix (`Template.suffix`) is checked
             against that one.
     """
-    pipeline = Pipeline(App(templates))
+    pipeline = Pipeline(Graph(templates))
     found = list(check_names.check(pipeline, suffix))
     for check in _CHECKS:
         found += check(pipeline)
+    for rule in CLASSES:
+        found += rule.check(pipeline)
     # Nested stacks with the same content share one file, and their findings.
     return sorted(dict.fromkeys(found), key=lambda finding: finding.rule_id)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-PLUGIN_NAME = "IotPipelineChecks"
-"""The name of the validation plugin, which CDK prints after each finding."""
+from iot_constructs.rules.rule import PLUGIN_NAME, Finding, Fix
 
 _DOCS: Final = "https://docs.aws.amazon.com"
 _CLOUDFORMATION: Final = f"{_DOCS}/AWSCloudFormation/latest/UserGuide"
@@ -20,8 +19,8 @@ _SNS: Final = f"{_DOCS}/sns/latest/dg"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
-    """One rule."""
+class TableRule:
+    """One rule that is not yet a class."""
 
     id: str
     info: str
@@ -42,9 +41,18 @@ class Rule:
         """The id for CDK's ``Validations.of(scope).acknowledge()``."""
         return f"{PLUGIN_NAME}::{self.id}"
 
+    @property
+    def cfn_lint_id(self) -> str:
+        """The id in cfn-lint."""
+        return f"{self.level[0].upper()}93{self.id[4:6]}"
 
-RULES: tuple[Rule, ...] = (
-    Rule(
+    def fix_of(self, finding: Finding) -> Fix:
+        """Return the code that ends ``finding``."""
+        return Fix(self.remediation, "")
+
+
+TABLE_RULES: tuple[TableRule, ...] = (
+    TableRule(
         id="IOT_01_ENVIRONMENT_SUFFIX",
         info="Every physical name contains the environment suffix, and the stack's name does if CloudFormation "
         "generates the resource names.",
@@ -54,16 +62,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_CLOUDFORMATION}/aws-properties-name.html",
         engine="python",
     ),
-    Rule(
-        id="IOT_02_POINT_IN_TIME_RECOVERY",
-        info="Every DynamoDB table, and every replica of a global table, has point-in-time recovery enabled.",
-        explanation="Without it, an accidental write or delete cannot be undone.",
-        remediation="`point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification("
-        "point_in_time_recovery_enabled=True)`",
-        source_url=f"{_DYNAMODB}/Point-in-time-recovery.html",
-        engine="guard",
-    ),
-    Rule(
+    TableRule(
         id="IOT_03_BATCHING_WINDOW",
         info="Every event source mapping of a Kinesis stream has a batching window of at least one second.",
         explanation="Without a window, Lambda invokes the function for every few records, which costs more.",
@@ -71,7 +70,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_LAMBDA}/services-kinesis-parameters.html",
         engine="guard",
     ),
-    Rule(
+    TableRule(
         id="IOT_04_PRIVATE_TLS_BUCKET",
         info="Every bucket blocks all public access and denies requests without TLS to itself and its objects.",
         explanation="One wrong policy or ACL makes the data public, and plain HTTP exposes it in transit.",
@@ -79,7 +78,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_S3}/security-best-practices.html",
         engine="python",
     ),
-    Rule(
+    TableRule(
         id="IOT_05_TERMINATION_PROTECTION",
         info="Every stack sets its termination protection explicitly.",
         explanation="It is off by default, and one command then deletes the pipeline with its stream.",
@@ -87,7 +86,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_CLOUDFORMATION}/using-cfn-protect-stacks.html",
         engine="python",
     ),
-    Rule(
+    TableRule(
         id="IOT_06_STREAM_FAILURE_DESTINATION",
         info="Every event source mapping of a Kinesis stream has its own on-failure destination.",
         explanation="Lambda invokes the function synchronously, so the function's dead-letter queue and asynchronous "
@@ -96,7 +95,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_LAMBDA}/kinesis-on-failure-destination.html",
         engine="guard",
     ),
-    Rule(
+    TableRule(
         id="IOT_07_PIPELINE_ALARMS",
         info="Alarms monitor the iterator age of each consumed stream, the errors of its function, the messages in "
         "each dead-letter queue, the throttling of each table and the data freshness of each Firehose stream.",
@@ -106,7 +105,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_CLOUDWATCH}/Best_Practice_Recommended_Alarms_AWS_Services.html",
         engine="python",
     ),
-    Rule(
+    TableRule(
         id="IOT_08_NO_TIMESTREAM",
         info="The app has no resources of Timestream for LiveAnalytics.",
         explanation="The service is closed to new customers, so the stack cannot be deployed to most accounts.",
@@ -115,7 +114,7 @@ RULES: tuple[Rule, ...] = (
         "AmazonTimestreamForLiveAnalytics-availability-change.html",
         engine="guard",
     ),
-    Rule(
+    TableRule(
         id="IOT_09_ALARM_DIMENSIONS",
         info="Every alarm on an AWS metric has dimensions that identify the resource.",
         explanation="AWS does not emit the metric without dimensions, so the alarm never receives data.",
@@ -124,7 +123,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_CLOUDWATCH}/cloudwatch_concepts.html",
         engine="python",
     ),
-    Rule(
+    TableRule(
         id="IOT_10_EMITTED_METRIC",
         info="Every alarm on an AWS metric uses a metric and dimensions that AWS emits.",
         explanation="An alarm on a metric that does not exist, such as UserErrors of one table, never receives data.",
@@ -133,7 +132,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_CLOUDWATCH}/aws-services-cloudwatch-metrics.html",
         engine="python",
     ),
-    Rule(
+    TableRule(
         id="IOT_11_ALARM_ACTION_REACHABLE",
         info="CloudWatch can publish to every topic in an alarm's actions, and use the topic's key.",
         explanation="Otherwise, the alarm fires without a notification: the key alias/aws/sns, or a topic policy "
@@ -143,7 +142,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_SNS}/sns-key-management.html",
         engine="python",
     ),
-    Rule(
+    TableRule(
         id="IOT_12_DLQ_SUBSCRIBER",
         info="Every topic that receives failures has a subscription in the app.",
         explanation="A topic does not store messages, so without a subscription the failed records are lost.",
@@ -151,7 +150,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_SNS}/sns-create-subscribe-endpoint-to-topic.html",
         engine="python",
     ),
-    Rule(
+    TableRule(
         id="IOT_13_TRIM_HORIZON",
         info="Every event source mapping of a Kinesis stream starts at TRIM_HORIZON or at a timestamp.",
         explanation="LATEST can miss records while the mapping is created or updated.",
@@ -159,7 +158,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_LAMBDA}/services-kinesis-parameters.html",
         engine="guard",
     ),
-    Rule(
+    TableRule(
         id="IOT_14_BOUNDED_RETRIES",
         info="Every event source mapping of a Kinesis stream limits the retry attempts and the record age.",
         explanation="By default, Lambda retries a failing record until it expires, which blocks the shard; throttled "
@@ -168,7 +167,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_LAMBDA}/services-kinesis-parameters.html",
         engine="guard",
     ),
-    Rule(
+    TableRule(
         id="IOT_15_PARTIAL_BATCHES",
         info="Every event source mapping of a Kinesis stream reports batch item failures.",
         explanation="Without partial batch responses, one failing record causes a retry of its whole batch.",
@@ -176,7 +175,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_LAMBDA}/services-kinesis-batchfailurereporting.html",
         engine="guard",
     ),
-    Rule(
+    TableRule(
         id="IOT_16_BISECT",
         info="Every event source mapping of a Kinesis stream splits a failed batch.",
         explanation="A function that fails does not identify the record, so the whole batch is discarded with it.",
@@ -184,7 +183,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_LAMBDA}/services-kinesis-parameters.html",
         engine="guard",
     ),
-    Rule(
+    TableRule(
         id="IOT_17_RETENTION_ABOVE_AGE",
         info="The retention period of a stream is longer than the maximum record age of its event source mappings.",
         explanation="A failure record contains only the position of the batch, so records that have expired cannot be "
@@ -194,7 +193,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_KINESIS}/kinesis-extended-retention.html",
         engine="python",
     ),
-    Rule(
+    TableRule(
         id="IOT_18_RULE_ERROR_ACTION",
         info="Every IoT rule has an error action.",
         explanation="Without one, AWS IoT discards a message if the rule's action fails.",
@@ -202,7 +201,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_IOT}/rule-error-handling.html",
         engine="guard",
     ),
-    Rule(
+    TableRule(
         id="IOT_19_RULE_SQL_VERSION",
         info="Every IoT rule sets its SQL version, to one newer than 2015-10-08.",
         explanation="The default is 2015-10-08, which handles nested JSON and arrays differently.",
@@ -210,7 +209,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_IOT}/iot-rule-sql-version.html",
         engine="guard",
     ),
-    Rule(
+    TableRule(
         id="IOT_20_RULE_PARTITION_KEY",
         info="The partition key in a Kinesis action of an IoT rule does not come from the payload.",
         explanation="A device can send any id in its payload, whereas the device's policy controls its topics.",
@@ -218,7 +217,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_IOT}/iot-substitution-templates.html",
         engine="guard",
     ),
-    Rule(
+    TableRule(
         id="IOT_21_TIME_SERIES_TTL",
         info="A table with time-series data (a numeric sort key that is named like a time) has a TTL.",
         explanation="Without a TTL, the table and its cost grow without limit.",
@@ -226,7 +225,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_DYNAMODB}/TTL.html",
         engine="guard",
     ),
-    Rule(
+    TableRule(
         id="IOT_22_DELETION_PROTECTION",
         info="A table with the removal policy RETAIN has deletion protection.",
         explanation="RETAIN applies only to CloudFormation: another caller of DeleteTable can still delete the data.",
@@ -234,7 +233,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_DYNAMODB}/WorkingWithTables.Basics.html#WorkingWithTables.Basics.DeletionProtection",
         engine="guard",
     ),
-    Rule(
+    TableRule(
         id="IOT_23_ASYNC_FAILURE_PATH",
         info="A function that consumes a stream also has an on-failure destination for asynchronous invocations.",
         explanation="Operators invoke it asynchronously to redrive records, and a failed invocation is lost otherwise.",
@@ -242,7 +241,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_LAMBDA}/invocation-async-retain-records.html",
         engine="python",
     ),
-    Rule(
+    TableRule(
         id="IOT_24_BUCKET_VERSIONING",
         info="Every bucket that does not store logs has versioning enabled.",
         explanation="Without versioning, an overwritten or deleted object cannot be restored.",
@@ -250,7 +249,7 @@ RULES: tuple[Rule, ...] = (
         source_url=f"{_S3}/Versioning.html",
         engine="python",
     ),
-    Rule(
+    TableRule(
         id="IOT_25_BUCKET_ACCESS_LOGS",
         info="Every bucket that does not store logs has server access logging enabled.",
         explanation="Without access logs, an audit cannot show who read the data.",
@@ -265,5 +264,3 @@ Each rule has an ``id``; ``info``, the requirement; ``explanation``, the reason;
 CDK app in Python; ``source_url``, the AWS documentation; ``level``, ``"error"`` or ``"warning"``; ``engine``,
 ``"guard"`` or ``"python"``; and ``acknowledgement``, the id to acknowledge a finding with.
 """
-
-RULE_BY_ID = {rule.id: rule for rule in RULES}

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from iot_constructs.rules.alarm_metrics import Alarms
-from iot_constructs.rules.references import UNKNOWN, App, Unknown
+from iot_constructs.rules.graph import UNKNOWN, Graph, Unknown
 from iot_constructs.rules.template import Resource
 
 STREAM: Final = "AWS::Kinesis::Stream"
@@ -54,14 +54,14 @@ class FailurePath:
 class Pipeline:
     """The pipeline resources of an app; each property is evaluated once."""
 
-    def __init__(self, app: App) -> None:
-        self.app = app
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
 
     @cached_property
     def mappings(self) -> list[StreamMapping]:
         """All event source mappings that certainly read a Kinesis stream."""
         found = []
-        for resource in self.app.of_type(_MAPPING):
+        for resource in self.graph.of_type(_MAPPING):
             source = resource.properties.get("EventSourceArn")
             stream = self.stream(source, resource)
             if isinstance(stream, Resource):
@@ -104,12 +104,12 @@ class Pipeline:
     def subscribed_topics(self) -> set[Resource]:
         """The topics of the app that have a subscription, or can have one."""
         named = {topic for topic, _ in self._subscriptions}
-        return {it for it in self.app.of_type(TOPIC) if it in named or UNKNOWN in named}
+        return {it for it in self.graph.of_type(TOPIC) if it in named or UNKNOWN in named}
 
     @cached_property
     def alarms(self) -> Alarms:
         """The alarms of the app."""
-        return Alarms(self.app)
+        return Alarms(self.graph)
 
     def source_topics(self, queue: Resource) -> set[Resource | Unknown | None]:
         """Return the topics that ``queue`` is subscribed to, in this app or not."""
@@ -120,18 +120,18 @@ class Pipeline:
     ) -> Resource | Unknown | None:
         """Return the resource that a property of ``resource`` refers to."""
         value = resource.properties.get(property_name)
-        return self.app.target(value, resource.template, *types)
+        return self.graph.target(value, resource.template, *types)
 
     def stream(self, value: Any, at: Resource) -> Resource | Unknown | None:
         """Return the stream of an ARN, also for the ARN of one of its consumers."""
-        found = self.app.target(value, at.template, STREAM)
+        found = self.graph.target(value, at.template, STREAM)
         if isinstance(found, Resource) and found.type == "AWS::Kinesis::StreamConsumer":
             return self.target(found, "StreamARN", STREAM)
         return found
 
     def function(self, value: Any, at: Resource) -> Resource | Unknown | None:
         """Return the function of a name or ARN, also for an alias or a version."""
-        found = self.app.target(value, at.template, FUNCTION)
+        found = self.graph.target(value, at.template, FUNCTION)
         if isinstance(found, Resource) and found.type in (
             "AWS::Lambda::Alias",
             "AWS::Lambda::Version",
@@ -146,23 +146,23 @@ class Pipeline:
         """Topic and endpoint of every subscription, including those in the topic's properties."""
         found = [
             (self.target(it, "TopicArn", TOPIC), self.target(it, "Endpoint", QUEUE, FUNCTION))
-            for it in self.app.of_type("AWS::SNS::Subscription")
+            for it in self.graph.of_type("AWS::SNS::Subscription")
         ]
-        for topic in self.app.of_type(TOPIC):
-            for written in self.app.items(topic.properties.get("Subscription")):
-                for endpoint in self.app.at(written, "Endpoint"):
+        for topic in self.graph.of_type(TOPIC):
+            for written in self.graph.items(topic.properties.get("Subscription")):
+                for endpoint in self.graph.at(written, "Endpoint"):
                     known = None if endpoint is UNKNOWN else endpoint
-                    found.append((topic, self.app.target(known, topic.template, QUEUE, FUNCTION)))
+                    found.append((topic, self.graph.target(known, topic.template, QUEUE, FUNCTION)))
         return found
 
     def _is_kinesis_arn(self, source: Any, at: Resource) -> bool:
-        parts = self.app.parts(source, at.template)
+        parts = self.graph.parts(source, at.template)
         return any(isinstance(part, str) and ":kinesis:" in part for part in parts)
 
     def _failure_targets(self, type: str) -> dict[Resource, FailurePath]:
         found: dict[Resource, FailurePath] = {}
         for path in self.failure_paths:
-            target = self.app.target(path.value, path.source.template, type)
+            target = self.graph.target(path.value, path.source.template, type)
             if isinstance(target, Resource) and target.type == type:
                 found.setdefault(target, path)
         return found
@@ -180,6 +180,6 @@ class Pipeline:
             (QUEUE, "messages that exceed the receive count of a queue", redrive),
             ("AWS::SNS::Subscription", "undelivered messages of a topic", redrive),
         ):
-            for resource in self.app.of_type(type):
-                for value in self.app.at(resource.properties, *path):
+            for resource in self.graph.of_type(type):
+                for value in self.graph.at(resource.properties, *path):
                     yield FailurePath(resource, value, what)

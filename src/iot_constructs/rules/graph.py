@@ -6,7 +6,7 @@ A value that is known only at deployment is `UNKNOWN`, and no rule reports an un
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -83,7 +83,7 @@ _QUEUE_URL = re.compile(r"https://sqs\.[^/]+/[^/]+/([^/]+)")
 _SUB = re.compile(r"\$\{([^}]*)\}")
 
 
-class App:
+class Graph:
     """All templates of an app, with an index of their resources."""
 
     def __init__(self, templates: Sequence[Template]) -> None:
@@ -127,6 +127,10 @@ class App:
             return bool(value)
         text = self.text(value, template)
         return UNKNOWN if text is None else text.lower() == "true"
+
+    def none_true(self, values: Iterable[Any], template: Template) -> bool:
+        """Return whether no possible value of a boolean property is true, or can be."""
+        return all(self.flag(value, template) is False for value in values)
 
     def number(self, value: Any, template: Template) -> float | Unknown:
         """Return ``value`` as a number."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from iot_constructs.rules.references import (
+from iot_constructs.rules.graph import (
     UNKNOWN,
-    App,
+    Graph,
     Reference,
     Unknown,
     physical_name_in,
@@ -31,11 +31,11 @@ ONE = template(
         "Setting": resource("AWS::SSM::Parameter", Value="x"),
     }
 )
-APP = App([ONE])
+GRAPH = Graph([ONE])
 
 
 def target(value: Any, *types: str) -> str | Unknown | None:
-    found = APP.target(value, ONE, *(types or (TOPIC, QUEUE, BUCKET)))
+    found = GRAPH.target(value, ONE, *(types or (TOPIC, QUEUE, BUCKET)))
     return found.logical_id if isinstance(found, Resource) else found
 
 
@@ -66,7 +66,7 @@ def target(value: Any, *types: str) -> str | Unknown | None:
     ],
 )
 def test_text(value: Any, expected: str) -> None:
-    assert APP.text(value, ONE) == expected
+    assert GRAPH.text(value, ONE) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_text(value: Any, expected: str) -> None:
     ],
 )
 def test_what_is_no_text_before_the_deployment(value: Any) -> None:
-    assert APP.text(value, ONE) is None
+    assert GRAPH.text(value, ONE) is None
 
 
 def test_parts_join_neighbours_and_keep_references() -> None:
     value = {"Fn::Sub": "a-${AWS::Region}/${Queue.Arn}/${Queue}/z"}
     queue = ONE.resources["Queue"]
-    assert APP.parts(value, ONE) == (
+    assert GRAPH.parts(value, ONE) == (
         "a-<Region>/",
         Reference(queue, "Arn"),
         "/",
@@ -154,7 +154,7 @@ def test_resources_of_one_name_are_distinguished_by_stack() -> None:
     one, other = stage("one"), stage("other")
     third = template({}, path=Path("one") / "B.template.json")
     fourth = template({}, path=Path("third") / "B.template.json")
-    app = App([one, other, third, fourth])
+    app = Graph([one, other, third, fourth])
     assert app.target("q-dev", one, QUEUE) is one.resources["It"]
     assert app.target("q-dev", other, QUEUE) is other.resources["It"]
     assert app.target("q-dev", third, QUEUE) is one.resources["It"]
@@ -166,16 +166,16 @@ def test_account_and_region_of_the_manifest_are_filled_in() -> None:
         {"Data": resource(BUCKET, BucketName={"Fn::Sub": "d-${AWS::AccountId}-${AWS::Region}"})},
         stack_info(account="123456789012", region="eu-west-1"),
     )
-    app = App([bound])
+    app = Graph([bound])
     assert app.target("d-123456789012-eu-west-1", bound, BUCKET) is bound.resources["Data"]
-    open_stack = App([template({})])
+    open_stack = Graph([template({})])
     assert open_stack.text(ref("AWS::Region"), open_stack.stacks[0]) == "<Region>"
 
 
 class TestNestedStacks:
     """Parameters down, outputs up, and from one nested stack through the parent to the next."""
 
-    def app(self) -> tuple[App, Template, Template, Template]:
+    def app(self) -> tuple[Graph, Template, Template, Template]:
         nested = "AWS::CloudFormation::Stack"
         outer = template(
             {
@@ -198,7 +198,7 @@ class TestNestedStacks:
         producer = Template(Path("p.json"), inside, parent=outer.resources["Producer"])
         consumer = Template(Path("c.json"), {"Resources": {}}, parent=outer.resources["Consumer"])
         outer.nested.update(Producer=producer, Consumer=consumer)
-        return App([outer]), outer, producer, consumer
+        return Graph([outer]), outer, producer, consumer
 
     def test_a_parameter(self) -> None:
         app, outer, _, consumer = self.app()
@@ -242,7 +242,7 @@ class TestSeveralStacks:
             },
         )
         consumer = template({}, StackInfo("Other", True))
-        app = App([producer, consumer])
+        app = Graph([producer, consumer])
         value = {"Fn::ImportValue": "Telemetry-dev:Q"}
         assert app.target(value, consumer, QUEUE) is producer.resources["Queue"]
         assert app.target({"Fn::ImportValue": "Telemetry-dev:R"}, consumer, QUEUE) is UNKNOWN
@@ -251,7 +251,7 @@ class TestSeveralStacks:
     def test_a_weak_reference(self) -> None:
         producer = template({"Queue": resource(QUEUE)}, Outputs={"Q": {"Value": att("Queue")}})
         consumer = template({}, StackInfo("Other", True))
-        app = App([producer, consumer])
+        app = Graph([producer, consumer])
 
         def output(stack: str, name: str) -> Any:
             value = {"Fn::GetStackOutput": {"StackName": stack, "OutputName": name}}
@@ -266,7 +266,7 @@ class TestLoops:
     def test_an_export_of_itself(self) -> None:
         value = {"Fn::ImportValue": "x"}
         loop = template({}, Outputs={"X": {"Value": value, "Export": {"Name": "x"}}})
-        assert App([loop]).text(value, loop) is None
+        assert Graph([loop]).text(value, loop) is None
 
     def test_a_parameter_of_itself(self) -> None:
         outer = template(
@@ -275,36 +275,36 @@ class TestLoops:
         inside = {"Resources": {}, "Outputs": {"O": {"Value": ref("P")}}}
         inner = Template(Path("n.json"), inside, parent=outer.resources["N"])
         outer.nested["N"] = inner
-        assert App([outer]).text(ref("P"), inner) is None
+        assert Graph([outer]).text(ref("P"), inner) is None
 
 
 def test_flags() -> None:
-    assert [APP.flag(value, ONE) for value in (True, "true", "True", False, "false", None)] == [
+    assert [GRAPH.flag(value, ONE) for value in (True, "true", "True", False, "false", None)] == [
         *[True] * 3,
         *[False] * 3,
     ]
-    assert APP.flag(ref("Parameter"), ONE) is UNKNOWN
+    assert GRAPH.flag(ref("Parameter"), ONE) is UNKNOWN
 
 
 def test_numbers() -> None:
-    assert [APP.number(value, ONE) for value in (24, "24", 1.5)] == [24, 24, 1.5]
-    assert APP.number(ref("Parameter"), ONE) is UNKNOWN
-    assert APP.number("many", ONE) is UNKNOWN
+    assert [GRAPH.number(value, ONE) for value in (24, "24", 1.5)] == [24, 24, 1.5]
+    assert GRAPH.number(ref("Parameter"), ONE) is UNKNOWN
+    assert GRAPH.number("many", ONE) is UNKNOWN
 
 
 def test_at_looks_into_both_sides_of_a_condition() -> None:
     value = {"A": {"Fn::If": ["X", {"B": 1}, {"Ref": "AWS::NoValue"}]}}
-    assert APP.at(value, "A", "B") == [1, None]
-    assert APP.at({"A": ref("Parameter")}, "A", "B") == [UNKNOWN]
-    assert APP.at({}, "A", "B") == [None]
+    assert GRAPH.at(value, "A", "B") == [1, None]
+    assert GRAPH.at({"A": ref("Parameter")}, "A", "B") == [UNKNOWN]
+    assert GRAPH.at({}, "A", "B") == [None]
 
 
 def test_items_of_lists_and_of_single_values() -> None:
     none = {"Ref": "AWS::NoValue"}
-    assert APP.items(["a", {"Fn::If": ["X", "b", none]}, none]) == ["a", "b"]
-    assert APP.items({"Fn::If": ["X", ["a"], ["b"]]}) == ["a", "b"]
-    assert APP.items("a") == ["a"]
-    assert APP.items(None) == []
+    assert GRAPH.items(["a", {"Fn::If": ["X", "b", none]}, none]) == ["a", "b"]
+    assert GRAPH.items({"Fn::If": ["X", ["a"], ["b"]]}) == ["a", "b"]
+    assert GRAPH.items("a") == ["a"]
+    assert GRAPH.items(None) == []
 
 
 @pytest.mark.parametrize(
