@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from iot_constructs.rules import dynamodb
+from iot_constructs.rules import dynamodb, s3, sns_sqs, timestream
 from iot_constructs.rules.rule import Rule
 from iot_constructs.rules.rule_table import TABLE_RULES, TableRule
 
-CLASSES: Final[tuple[Rule, ...]] = (*dynamodb.RULES,)
+CLASSES: Final[tuple[Rule, ...]] = (
+    *dynamodb.RULES,
+    *s3.RULES,
+    *sns_sqs.RULES,
+    *timestream.RULES,
+)
 RULES: Final[tuple[Rule | TableRule, ...]] = tuple(
     sorted((*CLASSES, *TABLE_RULES), key=lambda rule: rule.id)
 )
