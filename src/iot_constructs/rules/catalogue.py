@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from iot_constructs.rules import dynamodb, s3, sns_sqs, timestream
+from iot_constructs.rules import (
+    dynamodb,
+    event_sources,
+    iot,
+    kinesis,
+    lambda_functions,
+    s3,
+    sns_sqs,
+    timestream,
+)
 from iot_constructs.rules.rule import Rule
 from iot_constructs.rules.rule_table import TABLE_RULES, TableRule
 
 CLASSES: Final[tuple[Rule, ...]] = (
     *dynamodb.RULES,
+    *event_sources.RULES,
+    *iot.RULES,
+    *kinesis.RULES,
+    *lambda_functions.RULES,
     *s3.RULES,
     *sns_sqs.RULES,
     *timestream.RULES,
