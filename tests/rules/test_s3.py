@@ -287,7 +287,14 @@ class TestPublicOnPurpose:
         assert self.judge(properties) == ["IOT_04", "IOT_04"]
 
     @pytest.mark.parametrize(
-        "change", [{}, {"Principal": {"AWS": "*"}}, {"Action": "s3:*"}, {"Action": ["s3:Get*"]}]
+        "change",
+        [
+            {},
+            {"Principal": {"AWS": "*"}},
+            {"Action": "s3:*"},
+            {"Action": ["s3:Get*"]},
+            {"Action": ref("P")},
+        ],
     )
     def test_by_a_policy(self, change: Json) -> None:
         assert self.judge({}, {**PUBLIC_READ, **change}) == []

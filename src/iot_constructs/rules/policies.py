@@ -122,7 +122,7 @@ class ResourcePolicies:
     def covers(self, resource: Resource, value: Any, statement: Statement) -> bool:
         """Return whether ``value``, a resource in ``statement``, is or can be ``resource`` or something in it."""
         parts = self._graph.parts(value, statement.template)
-        if UNKNOWN in parts or parts == ("*",):
+        if UNKNOWN in parts:
             return True
         references = [part.resource for part in parts if isinstance(part, Reference)]
         if references:

@@ -200,8 +200,7 @@ def _is_public(graph: Graph, bucket: Resource, policy: list[Statement]) -> bool:
         any(it is not None for it in websites)
         or any(graph.text(it, bucket.template) in _PUBLIC_ACLS for it in acls)
         or any(
-            it.any_principal and not it.unknown and not it.conditions and it.allows("s3:GetObject")
-            for it in policy
+            it.any_principal and not it.conditions and it.allows("s3:GetObject") for it in policy
         )
     )
 
