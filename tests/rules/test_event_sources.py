@@ -195,7 +195,8 @@ def test_pipes_of_another_source(source: Any) -> None:
 def test_a_pipe_of_an_unknown_source_reads_what_it_has_parameters_for() -> None:
     reader = pipe(ref("Source"), StartingPosition="LATEST")
     assert found(reader) == ["IOT_13"]
-    for parameters in (ref("Parameters"), {"SqsQueueParameters": {}}, None):
+    others: list[Json | None] = [ref("Parameters"), {"SqsQueueParameters": {}}, None]
+    for parameters in others:
         reader["Properties"]["SourceParameters"] = parameters
         assert found(reader) == []
 
