@@ -204,6 +204,11 @@ def test_a_pipe_of_an_unknown_source_reads_what_it_has_parameters_for() -> None:
         assert found(reader) == []
 
 
+def test_a_pipe_of_a_stream_without_parameters() -> None:
+    reader = resource("AWS::Pipes::Pipe", Source=att("Stream"), Target="t")
+    assert found(reader) == ["IOT_03", "IOT_06", "IOT_14", "IOT_14", "IOT_16"]
+
+
 def test_the_source_of_a_nested_stack_is_the_parents() -> None:
     for source, expected in ((att("Stream"), EVERY_RULE), (att("Table", "StreamArn"), [])):
         nested = resource("AWS::CloudFormation::Stack", Parameters={"Source": source})
