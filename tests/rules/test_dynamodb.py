@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from iot_constructs.rules import python_checks
+from iot_constructs.rules.catalogue import RULE_BY_ID
 from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import Template
+from tests.rules.fix_cases import merged
 
 Json = dict[str, Any]
 
@@ -268,6 +271,14 @@ def test_a_finding_names_the_replica(setting: str, rule_id: str) -> None:
     [finding] = check(global_table(replica(), replica(**{setting: LEFT_OUT})))
     assert finding.rule_id.startswith(rule_id)
     assert finding.property_path == "Properties/Replicas/1"
+
+
+@pytest.mark.parametrize("setting", list(PROTECTED))
+def test_the_fix_is_that_of_the_replica(setting: str) -> None:
+    body = global_table(replica(), replica(), replica(**{setting: LEFT_OUT}), replica())
+    [finding] = check(body)
+    fix = yaml.safe_load(RULE_BY_ID[finding.rule_id].fix_of(finding).cloudformation)
+    assert check(merged(body, fix["It"])) == []
 
 
 def test_the_detail_names_the_property() -> None:

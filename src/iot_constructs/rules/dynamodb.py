@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from iot_constructs.rules.graph import Graph
@@ -23,7 +24,19 @@ _TIME: Final = re.compile(
 )
 
 
-class PointInTimeRecovery(Rule):
+class _ReplicaRule(Rule):
+    """A rule for tables and for each replica of a global table."""
+
+    def fix_of(self, finding: Finding) -> Fix:
+        """Return the fix, in CloudFormation for the replica of the finding: the ones before it stay as they are."""
+        fix = super().fix_of(finding)
+        index = finding.property_path.rpartition("/Replicas/")[2]
+        before = "      - {}\n" * int(index) if index.isdigit() else ""
+        yaml = fix.cloudformation.replace("Replicas:\n", f"Replicas:\n{before}")
+        return replace(fix, cloudformation=yaml)
+
+
+class PointInTimeRecovery(_ReplicaRule):
     """Reports tables, and replicas of global tables, without point-in-time recovery."""
 
     id = "IOT_02_POINT_IN_TIME_RECOVERY"
@@ -94,7 +107,7 @@ class TimeSeriesTtl(Rule):
                 )
 
 
-class DeletionProtection(Rule):
+class DeletionProtection(_ReplicaRule):
     """Reports retained tables that another caller can delete."""
 
     id = "IOT_22_DELETION_PROTECTION"
@@ -153,8 +166,8 @@ class DataRetention(Rule):
         ),
         GLOBAL_TABLE: Fix(
             "table.apply_removal_policy(RemovalPolicy.RETAIN)\n"
-            'table.add_property_override("Replicas.0.DeletionProtectionEnabled", True)',
-            f"{_RETAIN}  Properties:\n    Replicas:\n      - DeletionProtectionEnabled: true",
+            'table.add_property_override("Replicas.0.DeletionProtectionEnabled", True)  # each one',
+            f"{_RETAIN}  Properties:\n    Replicas:  # each one\n      - DeletionProtectionEnabled: true",
         ),
     }
     source_url = f"{DOCS}/AWSCloudFormation/latest/UserGuide/aws-attribute-deletionpolicy.html"
