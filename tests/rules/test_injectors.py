@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,48 +165,6 @@ def queue_with_key_reuse(stack: cdk.Stack) -> object:
 )
 def test_properties_of_the_caller_take_precedence(added: dict[str, Difference], name: str) -> None:
     assert added[name] == {}
-
-
-# --- a second policy ------------------------------------------------------------------------------------------------
-
-_OWN_POLICIES: dict[str, Callable[[cdk.Stack, bool | None], object]] = {
-    "bucket": lambda stack, tls: s3.BucketPolicy(
-        stack, "Policy", bucket=s3.Bucket(stack, "It", enforce_ssl=tls)
-    ),
-    "queue": lambda stack, tls: sqs.QueuePolicy(
-        stack, "Policy", queues=[sqs.Queue(stack, "It", enforce_ssl=tls)]
-    ),
-    "topic": lambda stack, tls: sns.TopicPolicy(
-        stack, "Policy", topics=[sns.Topic(stack, "It", enforce_ssl=tls)]
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", _OWN_POLICIES)
-def test_a_policy_of_the_author_is_never_written_over(kind: str) -> None:
-    """Of two policies on one queue the last wins: the author's statements would be lost without a word."""
-    stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
-    with pytest.raises(RuntimeError, match=r"'Stack/It' already has a policy.*enforce_ssl=False"):
-        _OWN_POLICIES[kind](stack, None)
-
-
-class _BucketWithAPolicy(s3.Bucket):
-    def __init__(self, scope: Construct, id: str) -> None:
-        super().__init__(scope, id)
-        s3.BucketPolicy(self, "Own", bucket=self)
-
-
-def test_nor_is_one_that_a_derived_class_makes_inside_itself() -> None:
-    stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
-    with pytest.raises(RuntimeError, match=r"'Stack/It' already has a policy"):
-        _BucketWithAPolicy(stack, "It")
-
-
-@pytest.mark.parametrize("kind", _OWN_POLICIES)
-@pytest.mark.parametrize("tls", [True, False])
-def test_a_policy_beside_an_explicit_tls_setting_is_allowed(kind: str, tls: bool) -> None:
-    stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
-    _OWN_POLICIES[kind](stack, tls)
 
 
 # --- where they reach -----------------------------------------------------------------------------------------------

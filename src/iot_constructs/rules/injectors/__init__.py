@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import aws_cdk as cdk
@@ -16,14 +15,13 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from iot_constructs.rules.injectors_messaging import queue_defaults, topic_defaults
-from iot_constructs.rules.injectors_policies import TlsPolicies
-from iot_constructs.rules.injectors_storage import (
+from iot_constructs.rules.injectors.messaging import queue_defaults, topic_defaults
+from iot_constructs.rules.injectors.storage import (
     bucket_defaults,
     table_defaults,
     table_v2_defaults,
 )
-from iot_constructs.rules.injectors_streaming import (
+from iot_constructs.rules.injectors.streaming import (
     function_defaults,
     mapping_defaults,
     stream_defaults,
@@ -80,19 +78,15 @@ def property_injectors() -> list[cdk.IPropertyInjector]:
 
         app = cdk.App(property_injectors=property_injectors())
     """
-    tls = TlsPolicies()
     injected: tuple[tuple[str, _Defaults], ...] = (
-        (s3.Bucket.PROPERTY_INJECTION_ID, partial(bucket_defaults, tls)),
+        (s3.Bucket.PROPERTY_INJECTION_ID, bucket_defaults),
         (dynamodb.Table.PROPERTY_INJECTION_ID, table_defaults),
         (dynamodb.TableV2.PROPERTY_INJECTION_ID, table_v2_defaults),
         (kinesis.Stream.PROPERTY_INJECTION_ID, stream_defaults),
         (lambda_.Function.PROPERTY_INJECTION_ID, function_defaults),
         (lambda_.EventSourceMapping.PROPERTY_INJECTION_ID, mapping_defaults),
-        (sns.Topic.PROPERTY_INJECTION_ID, partial(topic_defaults, tls)),
-        (sqs.Queue.PROPERTY_INJECTION_ID, partial(queue_defaults, tls)),
-        (s3.BucketPolicy.PROPERTY_INJECTION_ID, tls.reject_second_policy),
-        (sqs.QueuePolicy.PROPERTY_INJECTION_ID, tls.reject_second_policy),
-        (sns.TopicPolicy.PROPERTY_INJECTION_ID, tls.reject_second_policy),
+        (sns.Topic.PROPERTY_INJECTION_ID, topic_defaults),
+        (sqs.Queue.PROPERTY_INJECTION_ID, queue_defaults),
     )
     return [_Injector(unique_id, additions) for unique_id, additions in injected]
 

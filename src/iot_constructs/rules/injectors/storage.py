@@ -12,22 +12,26 @@ from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs.environment import SuffixedStack
-from iot_constructs.rules.injectors_policies import TlsPolicies
+from iot_constructs.rules.injectors.policies import (
+    inject_block_public_access,
+    inject_bucket_tls,
+)
+from iot_constructs.rules.injectors.review import StageContents, review_at_synth
 
 # Properties have the names and enum values of CDK, not those of Python.
 _WEBSITE = {"websiteIndexDocument", "websiteRedirect", "websiteRoutingRules"}
+_DEFAULT_CAPACITY = {"readCapacityUnits": 5, "writeCapacityUnits": 5}
 _PUBLIC_ACLS = {"PublicRead", "PublicReadWrite", "AuthenticatedRead"}
 
 
-def bucket_defaults(
-    tls: TlsPolicies, props: dict[str, Any], scope: Construct, id: str
-) -> dict[str, Any]:
+def bucket_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
     """Block Public Access, TLS, encryption and versioning."""
     added: dict[str, Any] = {}
     if not _is_public(props):
-        added["blockPublicAccess"] = s3.BlockPublicAccess.BLOCK_ALL
+        if "blockPublicAccess" not in props:
+            added |= inject_block_public_access(scope, id)
         if "enforceSSL" not in props:
-            added |= tls.inject(scope, id)
+            added |= inject_bucket_tls(scope, id)
     if props.get("enforceSSL", added.get("enforceSSL")):
         added["minimumTLSVersion"] = defaults.BUCKET_MINIMUM_TLS_VERSION
     if "encryptionKey" not in props:
@@ -56,10 +60,32 @@ def _expires_objects(props: dict[str, Any]) -> bool:
 
 def table_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
     """Recovery, deletion protection and on-demand capacity; the default of ``Table`` is 5 provisioned units."""
-    added = _recovery(props) | _deletion_protection(props, scope, id)
-    if not {"readCapacity", "writeCapacity"} & props.keys():
-        added["billingMode"] = dynamodb.BillingMode.PAY_PER_REQUEST
-    return added
+    if not {"billingMode", "readCapacity", "writeCapacity"} & props.keys():
+        review_at_synth(scope, id, _review_capacity)
+    return _recovery(props) | _deletion_protection(props, scope, id)
+
+
+def _review_capacity(table: Construct, contents: StageContents) -> None:
+    """Set on-demand capacity, if the table and its indexes have the default capacity and no auto scaling.
+
+    Not a property of the table: CDK rejects the scaling, and the capacity of an index, of an on-demand table.
+    """
+    resource = table.node.default_child
+    if not isinstance(table, dynamodb.Table) or not isinstance(resource, dynamodb.CfnTable):
+        return
+    indexes = table.stack.resolve(resource.global_secondary_indexes) or []
+    throughputs = [index.get("provisionedThroughput") for index in indexes]
+    throughputs.append(table.stack.resolve(resource.provisioned_throughput))
+    if resource.billing_mode is not None or any(it != _DEFAULT_CAPACITY for it in throughputs):
+        return
+    if contents.scales((table.table_name, resource.ref)):
+        return
+    resource.billing_mode = dynamodb.BillingMode.PAY_PER_REQUEST.value
+    resource.provisioned_throughput = None
+    for number in range(len(indexes)):
+        resource.add_property_deletion_override(
+            f"GlobalSecondaryIndexes.{number}.ProvisionedThroughput"
+        )
 
 
 def table_v2_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
