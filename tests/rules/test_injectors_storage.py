@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_applicationautoscaling as autoscaling
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
@@ -369,6 +370,89 @@ def ephemeral_table_says_retain(stack: cdk.Stack) -> object:
 @pytest.mark.parametrize("name", [table_kept_in_the_end, ephemeral_table_says_retain])
 def test_a_retained_table_is_protected(added: dict[str, Difference], name: str) -> None:
     assert added[name] == _TABLE_RECOVERY | _TABLE_PROTECTED | _TABLE_ON_DEMAND
+
+
+# --- capacity of tables -------------------------------------------------------------------------------------------
+
+
+def indexed_table(stack: cdk.Stack, **capacity: int) -> dynamodb.Table:
+    made = dynamodb.Table(stack, "Table", partition_key=_ID)
+    for name in ("first", "second"):
+        made.add_global_secondary_index(index_name=name, partition_key=_ID, **capacity)
+    return made
+
+
+@case
+def table_with_indexes(stack: cdk.Stack) -> object:
+    return indexed_table(stack)
+
+
+def test_indexes_are_on_demand_with_their_table(added: dict[str, Difference]) -> None:
+    found = dict(added[table_with_indexes])
+    indexes = found.pop("Table/GlobalSecondaryIndexes")
+    assert [it["IndexName"] for it in indexes] == ["first", "second"]
+    assert not [it for it in indexes if "ProvisionedThroughput" in it]
+    assert found == _TABLE_RECOVERY | _TABLE_PROTECTED | _TABLE_ON_DEMAND
+
+
+@case
+def table_with_index_capacity(stack: cdk.Stack) -> object:
+    return indexed_table(stack, read_capacity=7, write_capacity=7)
+
+
+@case
+def table_with_scaling(stack: cdk.Stack) -> object:
+    made = dynamodb.Table(stack, "Table", partition_key=_ID)
+    scaling = made.auto_scale_write_capacity(min_capacity=1, max_capacity=3)
+    scaling.scale_on_utilization(target_utilization_percent=70)
+    return made
+
+
+@case
+def table_with_index_scaling(stack: cdk.Stack) -> object:
+    made = indexed_table(stack)
+    made.auto_scale_global_secondary_index_read_capacity("first", min_capacity=1, max_capacity=3)
+    return made
+
+
+@case
+def table_with_own_scaling(stack: cdk.Stack) -> object:
+    made = dynamodb.Table(stack, "Table", partition_key=_ID)
+    return autoscaling.CfnScalableTarget(
+        stack,
+        "Target",
+        service_namespace="dynamodb",
+        resource_id=f"table/{made.table_name}",
+        scalable_dimension="dynamodb:table:ReadCapacityUnits",
+        min_capacity=1,
+        max_capacity=3,
+    )
+
+
+@case
+def table_with_an_escape_hatch(stack: cdk.Stack) -> object:
+    made = dynamodb.Table(stack, "Table", partition_key=_ID)
+    resource = made.node.default_child
+    assert isinstance(resource, dynamodb.CfnTable)
+    resource.provisioned_throughput = dynamodb.CfnTable.ProvisionedThroughputProperty(
+        read_capacity_units=1, write_capacity_units=1
+    )
+    return made
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        table_with_index_capacity,
+        table_with_scaling,
+        table_with_index_scaling,
+        table_with_own_scaling,
+        table_with_an_escape_hatch,
+    ],
+)
+def test_a_table_with_capacity_of_the_app_keeps_it(added: dict[str, Difference], name: str) -> None:
+    """CDK and DynamoDB reject scaling, and capacity of an index, of an on-demand table."""
+    assert added[name] == _TABLE_RECOVERY | _TABLE_PROTECTED
 
 
 @case
