@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 
 import aws_cdk as cdk
 import pytest
@@ -375,7 +376,7 @@ def test_a_retained_table_is_protected(added: dict[str, Difference], name: str) 
 # --- capacity of tables -------------------------------------------------------------------------------------------
 
 
-def indexed_table(stack: cdk.Stack, **capacity: int) -> dynamodb.Table:
+def indexed_table(stack: cdk.Stack, **capacity: Any) -> dynamodb.Table:
     made = dynamodb.Table(stack, "Table", partition_key=_ID)
     for name in ("first", "second"):
         made.add_global_secondary_index(index_name=name, partition_key=_ID, **capacity)
