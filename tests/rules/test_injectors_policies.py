@@ -142,6 +142,30 @@ def topic_with_own_l1(stack: cdk.Stack) -> object:
 
 
 @case
+def topic_with_own_l1_by_ref(stack: cdk.Stack) -> object:
+    resource = sns.Topic(stack, "Topic").node.default_child
+    assert isinstance(resource, sns.CfnTopic)
+    return sns.CfnTopicPolicy(
+        stack, "Own", topics=[resource.ref], policy_document=document("sns:Publish")
+    )
+
+
+@case
+def topic_with_own_l1_by_attribute(stack: cdk.Stack) -> object:
+    resource = sns.Topic(stack, "Topic").node.default_child
+    assert isinstance(resource, sns.CfnTopic)
+    return sns.CfnTopicPolicy(
+        stack, "Own", topics=[resource.attr_topic_arn], policy_document=document("sns:Publish")
+    )
+
+
+@case
+def topic_with_own_l1_by_name(stack: cdk.Stack) -> object:
+    arn = stack.format_arn(service="sns", resource=sns.Topic(stack, "Topic").topic_name)
+    return sns.CfnTopicPolicy(stack, "Own", topics=[arn], policy_document=document("sns:Publish"))
+
+
+@case
 def topic_with_inline_policy(stack: cdk.Stack) -> object:
     return sns.CfnTopicInlinePolicy(
         stack,
@@ -171,6 +195,9 @@ def topic_with_policy_of_its_class(stack: cdk.Stack) -> object:
 _TOPICS = [
     topic_with_own_l2,
     topic_with_own_l1,
+    topic_with_own_l1_by_ref,
+    topic_with_own_l1_by_attribute,
+    topic_with_own_l1_by_name,
     topic_with_inline_policy,
     topic_first_in_first_out_with_own_l2,
     topic_with_policy_of_its_class,
@@ -378,6 +405,17 @@ def for_one_network(stack: cdk.Stack) -> object:
     return bucket
 
 
+@case
+def denied_to_everyone(stack: cdk.Stack) -> object:
+    bucket = s3.Bucket(stack, "Bucket")
+    bucket.add_to_resource_policy(
+        iam.PolicyStatement(
+            effect=iam.Effect.DENY, actions=["s3:DeleteBucket"], resources=["*"], **_EVERYONE
+        )
+    )
+    return bucket
+
+
 def _blocks(found: Difference) -> bool:
     return any("PublicAccessBlockConfiguration" in path for path in found)
 
@@ -390,5 +428,8 @@ def test_a_bucket_that_a_policy_opens_to_everyone_stays_public(
     assert "Bucket/VersioningConfiguration/Status" in added[name]
 
 
-def test_a_condition_keeps_it_private(added: dict[str, Difference]) -> None:
-    assert _blocks(added[for_one_network])
+@pytest.mark.parametrize("name", [for_one_network, denied_to_everyone])
+def test_other_statements_about_everyone_keep_it_private(
+    added: dict[str, Difference], name: str
+) -> None:
+    assert _blocks(added[name])

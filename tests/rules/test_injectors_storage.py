@@ -441,9 +441,19 @@ def table_with_an_escape_hatch(stack: cdk.Stack) -> object:
     return made
 
 
+@case
+def table_with_a_mode_by_escape_hatch(stack: cdk.Stack) -> object:
+    made = dynamodb.Table(stack, "Table", partition_key=_ID)
+    resource = made.node.default_child
+    assert isinstance(resource, dynamodb.CfnTable)
+    resource.billing_mode = "PROVISIONED"
+    return made
+
+
 @pytest.mark.parametrize(
     "name",
     [
+        table_with_a_mode_by_escape_hatch,
         table_with_index_capacity,
         table_with_scaling,
         table_with_index_scaling,

@@ -26,7 +26,7 @@ from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from tests.rules.injected import ABSENT, Cases, Difference, with_injectors
-from tests.synth_support import ENV, REGION, Json, fresh_app, template_of
+from tests.synth_support import ENV, REGION, Json, fresh_app, one, resources, template_of
 
 _ID = dynamodb.Attribute(name="deviceId", type=dynamodb.AttributeType.STRING)
 _SEVEN_DAYS = {"Stream/RetentionPeriodHours": defaults.STREAM_RETENTION_HOURS}
@@ -238,6 +238,15 @@ def test_tracing_does_not_rely_on_a_permissions_boundary() -> None:
     assert "TracingConfig" not in found
 
 
+def test_a_role_that_a_person_creates_gets_no_new_permission() -> None:
+    stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
+    iam.Role.customize_roles(stack, use_precreated_roles={"Stack/Function/ServiceRole": "mine"})
+    function(stack)
+    template = template_of(stack)
+    assert not resources(template, "AWS::IAM::Policy")
+    assert "TracingConfig" not in one(template, "AWS::Lambda::Function")
+
+
 # --- versions and aliases -----------------------------------------------------------------------------------------
 
 
@@ -268,8 +277,8 @@ def test_tracing_publishes_a_version_and_the_alias_points_to_it() -> None:
     assert changed == {"AWS::Lambda::Function"}
 
 
-def _xray_policy(resources: dict[str, Json]) -> str:
-    (id,) = (id for id, it in resources.items() if it["Type"] == "AWS::IAM::Policy")
+def _xray_policy(template: dict[str, Json]) -> str:
+    (id,) = (id for id, it in template.items() if it["Type"] == "AWS::IAM::Policy")
     return id
 
 

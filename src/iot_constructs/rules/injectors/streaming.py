@@ -54,9 +54,7 @@ def _review_tracing(function: Construct, contents: StageContents) -> None:
     resource = function.node.default_child
     if not isinstance(function, lambda_.Function) or not isinstance(resource, lambda_.CfnFunction):
         return
-    if resource.tracing_config is not None or _is_at_edge(function):
-        return
-    if function.node.try_get_context(_PERMISSIONS_BOUNDARY) is not None:
+    if resource.tracing_config is not None or not _can_trace(function):
         return
     resource.tracing_config = lambda_.CfnFunction.TracingConfigProperty(mode="Active")
     function.add_to_role_policy(
@@ -66,11 +64,14 @@ def _review_tracing(function: Construct, contents: StageContents) -> None:
     )
 
 
-def _is_at_edge(function: lambda_.Function) -> bool:
+def _can_trace(function: lambda_.Function) -> bool:
     role = function.role
-    if not isinstance(role, iam.Role) or role.assume_role_policy is None:
+    # Without a resource, the role is one of iam.Role.customize_roles(), which a person creates.
+    if not isinstance(role, iam.Role) or role.node.default_child is None:
         return False
-    return _EDGE_PRINCIPAL in json.dumps(function.stack.resolve(role.assume_role_policy))
+    if function.node.try_get_context(_PERMISSIONS_BOUNDARY) is not None:
+        return False
+    return _EDGE_PRINCIPAL not in json.dumps(function.stack.resolve(role.assume_role_policy))
 
 
 def mapping_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
