@@ -392,6 +392,24 @@ def public_by_own_json(stack: cdk.Stack) -> object:
 
 
 @case
+def public_with_settings_of_the_app(stack: cdk.Stack) -> object:
+    bucket = s3.Bucket(stack, "Bucket", block_public_access=s3.BlockPublicAccess.BLOCK_ACLS_ONLY)
+    bucket.add_to_resource_policy(
+        iam.PolicyStatement(actions=["s3:GetObject"], resources=["*"], **_EVERYONE)
+    )
+    return bucket
+
+
+@case
+def public_without_tls(stack: cdk.Stack) -> object:
+    bucket = s3.Bucket(stack, "Bucket", enforce_ssl=False)
+    bucket.add_to_resource_policy(
+        iam.PolicyStatement(actions=["s3:GetObject"], resources=["*"], **_EVERYONE)
+    )
+    return bucket
+
+
+@case
 def for_one_network(stack: cdk.Stack) -> object:
     bucket = s3.Bucket(stack, "Bucket")
     bucket.add_to_resource_policy(
@@ -420,7 +438,16 @@ def _blocks(found: Difference) -> bool:
     return any("PublicAccessBlockConfiguration" in path for path in found)
 
 
-@pytest.mark.parametrize("name", [public_by_statement, public_by_own_policy, public_by_own_json])
+@pytest.mark.parametrize(
+    "name",
+    [
+        public_by_statement,
+        public_by_own_policy,
+        public_by_own_json,
+        public_with_settings_of_the_app,
+        public_without_tls,
+    ],
+)
 def test_a_bucket_that_a_policy_opens_to_everyone_stays_public(
     added: dict[str, Difference], name: str
 ) -> None:

@@ -416,18 +416,38 @@ def table_with_index_scaling(stack: cdk.Stack) -> object:
     return made
 
 
-@case
-def table_with_own_scaling(stack: cdk.Stack) -> object:
-    made = dynamodb.Table(stack, "Table", partition_key=_ID)
+def scalable(stack: cdk.Stack, table: str) -> autoscaling.CfnScalableTarget:
     return autoscaling.CfnScalableTarget(
         stack,
         "Target",
         service_namespace="dynamodb",
-        resource_id=f"table/{made.table_name}",
+        resource_id=f"table/{table}",
         scalable_dimension="dynamodb:table:ReadCapacityUnits",
         min_capacity=1,
         max_capacity=3,
     )
+
+
+@case
+def table_with_own_scaling(stack: cdk.Stack) -> object:
+    return scalable(stack, dynamodb.Table(stack, "Table", partition_key=_ID).table_name)
+
+
+@case
+def table_with_own_scaling_by_ref(stack: cdk.Stack) -> object:
+    resource = dynamodb.Table(stack, "Table", partition_key=_ID).node.default_child
+    assert isinstance(resource, dynamodb.CfnTable)
+    return scalable(stack, resource.ref)
+
+
+@case
+def table_without_scaling(stack: cdk.Stack) -> object:
+    scalable(stack, dynamodb.Table(stack, "Other", partition_key=_ID, read_capacity=1).table_name)
+    return dynamodb.Table(stack, "Table", partition_key=_ID)
+
+
+def test_the_scaling_of_another_table_does_not_count(added: dict[str, Difference]) -> None:
+    assert _TABLE_ON_DEMAND.items() <= added[table_without_scaling].items()
 
 
 @case
@@ -458,6 +478,7 @@ def table_with_a_mode_by_escape_hatch(stack: cdk.Stack) -> object:
         table_with_scaling,
         table_with_index_scaling,
         table_with_own_scaling,
+        table_with_own_scaling_by_ref,
         table_with_an_escape_hatch,
     ],
 )

@@ -2,121 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, TypeAlias
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from iot_constructs.rules.injectors.review import StageContents, review_at_synth
 
 _POLICY_ID = "Policy"  # the id of the policy that a bucket, queue or topic creates in CDK
-_BUCKET_STATEMENTS = 2  # plain HTTP and old TLS
+_BUCKET_TLS_STATEMENTS = 2  # plain HTTP and old TLS
+_OwnPolicy: TypeAlias = s3.BucketPolicy | sqs.QueuePolicy | sns.TopicPolicy
 
 
-def inject_bucket_tls(scope: Construct, id: str) -> dict[str, Any]:
-    """Plain HTTP and old TLS are denied, unless the app creates a policy of the bucket."""
-    review_at_synth(scope, id, _review_bucket_tls)
-    return {"enforceSSL": True}
+def inject_bucket_access(
+    scope: Construct, id: str, *, tls: bool, block_public_access: bool
+) -> dict[str, Any]:
+    """TLS, unless the app creates the policy itself; Block Public Access, unless a policy makes the bucket public."""
+    review = partial(_review_bucket, tls=tls, block_public_access=block_public_access)
+    review_at_synth(scope, id, review)
+    added: dict[str, Any] = {"enforceSSL": True} if tls else {}
+    if block_public_access:
+        added["blockPublicAccess"] = s3.BlockPublicAccess.BLOCK_ALL
+    return added
 
 
 def inject_queue_tls(scope: Construct, id: str) -> dict[str, Any]:
-    """Plain HTTP is denied, unless the app creates a policy of the queue."""
-    review_at_synth(scope, id, _review_queue_tls)
+    """TLS, unless the app creates the policy itself."""
+    review_at_synth(scope, id, _review_queue)
     return {"enforceSSL": True}
 
 
 def inject_topic_tls(scope: Construct, id: str) -> dict[str, Any]:
-    """Plain HTTP is denied, unless the app creates a policy of the topic."""
-    review_at_synth(scope, id, _review_topic_tls)
+    """TLS, unless the app creates the policy itself."""
+    review_at_synth(scope, id, _review_topic)
     return {"enforceSSL": True}
 
 
-def inject_block_public_access(scope: Construct, id: str) -> dict[str, Any]:
-    """Block Public Access, unless a policy makes the bucket public."""
-    review_at_synth(scope, id, _review_public_access)
-    return {"blockPublicAccess": s3.BlockPublicAccess.BLOCK_ALL}
+def _review_bucket(
+    bucket: IConstruct, contents: StageContents, *, tls: bool, block_public_access: bool
+) -> None:
+    if not isinstance(bucket, s3.Bucket):
+        return
+    policy = bucket.node.try_find_child(_POLICY_ID)
+    own = contents.policies(lambda: _references(bucket))
+    documents = [it.policy_document for it in own]
+    if isinstance(policy, s3.BucketPolicy):
+        injected = _BUCKET_TLS_STATEMENTS if tls else 0
+        if policy.document.statement_count > injected:
+            documents.append(policy.document)
+        elif own:
+            _withdraw(policy, bucket)
+    resource = bucket.node.default_child if documents and block_public_access else None
+    if isinstance(resource, s3.CfnBucket):
+        stack = cdk.Stack.of(bucket)
+        if any(_allows_everyone(stack.resolve(document)) for document in documents):
+            resource.public_access_block_configuration = None
 
 
-def _review_bucket_tls(bucket: Construct, contents: StageContents) -> None:
-    if isinstance(bucket, s3.Bucket):
-        _withdraw_second_policy(bucket, contents, _bucket_names(bucket), _BUCKET_STATEMENTS)
+def _review_queue(queue: IConstruct, contents: StageContents) -> None:
+    if contents.policies(lambda: _references(queue)):
+        policy = queue.node.try_find_child(_POLICY_ID)
+        if isinstance(policy, sqs.QueuePolicy) and policy.document.statement_count == 1:
+            _withdraw(policy, queue)
 
 
-def _review_queue_tls(queue: Construct, contents: StageContents) -> None:
-    resource = queue.node.default_child
-    if isinstance(queue, sqs.Queue) and isinstance(resource, sqs.CfnQueue):
-        names = (queue.queue_url, queue.queue_name, resource.ref, resource.attr_queue_url)
-        _withdraw_second_policy(queue, contents, names)
-
-
-def _review_topic_tls(topic: Construct, contents: StageContents) -> None:
+def _review_topic(topic: IConstruct, contents: StageContents) -> None:
     """Withdraw the injected policy, or keep the publishers that the default policy of the topic allows.
 
     The default policy of a topic allows publishers of the topic's own account, such as CloudWatch alarms. Any policy
     replaces it, so a Deny alone would block every alarm. If the topic has other statements, nothing is added.
     See https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html.
     """
-    resource = topic.node.default_child
-    if not isinstance(topic, sns.Topic) or not isinstance(resource, sns.CfnTopic):
-        return
-    names = (topic.topic_arn, topic.topic_name, resource.ref, resource.attr_topic_arn)
-    if _withdraw_second_policy(topic, contents, names):
-        return
     policy = topic.node.try_find_child(_POLICY_ID)
-    if isinstance(policy, sns.TopicPolicy) and policy.document.statement_count == 1:
+    if not isinstance(topic, sns.Topic) or not isinstance(policy, sns.TopicPolicy):
+        return
+    if policy.document.statement_count > 1:
+        return
+    if contents.policies(lambda: _references(topic)):
+        _withdraw(policy, topic)
+    else:
         policy.document.add_statements(_allow_owner_publish(topic))
 
 
-def _withdraw_second_policy(
-    resource: Construct, contents: StageContents, names: Iterable[str], injected_statements: int = 1
-) -> bool:
-    """Remove the injected policy if the app creates the policy of the resource itself.
+def _withdraw(policy: _OwnPolicy, resource: IConstruct) -> None:
+    """Remove an injected policy, because the app creates the policy of the resource itself.
 
     With two policies on a queue or topic, only the one that CloudFormation creates last applies, and a bucket
-    rejects the second one. A policy with statements of the app is not removed: it is not injected.
+    rejects the second one.
     """
-    policy = resource.node.try_find_child(_POLICY_ID)
-    if not isinstance(policy, (s3.BucketPolicy, sqs.QueuePolicy, sns.TopicPolicy)):
-        return False
-    if policy.document.statement_count > injected_statements:
-        return False
-    if not contents.policies(resource, names):
-        return False
-    _depend_on(resource, instead_of=policy)
-    resource.node.try_remove_child(_POLICY_ID)
-    return True
-
-
-def _depend_on(resource: Construct, *, instead_of: Construct) -> None:
-    """Let what depends on the removed policy, such as the notifications of a bucket, depend on its resource."""
-    remaining, removed = resource.node.default_child, instead_of.node.default_child
+    remaining, removed = resource.node.default_child, policy.node.default_child
     if isinstance(remaining, cdk.CfnResource) and isinstance(removed, cdk.CfnResource):
+        # What depends on the policy, such as the notifications of a bucket, then depends on its resource.
         removed.override_logical_id(cdk.Stack.of(resource).resolve(remaining.logical_id))
+    resource.node.try_remove_child(_POLICY_ID)
 
 
-def _review_public_access(bucket: Construct, contents: StageContents) -> None:
-    """Withdraw Block Public Access if a policy makes the bucket public."""
-    resource = bucket.node.default_child
-    if not isinstance(bucket, s3.Bucket) or not isinstance(resource, s3.CfnBucket):
-        return
-    policy = bucket.node.try_find_child(_POLICY_ID)
-    documents = [it.document for it in contents.policies(bucket, _bucket_names(bucket))]
-    if isinstance(policy, s3.BucketPolicy):
-        documents.append(policy.document)
-    stack = cdk.Stack.of(bucket)
-    if any(_allows_everyone(stack.resolve(document)) for document in documents):
-        resource.public_access_block_configuration = None
-
-
-def _bucket_names(bucket: s3.Bucket) -> tuple[str, ...]:
-    resource = bucket.node.default_child
-    refs = (resource.ref,) if isinstance(resource, s3.CfnBucket) else ()
-    return (bucket.bucket_name, *refs)
+def _references(construct: IConstruct) -> Iterator[str]:
+    resource = construct.node.default_child
+    if isinstance(resource, cdk.CfnResource):
+        yield resource.ref
+    if isinstance(construct, s3.Bucket):
+        yield construct.bucket_name
+    if isinstance(construct, sqs.Queue):
+        yield from (construct.queue_url, construct.queue_name)
+    if isinstance(resource, sqs.CfnQueue):
+        yield resource.attr_queue_url
+    if isinstance(construct, sns.Topic):
+        yield from (construct.topic_arn, construct.topic_name)
+    if isinstance(resource, sns.CfnTopic):
+        yield resource.attr_topic_arn
 
 
 def _allows_everyone(document: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import aws_cdk as cdk
 import jsii
@@ -15,7 +15,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IConstruct
 
 _ID = "IotConstructsInjectors"
-_Policy: TypeAlias = (
+Policy: TypeAlias = (
     s3.CfnBucketPolicy
     | sqs.CfnQueuePolicy
     | sqs.CfnQueueInlinePolicy
@@ -24,31 +24,38 @@ _Policy: TypeAlias = (
 )
 
 
-class ResourcePolicy(NamedTuple):
-    """The policy of a bucket, queue or topic."""
+class Injected(NamedTuple):
+    """A construct with injected defaults. When they are injected, it does not exist yet."""
 
-    path: str
-    targets: str
-    document: Any
+    scope: Construct
+    id: str
+
+    def construct(self) -> IConstruct | None:
+        """Return the construct; None if the app removed it."""
+        return self.scope.node.try_find_child(self.id)
 
 
 class StageContents:
-    """What the stage of a resource contains at synth; read once, and only if a review needs it."""
+    """What a stage contains at synth; read only if a review needs it, because each property is a call to Node."""
 
-    def __init__(self, stage: IConstruct) -> None:
+    def __init__(self, stage: Construct, injected: Iterable[Injected]) -> None:
         self._stage = stage
+        self._injected = list(injected)
 
     @cached_property
     def _constructs(self) -> list[IConstruct]:
         return self._stage.node.find_all()
 
     @cached_property
-    def _policies(self) -> list[ResourcePolicy]:
+    def _policies(self) -> list[tuple[Policy, str]]:
+        """Policies that are not part of a construct with injected defaults, and their targets."""
+        paths = {scope: scope.node.path for scope in {it.scope for it in self._injected}}
+        inside = {f"{paths[it.scope]}/{it.id}/Policy/Resource" for it in self._injected}
         # L1 constructs only, because every L2 contains one.
         return [
-            ResourcePolicy(node.node.path, _targets(node), node.policy_document)
-            for node in self._constructs
-            if isinstance(node, _Policy)
+            (it, _targets(it))
+            for it in self._constructs
+            if isinstance(it, Policy) and it.node.path not in inside
         ]
 
     @cached_property
@@ -56,26 +63,22 @@ class StageContents:
         targets = (it for it in self._constructs if isinstance(it, autoscaling.CfnScalableTarget))
         return [target.resource_id for target in targets]
 
-    def policies(self, resource: Construct, references: Iterable[str]) -> list[ResourcePolicy]:
-        """Return the policies of a resource that are not part of its L2.
+    def policies(self, references: Callable[[], Iterable[str]]) -> list[Policy]:
+        """Return the policies that the app creates itself for a bucket, queue or topic.
 
         Args:
-            resource: the L2 construct.
-            references: the tokens by which a policy can refer to it.
+            references: the tokens by which a policy can refer to the resource.
         """
-        inside = f"{resource.node.path}/Policy/"
-        return [
-            policy
-            for policy in self._policies
-            if _refers(policy.targets, references) and not policy.path.startswith(inside)
-        ]
+        tokens = list(references()) if self._policies else []
+        return [policy for policy, targets in self._policies if _refers(targets, tokens)]
 
-    def scales(self, references: Iterable[str]) -> bool:
+    def scales(self, references: Callable[[], Iterable[str]]) -> bool:
         """Return whether Application Auto Scaling changes the capacity of a table or of its indexes."""
-        return any(_refers(resource_id, references) for resource_id in self._scaled_resources)
+        tokens = list(references()) if self._scaled_resources else []
+        return any(_refers(resource_id, tokens) for resource_id in self._scaled_resources)
 
 
-def _targets(policy: _Policy) -> str:
+def _targets(policy: Policy) -> str:
     if isinstance(policy, s3.CfnBucketPolicy):
         return policy.bucket
     if isinstance(policy, sqs.CfnQueueInlinePolicy):
@@ -85,12 +88,12 @@ def _targets(policy: _Policy) -> str:
     return " ".join(policy.queues if isinstance(policy, sqs.CfnQueuePolicy) else policy.topics)
 
 
-def _refers(text: str, references: Iterable[str]) -> bool:
+def _refers(text: str, tokens: Iterable[str]) -> bool:
     # A token of CDK is unique in the app, so a text that contains it refers to this resource, also from other stacks.
-    return any(token in text for token in references)
+    return any(token in text for token in tokens)
 
 
-Review = Callable[[Construct, StageContents], None]
+Review = Callable[[IConstruct, StageContents], None]
 
 
 def review_at_synth(scope: Construct, id: str, review: Review) -> None:
@@ -100,28 +103,26 @@ def review_at_synth(scope: Construct, id: str, review: Review) -> None:
     reviews = stage.node.try_find_child(_ID)
     if not isinstance(reviews, _Reviews):
         reviews = _Reviews(stage, _ID)
-    reviews.pending.append((scope, id, review))
+    reviews.pending.append((Injected(scope, id), review))
 
 
 class _Reviews(Construct):
     """The reviews of a stage; an aspect on this construct is called once per stage, not for every construct."""
 
-    def __init__(self, scope: Construct, id: str) -> None:
-        super().__init__(scope, id)
-        self.pending: list[tuple[Construct, str, Review]] = []
-        cdk.Aspects.of(self).add(_RunReviews(scope))
+    def __init__(self, stage: Construct, id: str) -> None:
+        super().__init__(stage, id)
+        self.stage = stage
+        self.pending: list[tuple[Injected, Review]] = []
+        cdk.Aspects.of(self).add(_RunReviews())
 
 
 @jsii.implements(cdk.IAspect)
 class _RunReviews:
-    def __init__(self, stage: Construct) -> None:
-        self._stage = stage
-
     def visit(self, node: IConstruct) -> None:
         if not isinstance(node, _Reviews):
             return
-        contents = StageContents(self._stage)
-        for scope, id, review in node.pending:
-            resource = scope.node.try_find_child(id)
-            if isinstance(resource, Construct):  # the app can have removed it
-                review(resource, contents)
+        contents = StageContents(node.stage, (injected for injected, _ in node.pending))
+        for injected, review in node.pending:
+            construct = injected.construct()
+            if construct is not None:
+                review(construct, contents)

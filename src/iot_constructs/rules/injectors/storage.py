@@ -8,14 +8,11 @@ import aws_cdk as cdk
 import jsii
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs.environment import SuffixedStack
-from iot_constructs.rules.injectors.policies import (
-    inject_block_public_access,
-    inject_bucket_tls,
-)
+from iot_constructs.rules.injectors.policies import inject_bucket_access
 from iot_constructs.rules.injectors.review import StageContents, review_at_synth
 
 # Properties have the names and enum values of CDK, not those of Python.
@@ -27,11 +24,9 @@ _PUBLIC_ACLS = {"PublicRead", "PublicReadWrite", "AuthenticatedRead"}
 def bucket_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
     """Block Public Access, TLS, encryption and versioning."""
     added: dict[str, Any] = {}
-    if not _is_public(props):
-        if "blockPublicAccess" not in props:
-            added |= inject_block_public_access(scope, id)
-        if "enforceSSL" not in props:
-            added |= inject_bucket_tls(scope, id)
+    tls, access = "enforceSSL" not in props, "blockPublicAccess" not in props
+    if not _is_public(props) and (tls or access):
+        added |= inject_bucket_access(scope, id, tls=tls, block_public_access=access)
     if props.get("enforceSSL", added.get("enforceSSL")):
         added["minimumTLSVersion"] = defaults.BUCKET_MINIMUM_TLS_VERSION
     if "encryptionKey" not in props:
@@ -65,7 +60,7 @@ def table_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[str
     return _recovery(props) | _deletion_protection(props, scope, id)
 
 
-def _review_capacity(table: Construct, contents: StageContents) -> None:
+def _review_capacity(table: IConstruct, contents: StageContents) -> None:
     """Set on-demand capacity, if the table and its indexes have the default capacity and no auto scaling.
 
     Not a property of the table: CDK rejects the scaling, and the capacity of an index, of an on-demand table.
@@ -78,7 +73,7 @@ def _review_capacity(table: Construct, contents: StageContents) -> None:
     throughputs.append(table.stack.resolve(resource.provisioned_throughput))
     if resource.billing_mode is not None or any(it != _DEFAULT_CAPACITY for it in throughputs):
         return
-    if contents.scales((table.table_name, resource.ref)):
+    if contents.scales(lambda: (table.table_name, resource.ref)):
         return
     resource.billing_mode = dynamodb.BillingMode.PAY_PER_REQUEST.value
     resource.provisioned_throughput = None

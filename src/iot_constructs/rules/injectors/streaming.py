@@ -9,7 +9,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_lambda as lambda_
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from iot_constructs import _defaults as defaults
 from iot_constructs.rules.injectors.review import StageContents, review_at_synth
@@ -44,7 +44,7 @@ def _is_cdk_internal(props: dict[str, Any], scope: Construct) -> bool:
     return "uuid" in props or getattr(type(scope), "__jsii_type__", None) == _PROVIDER
 
 
-def _review_tracing(function: Construct, contents: StageContents) -> None:
+def _review_tracing(function: IConstruct, contents: StageContents) -> None:
     """Set tracing, unless the function is for Lambda@Edge.
 
     Not a property of the function, because its role would keep the permission. Lambda@Edge has no tracing, and the
