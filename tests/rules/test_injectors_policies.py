@@ -63,6 +63,15 @@ def queue_with_own_l2(stack: cdk.Stack) -> object:
 
 
 @case
+def queue_with_own_l2_that_is_named_like_the_injected(stack: cdk.Stack) -> object:
+    policy = sqs.QueuePolicy(stack, "Policy", queues=[sqs.Queue(stack, "Queue")])
+    policy.document.add_statements(
+        iam.PolicyStatement(actions=["sqs:SendMessage"], principals=[iam.AccountRootPrincipal()])
+    )
+    return policy
+
+
+@case
 def queue_with_own_l1(stack: cdk.Stack) -> object:
     queue = sqs.Queue(stack, "Queue")
     return sqs.CfnQueuePolicy(
@@ -204,6 +213,7 @@ _TOPICS = [
 ]
 _QUEUES = [
     queue_with_own_l2,
+    queue_with_own_l2_that_is_named_like_the_injected,
     queue_with_own_l1,
     queue_with_own_l1_by_ref,
     queue_with_own_l1_by_attribute,

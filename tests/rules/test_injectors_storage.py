@@ -239,13 +239,38 @@ def bucket_that_expires_on_a_day(stack: cdk.Stack) -> object:
 
 
 @case
+def bucket_that_expires_by_a_later_rule(stack: cdk.Stack) -> object:
+    made = s3.Bucket(stack, "Bucket")
+    made.add_lifecycle_rule(expiration=cdk.Duration.days(30))
+    return made
+
+
+@case
+def bucket_that_expires_but_is_versioned(stack: cdk.Stack) -> object:
+    rule = s3.LifecycleRule(expiration=cdk.Duration.days(30))
+    return s3.Bucket(
+        stack,
+        "Bucket",
+        versioned=True,
+        lifecycle_rules=[rule],
+        enforce_ssl=False,
+        encryption=s3.BucketEncryption.S3_MANAGED,
+        block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+    )
+
+
+@case
 def bucket_that_expires_versions(stack: cdk.Stack) -> object:
     rule = s3.LifecycleRule(noncurrent_version_expiration=cdk.Duration.days(30))
     return s3.Bucket(stack, "Bucket", lifecycle_rules=[rule])
 
 
 def test_objects_that_are_to_go_are_not_kept_as_versions(added: dict[str, Difference]) -> None:
-    for name in (bucket_that_expires, bucket_that_expires_on_a_day):
+    for name in (
+        bucket_that_expires,
+        bucket_that_expires_on_a_day,
+        bucket_that_expires_by_a_later_rule,
+    ):
         assert without_policy(added[name], "Bucket") == _NOT_PUBLIC | _SSE_S3
     found = without_policy(added[bucket_that_expires_versions], "Bucket")
     assert found == _NOT_PUBLIC | _SSE_S3 | _VERSIONED
@@ -584,6 +609,7 @@ def test_the_deprecated_property_of_a_replica_is_not_overridden(
     [
         bucket_says_no,
         bucket_says_everything,
+        bucket_that_expires_but_is_versioned,
         table_says_no,
         table_says_recovery_only,
         table_v2_says_no,

@@ -58,7 +58,8 @@ def property_injectors() -> list[cdk.IPropertyInjector]:
 
     A bucket, queue or topic has one policy. If your app creates it, as an L2 such as ``TopicPolicy`` or as an L1 such
     as ``CfnTopicPolicy``, the injected policy is withdrawn: TLS is then up to your policy, and the rules report it if
-    it is missing. Policies, capacity and tracing are settled at synth, so the order of creation does not matter.
+    it is missing. Policies, versioning, capacity and tracing are settled at synth, so the order of creation does not
+    matter.
 
     The injectors do not set what requires a decision: names and their suffix; termination protection; on-failure
     destinations and dead-letter queues, and retry limits without them, which would lose records; partial batch

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import aws_cdk as cdk
 import jsii
 from aws_cdk import aws_applicationautoscaling as autoscaling
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
@@ -91,6 +92,20 @@ def _targets(policy: Policy) -> str:
 def _refers(text: str, tokens: Iterable[str]) -> bool:
     # A token of CDK is unique in the app, so a text that contains it refers to this resource, also from other stacks.
     return any(token in text for token in tokens)
+
+
+def resolved_properties(resource: s3.CfnBucket | dynamodb.CfnTable, *names: str) -> dict[str, Any]:
+    """Return those of the properties that are set, by their names in CDK, with all tokens resolved.
+
+    Not by the attributes of the resource: jsii cannot read a structure whose value CDK renders at synth.
+    """
+    inspector = cdk.TreeInspector()
+    resource.inspect(inspector)
+    properties = inspector.attributes["aws:cdk:cloudformation:props"]
+    resolved: dict[str, Any] = resource.stack.resolve(
+        {name: properties[name] for name in names if name in properties}
+    )
+    return resolved
 
 
 Review = Callable[[IConstruct, StageContents], None]

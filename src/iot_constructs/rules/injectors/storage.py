@@ -13,7 +13,11 @@ from constructs import Construct, IConstruct
 from iot_constructs import _defaults as defaults
 from iot_constructs.environment import SuffixedStack
 from iot_constructs.rules.injectors.policies import inject_bucket_access
-from iot_constructs.rules.injectors.review import StageContents, review_at_synth
+from iot_constructs.rules.injectors.review import (
+    StageContents,
+    resolved_properties,
+    review_at_synth,
+)
 
 # Properties have the names and enum values of CDK, not those of Python.
 _WEBSITE = {"websiteIndexDocument", "websiteRedirect", "websiteRoutingRules"}
@@ -32,7 +36,8 @@ def bucket_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[st
     if "encryptionKey" not in props:
         # Not SSE-KMS: S3 does not deliver access logs to such a bucket, and any bucket can become a log target.
         added["encryption"] = s3.BucketEncryption.S3_MANAGED
-    if not _expires_objects(props):
+    if "versioned" not in props:
+        review_at_synth(scope, id, _review_versioning)
         added["versioned"] = defaults.BUCKET_VERSIONED
     return added
 
@@ -46,11 +51,18 @@ def _is_public(props: dict[str, Any]) -> bool:
     )
 
 
-def _expires_objects(props: dict[str, Any]) -> bool:
-    """Return whether a lifecycle rule expires objects: with versioning, they would remain as noncurrent versions."""
-    return any(
-        {"expiration", "expirationDate"} & rule.keys() for rule in props.get("lifecycleRules", ())
-    )
+def _review_versioning(bucket: IConstruct, contents: StageContents) -> None:
+    """Withdraw it if a lifecycle rule expires objects, because they would remain as noncurrent versions.
+
+    At synth, because ``add_lifecycle_rule`` can add the rule later.
+    """
+    resource = bucket.node.default_child
+    if not isinstance(resource, s3.CfnBucket):
+        return
+    properties = resolved_properties(resource, "lifecycleConfiguration")
+    rules = properties.get("lifecycleConfiguration", {}).get("rules", ())
+    if any({"expirationInDays", "expirationDate"} & rule.keys() for rule in rules):
+        resource.versioning_configuration = None
 
 
 def table_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
@@ -68,10 +80,12 @@ def _review_capacity(table: IConstruct, contents: StageContents) -> None:
     resource = table.node.default_child
     if not isinstance(table, dynamodb.Table) or not isinstance(resource, dynamodb.CfnTable):
         return
-    indexes = table.stack.resolve(resource.global_secondary_indexes) or []
-    throughputs = [index.get("provisionedThroughput") for index in indexes]
-    throughputs.append(table.stack.resolve(resource.provisioned_throughput))
-    if resource.billing_mode is not None or any(it != _DEFAULT_CAPACITY for it in throughputs):
+    properties = resolved_properties(
+        resource, "billingMode", "provisionedThroughput", "globalSecondaryIndexes"
+    )
+    indexes = properties.get("globalSecondaryIndexes", [])
+    throughputs = [it.get("provisionedThroughput") for it in (properties, *indexes)]
+    if "billingMode" in properties or any(it != _DEFAULT_CAPACITY for it in throughputs):
         return
     if contents.scales(lambda: (table.table_name, resource.ref)):
         return
