@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,9 @@ from constructs import Construct
 from examples.iot_pipeline.stack import IotPipelineStack
 from iot_constructs import _defaults as defaults
 from iot_constructs.rules.injectors import property_injectors
-from tests.plain_pipeline import PlainPipelineStack
 from tests.rules.injected import (
     Cases,
     Difference,
-    difference,
     policy_of,
     with_injectors,
     without_policy,
@@ -248,44 +245,3 @@ def test_the_constructs_of_this_library_have_nothing_left_to_inject() -> None:
 
     plain, injected = (fresh_app(_EXAMPLE_FLAGS) for _ in range(2))
     assert template(with_injectors(injected)) == template(plain)
-
-
-# --- a plain app ------------------------------------------------------------------------------------------------------
-
-# Rule -> the injected part of the plain pipeline's templates that makes it compliant.
-_ANSWERED = {
-    "IOT_02_POINT_IN_TIME_RECOVERY": {"State/Replicas", "Readings/Replicas"},
-    "IOT_03_BATCHING_WINDOW": {"Processor…Stream/MaximumBatchingWindowInSeconds"},
-    "IOT_04_PRIVATE_TLS_BUCKET": {
-        "Data/PublicAccessBlockConfiguration/BlockPublicAcls",
-        "Data/PublicAccessBlockConfiguration/BlockPublicPolicy",
-        "Data/PublicAccessBlockConfiguration/IgnorePublicAcls",
-        "Data/PublicAccessBlockConfiguration/RestrictPublicBuckets",
-        "DataPolicy/PolicyDocument/Statement",
-    },
-    "IOT_16_BISECT": {"Processor…Stream/BisectBatchOnFunctionError"},
-    "IOT_22_DELETION_PROTECTION": {"State/Replicas", "Readings/Replicas"},
-    "IOT_24_BUCKET_VERSIONING": {"Data/VersioningConfiguration/Status"},
-}
-# Injected as well, with no rule: FACTS.md 7 and 8 (encryption, retention, mode), tracing.
-_BESIDE_THE_RULES = {
-    "Data/BucketEncryption/ServerSideEncryptionConfiguration",
-    "DataPolicy/Type",
-    "DataPolicy/Bucket/Ref",
-    "DataPolicy/PolicyDocument/Version",
-    "ProcessorServiceRoleDefaultPolicy/PolicyDocument/Statement",
-    "Processor/TracingConfig/Mode",
-    "Stream/RetentionPeriodHours",
-    "Stream/ShardCount",
-    "Stream/StreamModeDetails/StreamMode",
-}
-
-
-def test_a_plain_pipeline_is_left_with_what_a_person_decides() -> None:
-    def template(app: cdk.App) -> Json:
-        return template_of(PlainPipelineStack(app, "Plain"))
-
-    before, after = template(fresh_app()), template(with_injectors(fresh_app()))
-    mapping_id = re.compile(r"^Processor(?!ServiceRole)\w+Stream[0-9A-F]*/")
-    found = {mapping_id.sub("Processor…Stream/", it) for it in difference(before, after)}
-    assert found == set().union(*_ANSWERED.values()) | _BESIDE_THE_RULES

@@ -99,13 +99,7 @@ LEFT = {
     "IOT_29_ENCRYPTION_AT_REST": "streams and queues are encrypted by default; CloudWatch cannot use the AWS "
     "managed key of a topic, and a customer managed key incurs cost",
 }
-TO_COME = {  # remove each one with its rule's first commit
-    "IOT_26_ALARM_ACTION",
-    "IOT_27_ALARM_TOPIC_SUBSCRIBER",
-    "IOT_28_DATA_RETENTION",
-    "IOT_29_ENCRYPTION_AT_REST",
-    "IOT_30_TLS_ONLY_MESSAGING",
-}
+TO_COME = {"IOT_26_ALARM_ACTION", "IOT_27_ALARM_TOPIC_SUBSCRIBER"}  # remove with these rules
 
 
 def test_the_agreement_has_every_rule_once() -> None:
@@ -246,13 +240,6 @@ CASES = {
         lambda stack: reader(stack, window=60), set(), _READER_LEFT | _NO_DESTINATION
     ),
 }
-# Case -> the rule that does not follow the injectors yet.
-DISAGREEING = {
-    "ExpiringBucket": "IOT_24_BUCKET_VERSIONING",
-    "WebsiteBucket": "IOT_04_PRIVATE_TLS_BUCKET",
-    "PublicBucket": "IOT_04_PRIVATE_TLS_BUCKET",
-    "ReaderWithTumblingWindow": "IOT_16_BISECT",
-}
 
 
 class Found(NamedTuple):
@@ -292,24 +279,7 @@ def injected() -> Found:
     return _synth_cases(injected=True)
 
 
-def _is_class(rule_id: str) -> bool:
-    return all(not hasattr(rule, "engine") for rule in RULES if rule.id == rule_id)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(
-                name in DISAGREEING and not _is_class(DISAGREEING[name]),
-                reason="rules of the table do not follow the injectors",
-                strict=True,
-            ),
-        )
-        for name in CASES
-    ],
-)
+@pytest.mark.parametrize("name", CASES)
 def test_rules_report_what_injectors_set_and_accept_what_they_leave(
     plain: Found, injected: Found, name: str
 ) -> None:
