@@ -33,9 +33,8 @@ cdk.Validations.of(source).acknowledge(
 )
 ```
 
-To check existing templates, run `iot-constructs check cdk.out --suffix dev`. The rules marked *Guard* are in one file,
-[iot_pipeline.guard](src/iot_constructs/rules/iot_pipeline.guard), which also works with `cfn-guard` alone. The rules
-marked *Python* compare several resources. A value that is known only at deployment is never reported.
+To check existing templates, run `iot-constructs check cdk.out --suffix dev`. A value that is known only at deployment
+is never reported.
 """
 
 

@@ -13,10 +13,16 @@ from iot_constructs.rules import python_checks
 from iot_constructs.rules.catalogue import CLASSES
 from iot_constructs.rules.rule import Finding, Fix
 from iot_constructs.rules.template import StackInfo, Template, load_assembly
-from tests.rules.fix_cases import NAMES, FixCase, dynamodb, merged, streams
+from tests.rules.fix_cases import NAMES, FixCase, dynamodb, merged, s3, sns_sqs, streams, timestream
 from tests.synth_support import fresh_app
 
-CASES: Final = (*dynamodb.CASES, *streams.CASES)
+CASES: Final = (
+    *dynamodb.CASES,
+    *s3.CASES,
+    *sns_sqs.CASES,
+    *streams.CASES,
+    *timestream.CASES,
+)
 RULES: Final = {rule.id: rule for rule in CLASSES}
 SUFFIX: Final = "dev"
 

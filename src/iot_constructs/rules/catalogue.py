@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from iot_constructs.rules import dynamodb, event_sources, iot, kinesis, lambda_functions
+from iot_constructs.rules import (
+    dynamodb,
+    event_sources,
+    iot,
+    kinesis,
+    lambda_functions,
+    s3,
+    sns_sqs,
+    timestream,
+)
 from iot_constructs.rules.rule import Rule
 from iot_constructs.rules.rule_table import TABLE_RULES, TableRule
 
@@ -14,6 +23,9 @@ CLASSES: Final[tuple[Rule, ...]] = (
     *iot.RULES,
     *kinesis.RULES,
     *lambda_functions.RULES,
+    *s3.RULES,
+    *sns_sqs.RULES,
+    *timestream.RULES,
 )
 RULES: Final[tuple[Rule | TableRule, ...]] = tuple(
     sorted((*CLASSES, *TABLE_RULES), key=lambda rule: rule.id)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from iot_constructs.rules import (
     check_alarm_actions,
     check_alarm_metrics,
-    check_buckets,
     check_failure_paths,
     check_missing_alarms,
     check_names,
@@ -20,7 +19,6 @@ from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import Template
 
 _CHECKS = (
-    check_buckets.check,
     check_termination_protection.check,
     check_missing_alarms.check,
     check_alarm_metrics.check,

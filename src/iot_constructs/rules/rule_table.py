@@ -10,11 +10,9 @@ from iot_constructs.rules.rule import PLUGIN_NAME, Finding, Fix
 _DOCS: Final = "https://docs.aws.amazon.com"
 _CLOUDFORMATION: Final = f"{_DOCS}/AWSCloudFormation/latest/UserGuide"
 _CLOUDWATCH: Final = f"{_DOCS}/AmazonCloudWatch/latest/monitoring"
-_DYNAMODB: Final = f"{_DOCS}/amazondynamodb/latest/developerguide"
 _IOT: Final = f"{_DOCS}/iot/latest/developerguide"
 _KINESIS: Final = f"{_DOCS}/streams/latest/dev"
 _LAMBDA: Final = f"{_DOCS}/lambda/latest/dg"
-_S3: Final = f"{_DOCS}/AmazonS3/latest/userguide"
 _SNS: Final = f"{_DOCS}/sns/latest/dg"
 
 
@@ -63,14 +61,6 @@ TABLE_RULES: tuple[TableRule, ...] = (
         engine="python",
     ),
     TableRule(
-        id="IOT_04_PRIVATE_TLS_BUCKET",
-        info="Every bucket blocks all public access and denies requests without TLS to itself and its objects.",
-        explanation="One wrong policy or ACL makes the data public, and plain HTTP exposes it in transit.",
-        remediation="`block_public_access=s3.BlockPublicAccess.BLOCK_ALL, enforce_ssl=True`",
-        source_url=f"{_S3}/security-best-practices.html",
-        engine="python",
-    ),
-    TableRule(
         id="IOT_05_TERMINATION_PROTECTION",
         info="Every stack sets its termination protection explicitly.",
         explanation="It is off by default, and one command then deletes the pipeline with its stream.",
@@ -87,15 +77,6 @@ TABLE_RULES: tuple[TableRule, ...] = (
         "missing alarm",
         source_url=f"{_CLOUDWATCH}/Best_Practice_Recommended_Alarms_AWS_Services.html",
         engine="python",
-    ),
-    TableRule(
-        id="IOT_08_NO_TIMESTREAM",
-        info="The app has no resources of Timestream for LiveAnalytics.",
-        explanation="The service is closed to new customers, so the stack cannot be deployed to most accounts.",
-        remediation="`TimeSeriesTable(self, 'Metrics')`, a DynamoDB table with deviceId, timestamp and a TTL",
-        source_url=f"{_DOCS}/timestream/latest/developerguide/"
-        "AmazonTimestreamForLiveAnalytics-availability-change.html",
-        engine="guard",
     ),
     TableRule(
         id="IOT_09_ALARM_DIMENSIONS",
@@ -131,38 +112,6 @@ TABLE_RULES: tuple[TableRule, ...] = (
         explanation="A topic does not store messages, so without a subscription the failed records are lost.",
         remediation="`topic.add_subscription(subscriptions.SqsSubscription(queue))`",
         source_url=f"{_SNS}/sns-create-subscribe-endpoint-to-topic.html",
-        engine="python",
-    ),
-    TableRule(
-        id="IOT_21_TIME_SERIES_TTL",
-        info="A table with time-series data (a numeric sort key that is named like a time) has a TTL.",
-        explanation="Without a TTL, the table and its cost grow without limit.",
-        remediation="`time_to_live_attribute='ttl'`, and a writer that sets it in epoch seconds",
-        source_url=f"{_DYNAMODB}/TTL.html",
-        engine="guard",
-    ),
-    TableRule(
-        id="IOT_22_DELETION_PROTECTION",
-        info="A table with the removal policy RETAIN has deletion protection.",
-        explanation="RETAIN applies only to CloudFormation: another caller of DeleteTable can still delete the data.",
-        remediation="`deletion_protection=True`",
-        source_url=f"{_DYNAMODB}/WorkingWithTables.Basics.html#WorkingWithTables.Basics.DeletionProtection",
-        engine="guard",
-    ),
-    TableRule(
-        id="IOT_24_BUCKET_VERSIONING",
-        info="Every bucket that does not store logs has versioning enabled.",
-        explanation="Without versioning, an overwritten or deleted object cannot be restored.",
-        remediation="`versioned=True`",
-        source_url=f"{_S3}/Versioning.html",
-        engine="python",
-    ),
-    TableRule(
-        id="IOT_25_BUCKET_ACCESS_LOGS",
-        info="Every bucket that does not store logs has server access logging enabled.",
-        explanation="Without access logs, an audit cannot show who read the data.",
-        remediation="`server_access_logs_bucket=s3.Bucket(...)`, a separate bucket with SSE-S3",
-        source_url=f"{_S3}/ServerLogs.html",
         engine="python",
     ),
 )
