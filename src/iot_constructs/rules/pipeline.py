@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from iot_constructs.rules.alarm_metrics import Alarms
 from iot_constructs.rules.graph import UNKNOWN, Graph, Unknown
-from iot_constructs.rules.template import Resource
+from iot_constructs.rules.template import Resource, Template
 
 STREAM: Final = "AWS::Kinesis::Stream"
 FUNCTION: Final = "AWS::Lambda::Function"
@@ -54,8 +54,13 @@ class FailurePath:
 class Pipeline:
     """The pipeline resources of an app; each property is evaluated once."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, suffix: str | None = None) -> None:
         self.graph = graph
+        self._suffix = suffix
+
+    def suffix_of(self, template: Template) -> str | None:
+        """Return the environment suffix of a stack: the given one, or its own; None if unknown."""
+        return self._suffix if self._suffix is not None else template.root.suffix
 
     @cached_property
     def mappings(self) -> list[StreamMapping]:

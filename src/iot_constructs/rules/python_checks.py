@@ -10,7 +10,6 @@ from iot_constructs.rules import (
     check_buckets,
     check_failure_paths,
     check_missing_alarms,
-    check_names,
     check_retention,
     check_termination_protection,
 )
@@ -37,11 +36,11 @@ def run(templates: Sequence[Template], suffix: str | None) -> list[Finding]:
     Args:
         templates: all stacks of an app, from `load_templates` or `load_assembly`, with their nested stacks. References
             between them are resolved.
-        suffix: the environment suffix; None if unknown. A stack with its own suffix (`Template.suffix`) is checked
-            against that one.
+        suffix: the environment suffix of all stacks; None checks each stack against its own (`Template.suffix`), if it
+            is known.
     """
-    pipeline = Pipeline(Graph(templates))
-    found = list(check_names.check(pipeline, suffix))
+    pipeline = Pipeline(Graph(templates), suffix)
+    found: list[Finding] = []
     for check in _CHECKS:
         found += check(pipeline)
     for rule in CLASSES:

@@ -53,16 +53,6 @@ class TableRule:
 
 TABLE_RULES: tuple[TableRule, ...] = (
     TableRule(
-        id="IOT_01_ENVIRONMENT_SUFFIX",
-        info="Every physical name contains the environment suffix, and the stack's name does if CloudFormation "
-        "generates the resource names.",
-        explanation="A fixed name can exist only once in an account, so a second environment fails to deploy or "
-        "changes the first one.",
-        remediation="`stream_name=f'iot-sensor-data-stream-{suffix}'`, or no name and a `SuffixedStack`",
-        source_url=f"{_CLOUDFORMATION}/aws-properties-name.html",
-        engine="python",
-    ),
-    TableRule(
         id="IOT_03_BATCHING_WINDOW",
         info="Every event source mapping of a Kinesis stream has a batching window of at least one second.",
         explanation="Without a window, Lambda invokes the function for every few records, which costs more.",
