@@ -161,18 +161,28 @@ def test_alarms_in_another_stack_than_what_they_watch() -> None:
 def test_the_plain_pipeline() -> None:
     app = fresh_app()
     PlainPipelineStack(app, "Plain")
+    mapping = "ProcessorKinesisEventSourcePlainStream11BB8233"
     assert short(findings(app)) == [
         ("IOT_01", None),
         ("IOT_02", "State"),
         ("IOT_02", "Readings"),
+        ("IOT_03", mapping),
         ("IOT_04", "Data"),
         ("IOT_04", "Data"),
         ("IOT_05", None),
+        ("IOT_06", mapping),
         ("IOT_07", "Stream"),
         ("IOT_07", "Processor"),
         ("IOT_07", "State"),
         ("IOT_07", "Readings"),
         ("IOT_07", "Archive"),
+        ("IOT_13", mapping),
+        ("IOT_14", mapping),
+        ("IOT_14", mapping),
+        ("IOT_15", mapping),
+        ("IOT_16", mapping),
+        ("IOT_18", "Rule"),
+        ("IOT_19", "Rule"),
         ("IOT_23", "Processor"),
         ("IOT_24", "Data"),
         ("IOT_25", "Data"),

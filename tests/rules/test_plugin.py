@@ -142,7 +142,7 @@ def test_a_message_has_the_violation_the_remediation_and_the_id(strict: Synthesi
     assert found.message.startswith("StartingPosition is LATEST")
     assert found.message.endswith("[IotPipelineChecks::IOT_13_TRIM_HORIZON]")
     assert found.fix == (
-        "`starting_position=lambda_.StartingPosition.TRIM_HORIZON` "
+        "starting_position=lambda_.StartingPosition.TRIM_HORIZON "
         "(https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html)"
     )
 

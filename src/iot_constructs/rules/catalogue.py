@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from iot_constructs.rules import dynamodb, naming
+from iot_constructs.rules import dynamodb, event_sources, iot, kinesis, lambda_functions, naming
 from iot_constructs.rules.rule import Rule
 from iot_constructs.rules.rule_table import TABLE_RULES, TableRule
 
-CLASSES: Final[tuple[Rule, ...]] = (*dynamodb.RULES, *naming.RULES)
+CLASSES: Final[tuple[Rule, ...]] = (
+    *dynamodb.RULES,
+    *event_sources.RULES,
+    *iot.RULES,
+    *kinesis.RULES,
+    *lambda_functions.RULES,
+    *naming.RULES,
+)
 RULES: Final[tuple[Rule | TableRule, ...]] = tuple(
     sorted((*CLASSES, *TABLE_RULES), key=lambda rule: rule.id)
 )

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
-from iot_constructs.rules.graph import UNKNOWN, Graph
 from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.rule_table import TABLE_RULES
 from iot_constructs.rules.template import Template
@@ -19,7 +18,6 @@ GUARD_FILE = Path(__file__).with_name("iot_pipeline.guard")
 _INFO = {rule.id: rule.info for rule in TABLE_RULES if rule.engine == "guard"}
 # Before 2.274, CDK reports all violations of a rule with the message of the first one.
 _ONE_MESSAGE_PER_RULE = tuple(map(int, version("aws-cdk-lib").split(".")[:2])) < (2, 274)
-_MAPPING = "AWS::Lambda::EventSourceMapping"
 
 
 def run(templates: Sequence[Template]) -> list[Finding]:
@@ -34,7 +32,7 @@ def run(templates: Sequence[Template]) -> list[Finding]:
         for template in templates
         for each in template.walk()
     ]
-    return guard_findings(_engine().validate(TemplatesContext(stacks)).violations, templates)
+    return guard_findings(_engine().validate(TemplatesContext(stacks)).violations)
 
 
 @cache
@@ -50,18 +48,13 @@ def _engine() -> cdk.CloudFormationValidatePlugin:
     return cdk.CloudFormationValidatePlugin(guard_rules=[rules], include_default_rules=False)
 
 
-def guard_findings(
-    violations: Iterable[cdk.PolicyViolation], templates: Iterable[Template]
-) -> list[Finding]:
-    """Convert violations of the Guard rules to findings, without event sources that are not Kinesis streams."""
-    graph = Graph(list(templates))
-    by_path = {template.path: template for template in graph.templates}
+def guard_findings(violations: Iterable[cdk.PolicyViolation]) -> list[Finding]:
+    """Convert violations of the Guard rules to findings."""
     return [
         finding
         for violation in violations
         if violation.rule_name in _INFO  # and not one of the engine itself
         for finding in _collect_findings(violation)
-        if not _has_other_source(finding, by_path[finding.template], graph)
     ]
 
 
@@ -82,15 +75,3 @@ def _collect_findings(violation: cdk.PolicyViolation) -> Iterator[Finding]:
             detail=detail,
             property_path=next(iter(resource.locations), "").replace(".", "/"),
         )
-
-
-def _has_other_source(finding: Finding, template: Template, graph: Graph) -> bool:
-    """Return whether this is a mapping of another source than a Kinesis stream.
-
-    Guard guesses from the name of a parameter or export if the source is in another template; here it is resolved.
-    """
-    resource = template.resources.get(finding.logical_id or "")
-    if resource is None or resource.type != _MAPPING:
-        return False
-    source = graph.target(resource.properties.get("EventSourceArn"), template)
-    return source is not None and source is not UNKNOWN and "::Kinesis::" not in source.type

@@ -10,7 +10,6 @@ from iot_constructs.rules import (
     check_buckets,
     check_failure_paths,
     check_missing_alarms,
-    check_retention,
     check_termination_protection,
 )
 from iot_constructs.rules.catalogue import CLASSES
@@ -26,7 +25,6 @@ _CHECKS = (
     check_alarm_metrics.check,
     check_alarm_actions.check,
     check_failure_paths.check,
-    check_retention.check,
 )
 
 
