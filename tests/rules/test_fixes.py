@@ -13,10 +13,10 @@ from iot_constructs.rules import python_checks
 from iot_constructs.rules.catalogue import CLASSES
 from iot_constructs.rules.rule import Finding, Fix
 from iot_constructs.rules.template import StackInfo, Template, load_assembly
-from tests.rules.fix_cases import NAMES, FixCase, dynamodb, merged, naming, streams
+from tests.rules.fix_cases import NAMES, FixCase, cloudwatch, dynamodb, merged, naming, streams
 from tests.synth_support import fresh_app
 
-CASES: Final = (*dynamodb.CASES, *naming.CASES, *streams.CASES)
+CASES: Final = (*cloudwatch.CASES, *dynamodb.CASES, *naming.CASES, *streams.CASES)
 RULES: Final = {rule.id: rule for rule in CLASSES}
 SUFFIX: Final = "dev"
 

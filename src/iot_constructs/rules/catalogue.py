@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from typing import Final
 
-from iot_constructs.rules import dynamodb, event_sources, iot, kinesis, lambda_functions, naming
+from iot_constructs.rules import (
+    cloudformation,
+    cloudwatch,
+    cloudwatch_actions,
+    dynamodb,
+    event_sources,
+    iot,
+    kinesis,
+    lambda_functions,
+    naming,
+    pipeline_alarms,
+)
 from iot_constructs.rules.rule import Rule
 from iot_constructs.rules.rule_table import TABLE_RULES, TableRule
 
 CLASSES: Final[tuple[Rule, ...]] = (
+    *cloudformation.RULES,
+    *cloudwatch.RULES,
+    *cloudwatch_actions.RULES,
     *dynamodb.RULES,
     *event_sources.RULES,
     *iot.RULES,
     *kinesis.RULES,
     *lambda_functions.RULES,
     *naming.RULES,
+    *pipeline_alarms.RULES,
 )
 RULES: Final[tuple[Rule | TableRule, ...]] = tuple(
     sorted((*CLASSES, *TABLE_RULES), key=lambda rule: rule.id)

@@ -46,10 +46,11 @@ _OPAQUE: Final = (
 _DEEPEST: Final = 20  # maximum depth of references; deeper ones are circular
 # The name in an ARN, after service, region and account.
 _ARN = re.compile(
-    r"arn:[^:]*:[^:]*:[^:]*:[^:]*:(?:(?:stream|table|deliverystream|function|key)[/:])?(alias/.+|[^:/]+)(?:[:/].*)?"
+    r"arn:[^:]*:[^:]*:[^:]*:[^:]*:(?:(?:stream|table|deliverystream|function|key|alarm)[/:])?(alias/.+|[^:/]+)(?:[:/].*)?"
 )
 # Service in an ARN -> namespace of its resource types: a topic and a queue can have the same name.
 _SERVICES: Final[Mapping[str, str]] = {
+    "cloudwatch": "AWS::CloudWatch::",
     "dynamodb": "AWS::DynamoDB::",
     "firehose": "AWS::KinesisFirehose::",
     "kinesis": "AWS::Kinesis::",

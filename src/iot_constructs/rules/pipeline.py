@@ -23,6 +23,11 @@ MAPPING: Final = "AWS::Lambda::EventSourceMapping"
 PIPE: Final = "AWS::Pipes::Pipe"
 TOPIC_RULE: Final = "AWS::IoT::TopicRule"
 
+# They subscribe themselves to their topics.
+_CHATS: Final = (
+    "AWS::Chatbot::MicrosoftTeamsChannelConfiguration",
+    "AWS::Chatbot::SlackChannelConfiguration",
+)
 _CONSUMER: Final = "AWS::Kinesis::StreamConsumer"
 _PIPE_SETTINGS: Final = ("SourceParameters", "KinesisStreamParameters")
 _PIPE_TABLE_SETTINGS: Final = ("SourceParameters", "DynamoDBStreamParameters")
@@ -180,6 +185,9 @@ class Pipeline:
                 for endpoint in self.graph.at(written, "Endpoint"):
                     known = None if endpoint is UNKNOWN else endpoint
                     found.append((topic, self.graph.target(known, topic.template, QUEUE, FUNCTION)))
+        for chat in self.graph.of_type(*_CHATS):
+            for value in self.graph.items(chat.properties.get("SnsTopicArns")):
+                found.append((self.graph.target(value, chat.template, TOPIC), None))
         return found
 
     def _stream(self, value: Any, at: Resource) -> Resource | Unknown | None:

@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iot_constructs.rules import (
-    check_alarm_actions,
-    check_alarm_metrics,
     check_buckets,
-    check_failure_paths,
-    check_missing_alarms,
-    check_termination_protection,
 )
 from iot_constructs.rules.catalogue import CLASSES
 from iot_constructs.rules.graph import Graph
@@ -18,14 +13,7 @@ from iot_constructs.rules.pipeline import Pipeline
 from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import Template
 
-_CHECKS = (
-    check_buckets.check,
-    check_termination_protection.check,
-    check_missing_alarms.check,
-    check_alarm_metrics.check,
-    check_alarm_actions.check,
-    check_failure_paths.check,
-)
+_CHECKS = (check_buckets.check,)
 
 
 def run(templates: Sequence[Template], suffix: str | None) -> list[Finding]:

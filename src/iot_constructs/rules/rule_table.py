@@ -61,24 +61,6 @@ TABLE_RULES: tuple[TableRule, ...] = (
         engine="python",
     ),
     TableRule(
-        id="IOT_05_TERMINATION_PROTECTION",
-        info="Every stack sets its termination protection explicitly.",
-        explanation="It is off by default, and one command then deletes the pipeline with its stream.",
-        remediation="`termination_protection=True`, or `SuffixedStack`, which sets it by environment",
-        source_url=f"{_CLOUDFORMATION}/using-cfn-protect-stacks.html",
-        engine="python",
-    ),
-    TableRule(
-        id="IOT_07_PIPELINE_ALARMS",
-        info="Alarms monitor the iterator age of each consumed stream, the errors of its function, the messages in "
-        "each dead-letter queue, the throttling of each table and the data freshness of each Firehose stream.",
-        explanation="Without alarms, a delayed, failing or throttled pipeline goes unnoticed until data is lost.",
-        remediation="`PipelineAlarms(self, 'Alarms', ...)`, or `resource.metric_...().create_alarm(...)` for the "
-        "missing alarm",
-        source_url=f"{_CLOUDWATCH}/Best_Practice_Recommended_Alarms_AWS_Services.html",
-        engine="python",
-    ),
-    TableRule(
         id="IOT_08_NO_TIMESTREAM",
         info="The app has no resources of Timestream for LiveAnalytics.",
         explanation="The service is closed to new customers, so the stack cannot be deployed to most accounts.",
@@ -86,42 +68,6 @@ TABLE_RULES: tuple[TableRule, ...] = (
         source_url=f"{_DOCS}/timestream/latest/developerguide/"
         "AmazonTimestreamForLiveAnalytics-availability-change.html",
         engine="guard",
-    ),
-    TableRule(
-        id="IOT_09_ALARM_DIMENSIONS",
-        info="Every alarm on an AWS metric has dimensions that identify the resource.",
-        explanation="AWS does not emit the metric without dimensions, so the alarm never receives data.",
-        remediation="`dimensions_map={'StreamName': stream.stream_name}`, or the metric of the resource itself, "
-        "`stream.metric_...()`",
-        source_url=f"{_CLOUDWATCH}/cloudwatch_concepts.html",
-        engine="python",
-    ),
-    TableRule(
-        id="IOT_10_EMITTED_METRIC",
-        info="Every alarm on an AWS metric uses a metric and dimensions that AWS emits.",
-        explanation="An alarm on a metric that does not exist, such as UserErrors of one table, never receives data.",
-        remediation="a metric of the resource itself, such as `function.metric_errors()`; for the throttling of a "
-        "table, `ReadThrottleEvents` and `WriteThrottleEvents` with `TableName`",
-        source_url=f"{_CLOUDWATCH}/aws-services-cloudwatch-metrics.html",
-        engine="python",
-    ),
-    TableRule(
-        id="IOT_11_ALARM_ACTION_REACHABLE",
-        info="CloudWatch can publish to every topic in an alarm's actions, and use the topic's key.",
-        explanation="Otherwise, the alarm fires without a notification: the key alias/aws/sns, or a topic policy "
-        "without an Allow statement, denies CloudWatch access.",
-        remediation="`topic.grant_publish(iam.ServicePrincipal('cloudwatch.amazonaws.com'))`, and "
-        "`master_key=kms.Key(...)` if the topic is encrypted",
-        source_url=f"{_SNS}/sns-key-management.html",
-        engine="python",
-    ),
-    TableRule(
-        id="IOT_12_DLQ_SUBSCRIBER",
-        info="Every topic that receives failures has a subscription in the app.",
-        explanation="A topic does not store messages, so without a subscription the failed records are lost.",
-        remediation="`topic.add_subscription(subscriptions.SqsSubscription(queue))`",
-        source_url=f"{_SNS}/sns-create-subscribe-endpoint-to-topic.html",
-        engine="python",
     ),
     TableRule(
         id="IOT_21_TIME_SERIES_TTL",
