@@ -1,4 +1,4 @@
-"""Generates RULES.md from the table of rules: ``python docs/generate_rules.py``."""
+"""Generates RULES.md from the classes of rules: ``python docs/generate_rules.py``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from pathlib import Path
 
 from iot_constructs.rules.catalogue import RULES
 from iot_constructs.rules.rule import Rule
-from iot_constructs.rules.rule_table import TableRule
 
 RULES_MD = Path(__file__).parent.parent / "RULES.md"
 
 _INTRODUCTION = """\
-<!-- Written by docs/generate_rules.py from src/iot_constructs/rules/rule_table.py: edit that. -->
+<!-- Written by docs/generate_rules.py from the classes in src/iot_constructs/rules: edit those. -->
 # Rules
 
 Checks for IoT telemetry pipelines in any CDK app or CloudFormation template. In a CDK app, add the validation plugin:
@@ -33,9 +32,8 @@ cdk.Validations.of(source).acknowledge(
 )
 ```
 
-To check existing templates, run `iot-constructs check cdk.out --suffix dev`. The rules marked *Guard* are in one file,
-[iot_pipeline.guard](src/iot_constructs/rules/iot_pipeline.guard), which also works with `cfn-guard` alone. The rules
-marked *Python* compare several resources. A value that is known only at deployment is never reported.
+To check existing templates, run `iot-constructs check cdk.out --suffix dev`. A value that is known only at deployment
+is never reported.
 """
 
 
@@ -48,7 +46,7 @@ def rules_md() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _section(rule: Rule | TableRule) -> Iterator[str]:
+def _section(rule: Rule) -> Iterator[str]:
     yield ""
     yield f"## {rule.id}"
     yield ""

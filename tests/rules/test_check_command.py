@@ -21,7 +21,7 @@ from tests.synth_support import fresh_app
 
 Run = Callable[..., tuple[int, str, str]]
 
-COMPLIANT = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
+COMPLIANT = {"Resources": {"Logs": {"Type": "AWS::Logs::LogGroup"}}}
 LATEST = {
     "Resources": {
         "Mapping": {
@@ -36,10 +36,10 @@ LATEST = {
 }
 NAMED = {
     "Resources": {
-        "Literal": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "alerts"}},
+        "Literal": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "alerts"}},
         "Computed": {
-            "Type": "AWS::SNS::Topic",
-            "Properties": {"TopicName": {"Fn::Sub": "alerts-${AWS::Region}"}},
+            "Type": "AWS::Logs::LogGroup",
+            "Properties": {"LogGroupName": {"Fn::Sub": "alerts-${AWS::Region}"}},
         },
     }
 }

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from iot_constructs.rules.graph import Graph
+from iot_constructs.rules.pipeline import Pipeline
 from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import Template
 from tests.rules.compliant_pipeline import Json, att, check, ref, resource, template
@@ -129,6 +131,7 @@ OTHER = {
     "table's stream of another stack": {
         "Fn::ImportValue": "S:ExportsOutputFnGetAttTableCD117FA1StreamArnB270E65B"
     },
+    "broker": "arn:aws:mq:eu-central-1:1:broker:b",
     "parameter that says DynamoDB": ref("DynamoDBStreamArn"),
     "one of two": either(att("Stream"), att("Table", "StreamArn")),
     "nothing": NO_VALUE,
@@ -195,10 +198,15 @@ def test_pipes_of_another_source(source: Any) -> None:
 def test_a_pipe_of_an_unknown_source_reads_what_it_has_parameters_for() -> None:
     reader = pipe(ref("Source"), StartingPosition="LATEST")
     assert found(reader) == ["IOT_13"]
-    others: list[Json | None] = [ref("Parameters"), {"SqsQueueParameters": {}}, None]
+    others: list[Json | None] = [{"SqsQueueParameters": {}}, None]
     for parameters in others:
         reader["Properties"]["SourceParameters"] = parameters
         assert found(reader) == []
+
+
+def test_a_pipe_of_a_stream_without_parameters() -> None:
+    reader = resource("AWS::Pipes::Pipe", Source=att("Stream"), Target="t")
+    assert found(reader) == ["IOT_03", "IOT_06", "IOT_14", "IOT_14", "IOT_16"]
 
 
 def test_the_source_of_a_nested_stack_is_the_parents() -> None:
@@ -218,6 +226,17 @@ def test_the_source_of_an_import_is_the_exported_value() -> None:
     exporter = template(dict(SOURCES), path=Path("S.json"), Outputs=outputs)
     assert [it.rule_id[:6] for it in findings(reader)] == EVERY_RULE
     assert findings(reader, exporter) == []
+
+
+def test_the_mappings_of_a_pipeline_are_those_of_certain_streams() -> None:
+    readers = {
+        "Certain": mapping(),
+        "Unknown": mapping(EventSourceArn=ref("StreamArn")),
+        "Pipe": pipe(),
+    }
+    pipeline = Pipeline(Graph([template(readers)]))
+    assert [it.resource.logical_id for it in pipeline.mappings] == ["Certain"]
+    assert [it.resource.logical_id for it in pipeline.stream_readers] == list(readers)
 
 
 # -- compliant readers ---------------------------------------------------------------------------------------------
@@ -247,6 +266,7 @@ def test_the_source_of_an_import_is_the_exported_value() -> None:
         },
         {"StartingPosition": IF, "FunctionResponseTypes": IF, "DestinationConfig": IF},
         {"FunctionResponseTypes": ref("Parameter")},
+        {"StartingPosition": either("LATEST", NO_VALUE)},
         # One branch complies.
         {
             "StartingPosition": either("LATEST", "TRIM_HORIZON"),
@@ -311,6 +331,7 @@ MAPPING_ONLY: list[tuple[Json, str, str]] = [
     ({"DestinationConfig": None}, "IOT_06", "EventInvokeConfig"),
     ({"DestinationConfig": {"OnFailure": {}}}, "IOT_06", "no DestinationConfig.OnFailure"),
     ({"DestinationConfig": either(NO_VALUE, {})}, "IOT_06", "lambda/latest/dg/with-kinesis.html"),
+    ({"StartingPosition": "LATEST"}, "IOT_13", "while the mapping is created or updated"),
     ({"FunctionResponseTypes": None}, "IOT_15", "does not contain ReportBatchItemFailures"),
     ({"FunctionResponseTypes": []}, "IOT_15", "does not contain ReportBatchItemFailures"),
     ({"BisectBatchOnFunctionError": None}, "IOT_16", "BisectBatchOnFunctionError is not true"),
@@ -320,6 +341,7 @@ MAPPING_ONLY: list[tuple[Json, str, str]] = [
 PIPE_ONLY: list[tuple[Json, str, str]] = [
     ({"DeadLetterConfig": None}, "IOT_06", "no DeadLetterConfig.Arn: discarded records are lost"),
     ({"DeadLetterConfig": {}}, "IOT_06", "no DeadLetterConfig.Arn: discarded records are lost"),
+    ({"StartingPosition": "LATEST"}, "IOT_13", "while the pipe is created or updated"),
     ({"OnPartialBatchItemFailure": None}, "IOT_16", "is not AUTOMATIC_BISECT"),
     ({"OnPartialBatchItemFailure": "OTHER"}, "IOT_16", "is not AUTOMATIC_BISECT"),
 ]

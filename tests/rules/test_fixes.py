@@ -13,10 +13,29 @@ from iot_constructs.rules import python_checks
 from iot_constructs.rules.catalogue import CLASSES
 from iot_constructs.rules.rule import Finding, Fix
 from iot_constructs.rules.template import StackInfo, Template, load_assembly
-from tests.rules.fix_cases import NAMES, FixCase, cloudwatch, dynamodb, merged, naming, streams
+from tests.rules.fix_cases import (
+    NAMES,
+    FixCase,
+    cloudwatch,
+    dynamodb,
+    merged,
+    naming,
+    s3,
+    sns_sqs,
+    streams,
+    timestream,
+)
 from tests.synth_support import fresh_app
 
-CASES: Final = (*cloudwatch.CASES, *dynamodb.CASES, *naming.CASES, *streams.CASES)
+CASES: Final = (
+    *cloudwatch.CASES,
+    *dynamodb.CASES,
+    *naming.CASES,
+    *s3.CASES,
+    *sns_sqs.CASES,
+    *streams.CASES,
+    *timestream.CASES,
+)
 RULES: Final = {rule.id: rule for rule in CLASSES}
 SUFFIX: Final = "dev"
 

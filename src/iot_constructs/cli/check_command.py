@@ -122,9 +122,9 @@ def _reject_yaml(path: Path) -> None:
 
 def _collect_findings(templates: Sequence[Template], suffix: str | None) -> list[Finding]:
     """Return the findings of all rules, sorted by rule, then by template."""
-    from iot_constructs.rules import guard_rules, python_checks  # noqa: PLC0415
+    from iot_constructs.rules import python_checks  # noqa: PLC0415
 
-    found = [*guard_rules.run(templates), *python_checks.run(templates, suffix)]
+    found = python_checks.run(templates, suffix)
     paths = [each.path for template in templates for each in template.walk()]
     order = {path: index for index, path in enumerate(paths)}
     return sorted(found, key=lambda finding: (finding.rule_id, order[finding.template]))

@@ -192,8 +192,6 @@ class PartitionKey(_TopicRuleRule):
 
 def _has_field(pipeline: Pipeline, key: Any, rule: Resource) -> bool:
     """Return whether a part of ``key`` certainly comes from the payload."""
-    if key is None:
-        return False
     parts = pipeline.graph.parts(key, rule.template)
     return any(
         _is_field(_TYPE.sub("", _QUOTED.sub("", expression)))

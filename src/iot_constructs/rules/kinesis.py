@@ -37,7 +37,7 @@ class RetentionAboveAge(Rule):
         """Find streams with a reader whose record age is not below the retention."""
         for reader in pipeline.stream_readers:
             stream = reader.stream
-            if not isinstance(stream, Resource) or stream.type != STREAM:
+            if not isinstance(stream, Resource):
                 continue
             hours = _longest_retention(pipeline.graph, stream)
             age = _shortest_age(pipeline.graph, reader)

@@ -214,10 +214,9 @@ class Pipeline:
     def _pipes(self) -> Iterator[StreamReader]:
         for resource in self.graph.of_type(PIPE):
             source = resource.properties.get("Source")
-            reads = self._reads_kinesis(source, resource)
             settings = self.graph.at(resource.properties, *_PIPE_SETTINGS)
-            if reads is True or (
-                reads is UNKNOWN and any(it not in (None, UNKNOWN) for it in settings)
+            if self._reads_kinesis(source, resource) is True or any(
+                it is not None for it in settings
             ):
                 yield StreamReader(resource, True, self.stream(source, resource))
 

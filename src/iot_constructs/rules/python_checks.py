@@ -1,23 +1,18 @@
-"""The rules that need more than one resource, evaluated on all templates of an app."""
+"""The run of all rules over the templates of an app."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from iot_constructs.rules import (
-    check_buckets,
-)
 from iot_constructs.rules.catalogue import CLASSES
 from iot_constructs.rules.graph import Graph
 from iot_constructs.rules.pipeline import Pipeline
 from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import Template
 
-_CHECKS = (check_buckets.check,)
-
 
 def run(templates: Sequence[Template], suffix: str | None) -> list[Finding]:
-    """Return the findings of the Python rules, sorted by rule id, then by template.
+    """Return the findings of all rules, sorted by rule id, then by template.
 
     Args:
         templates: all stacks of an app, from `load_templates` or `load_assembly`, with their nested stacks. References
@@ -27,8 +22,6 @@ def run(templates: Sequence[Template], suffix: str | None) -> list[Finding]:
     """
     pipeline = Pipeline(Graph(templates), suffix)
     found: list[Finding] = []
-    for check in _CHECKS:
-        found += check(pipeline)
     for rule in CLASSES:
         found += rule.check(pipeline)
     # Nested stacks with the same content share one file, and their findings.
