@@ -1,4 +1,4 @@
-"""Generates RULES.md from the table of rules: ``python docs/generate_rules.py``."""
+"""Generates RULES.md from the classes of rules: ``python docs/generate_rules.py``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from pathlib import Path
 
 from iot_constructs.rules.catalogue import RULES
 from iot_constructs.rules.rule import Rule
-from iot_constructs.rules.rule_table import TableRule
 
 RULES_MD = Path(__file__).parent.parent / "RULES.md"
 
 _INTRODUCTION = """\
-<!-- Written by docs/generate_rules.py from src/iot_constructs/rules/rule_table.py: edit that. -->
+<!-- Written by docs/generate_rules.py from the classes in src/iot_constructs/rules: edit those. -->
 # Rules
 
 Checks for IoT telemetry pipelines in any CDK app or CloudFormation template. In a CDK app, add the validation plugin:
@@ -47,7 +46,7 @@ def rules_md() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _section(rule: Rule | TableRule) -> Iterator[str]:
+def _section(rule: Rule) -> Iterator[str]:
     yield ""
     yield f"## {rule.id}"
     yield ""

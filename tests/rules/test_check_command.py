@@ -180,6 +180,17 @@ class TestWhatIsRead:
             str(Path(app.outdir) / "Plain.template.json")
         }
 
+    def test_the_suffix_of_the_option_comes_before_that_of_a_stack(self, run: Run) -> None:
+        app = fresh_app()
+        stack = SuffixedStack(app, "Telemetry", environment_suffix="dev")
+        kinesis.Stream(stack, "Stream", stream_name="readings-dev")
+        folder = app.synth().directory
+        _, out, _ = run(folder, "--suffix", "prod", "--json")
+        named = [it for it in json.loads(out) if it["rule"] == NAMES]
+        assert len(named) == 2  # the stream and the stack
+        assert all("suffix 'prod'" in it["detail"] for it in named)
+        assert NAMES not in rules(run(folder, "--json")[1])
+
     def test_a_directory_without_a_manifest(self, run: Run) -> None:
         write("templates/a.template.json", COMPLIANT)
         write("templates/b.template.json", LATEST)

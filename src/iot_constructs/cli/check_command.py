@@ -52,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="template files or directories",
     )
     parser.add_argument(
-        "--suffix", metavar="NAME", help="the environment suffix that physical names must contain"
+        "--suffix",
+        metavar="NAME",
+        help="the environment suffix that physical names must contain; overrides that of the stacks",
     )
     parser.add_argument("--json", action="store_true", help="print the findings as a JSON array")
 
