@@ -54,9 +54,8 @@ class Loops:
         if len(value) == 1 and isinstance(value.get("Ref"), str) and value["Ref"] in names:
             return names[value["Ref"]]
         found = dict(self._entries(value, names, path, depth))
-        if names and len(found) == 1 and "${" not in str(text := found.get("Fn::Sub", "${")):
-            return text
-        return found
+        text = found.get("Fn::Sub") if names and len(found) == 1 else None
+        return text if isinstance(text, str) and "${" not in text else found
 
     def _entries(
         self, mapping: Mapping[str, Any], names: Names, path: PathInFile, depth: int
