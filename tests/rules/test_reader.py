@@ -212,8 +212,8 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"pip install 'iot-constructs\[check\]'"):
         body("a: b")
     assert body('{"a": 1}') == {"a": 1}
+    monkeypatch.setitem(sys.modules, "samtranslator", None)
     with pytest.raises(ValueError, match="samtranslator is not installed"):
-        monkeypatch.setitem(sys.modules, "samtranslator", None)
         extra("samtranslator.parser")
 
 
