@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from iot_constructs.rules import dynamodb
+from iot_constructs.rules import dynamodb, not_judged
 from iot_constructs.rules.rule import Rule
 from iot_constructs.rules.rule_table import TABLE_RULES, TableRule
 
-CLASSES: Final[tuple[Rule, ...]] = (*dynamodb.RULES,)
+CLASSES: Final[tuple[Rule, ...]] = (*not_judged.RULES, *dynamodb.RULES)
 RULES: Final[tuple[Rule | TableRule, ...]] = tuple(
     sorted((*CLASSES, *TABLE_RULES), key=lambda rule: rule.id)
 )
