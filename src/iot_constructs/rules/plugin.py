@@ -13,7 +13,7 @@ from constructs import IConstruct
 
 from iot_constructs._defaults import MANAGED_BY
 from iot_constructs.environment import EnvironmentSuffix, SuffixedStack
-from iot_constructs.rules import guard_rules, python_checks
+from iot_constructs.rules import python_checks
 from iot_constructs.rules.catalogue import RULE_BY_ID, RULES
 from iot_constructs.rules.rule import PLUGIN_NAME, Finding
 from iot_constructs.rules.template import Template, load_templates
@@ -91,7 +91,7 @@ class IotPipelineChecks:
         for template in templates:
             _add_construct_data(template, app, construct_paths[template.path], self._suffix)
         suffix = self._suffix if self._suffix is not None else EnvironmentSuffix.of(app)
-        findings = [*guard_rules.run(templates), *python_checks.run(templates, str(suffix))]
+        findings = python_checks.run(templates, str(suffix))
         return self._report(findings, _stack_paths(templates, construct_paths))
 
     def _report(

@@ -149,7 +149,7 @@ class Template:
         return self.document.location(self.path_in_file(logical_id, property_path))
 
 
-def load(paths: Iterable[Path]) -> list[Template]:
+def load(paths: Iterable[Path], *, skip_others: bool = False) -> list[Template]:
     """Load templates, folders of templates and cloud assemblies (cdk.out), each file once.
 
     A folder contributes the CloudFormation templates in it and below. A template in a folder or assembly that cannot be
@@ -157,6 +157,7 @@ def load(paths: Iterable[Path]) -> list[Template]:
 
     Args:
         paths: files, folders, and ``-`` for standard input.
+        skip_others: leave out files that are not CloudFormation templates.
 
     Raises:
         OSError: a path does not exist or cannot be read.
@@ -166,7 +167,7 @@ def load(paths: Iterable[Path]) -> list[Template]:
     for path in paths:
         if path != STDIN and path.is_dir():
             loader.add_folder(path.absolute())
-        else:
+        elif not skip_others or path == STDIN or loader.is_template(path):
             loader.add_file(path if path == STDIN else path.absolute())
     return loader.roots()
 
@@ -241,12 +242,11 @@ class _Loader:
 
     def add_folder(self, folder: Path) -> None:
         """Add the stacks of an assembly, or the templates in and below any other folder."""
-        before = len(self._templates)
         if _is_assembly(folder):
             self._add_assembly(folder, set())
         else:
             self._add_tree(folder)
-        if len(self._templates) == before:
+        if not any(path.is_relative_to(folder) for path in self._templates):
             raise ValueError(f"{folder}: no CloudFormation template in this folder")
 
     def _add_assembly(self, folder: Path, above: set[Path]) -> None:
@@ -273,7 +273,7 @@ class _Loader:
             )
             for file in sorted(files):
                 path = here / file
-                if path.suffix.lower() in _SUFFIXES and self._is_template(path):
+                if path.suffix.lower() in _SUFFIXES and self.is_template(path):
                     self._try_file(path)
 
     def _try_file(self, path: Path, *, in_assembly: bool = False) -> None:
@@ -285,7 +285,7 @@ class _Loader:
             template.not_judged.append(NotJudged(_reason(error, path)))
             self._templates[path] = template
 
-    def _is_template(self, path: Path) -> bool:
+    def is_template(self, path: Path) -> bool:
         """Return whether a file in a folder is a template, or is meant to be one."""
         try:
             content = path.read_bytes()
