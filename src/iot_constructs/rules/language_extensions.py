@@ -53,7 +53,9 @@ class Loops:
             return value
         if len(value) == 1 and isinstance(value.get("Ref"), str) and value["Ref"] in names:
             return names[value["Ref"]]
-        return dict(self._entries(value, names, path, depth))
+        found = dict(self._entries(value, names, path, depth))
+        text = found.get("Fn::Sub") if names and len(found) == 1 else None
+        return text if isinstance(text, str) and "${" not in text else found
 
     def _entries(
         self, mapping: Mapping[str, Any], names: Names, path: PathInFile, depth: int
@@ -131,15 +133,22 @@ class Loops:
         return self._texts(default if default is not None else allowed, {})
 
     def _find_in_map(self, argument: list[Any], names: Names) -> list[str] | None:
-        found: Any = self._mappings
+        """Return the texts in a mapping; those of all keys if the key is known at deployment only."""
+        found: list[Any] = [self._mappings]
         for step in argument[:3]:
             keys = self._texts(step, names)
-            if keys is None or len(keys) != 1:
-                return None
-            found = _mapping(found).get(keys[0])
-        if found is None and len(argument) > 3:  # noqa: PLR2004
-            return self._texts(_mapping(argument[3]).get("DefaultValue"), names)
-        return self._texts(found, {})
+            found = [
+                value
+                for each in found
+                for key, value in _mapping(each).items()
+                if keys is None or key in keys
+            ]
+        if not found and len(argument) > 3:  # noqa: PLR2004
+            found = [_mapping(argument[3]).get("DefaultValue")]
+        texts = [self._texts(each, names) for each in found]
+        if not texts or None in texts:
+            return None
+        return list(dict.fromkeys(text for each in texts for text in each or ()))
 
 
 def _replace(text: str, names: Names) -> str:

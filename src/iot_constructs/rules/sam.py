@@ -27,6 +27,7 @@ _ARTIFACTS: Final[Mapping[str, tuple[str, ...]]] = {
     "AWS::Serverless::GraphQLApi": ("SchemaUri",),
 }
 _UPLOADED: Final = "s3://bucket/key"
+_NO_API: Final[Mapping[str, Any]] = {"swagger": "2.0", "paths": {}}
 _REPOSITORY: Final = "https://serverlessrepo.amazonaws.com/"
 _IMAGE: Final = "123456789012.dkr.ecr.us-east-1.amazonaws.com/image:latest"
 
@@ -46,6 +47,7 @@ class Expansion:
         self.authors: dict[str, str] = {}
         self.not_judged: list[NotJudged] = []
         self._source = body
+        self._translated: Mapping[str, Any] = {}
         self._rejected: set[str] = set()
         self.body: Mapping[str, Any] = self._expand()
 
@@ -88,9 +90,13 @@ class Expansion:
             aws_access_key_id="none", aws_secret_access_key="none", region_name="us-east-1"
         )
         logging.getLogger("samtranslator").setLevel(logging.CRITICAL)
+        prepared = self._prepared()
+        if not prepared["Resources"]:
+            self._translated = prepared
+            return []
         try:
             translated = translator(None, parser(), boto_session=session).translate(
-                self._prepared(),
+                prepared,
                 parameter_values={},
                 passthrough_metadata=True,
                 get_managed_policy_map=dict,  # the real one asks IAM for all managed policies
@@ -192,9 +198,10 @@ def _upload(resource: dict[str, Any], images: bool) -> None:
             return
         properties.setdefault("CodeUri", _UPLOADED)
     for name in _ARTIFACTS.get(resource["Type"], ()):
-        value = properties.get(name)
-        if isinstance(value, str) and not value.startswith("s3://"):
+        if name in properties:
             properties[name] = _UPLOADED
+    if "Fn::Transform" in _at(properties, "DefinitionBody"):  # a file that is not local
+        properties["DefinitionBody"] = _NO_API
 
 
 def _to_nested_stack(resource: dict[str, Any], properties: dict[str, Any]) -> None:

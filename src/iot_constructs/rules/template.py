@@ -372,7 +372,7 @@ def _nested_file(stack: Resource, assets: Mapping[str, str]) -> str | None:
     if isinstance(named, str):
         return named
     url = stack.properties.get("TemplateURL")
-    if isinstance(url, str) and "://" not in url:
+    if isinstance(url, str) and "://" not in url and "{{" not in url:
         return url  # before `aws cloudformation package`
     # Without asset metadata, the last part of the URL is the object key of the asset.
     found = re.search(r"([0-9a-f]{64})\.json", _text(url))

@@ -18,6 +18,14 @@ _INCLUDE: Final = "AWS::Include"
 _INLINE: Final = "Fn::Transform"
 # Transforms that are expanded here, or that add no resources.
 _KNOWN: Final = (sam.TRANSFORM, "AWS::LanguageExtensions", _INCLUDE, "AWS::CodeDeployBlueGreen")
+# Resource types that no rule looks into: what is included there changes no finding.
+_NOT_LOOKED_INTO: Final = (
+    "AWS::ApiGateway",
+    "AWS::Serverless::Api",
+    "AWS::Serverless::HttpApi",
+    "AWS::StepFunctions::",
+    "AWS::Serverless::StateMachine",
+)
 _DEEPEST: Final = 200
 
 
@@ -34,6 +42,11 @@ class Expanded:
         self._folder = folder
         self._loops: Mapping[str, PathInFile] = {}
         self._sam: sam.Expansion | None = None
+        self._types = {
+            logical_id: resource.get("Type")
+            for logical_id, resource in _mapping(body.get("Resources")).items()
+            if isinstance(resource, Mapping)
+        }
         self.body = self._expand(body)
 
     def author(self, logical_id: str) -> str:
@@ -95,13 +108,12 @@ class Expanded:
     def _skip(self, path: PathInFile, detail: str) -> None:
         in_resource = len(path) > 2 and path[0] == "Resources"  # noqa: PLR2004
         below = path[2:] if in_resource else path
-        self.not_judged.append(
-            NotJudged(
-                detail,
-                str(path[1]) if in_resource else None,
-                "/".join(str(step) for step in below),
-            )
+        skipped = NotJudged(
+            detail, str(path[1]) if in_resource else None, "/".join(str(step) for step in below)
         )
+        type = str(self._types.get(str(path[1]))) if in_resource else ""
+        if not (type.startswith(_NOT_LOOKED_INTO) and below[0] == "Properties"):
+            self.not_judged.append(skipped)
 
     # -- includes --------------------------------------------------------------------------------------------------
 
@@ -112,9 +124,10 @@ class Expanded:
         included: dict[int, Mapping[str, Any]] = {}
         for path, key, value in found:
             if key == _INLINE:
-                content = self._included(value, path)
-                if content is not None:
-                    included[id(value)] = content
+                contents = [self._included(each, path) for each in _listed(value)]
+                merged = [content for content in contents if content is not None]
+                if merged:
+                    included[id(value)] = {k: v for each in merged for k, v in each.items()}
         if included:
             body = _merge(body, included, 0)
         for each in _listed(body.get("Transform")):
@@ -122,9 +135,10 @@ class Expanded:
                 content = self._included(each, ("Transform",))
                 for section, entries in (content or {}).items():
                     written = body.get(section)
-                    both = isinstance(written, Mapping) and isinstance(entries, Mapping)
-                    merged = {**entries, **(written or {})} if both else entries
-                    body = {**body, section: merged}
+                    if isinstance(written, Mapping) and isinstance(entries, Mapping):
+                        body = {**body, section: {**entries, **written}}
+                    else:
+                        body = {**body, section: entries}
         return body
 
     def _included(self, transform: Any, path: PathInFile) -> Mapping[str, Any] | None:
@@ -133,8 +147,7 @@ class Expanded:
         if name != _INCLUDE:
             self._skip(path, f"the macro {name} is not applied")
             return None
-        parameters = transform.get("Parameters")
-        location = parameters.get("Location") if isinstance(parameters, Mapping) else None
+        location = _mapping(transform.get("Parameters")).get("Location")
         if not isinstance(location, str) or "://" in location:
             shown = location if isinstance(location, str) else "a location known at deployment only"
             self._skip(path, f"the file of {_INCLUDE} is not local: {shown}")
@@ -142,7 +155,8 @@ class Expanded:
         try:
             content = read(self._folder / location).body
         except (OSError, ValueError) as error:
-            self._skip(path, f"the file of {_INCLUDE} cannot be read: {error}")
+            reason = error.strerror if isinstance(error, OSError) else error
+            self._skip(path, f"the file of {_INCLUDE} cannot be read: {location}: {reason}")
             return None
         if not isinstance(content, Mapping):
             self._skip(path, f"the file of {_INCLUDE} is not a mapping: {location}")
@@ -158,6 +172,10 @@ def _names(body: Mapping[str, Any]) -> list[str]:
         if name is not None:
             found.append(str(name))
     return found
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _listed(value: Any) -> list[Any]:
@@ -202,8 +220,8 @@ def _merge(value: Any, included: Mapping[int, Mapping[str, Any]], depth: int) ->
 
 def _resolve_mappings(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Replace each Fn::FindInMap by its value, or by all values that it can have."""
-    mappings = body.get("Mappings")
-    if not isinstance(mappings, Mapping):
+    mappings = _mapping(body.get("Mappings"))
+    if not mappings:
         return body
     return {
         section: _resolved(value, mappings, 0) if section in ("Resources", "Outputs") else value
