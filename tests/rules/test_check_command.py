@@ -38,6 +38,8 @@ Resources:
     DeletionPolicy: Delete
     Properties:
       BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{AttributeName: id, AttributeType: S}]
+      KeySchema: [{AttributeName: id, KeyType: HASH}]
 """
 OTHER_TABLE = TABLE.partition("Resources:\n")[2].replace("Readings", "Latest")
 MACRO = "Transform: OurOwnMacro\n" + CLEAN
@@ -410,6 +412,7 @@ Resources:
         assert run(other)[0] == 2
         assert run(other, "--skip-others", "--suffix", "dev") == (0, "no template was given.\n", "")
         assert run(other, write("table.yaml", TABLE), "--skip-others")[0] == 1
+        assert run("no.yaml", "--skip-others")[0] == 2
         assert run(write("broken.yaml", f"{TABLE}  A: ["), "--skip-others")[0] == 2
 
     def test_serverless_findings_are_in_terms_of_the_author(self, run: Run) -> None:

@@ -167,7 +167,9 @@ class TestNested:
 
 
 class TestUnreadable:
-    @pytest.mark.parametrize("text", ["", "Resources: [", "[]", '{"Resources": []}', '{"Outputs": {}}'])
+    @pytest.mark.parametrize(
+        "text", ["", "Resources: [", "[]", '{"Resources": []}', '{"Outputs": {}}']
+    )
     def test_what_is_no_template(self, tmp_path: Path, text: str) -> None:
         with pytest.raises(ValueError) as error:
             Template.load(write(tmp_path / "A.json", text))

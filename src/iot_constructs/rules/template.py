@@ -167,7 +167,7 @@ def load(paths: Iterable[Path], *, skip_others: bool = False) -> list[Template]:
     for path in paths:
         if path != STDIN and path.is_dir():
             loader.add_folder(path.absolute())
-        elif not skip_others or path == STDIN or loader.is_template(path):
+        elif not (skip_others and path.is_file()) or loader.is_template(path):
             loader.add_file(path if path == STDIN else path.absolute())
     return loader.roots()
 
