@@ -149,7 +149,7 @@ class Template:
         return self.document.location(self.path_in_file(logical_id, property_path))
 
 
-def load(paths: Iterable[Path]) -> list[Template]:
+def load(paths: Iterable[Path], *, skip_others: bool = False) -> list[Template]:
     """Load templates, folders of templates and cloud assemblies (cdk.out), each file once.
 
     A folder contributes the CloudFormation templates in it and below. A template in a folder or assembly that cannot be
@@ -157,6 +157,7 @@ def load(paths: Iterable[Path]) -> list[Template]:
 
     Args:
         paths: files, folders, and ``-`` for standard input.
+        skip_others: leave out files that are not CloudFormation templates.
 
     Raises:
         OSError: a path does not exist or cannot be read.
@@ -166,7 +167,7 @@ def load(paths: Iterable[Path]) -> list[Template]:
     for path in paths:
         if path != STDIN and path.is_dir():
             loader.add_folder(path)
-        else:
+        elif not (skip_others and path.is_file()) or loader.is_template(path):
             loader.add_file(path)
     return loader.roots()
 
@@ -271,7 +272,7 @@ class _Loader:
             )
             for file in sorted(files):
                 path = here / file
-                if path.suffix.lower() in _SUFFIXES and self._is_template(path):
+                if path.suffix.lower() in _SUFFIXES and self.is_template(path):
                     self._try_file(path)
 
     def _try_file(self, path: Path, *, in_assembly: bool = False) -> None:
@@ -283,7 +284,7 @@ class _Loader:
             template.not_judged.append(NotJudged(_reason(error, path)))
             self._templates[path.resolve()] = template
 
-    def _is_template(self, path: Path) -> bool:
+    def is_template(self, path: Path) -> bool:
         """Return whether a file in a folder is a template, or is meant to be one."""
         try:
             content = path.read_bytes()
