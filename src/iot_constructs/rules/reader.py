@@ -93,8 +93,6 @@ def read(path: Path) -> Document:
 
 def parse(text: str, path: Path) -> Document:
     """Parse the text of the file ``path``; raises like `read`."""
-    if not text.strip():
-        raise ValueError(f"{path}: empty")
     if not text.lstrip().startswith(("{", "[")):
         return _parse_yaml(text, path)
     try:
