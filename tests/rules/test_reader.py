@@ -98,7 +98,7 @@ def test_flow_style_yaml_that_looks_like_json() -> None:
 
 
 def test_broken_json_with_another_ending() -> None:
-    with pytest.raises(ValueError, match="template.yaml:1:9: not JSON: Expecting ',' delimiter"):
+    with pytest.raises(ValueError, match=r"template\.yaml:1:9: not JSON: Expecting ',' delimiter"):
         body('{"a": 1 "b": 2}')
 
 
