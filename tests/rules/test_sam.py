@@ -78,6 +78,22 @@ def test_events_become_resources_and_keep_their_author() -> None:
     ]
 
 
+def test_the_author_is_not_guessed_from_the_name() -> None:
+    template = loaded("""
+Resources:
+  FK: {Type: AWS::Kinesis::Stream}
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.13
+      Handler: a.b
+      Events:
+        KX: {Type: Kinesis, Properties: {Stream: !GetAtt FK.Arn, StartingPosition: LATEST}}
+""")
+    assert template.author("FKX") == "F"
+    assert template.path_in_file("FKX")[-2:] == ("Events", "KX")
+
+
 @pytest.mark.parametrize(
     ("logical_id", "property_path", "path", "line"),
     [

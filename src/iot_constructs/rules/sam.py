@@ -70,9 +70,7 @@ class Expansion:
                     return self._translated
                 if not self._reject(causes):
                     break
-        except (
-            ValueError
-        ) as error:  # the extra is not installed, or a value that JSON does not have
+        except ValueError as error:  # the extra is not installed
             self._skip_all(str(error))
         except RecursionError:
             self._skip_all("it is nested too deeply for aws-sam-translator")
