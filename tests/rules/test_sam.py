@@ -275,6 +275,20 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip install 'iot-constructs[check]'" in template.not_judged[0].detail
 
 
+def test_a_rejected_resource_alone() -> None:
+    template = loaded(
+        "Resources: {Bad: {Type: AWS::Serverless::Function, Properties: {Events: x}}}"
+    )
+    assert template.resources == {}
+    assert {it.logical_id for it in template.not_judged} == {"Bad"}
+
+
+def test_what_is_no_resource_does_not_hide_the_others() -> None:
+    template = loaded(FUNCTION + "  Odd: text\n  Untyped: {Properties: {}}\n")
+    assert "FK" in template.resources
+    assert [it.logical_id for it in template.not_judged] == ["Odd", "Untyped"]
+
+
 @pytest.mark.parametrize("depth", [300, 900])
 def test_deep_nesting(depth: int) -> None:
     deep: Any = "x"
