@@ -248,9 +248,8 @@ class Graph:
         if function in ("Fn::If", ONE_OF):
             found = {self.parts(branch, template, depth) for branch in self.branches(value)}
             return found.pop() if len(found) == 1 else (UNKNOWN,)
-        if function == "Fn::Length":
-            known = isinstance(argument, list)
-            return (str(len(argument)),) if known else (UNKNOWN,)
+        if function == "Fn::Length" and isinstance(argument, list):
+            return (str(len(argument)),)
         if function == "Fn::Select":
             return self._select(argument, template, depth)
         if function == "Fn::ImportValue":

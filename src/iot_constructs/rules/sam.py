@@ -136,10 +136,7 @@ class Expansion:
     def _prepared(self) -> dict[str, Any]:
         """Return a copy for the translator, which changes it, as after `sam package`."""
         body: dict[str, Any] = json.loads(json.dumps(self._source))
-        function_globals = _at(body, "Globals", "Function")
-        images = function_globals.get("PackageType") == "Image"
-        for name in ("CodeUri", "ImageUri"):
-            function_globals.pop(name, None)
+        _at(body, "Globals", "Function").pop("CodeUri", None)
         resources = {}
         for logical_id, resource in _at(body, "Resources").items():
             if not isinstance(_at(resource).get("Type"), str) or logical_id in self._rejected:
@@ -148,7 +145,7 @@ class Expansion:
             if resource["Type"].startswith(_SERVERLESS):
                 metadata = _at(resource, "Metadata")
                 resource["Metadata"] = {**metadata, _AUTHOR: logical_id}
-                _upload(resource, images)
+                _upload(resource)
         body["Resources"] = resources
         return body
 
@@ -181,7 +178,7 @@ def property_path(author: PathInFile, path: PathInFile) -> PathInFile:
     return (*author, *path)
 
 
-def _upload(resource: dict[str, Any], images: bool) -> None:
+def _upload(resource: dict[str, Any]) -> None:
     """Do what `sam package` does, and turn applications into the nested stacks that they become."""
     properties = resource.setdefault("Properties", {})
     if not isinstance(properties, dict):
@@ -190,7 +187,7 @@ def _upload(resource: dict[str, Any], images: bool) -> None:
         _to_nested_stack(resource, properties)
         return
     if resource["Type"] == "AWS::Serverless::Function":
-        if images or properties.get("PackageType") == "Image" or "ImageUri" in properties:
+        if properties.get("PackageType") == "Image" or "ImageUri" in properties:
             properties["ImageUri"] = _IMAGE
             properties.pop("CodeUri", None)
             return

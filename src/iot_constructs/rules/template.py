@@ -166,9 +166,9 @@ def load(paths: Iterable[Path], *, skip_others: bool = False) -> list[Template]:
     loader = _Loader()
     for path in paths:
         if path != STDIN and path.is_dir():
-            loader.add_folder(path.absolute())
+            loader.add_folder(path)
         elif not (skip_others and path.is_file()) or loader.is_template(path):
-            loader.add_file(path if path == STDIN else path.absolute())
+            loader.add_file(path)
     return loader.roots()
 
 
@@ -202,25 +202,24 @@ class _Loader:
     """Loads templates, each file once, and their nested stacks."""
 
     def __init__(self) -> None:
-        self._templates: dict[Path, Template] = {}
+        self._templates: dict[Path, Template] = {}  # by resolved path
         self._manifests: dict[Path, Mapping[str, StackInfo]] = {}
         self._documents: dict[Path, Document] = {}
         self._nested = 0
 
     def roots(self) -> list[Template]:
         """Return the templates that are not nested in another one."""
-        loaded = self._templates.values()
         inside = {
             nested.path.resolve()
-            for template in loaded
+            for template in self._templates.values()
             for nested in template.walk()
             if nested.parent is not None
         }
-        return [template for template in loaded if template.path.resolve() not in inside]
+        return [template for path, template in self._templates.items() if path not in inside]
 
     def add_file(self, path: Path, *, in_assembly: bool = False) -> None:
         """Add a template; one of an assembly can have no resources."""
-        if path in self._templates:
+        if path.resolve() in self._templates:
             return
         document = self._read(path)
         if path.parent not in self._manifests:
@@ -237,7 +236,7 @@ class _Loader:
         template = Template(path, document.body, stack=stack, suffix=suffix, document=document)
         if not template.resources and not template.not_judged and not in_assembly:
             template.not_judged.append(NotJudged("the template has no resources"))
-        self._templates[path] = template
+        self._templates[path.resolve()] = template
         self._load_nested(template)
 
     def add_folder(self, folder: Path) -> None:
@@ -246,7 +245,7 @@ class _Loader:
             self._add_assembly(folder, set())
         else:
             self._add_tree(folder)
-        if not any(path.is_relative_to(folder) for path in self._templates):
+        if not any(path.is_relative_to(folder.resolve()) for path in self._templates):
             raise ValueError(f"{folder}: no CloudFormation template in this folder")
 
     def _add_assembly(self, folder: Path, above: set[Path]) -> None:
@@ -283,7 +282,7 @@ class _Loader:
         except (OSError, ValueError) as error:
             template = Template(path, {})
             template.not_judged.append(NotJudged(_reason(error, path)))
-            self._templates[path] = template
+            self._templates[path.resolve()] = template
 
     def is_template(self, path: Path) -> bool:
         """Return whether a file in a folder is a template, or is meant to be one."""
@@ -333,7 +332,7 @@ class _Loader:
             shown = url if isinstance(url, str) else "its URL is known at deployment only"
             return f"the nested stack is not a local file: {shown}"
         path = template.path.parent / file
-        if path in _paths_above(template):
+        if path.resolve() in _paths_above(template):
             return f"the nested stack contains itself: {file}"
         self._nested += 1
         if self._nested > _MOST_NESTED:
@@ -359,10 +358,10 @@ def _reason(error: Exception, path: Path) -> str:
 
 
 def _paths_above(template: Template) -> set[Path]:
-    above = {template.path}
+    above = {template.path.resolve()}
     while template.parent is not None:
         template = template.parent.template
-        above.add(template.path)
+        above.add(template.path.resolve())
     return above
 
 
