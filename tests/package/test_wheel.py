@@ -101,7 +101,6 @@ def test_the_wheel_is_small_and_has_the_package_only(dist: Path) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"iot_constructs"}
     assert {
         "iot_constructs/py.typed",
-        "iot_constructs/rules/iot_pipeline.guard",
         "iot_constructs/processor/handler.py",
         "iot_constructs/local/emulator.py",
         *(

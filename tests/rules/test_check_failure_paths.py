@@ -1,4 +1,4 @@
-"""IOT_12 and IOT_23: failure topics with a listener, stream functions with an asynchronous failure path."""
+"""IOT_12: failure topics have a listener."""
 
 from __future__ import annotations
 
@@ -104,73 +104,4 @@ class TestSubscriber:
         resources = compliant()
         failure = resources["Mapping"]["Properties"]["DestinationConfig"]["OnFailure"]
         failure["Destination"] = att("Data")
-        assert found(resources) == []
-
-
-class TestAsyncPath:
-    def test_none(self) -> None:
-        resources = compliant()
-        del resources["InvokeConfig"]
-        findings = check(template(resources))
-        assert [(it.rule_id, it.logical_id) for it in findings] == [
-            ("IOT_23_ASYNC_FAILURE_PATH", "Processor")
-        ]
-
-    @pytest.mark.parametrize(
-        "config", [None, {"OnSuccess": {"Destination": att("DlqQueue")}}, {"OnFailure": {}}]
-    )
-    def test_a_config_without_a_destination(self, config: Json | None) -> None:
-        resources = compliant()
-        properties = resources["InvokeConfig"]["Properties"]
-        del properties["DestinationConfig"]
-        if config is not None:
-            properties["DestinationConfig"] = config
-        assert found(resources) == [("IOT_23", "Processor")]
-
-    def test_a_config_of_another_function(self) -> None:
-        resources = compliant()
-        resources["Other"] = resource("AWS::Lambda::Function")
-        resources["InvokeConfig"]["Properties"]["FunctionName"] = ref("Other")
-        assert found(resources) == [("IOT_23", "Processor")]
-
-    def test_a_config_of_a_function_that_only_the_deployment_knows(self) -> None:
-        resources = compliant()
-        resources["InvokeConfig"]["Properties"]["FunctionName"] = ref("Name")
-        assert found(resources) == []
-
-    def test_the_functions_own_dead_letter_queue(self) -> None:
-        resources = compliant()
-        del resources["InvokeConfig"]
-        resources["Processor"]["Properties"]["DeadLetterConfig"] = {"TargetArn": att("DlqQueue")}
-        assert found(resources) == []
-
-    def test_in_some_environments_only(self) -> None:
-        resources = compliant()
-        config = resources["InvokeConfig"]["Properties"]
-        config["DestinationConfig"] = {
-            "Fn::If": ["IsProd", config["DestinationConfig"], ref("AWS::NoValue")]
-        }
-        assert found(resources) == []
-        del resources["InvokeConfig"]
-        resources["Processor"]["Properties"]["DeadLetterConfig"] = {
-            "Fn::If": ["IsProd", {"TargetArn": att("DlqQueue")}, ref("AWS::NoValue")]
-        }
-        assert found(resources) == []
-
-    def test_a_function_of_sam_has_it_in_its_own_properties(self) -> None:
-        resources = compliant()
-        resources["Processor"] = resource("AWS::Serverless::Function", CodeUri="s3://bucket/key")
-        del resources["InvokeConfig"]
-        assert found(resources) == []
-
-    @pytest.mark.parametrize("kind", ["Alias", "Version"])
-    def test_a_config_of_an_alias_or_version(self, kind: str) -> None:
-        resources = compliant()
-        resources["It"] = resource(f"AWS::Lambda::{kind}", FunctionName=ref("Processor"))
-        resources["InvokeConfig"]["Properties"]["FunctionName"] = ref("It")
-        assert found(resources) == []
-
-    def test_functions_that_read_no_stream_are_left_alone(self) -> None:
-        resources = compliant()
-        resources["Helper"] = resource("AWS::Lambda::Function", Handler="index.handler")
         assert found(resources) == []

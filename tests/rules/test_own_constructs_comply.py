@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -10,6 +11,7 @@ from pathlib import Path
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
@@ -41,7 +43,10 @@ def findings(app: cdk.App, suffix: str | None = "dev") -> list[Finding]:
 
 def short(found: list[Finding]) -> list[tuple[str, str | None]]:
     """Rule and resource, without the hash at the end of a logical id."""
-    return [(it.rule_id[:6], it.logical_id and it.logical_id[:-8]) for it in found]
+    return [
+        (it.rule_id[:6], it.logical_id and re.sub("[0-9A-F]{8}$", "", it.logical_id))
+        for it in found
+    ]
 
 
 class TestExample:
@@ -72,6 +77,10 @@ def processor(scope: Construct, stream: MonitoredStream) -> StreamProcessor:
     return StreamProcessor(
         scope, "Processor", stream=stream, code=inline_code(), handler="index.handler"
     )
+
+
+def alarm_topic(scope: Construct) -> sns.Topic:
+    return sns.Topic(scope, "Topic", enforce_ssl=True, master_key=kms.Key(scope, "Key"))
 
 
 class TestConstructs:
@@ -129,7 +138,7 @@ class TestConstructs:
             time_series_table=table,
             archive=archive,
             rule=rule,
-            alarm_topic=sns.Topic(inner("H"), "It"),
+            alarm_topic=alarm_topic(inner("H")),
         )
         assert findings(app) == []
 
@@ -153,7 +162,7 @@ def test_alarms_in_another_stack_than_what_they_watch() -> None:
         "Alarms",
         stream=stream,
         processor=processor(pipeline, stream),
-        alarm_topic=sns.Topic(topics, "Topic"),
+        alarm_topic=alarm_topic(topics),
     )
     assert findings(app) == []
 
@@ -161,18 +170,31 @@ def test_alarms_in_another_stack_than_what_they_watch() -> None:
 def test_the_plain_pipeline() -> None:
     app = fresh_app()
     PlainPipelineStack(app, "Plain")
+    mapping = "ProcessorKinesisEventSourcePlainStream11BB8233"
     assert short(findings(app)) == [
         ("IOT_01", None),
         ("IOT_02", "State"),
         ("IOT_02", "Readings"),
+        ("IOT_03", mapping),
         ("IOT_04", "Data"),
         ("IOT_04", "Data"),
         ("IOT_05", None),
+        ("IOT_06", mapping),
         ("IOT_07", "Stream"),
         ("IOT_07", "Processor"),
         ("IOT_07", "State"),
         ("IOT_07", "Readings"),
         ("IOT_07", "Archive"),
+        ("IOT_13", mapping),
+        ("IOT_14", mapping),
+        ("IOT_14", mapping),
+        ("IOT_15", mapping),
+        ("IOT_16", mapping),
+        ("IOT_18", "Rule"),
+        ("IOT_19", "Rule"),
+        ("IOT_21", "Readings"),
+        ("IOT_22", "State"),
+        ("IOT_22", "Readings"),
         ("IOT_23", "Processor"),
         ("IOT_24", "Data"),
         ("IOT_25", "Data"),

@@ -79,14 +79,14 @@ def test_findings_come_in_the_order_of_the_rules() -> None:
 
 
 def test_a_finding_names_the_template_it_is_in() -> None:
-    queue = {"Queue": resource("AWS::SQS::Queue", QueueName="q")}
-    one, other = (template(queue, path=Path(name)) for name in ("a.json", "b.json"))
+    group = {"Logs": resource("AWS::Logs::LogGroup", LogGroupName="logs")}
+    one, other = (template(group, path=Path(name)) for name in ("a.json", "b.json"))
     assert [it.template for it in check(one, other)] == [Path("a.json"), Path("b.json")]
 
 
 def test_two_nested_stacks_of_one_file_are_one_finding() -> None:
     outer = template({name: resource("AWS::CloudFormation::Stack") for name in ("One", "Two")})
-    inside = {"Resources": {"Queue": resource("AWS::SQS::Queue", QueueName="q")}}
+    inside = {"Resources": {"Logs": resource("AWS::Logs::LogGroup", LogGroupName="logs")}}
     for name in ("One", "Two"):
         outer.nested[name] = Template(Path("n.json"), inside, parent=outer.resources[name])
     assert len(check(outer)) == 1

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from typing import Final
 
-from iot_constructs.rules import dynamodb, not_judged
+from iot_constructs.rules import (
+    dynamodb,
+    event_sources,
+    iot,
+    kinesis,
+    lambda_functions,
+    not_judged,
+    s3,
+    sns_sqs,
+    timestream,
+)
 from iot_constructs.rules.rule import Rule
 from iot_constructs.rules.rule_table import TABLE_RULES, TableRule
 
-CLASSES: Final[tuple[Rule, ...]] = (*not_judged.RULES, *dynamodb.RULES)
+CLASSES: Final[tuple[Rule, ...]] = (
+    *dynamodb.RULES,
+    *event_sources.RULES,
+    *iot.RULES,
+    *kinesis.RULES,
+    *lambda_functions.RULES,
+    *not_judged.RULES,
+    *s3.RULES,
+    *sns_sqs.RULES,
+    *timestream.RULES,
+)
 RULES: Final[tuple[Rule | TableRule, ...]] = tuple(
     sorted((*CLASSES, *TABLE_RULES), key=lambda rule: rule.id)
 )

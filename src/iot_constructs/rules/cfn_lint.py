@@ -77,29 +77,32 @@ globals().update({each.__name__: each for each in _classes()})
 
 
 def _run(cfn: Any) -> dict[str, list[RuleMatch]]:
-    here = Path(cfn.filename).absolute() if cfn.filename else STDIN
+    path = Path(cfn.filename) if cfn.filename else STDIN
     try:
-        stacks, findings = _judged(cfn, here, _suffixes.get(cfn))
+        template, findings = _judged(cfn, path, _suffixes.get(cfn))
     except (OSError, ValueError) as error:  # a template that only cfn-lint can read
         return {NOT_JUDGED: [RuleMatch([], str(error))]}
-    template = next(each for stack in stacks for each in stack.walk() if each.path == here)
     matches: dict[str, list[RuleMatch]] = {}
     for finding in findings:
-        if finding.template == here:
+        if finding.template == template.path:
             matches.setdefault(finding.rule_id, []).append(_match(finding, template))
     return matches
 
 
-def _judged(cfn: Any, path: Path, suffix: str | None) -> _Judged:
-    """Return the stacks that belong to the template, itself included, with the findings in all of them."""
+def _judged(cfn: Any, path: Path, suffix: str | None) -> tuple[Template, Sequence[Finding]]:
+    """Return the template, with the findings in it and in the templates that belong to it."""
     if path == STDIN:
         # cfn-lint has read it, and it cannot be read a second time.
-        return _judge([Template(STDIN, cfn.template)], suffix)
+        template = Template(STDIN, cfn.template)
+        return template, _judge([template], suffix).findings
     if (path.parent / MANIFEST).is_file():
-        judged = _judge_assembly(path.parent, suffix)
-        if any(each.path == path for stack in judged.stacks for each in stack.walk()):
-            return judged
-    return _judge(load([path]), suffix)
+        judged = _judge_assembly(path.parent.resolve(), suffix)
+        for stack in judged.stacks:
+            for each in stack.walk():
+                if each.path.resolve() == path.resolve():
+                    return each, judged.findings
+    [template] = load([path])
+    return template, _judge([template], suffix).findings
 
 
 def _judge(stacks: Sequence[Template], suffix: str | None) -> _Judged:

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
+from iot_constructs.rules.graph import Graph
 from iot_constructs.rules.pipeline import TABLES, Pipeline
-from iot_constructs.rules.rule import DOCS, Finding, Rule, set_properties
+from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule, set_properties
 from iot_constructs.rules.template import Resource
 
 TABLE: Final = "AWS::DynamoDB::Table"
 GLOBAL_TABLE: Final = "AWS::DynamoDB::GlobalTable"
 
 _GUIDE: Final = f"{DOCS}/amazondynamodb/latest/developerguide"
+_RETAINED: Final = frozenset({"Retain", "RetainExceptOnCreate"})
+# Other numeric sort keys, such as a version or a line number, do not grow without limit.
+_TIME: Final = re.compile(
+    r"[Tt]ime|TIME|[Ee]poch|[Ss]tamp|[Mm]oment|^[Dd]ate|[a-z]Date|_date|^(t|ts|at|when)$|[_.-](ts|at)$"
+    r"|[a-z](At|Ts|TS)$"
+)
 
 
-class PointInTimeRecovery(Rule):
+class _ReplicaRule(Rule):
+    """A rule for tables and for each replica of a global table."""
+
+    def fix_of(self, finding: Finding) -> Fix:
+        """Return the fix, in CloudFormation for the replica of the finding: the ones before it stay as they are."""
+        fix = super().fix_of(finding)
+        index = finding.property_path.rpartition("/Replicas/")[2]
+        before = "      - {}\n" * int(index) if index.isdigit() else ""
+        yaml = fix.cloudformation.replace("Replicas:\n", f"Replicas:\n{before}")
+        return replace(fix, cloudformation=yaml)
+
+
+class PointInTimeRecovery(_ReplicaRule):
     """Reports tables, and replicas of global tables, without point-in-time recovery."""
 
     id = "IOT_02_POINT_IN_TIME_RECOVERY"
@@ -54,6 +75,146 @@ class PointInTimeRecovery(Rule):
                 )
 
 
+class TimeSeriesTtl(Rule):
+    """Reports tables with time-series data that never expires."""
+
+    id = "IOT_21_TIME_SERIES_TTL"
+    info = (
+        "A DynamoDB table with time-series data (a sort key of type number that is named like a "
+        "time) has a TTL."
+    )
+    explanation = (
+        "Without a TTL attribute, which the writer sets to an expiry time in epoch seconds, the "
+        "table and its cost grow without limit."
+    )
+    _FIX: Final = set_properties(
+        'time_to_live_attribute="ttl"',
+        "TimeToLiveSpecification:\n  AttributeName: ttl\n  Enabled: true",
+    )
+    fixes: ClassVar = {TABLE: _FIX, GLOBAL_TABLE: _FIX}
+    source_url = f"{_GUIDE}/TTL.html"
+
+    def check(self, pipeline: Pipeline) -> Iterator[Finding]:
+        """Find tables that are keyed by time and have no TTL."""
+        graph = pipeline.graph
+        for table in graph.of_type(*TABLES):
+            values = graph.at(table.properties, "TimeToLiveSpecification", "Enabled")
+            if _keyed_by_time(graph, table) and graph.none_true(values, table.template):
+                yield self.finding(
+                    table,
+                    "time-series data without a TTL: TimeToLiveSpecification.Enabled is not true",
+                    "Properties",
+                )
+
+
+class DeletionProtection(_ReplicaRule):
+    """Reports retained tables that another caller can delete."""
+
+    id = "IOT_22_DELETION_PROTECTION"
+    info = (
+        "A DynamoDB table with the removal policy RETAIN, and each replica of it, has deletion "
+        "protection."
+    )
+    explanation = (
+        "RETAIN applies only to CloudFormation: another caller of DeleteTable can still delete the "
+        "data."
+    )
+    _CDK: Final = "deletion_protection=True"
+    fixes: ClassVar = {
+        TABLE: set_properties(_CDK, "DeletionProtectionEnabled: true"),
+        GLOBAL_TABLE: set_properties(_CDK, "Replicas:\n  - DeletionProtectionEnabled: true"),
+    }
+    source_url = (
+        f"{_GUIDE}/WorkingWithTables.Basics.html#WorkingWithTables.Basics.DeletionProtection"
+    )
+
+    def check(self, pipeline: Pipeline) -> Iterator[Finding]:
+        """Find retained tables and replicas without deletion protection."""
+        graph = pipeline.graph
+        for table, path, settings in _settings(pipeline):
+            policies = graph.at(table.body, "DeletionPolicy")
+            if all(graph.text(it, table.template) in _RETAINED for it in policies) and (
+                not _may_be_protected(graph, table, settings)
+            ):
+                what = "" if table.type == TABLE else "this replica is "
+                yield self.finding(
+                    table,
+                    f"retained by CloudFormation, but {what}not protected against DeleteTable: "
+                    "DeletionProtectionEnabled is not true",
+                    path,
+                )
+
+
+class DataRetention(Rule):
+    """Reports tables whose data goes with the stack although nobody decided so."""
+
+    id = "IOT_28_DATA_RETENTION"
+    info = (
+        "Every DynamoDB table has a DeletionPolicy, also if it is Delete, or deletion protection."
+    )
+    explanation = (
+        "Without either, CloudFormation deletes the table with its data when the stack is deleted "
+        "or the table is removed from the template."
+    )
+    _RETAIN: Final = "<LogicalId>:\n  DeletionPolicy: Retain\n  UpdateReplacePolicy: Retain\n"
+    # The L2 constructs always set a policy, so that these are the L1 constructs.
+    fixes: ClassVar = {
+        TABLE: Fix(
+            "table.apply_removal_policy(RemovalPolicy.RETAIN)\n"
+            "table.deletion_protection_enabled = True",
+            f"{_RETAIN}  Properties:\n    DeletionProtectionEnabled: true",
+        ),
+        GLOBAL_TABLE: Fix(
+            "table.apply_removal_policy(RemovalPolicy.RETAIN)\n"
+            'table.add_property_override("Replicas.0.DeletionProtectionEnabled", True)  # each one',
+            f"{_RETAIN}  Properties:\n    Replicas:  # each one\n      - DeletionProtectionEnabled: true",
+        ),
+    }
+    source_url = f"{DOCS}/AWSCloudFormation/latest/UserGuide/aws-attribute-deletionpolicy.html"
+
+    def check(self, pipeline: Pipeline) -> Iterator[Finding]:
+        """Find tables without a DeletionPolicy that are not protected."""
+        graph = pipeline.graph
+        protected: dict[Resource, bool] = {}
+        for table, _, settings in _settings(pipeline):
+            protected[table] = protected.get(table, True) and _may_be_protected(
+                graph, table, settings
+            )
+        for table in graph.of_type(*TABLES):
+            unset = all(it is None for it in graph.at(table.body, "DeletionPolicy"))
+            if unset and not protected.get(table, False):
+                yield self.finding(
+                    table,
+                    "the data is deleted with the stack: no DeletionPolicy, and "
+                    "DeletionProtectionEnabled is not true",
+                )
+
+
+def _keyed_by_time(graph: Graph, table: Resource) -> bool:
+    """Return whether the sort key is a number that is named like a time, in all branches."""
+    numbers = {
+        graph.text(name, table.template)
+        for definition in graph.items(table.properties.get("AttributeDefinitions"))
+        for name in graph.at(definition, "AttributeName")
+        if graph.at(definition, "AttributeType") == ["N"]
+    }
+    return all(
+        any(
+            name in numbers and _TIME.search(name)
+            for key in graph.items(schema)
+            if graph.at(key, "KeyType") == ["RANGE"]
+            for name in graph.at(key, "AttributeName")
+            if isinstance(name, str)
+        )
+        for schema in graph.branches(table.properties.get("KeySchema"))
+    )
+
+
+def _may_be_protected(graph: Graph, table: Resource, settings: Any) -> bool:
+    values = graph.at(settings, "DeletionProtectionEnabled")
+    return not graph.none_true(values, table.template)
+
+
 def _settings(pipeline: Pipeline) -> Iterator[tuple[Resource, str, Any]]:
     """Return where the settings of each table stand: its properties, or each replica of a global table."""
     for table in pipeline.graph.of_type(*TABLES):
@@ -64,4 +225,4 @@ def _settings(pipeline: Pipeline) -> Iterator[tuple[Resource, str, Any]]:
             yield table, f"Properties/Replicas/{index}", replica
 
 
-RULES: Final = (PointInTimeRecovery(),)
+RULES: Final = (PointInTimeRecovery(), TimeSeriesTtl(), DeletionProtection(), DataRetention())

@@ -1,7 +1,9 @@
-"""The event source mappings and failure destinations of a pipeline, for the rules."""
+"""The stream readers and failure destinations of a pipeline, for the rules."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,23 +19,47 @@ TOPIC: Final = "AWS::SNS::Topic"
 QUEUE: Final = "AWS::SQS::Queue"
 TABLES: Final = ("AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable")
 
-_MAPPING: Final = "AWS::Lambda::EventSourceMapping"
-_RULE: Final = "AWS::IoT::TopicRule"
+MAPPING: Final = "AWS::Lambda::EventSourceMapping"
+PIPE: Final = "AWS::Pipes::Pipe"
+TOPIC_RULE: Final = "AWS::IoT::TopicRule"
+
+_CONSUMER: Final = "AWS::Kinesis::StreamConsumer"
+_PIPE_SETTINGS: Final = ("SourceParameters", "KinesisStreamParameters")
+_PIPE_TABLE_SETTINGS: Final = ("SourceParameters", "DynamoDBStreamParameters")
+# The properties of mappings whose source is neither a Kinesis nor a DynamoDB stream.
+_OTHER_SOURCES: Final = (
+    "AmazonManagedKafkaEventSourceConfig",
+    "DocumentDBEventSourceConfig",
+    "Queues",
+    "SelfManagedEventSource",
+    "Topics",
+)
+# A name that says that a value from elsewhere is the stream of a table. CDK writes the attribute after the eight digits
+# that end a logical id: ...Table1A2B3C4DStreamArn.
+_TABLE_STREAM = re.compile(r"[Dd]ynamo|DYNAMO|[0-9A-F]{8}StreamArn")
 
 
 @dataclass(frozen=True)
-class StreamMapping:
-    """An event source mapping of a Kinesis stream.
+class StreamReader:
+    """An event source mapping or an EventBridge pipe that reads a stream.
 
     Attributes:
-        resource: the mapping.
+        resource: the mapping or the pipe.
+        certain: True if this is certainly a Kinesis stream. False if the source is known only at deployment, and can be
+            a DynamoDB stream as well.
         stream: None if the stream is not in this app.
-        function: None if the function is not in this app.
+        function: the function of a mapping; None if it is not in this app, and for a pipe.
     """
 
     resource: Resource
+    certain: bool
     stream: Resource | Unknown | None
-    function: Resource | Unknown | None
+    function: Resource | Unknown | None = None
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The path of the settings for the stream, below ``Properties``."""
+        return _PIPE_SETTINGS if self.resource.type == PIPE else ()
 
 
 @dataclass(frozen=True)
@@ -58,20 +84,14 @@ class Pipeline:
         self.graph = graph
 
     @cached_property
-    def mappings(self) -> list[StreamMapping]:
+    def stream_readers(self) -> list[StreamReader]:
+        """All event source mappings and pipes that read a Kinesis stream, or that may."""
+        return [*self._mappings(), *self._pipes()]
+
+    @property
+    def mappings(self) -> list[StreamReader]:
         """All event source mappings that certainly read a Kinesis stream."""
-        found = []
-        for resource in self.graph.of_type(_MAPPING):
-            source = resource.properties.get("EventSourceArn")
-            stream = self.stream(source, resource)
-            if isinstance(stream, Resource):
-                if stream.type != STREAM:
-                    continue  # a queue or a DynamoDB stream
-            elif not self._is_kinesis_arn(source, resource):
-                continue
-            function = self.function(resource.properties.get("FunctionName"), resource)
-            found.append(StreamMapping(resource, stream, function))
-        return found
+        return [it for it in self.stream_readers if it.certain and it.resource.type == MAPPING]
 
     @cached_property
     def stream_functions(self) -> list[Resource]:
@@ -124,14 +144,16 @@ class Pipeline:
 
     def stream(self, value: Any, at: Resource) -> Resource | Unknown | None:
         """Return the stream of an ARN, also for the ARN of one of its consumers."""
-        found = self.graph.target(value, at.template, STREAM)
-        if isinstance(found, Resource) and found.type == "AWS::Kinesis::StreamConsumer":
-            return self.target(found, "StreamARN", STREAM)
-        return found
+        found = {self._stream(branch, at) for branch in self.graph.branches(value)}
+        return found.pop() if len(found) == 1 else UNKNOWN
 
     def function(self, value: Any, at: Resource) -> Resource | Unknown | None:
         """Return the function of a name or ARN, also for an alias or a version."""
         found = self.graph.target(value, at.template, FUNCTION)
+        text = self.graph.text(value, at.template) if found is None and value is not None else None
+        if text is not None and ":" in text:  # name:alias, or account:function:name
+            name = text.split(":function:")[-1].split(":")[0]
+            found = self.graph.target(name, at.template, FUNCTION)
         if isinstance(found, Resource) and found.type in (
             "AWS::Lambda::Alias",
             "AWS::Lambda::Version",
@@ -155,9 +177,57 @@ class Pipeline:
                     found.append((topic, self.graph.target(known, topic.template, QUEUE, FUNCTION)))
         return found
 
-    def _is_kinesis_arn(self, source: Any, at: Resource) -> bool:
-        parts = self.graph.parts(source, at.template)
-        return any(isinstance(part, str) and ":kinesis:" in part for part in parts)
+    def _stream(self, value: Any, at: Resource) -> Resource | Unknown | None:
+        found = self.graph.target(value, at.template, STREAM)
+        if isinstance(found, Resource) and found.type == _CONSUMER:
+            return self.stream(found.properties.get("StreamARN"), found)
+        return found
+
+    def _mappings(self) -> Iterator[StreamReader]:
+        for resource in self.graph.of_type(MAPPING):
+            properties = resource.properties
+            source = properties.get("EventSourceArn")
+            reads = self._reads_kinesis(source, resource)
+            if reads is UNKNOWN:
+                if "StartingPosition" not in properties or any(
+                    name in properties for name in _OTHER_SOURCES
+                ):
+                    continue
+            elif not reads:
+                continue
+            function = self.function(properties.get("FunctionName"), resource)
+            yield StreamReader(resource, reads is True, self.stream(source, resource), function)
+
+    def _pipes(self) -> Iterator[StreamReader]:
+        for resource in self.graph.of_type(PIPE):
+            source = resource.properties.get("Source")
+            settings = self.graph.at(resource.properties, *_PIPE_SETTINGS)
+            if self._reads_kinesis(source, resource) is True or any(
+                it is not None for it in settings
+            ):
+                yield StreamReader(resource, True, self.stream(source, resource))
+
+    def _reads_kinesis(self, source: Any, at: Resource) -> bool | Unknown:
+        """Return whether an ARN is certainly that of a Kinesis stream or consumer."""
+        found = {
+            self._is_kinesis(branch, at)
+            for branch in self.graph.branches(source)
+            if branch is not None
+        }
+        if not found or False in found:
+            return False
+        return UNKNOWN if UNKNOWN in found else True
+
+    def _is_kinesis(self, value: Any, at: Resource) -> bool | Unknown:
+        target = self.graph.target(value, at.template, STREAM)
+        if isinstance(target, Resource):
+            return target.type in (STREAM, _CONSUMER)
+        texts = [it for it in self.graph.parts(value, at.template) if isinstance(it, str)]
+        if any(":kinesis:" in text for text in texts):
+            return True
+        if texts and re.match(r"arn:[^:]*:[^:]+:", texts[0]):
+            return False
+        return False if _TABLE_STREAM.search(json.dumps(value, default=str)) else UNKNOWN
 
     def _failure_targets(self, type: str) -> dict[Resource, FailurePath]:
         found: dict[Resource, FailurePath] = {}
@@ -169,14 +239,17 @@ class Pipeline:
 
     def _failure_paths(self) -> Iterator[FailurePath]:
         on_failure = ("DestinationConfig", "OnFailure", "Destination")
+        dead_letters = ("DeadLetterConfig", "Arn")
         redrive = ("RedrivePolicy", "deadLetterTargetArn")
         error_action = ("TopicRulePayload", "ErrorAction")
         for type, what, path in (
-            (_MAPPING, "discarded batches of an event source mapping", on_failure),
+            (MAPPING, "discarded batches of an event source mapping", on_failure),
+            (PIPE, "discarded batches of a pipe", (*_PIPE_SETTINGS, *dead_letters)),
+            (PIPE, "discarded batches of a pipe", (*_PIPE_TABLE_SETTINGS, *dead_letters)),
             ("AWS::Lambda::EventInvokeConfig", "failed asynchronous invocations", on_failure),
             (FUNCTION, "failed asynchronous invocations", ("DeadLetterConfig", "TargetArn")),
-            (_RULE, "failed messages of an IoT rule", (*error_action, "Sns", "TargetArn")),
-            (_RULE, "failed messages of an IoT rule", (*error_action, "Sqs", "QueueUrl")),
+            (TOPIC_RULE, "failed messages of an IoT rule", (*error_action, "Sns", "TargetArn")),
+            (TOPIC_RULE, "failed messages of an IoT rule", (*error_action, "Sqs", "QueueUrl")),
             (QUEUE, "messages that exceed the receive count of a queue", redrive),
             ("AWS::SNS::Subscription", "undelivered messages of a topic", redrive),
         ):

@@ -1,13 +1,31 @@
-"""The statements of a resource policy, as far as the rules use them."""
+"""The statements of resource policies, as far as the rules use them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from iot_constructs.rules.graph import UNKNOWN, Graph, is_function
-from iot_constructs.rules.template import Template
+from iot_constructs.rules.graph import (
+    NAME_PROPERTIES,
+    UNKNOWN,
+    Graph,
+    Reference,
+    Unknown,
+    is_function,
+    physical_name_in,
+)
+from iot_constructs.rules.pipeline import QUEUE, TOPIC
+from iot_constructs.rules.template import Resource, Template
+
+BUCKET: Final = "AWS::S3::Bucket"
+
+# The policies of a resource type, with the property that names their resources.
+_POLICIES: Final[Mapping[str, Mapping[str, str]]] = {
+    BUCKET: {"AWS::S3::BucketPolicy": "Bucket"},
+    TOPIC: {"AWS::SNS::TopicPolicy": "Topics", "AWS::SNS::TopicInlinePolicy": "TopicArn"},
+    QUEUE: {"AWS::SQS::QueuePolicy": "Queues", "AWS::SQS::QueueInlinePolicy": "Queue"},
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +58,7 @@ class Statement:
         """Return whether it allows this action, or can allow it."""
         if self.unknown:
             return self.may_allow
-        return self.effect == "Allow" and self._has(action)
+        return self.effect == "Allow" and self.has(action)
 
     @property
     def may_allow(self) -> bool:
@@ -52,13 +70,82 @@ class Statement:
         """Whether the effect can be Deny."""
         return self.effect != "Allow"
 
-    def _has(self, action: str) -> bool:
+    def has(self, action: str) -> bool:
+        """Return whether ``action`` is one of its actions."""
         wanted = action.lower()
         return any(
             wanted == given.lower()
             or (given.endswith("*") and wanted.startswith(given[:-1].lower()))
             for given in self.actions
         )
+
+
+class ResourcePolicies:
+    """The policies of all resources of a type.
+
+    A resource can have several; a policy can have several resources, and its resource can be known only at deployment.
+    """
+
+    def __init__(self, graph: Graph, type: str) -> None:
+        self._graph = graph
+        self._type = type
+        self._statements: dict[Resource | Unknown, list[Statement]] = {}
+        for policy_type, property_name in _POLICIES[type].items():
+            for policy in graph.of_type(policy_type):
+                document = policy.properties.get("PolicyDocument")
+                written = list(statements(graph, document, policy.template))
+                for value in graph.items(policy.properties.get(property_name)):
+                    target = graph.target(value, policy.template, type)
+                    if target is not None:
+                        self._statements.setdefault(target, []).extend(written)
+
+    def of(self, resource: Resource) -> list[Statement]:
+        """Return the statements of the policies that certainly are those of ``resource``."""
+        return self._statements.get(resource, [])
+
+    def denials_of_plain_http(self, resource: Resource) -> list[Statement] | None:
+        """Return the statements that deny everybody something without TLS; None if there can be more of them.
+
+        Those of a policy whose resource is unknown are included: the statement itself names a resource.
+        """
+        possible = [*self.of(resource), *self._statements.get(UNKNOWN, [])]
+        if any(statement.unknown and statement.may_deny for statement in possible):
+            return None
+        return [
+            statement
+            for statement in possible
+            if statement.effect == "Deny"
+            and statement.any_principal
+            and _requires_plain_http(self._graph, statement)
+        ]
+
+    def covers(self, resource: Resource, value: Any, statement: Statement) -> bool:
+        """Return whether ``value``, a resource in ``statement``, is or can be ``resource`` or something in it."""
+        parts = self._graph.parts(value, statement.template)
+        if UNKNOWN in parts:
+            return True
+        references = [part.resource for part in parts if isinstance(part, Reference)]
+        if references:
+            return resource in references
+        name = physical_name_in(self._graph.text(value, statement.template) or "")
+        if name.endswith("*"):
+            own = resource.properties.get(NAME_PROPERTIES[self._type])
+            own_name = self._graph.text(own, resource.template)
+            return own_name is None or own_name.startswith(name[:-1])
+        return self._graph.target(name, statement.template, self._type) is resource
+
+
+def _requires_plain_http(graph: Graph, statement: Statement) -> bool:
+    """Return whether the statement's condition is, or can be, that aws:SecureTransport is false."""
+    for operator, tests in statement.conditions.items():
+        if not operator.startswith("Bool") or not isinstance(tests, Mapping):
+            continue
+        for key, value in tests.items():
+            if key.lower() == "aws:securetransport" and any(
+                graph.flag(it, statement.template) is not True for it in graph.items(value)
+            ):
+                return True
+    return False
 
 
 def statements(graph: Graph, document: Any, template: Template) -> Iterator[Statement]:

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from iot_constructs.rules import (
     check_alarm_actions,
     check_alarm_metrics,
-    check_buckets,
     check_failure_paths,
     check_missing_alarms,
     check_names,
-    check_retention,
     check_termination_protection,
 )
 from iot_constructs.rules.catalogue import CLASSES
@@ -21,13 +19,11 @@ from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import Template
 
 _CHECKS = (
-    check_buckets.check,
     check_termination_protection.check,
     check_missing_alarms.check,
     check_alarm_metrics.check,
     check_alarm_actions.check,
     check_failure_paths.check,
-    check_retention.check,
 )
 
 

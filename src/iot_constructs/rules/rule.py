@@ -42,6 +42,28 @@ def set_properties(cdk: str, properties: str) -> Fix:
     return Fix(cdk, f"{_LOGICAL_ID}:\n  Properties:\n{indent(properties, ' ' * 4)}")
 
 
+def email_topic(id: str) -> str:
+    """Return the YAML of a topic that notifies by email, which roles of the account can publish to without a key."""
+    return f"""\
+{id}:
+  Type: AWS::SNS::Topic
+  Properties:
+    KmsMasterKeyId: alias/aws/sns
+    Subscription: [{{Protocol: email, Endpoint: ops@example.com}}]
+{id}Policy:
+  Type: AWS::SNS::TopicPolicy
+  Properties:
+    Topics: [{{Ref: {id}}}]
+    PolicyDocument:
+      Version: "2012-10-17"
+      Statement:
+        - Effect: Deny
+          Principal: "*"
+          Action: sns:Publish
+          Resource: {{Ref: {id}}}
+          Condition: {{Bool: {{aws:SecureTransport: "false"}}}}"""
+
+
 @dataclass(frozen=True)
 class Finding:
     """A violation of a rule by a resource or stack; `catalogue.RULE_BY_ID` has the texts of the rule."""

@@ -1,4 +1,4 @@
-"""IOT_04, IOT_24, IOT_25: buckets."""
+"""The rules for buckets: IOT_04, IOT_24, IOT_25."""
 
 from __future__ import annotations
 
@@ -6,18 +6,30 @@ from typing import Any
 
 import pytest
 
+from iot_constructs.rules.rule import Finding
+from tests.rules import compliant_pipeline
 from tests.rules.compliant_pipeline import (
     Json,
     att,
-    check,
     compliant,
-    found,
+    places,
     ref,
     resource,
     template,
 )
 
+RULES = ("IOT_04", "IOT_24", "IOT_25")
+
 FLAGS = ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"]
+
+
+def check(resources: dict[str, Json]) -> list[Finding]:
+    findings = compliant_pipeline.check(template(resources))
+    return [it for it in findings if it.rule_id.startswith(RULES)]
+
+
+def found(resources: dict[str, Json]) -> list[tuple[str, str | None]]:
+    return places(check(resources))
 
 
 def statement(resources: dict[str, Json]) -> Json:
@@ -47,7 +59,7 @@ class TestPublicAccess:
         block[flag] = value
         if value is None:
             del block[flag]
-        findings = check(template(resources))
+        findings = check(resources)
         assert [(it.rule_id, it.logical_id) for it in findings] == [
             ("IOT_04_PRIVATE_TLS_BUCKET", "Data")
         ]
@@ -103,7 +115,7 @@ class TestPlainHttp:
     def test_a_policy_that_does_not_deny_it(self, change: Json) -> None:
         resources = compliant()
         statement(resources).update(change)
-        (finding,) = check(template(resources))
+        (finding,) = check(resources)
         assert (finding.rule_id[:6], finding.logical_id) == ("IOT_04", "Data")
         assert finding.detail.startswith("no policy denies plain HTTP")
 
@@ -117,7 +129,7 @@ class TestPlainHttp:
     def test_a_policy_that_denies_half_of_it(self, denied: Json, said: str) -> None:
         resources = compliant()
         statement(resources)["Resource"] = denied
-        (finding,) = check(template(resources))
+        (finding,) = check(resources)
         assert (finding.rule_id[:6], finding.logical_id) == ("IOT_04", "Data")
         assert said in finding.detail
 
@@ -171,9 +183,43 @@ class TestPlainHttp:
         resources["DataPolicy"]["Properties"]["Bucket"] = "some-imported-bucket"
         assert found(resources) == [("IOT_04", "Data")]
 
-    def test_a_policy_for_a_bucket_that_only_the_deployment_knows(self) -> None:
+    @pytest.mark.parametrize(
+        ("change", "expected"),
+        [
+            ({}, []),
+            ({"Resource": [ref("Parameter")]}, []),
+            ({"Resource": [{"Fn::Sub": "arn:aws:s3:::${Parameter}/*"}]}, []),
+            ({"Resource": "arn:aws:s3:::*"}, []),
+            ({"Resource": ["arn:aws:s3:::other", "arn:aws:s3:::other/*"]}, [("IOT_04", "Data")]),
+            ({"Effect": "Allow"}, [("IOT_04", "Data")]),
+        ],
+    )
+    def test_a_policy_for_a_bucket_that_only_the_deployment_knows(
+        self, change: Json, expected: list[tuple[str, str]]
+    ) -> None:
         resources = compliant()
         resources["DataPolicy"]["Properties"]["Bucket"] = ref("BucketParameter")
+        statement(resources).update(change)
+        assert found(resources) == expected
+
+    @pytest.mark.parametrize(
+        ("denied", "expected"), [("arn:aws:s3:::iot-*", []), ("arn:aws:s3:::x*", ["IOT_04"])]
+    )
+    def test_a_wildcard_in_the_name(self, denied: str, expected: list[str]) -> None:
+        resources = compliant()
+        resources["Data"]["Properties"]["BucketName"] = "iot-data-dev"
+        statement(resources)["Resource"] = denied
+        assert [rule for rule, _ in found(resources)] == expected
+
+    def test_a_wildcard_that_can_match_a_generated_name(self) -> None:
+        resources = compliant()
+        del resources["Data"]["Properties"]["BucketName"]
+        statement(resources)["Resource"] = "arn:aws:s3:::telemetry-*"
+        assert found(resources) == []
+
+    def test_actions_in_capitals(self) -> None:
+        resources = compliant()
+        statement(resources)["Action"] = "S3:*"
         assert found(resources) == []
 
     def test_a_policy_that_names_the_bucket(self) -> None:
@@ -186,6 +232,90 @@ class TestPlainHttp:
         resources = compliant()
         resources["DataPolicy"]["Properties"]["PolicyDocument"] = ref("Document")
         assert found(resources) == []
+
+
+PUBLIC_READ: Json = {
+    "Effect": "Allow",
+    "Principal": "*",
+    "Action": "s3:GetObject",
+    "Resource": {"Fn::Sub": "${Data.Arn}/*"},
+}
+
+
+class TestPublicOnPurpose:
+    """The injectors leave these buckets alone as well (test_injectors_storage.py)."""
+
+    def judge(self, properties: Json, statement: Json | None = None) -> list[str]:
+        resources = {"Data": resource("AWS::S3::Bucket", **properties)}
+        if statement is not None:
+            resources["Policy"] = resource(
+                "AWS::S3::BucketPolicy",
+                Bucket=ref("Data"),
+                PolicyDocument={"Statement": [statement]},
+            )
+        return [rule for rule, _ in found(resources) if rule == "IOT_04"]
+
+    @pytest.mark.parametrize(
+        "properties",
+        [
+            {"WebsiteConfiguration": {"IndexDocument": "index.html"}},
+            {"WebsiteConfiguration": {"RedirectAllRequestsTo": {"HostName": "example.com"}}},
+            {
+                "WebsiteConfiguration": {
+                    "Fn::If": ["A", {"IndexDocument": "i"}, ref("AWS::NoValue")]
+                }
+            },
+            {"AccessControl": "PublicRead"},
+            {"AccessControl": "PublicReadWrite"},
+            {"AccessControl": "AuthenticatedRead"},
+            {"AccessControl": {"Fn::If": ["IsPublic", "PublicRead", "Private"]}},
+        ],
+    )
+    def test_by_its_properties(self, properties: Json) -> None:
+        assert self.judge(properties) == []
+
+    @pytest.mark.parametrize(
+        "properties",
+        [
+            {},
+            {"AccessControl": "Private"},
+            {"AccessControl": ref("Parameter")},
+            {"WebsiteConfiguration": ref("AWS::NoValue")},
+        ],
+    )
+    def test_other_properties(self, properties: Json) -> None:
+        assert self.judge(properties) == ["IOT_04", "IOT_04"]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {},
+            {"Principal": {"AWS": "*"}},
+            {"Action": "s3:*"},
+            {"Action": ["s3:Get*"]},
+            {"Action": ref("P")},
+        ],
+    )
+    def test_by_a_policy(self, change: Json) -> None:
+        assert self.judge({}, {**PUBLIC_READ, **change}) == []
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"Principal": {"Service": "cloudfront.amazonaws.com"}},
+            {"Principal": {"AWS": {"Fn::Sub": "arn:aws:iam::${AWS::AccountId}:root"}}},
+            {"Action": "s3:PutObject"},
+            {"Condition": {"StringEquals": {"aws:SourceVpce": "vpce-1a2b3c4d"}}},
+        ],
+    )
+    def test_a_policy_that_lets_only_some_read(self, change: Json) -> None:
+        assert self.judge({}, {**PUBLIC_READ, **change}) == ["IOT_04", "IOT_04"]
+
+    def test_a_policy_that_can_be_anything_does_not_make_it_public(self) -> None:
+        # It can deny plain HTTP, but the flags are missing.
+        assert self.judge({}, {**PUBLIC_READ, "Principal": ref("P"), "Effect": ref("E")}) == [
+            "IOT_04"
+        ]
 
 
 class TestVersioning:
@@ -211,6 +341,28 @@ class TestVersioning:
         del resources["Data"]["Properties"]["VersioningConfiguration"]
         resources["Data"]["Properties"]["ObjectLockEnabled"] = True
         assert found(resources) == []
+
+    @pytest.mark.parametrize(
+        ("rules", "expected"),
+        [
+            ([{"Status": "Enabled", "ExpirationInDays": 30}], []),
+            ([{"Status": "Enabled", "ExpirationDate": "2030-01-01T00:00:00Z"}], []),
+            ([{"Status": "Enabled", "ExpirationInDays": ref("Days")}], []),
+            ([{"Status": ref("Status"), "ExpirationInDays": 30}], []),
+            ([{"Fn::If": ["A", {"ExpirationInDays": 30}, ref("AWS::NoValue")]}], []),
+            (ref("Rules"), []),
+            ([{"Status": "Disabled", "ExpirationInDays": 30}], ["IOT_24"]),
+            ([{"Status": "Enabled", "NoncurrentVersionExpiration": {}}], ["IOT_24"]),
+            ([{"Status": "Enabled", "Transitions": [{"TransitionInDays": 30}]}], ["IOT_24"]),
+            ([], ["IOT_24"]),
+        ],
+    )
+    def test_a_bucket_that_expires_its_objects(self, rules: Any, expected: list[str]) -> None:
+        resources = compliant()
+        properties = resources["Data"]["Properties"]
+        del properties["VersioningConfiguration"]
+        properties["LifecycleConfiguration"] = {"Rules": rules}
+        assert [rule for rule, _ in found(resources)] == expected
 
 
 class TestAccessLogs:
@@ -243,6 +395,13 @@ class TestAccessLogs:
     def test_a_bucket_that_another_app_logs_into(self) -> None:
         resources = alone_with_logs()
         resources["Logs"]["Properties"]["AccessControl"] = "LogDeliveryWrite"
+        assert found(resources) == []
+
+    def test_an_acl_by_condition(self) -> None:
+        resources = alone_with_logs()
+        resources["Logs"]["Properties"]["AccessControl"] = {
+            "Fn::If": ["IsProd", "LogDeliveryWrite", "Private"]
+        }
         assert found(resources) == []
 
     @pytest.mark.parametrize(

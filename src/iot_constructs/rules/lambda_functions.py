@@ -1,0 +1,66 @@
+"""Rules for Lambda functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Final
+
+from iot_constructs.rules.graph import UNKNOWN
+from iot_constructs.rules.pipeline import FUNCTION, Pipeline
+from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule, email_topic
+from iot_constructs.rules.template import Resource
+
+
+class AsyncFailurePath(Rule):
+    """Reports stream functions whose failed asynchronous invocations are lost."""
+
+    id = "IOT_23_ASYNC_FAILURE_PATH"
+    info = (
+        "A function that consumes a stream also has an on-failure destination or a dead-letter queue "
+        "for asynchronous invocations."
+    )
+    explanation = (
+        "Operators invoke it asynchronously to redrive records, and a failed invocation is lost "
+        "otherwise."
+    )
+    fixes: ClassVar = {
+        FUNCTION: Fix(
+            'on_failure=destinations.S3Destination(SecureDataBucket(self, "FailedInvocations"))',
+            """\
+# The role of the function must allow sns:Publish on this topic.
+<LogicalId>InvokeConfig:
+  Type: AWS::Lambda::EventInvokeConfig
+  Properties:
+    FunctionName: {Ref: <LogicalId>}
+    Qualifier: $LATEST
+    DestinationConfig:
+      OnFailure: {Destination: {Ref: <LogicalId>FailedInvocations}}
+"""
+            + email_topic("<LogicalId>FailedInvocations"),
+        )
+    }
+    source_url = f"{DOCS}/lambda/latest/dg/invocation-async-retain-records.html"
+
+    def check(self, pipeline: Pipeline) -> Iterator[Finding]:
+        """Find stream functions with neither a destination nor a dead-letter queue."""
+        for function in pipeline.stream_functions:
+            if not _has_async_failure_path(pipeline, function):
+                yield self.finding(
+                    function,
+                    "a failed asynchronous invocation of this stream function (an operator's "
+                    "redrive) is lost: neither EventInvokeConfig with OnFailure nor "
+                    "DeadLetterConfig is set",
+                )
+
+
+def _has_async_failure_path(pipeline: Pipeline, function: Resource) -> bool:
+    graph = pipeline.graph
+    values = graph.at(function.properties, "DeadLetterConfig", "TargetArn")
+    for config in graph.of_type("AWS::Lambda::EventInvokeConfig"):
+        target = pipeline.function(config.properties.get("FunctionName"), config)
+        if target in (function, UNKNOWN):
+            values += graph.at(config.properties, "DestinationConfig", "OnFailure", "Destination")
+    return any(value is not None for value in values)
+
+
+RULES: Final = (AsyncFailurePath(),)
