@@ -65,6 +65,7 @@ def test_events_become_resources_and_keep_their_author() -> None:
     assert template.not_judged == []
     assert type_of(template, "F") == "AWS::Lambda::Function"
     assert template.resources["F"].body["Metadata"] == {"Note": "mine"}
+    assert template.resources["FRole"].body["Metadata"] == {"Note": "mine"}
     mapping = template.resources["FK"]
     assert mapping.type == "AWS::Lambda::EventSourceMapping"
     assert mapping.properties["StartingPosition"] == "LATEST"
@@ -225,14 +226,15 @@ Resources:
     assert (location.line, location.column) == (13, 69)
 
 
-def test_a_rejected_resource_does_not_hide_the_others() -> None:
-    template = loaded("""
+@pytest.mark.parametrize("bad", ["{Runtime: 5, Handler: [], Events: x}", "text", "[]"])
+def test_a_rejected_resource_does_not_hide_the_others(bad: str) -> None:
+    template = loaded(f"""
 Resources:
-  Stream: {Type: AWS::Kinesis::Stream}
-  Bad: {Type: AWS::Serverless::Function, Properties: {Runtime: 5, Handler: [], Events: x}}
+  Stream: {{Type: AWS::Kinesis::Stream}}
+  Bad: {{Type: AWS::Serverless::Function, Properties: {bad}}}
   Good:
     Type: AWS::Serverless::Function
-    Properties: {Runtime: python3.13, Handler: a.b}
+    Properties: {{Runtime: python3.13, Handler: a.b}}
 """)
     assert {it.logical_id for it in template.not_judged} == {"Bad"}
     assert all("aws-sam-translator rejects it" in it.detail for it in template.not_judged)

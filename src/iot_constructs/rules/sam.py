@@ -160,8 +160,6 @@ class Expansion:
             if author is not None:
                 self.authors[logical_id] = author
                 resource["Metadata"] = metadata
-            if not metadata:
-                resource.pop("Metadata", None)
         return body
 
 
@@ -188,11 +186,8 @@ def _upload(resource: dict[str, Any]) -> None:
     if resource["Type"] == "AWS::Serverless::Function":
         if properties.get("PackageType") == "Image" or "ImageUri" in properties:
             properties["ImageUri"] = _IMAGE
-            properties.pop("CodeUri", None)
-            return
-        if "InlineCode" in properties:
-            return
-        properties.setdefault("CodeUri", _UPLOADED)
+        else:
+            properties.setdefault("CodeUri", _UPLOADED)
     for name in _ARTIFACTS.get(resource["Type"], ()):
         if name in properties:
             properties[name] = _UPLOADED
