@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from iot_constructs.rules import reader, template
 from iot_constructs.rules.not_judged import NotJudged
+from iot_constructs.rules.reader import Document
 from iot_constructs.rules.template import Template, load, load_assembly
 from tests.rules.test_template import QUEUE, nested_stack, stack_artifact, write
 
@@ -18,6 +20,18 @@ BUCKET_VERSION = "AWSTemplateFormatVersion: '2010-09-09'\n" + BUCKET
 
 def names(templates: Sequence[Template]) -> list[str]:
     return [template.path.name for template in templates]
+
+
+def record_reads(monkeypatch: pytest.MonkeyPatch, method: str) -> list[str]:
+    read: list[str] = []
+    original = getattr(Path, method)
+
+    def recorded(path: Path, *args: object, **options: object) -> object:
+        read.append(path.name)
+        return original(path, *args, **options)
+
+    monkeypatch.setattr(Path, method, recorded)
+    return read
 
 
 def reasons(templates: Sequence[Template]) -> list[str]:
@@ -39,6 +53,21 @@ class TestFolders:
             write(tmp_path / skipped / "no.yaml", BUCKET)
         assert names(load([tmp_path])) == ["a.json", "b.yaml", "c.template", "d.yml"]
 
+    def test_other_files_are_not_parsed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write(tmp_path / "a.yaml", BUCKET)
+        write(tmp_path / "values.yaml", "a: b")
+        parsed = []
+
+        def read(path: Path) -> Document:
+            parsed.append(path.name)
+            return reader.read(path)
+
+        monkeypatch.setattr(template, "read", read)
+        load([tmp_path])
+        assert parsed == ["a.yaml"]
+
     def test_a_broken_template_does_not_hide_the_others(self, tmp_path: Path) -> None:
         write(tmp_path / "a.yaml", BUCKET_VERSION + "\n\tx")
         write(tmp_path / "b.yaml", BUCKET)
@@ -59,6 +88,7 @@ class TestFolders:
     def test_an_assembly_below(self, tmp_path: Path) -> None:
         write(tmp_path / "cdk.out" / "A.template.json", QUEUE)
         write(tmp_path / "cdk.out" / "old.template.json", QUEUE)
+        write(tmp_path / "cdk.out" / "asset.1" / "template.yaml", BUCKET)
         manifest = {"artifacts": {"A": stack_artifact("A.template.json")}}
         write(tmp_path / "cdk.out" / "manifest.json", manifest)
         (template,) = load([tmp_path])
@@ -98,12 +128,16 @@ class TestAssemblies:
         assert len(templates[1].resources) == 1
 
     @pytest.mark.parametrize("properties", [5, {"directoryName": "."}, {}, {"directoryName": "x"}])
-    def test_an_odd_stage(self, tmp_path: Path, properties: object) -> None:
+    def test_an_odd_stage(
+        self, tmp_path: Path, properties: object, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read = record_reads(monkeypatch, "read_text")
         write(tmp_path / "A.template.json", QUEUE)
         stage = {"type": "cdk:cloud-assembly", "properties": properties}
         artifacts = {"A": stack_artifact("A.template.json"), "S": stage}
         write(tmp_path / "manifest.json", {"artifacts": artifacts})
         assert names(load([tmp_path])) == ["A.template.json"]
+        assert len(read) < 10  # a stage in the same folder ends
 
 
 class TestFiles:
@@ -224,14 +258,7 @@ def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     stacks = {name: nested_stack(url="child.json") for name in ("A", "B", "C")}
     write(tmp_path / "child.json", QUEUE)
     write(tmp_path / "a.json", {"Resources": stacks})
-    read = []
-    original = Path.read_bytes
-
-    def read_bytes(path: Path) -> bytes:
-        read.append(path.name)
-        return original(path)
-
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    read = record_reads(monkeypatch, "read_bytes")
     load([tmp_path / "a.json"])
     assert sorted(read) == ["a.json", "child.json"]
 

@@ -46,6 +46,11 @@ class TestMacros:
             NotJudged("the macro Macro is not applied", "Queue", "Properties/Fn::Transform")
         ]
 
+    def test_one_of_several_resources(self) -> None:
+        properties = "&P {Fn::Transform: {Name: Macro}}"
+        text = f"Resources: {{A: {{Type: A::B::C, P: {properties}}}, B: {{Type: A::B::C, P: *P}}}}"
+        assert {it.logical_id for it in loaded(text).not_judged} == {"A", "B"}
+
     def test_one_among_the_resources(self) -> None:
         template = loaded(f"Resources: {{{QUEUE}, Fn::Transform: {{Name: Macro}}}}")
         assert list(template.resources) == ["Queue"]
@@ -187,3 +192,10 @@ class TestMappings:
         properties = template.resources["T"].properties
         assert Graph([template]).text(properties["V"], template) == "a-x"
         assert Graph([template]).text(properties["W"], template) is None
+
+    def test_deep_values_beside_one(self) -> None:
+        deep = f"{'[' * 900}{']' * 900}"
+        function = (
+            f"Resources: {{T: {{Type: A::B::C, Metadata: {deep}, V: !FindInMap [M, eu, Name]}}}}"
+        )
+        assert loaded(self.HEAD + function).resources["T"].body["V"] == "a"

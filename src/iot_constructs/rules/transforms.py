@@ -183,14 +183,10 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _find(body: Mapping[str, Any]) -> Iterator[tuple[PathInFile, str, Any]]:
-    """Return path, key and value of all loops, inline transforms and Rain directives; each shared value once."""
-    seen: set[int] = set()
-    pending: list[tuple[PathInFile, Any]] = [((), body)]
+    """Return path, key and value of all loops, inline transforms and Rain directives."""
+    pending: list[tuple[PathInFile, Mapping[str, Any] | list[Any]]] = [((), body)]
     while pending:
         path, value = pending.pop()
-        if not isinstance(value, (Mapping, list)) or id(value) in seen:
-            continue
-        seen.add(id(value))
         for key, below in value.items() if isinstance(value, Mapping) else enumerate(value):
             if isinstance(key, str) and (key == _INLINE or key.startswith(LOOP) or "Rain::" in key):
                 yield (*path, key), key, below
