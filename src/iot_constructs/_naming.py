@@ -18,6 +18,7 @@ from constructs import Construct, IConstruct
 from iot_constructs import _defaults as defaults
 from iot_constructs._stack import StackContext
 from iot_constructs._validation import is_token
+from iot_constructs._words import BUCKET_NAME_RULES
 
 if TYPE_CHECKING:  # environment imports this module
     from iot_constructs.environment import EnvironmentSuffix, NamePrefix
@@ -68,7 +69,7 @@ BUCKET = NameType(
     3,
     63,
     "a-z0-9-",
-    f"{_AWS}/AmazonS3/latest/userguide/bucketnamingrules.html",
+    BUCKET_NAME_RULES,
     unique_in="world",
 )
 STACK = NameType(

@@ -19,13 +19,13 @@ from iot_constructs._naming import Names
 from iot_constructs._stack import StackContext
 from iot_constructs._validation import validated
 from iot_constructs._warnings import DATA_DESTROYED_WITH_STACK, warn
+from iot_constructs._words import SUFFIX_KEYWORD, name_part
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from iot_constructs._props import StackProps
 
-_WORDS: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _EPHEMERAL: Final = re.compile(rf"({'|'.join(defaults.EPHEMERAL_WORDS)})[0-9]*(-.*)?")
 
 
@@ -41,23 +41,8 @@ class _NamePart:
     _longest: ClassVar[int]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.value, str):
-            raise ValueError(
-                f"{self._keyword}={self.value!r}: pass a string, for example {self._default!r}"
-            )
-        lowered = self.value.lower()
-        # Lowering turns the Kelvin sign into an ordinary k, so look at the original.
-        if not self.value.isascii() or not _WORDS.fullmatch(lowered):
-            raise ValueError(
-                f"{self._keyword}={self.value!r}: pass words of a-z and 0-9 joined by single hyphens, for example "
-                f"{self._default!r}"
-            )
-        if len(lowered) > self._longest:
-            raise ValueError(
-                f"{self._keyword}={self.value!r}: {len(lowered)} characters do not fit into a bucket name; pass at "
-                f"most {self._longest} ({naming.BUCKET.source})"
-            )
-        object.__setattr__(self, "value", lowered)
+        value = name_part(self._keyword, self.value, default=self._default, longest=self._longest)
+        object.__setattr__(self, "value", value)
 
     def __str__(self) -> str:
         return self.value
@@ -111,7 +96,7 @@ class EnvironmentSuffix(_NamePart):
         ValueError: the value is empty, too long, or has other characters.
     """
 
-    _keyword = "environment_suffix"
+    _keyword = SUFFIX_KEYWORD
     _context_key = defaults.ENVIRONMENT_SUFFIX_CONTEXT_KEY
     _default = defaults.ENVIRONMENT_SUFFIX
     _longest = defaults.ENVIRONMENT_SUFFIX_MAX_LENGTH

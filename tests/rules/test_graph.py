@@ -330,3 +330,71 @@ def test_items_of_lists_and_of_single_values() -> None:
 )
 def test_the_name_in_an_arn(text: str, name: str) -> None:
     assert physical_name_in(text) == name
+
+
+class TestManyConditions:
+    """Conditions are judged one value at a time, never in combination."""
+
+    def test_many_values_with_conditions(self) -> None:
+        tags = [
+            {"Fn::If": [f"C{i}", {"Key": str(i)}, {"Ref": "AWS::NoValue"}]} for i in range(5000)
+        ]
+        assert len(GRAPH.items({"Fn::If": ["A", tags, []]})) == 5000
+
+    def test_nested_deeply(self) -> None:
+        value: Any = "last"
+        for index in range(5000):
+            value = {"Fn::If": [f"C{index}", index, value]}
+        found = GRAPH.at(value)
+        assert (len(found), found[0], found[-1]) == (5001, 4999, "last")
+
+    def test_combined_in_text(self) -> None:
+        """2^5000 texts are possible."""
+        choices = [{"Fn::If": [f"C{i}", "a", "b"]} for i in range(5000)]
+        assert GRAPH.parts({"Fn::Join": ["", choices]}, ONE)[0] is UNKNOWN
+
+    def test_nested_in_text(self) -> None:
+        value: Any = "x"
+        for index in range(5000):
+            value = {"Fn::Join": ["", [value, {"Fn::If": [f"C{index}", value, "b"]}]]}
+        assert UNKNOWN in GRAPH.parts(value, ONE)
+
+    def test_below_each_other(self) -> None:
+        value: Any = True
+        for index in range(300):
+            value = {"Fn::If": [f"C{index}", {"A": value}, {"Ref": "AWS::NoValue"}]}
+        assert GRAPH.at(value, *(["A"] * 300)).count(True) == 1
+
+
+def test_stacks_that_refer_to_each_other_in_many_ways() -> None:
+    """Each parameter is twice the one above: 2^18 references."""
+    above = template({"N": resource("AWS::CloudFormation::Stack", Parameters={"P": "x"})})
+    for _ in range(18):
+        twice = {"Fn::Sub": "${P}${P}"}
+        body = {"Resources": {"N": resource("AWS::CloudFormation::Stack", Parameters={"P": twice})}}
+        inner = Template(Path("n.json"), body, parent=above.resources["N"])
+        above.nested["N"] = inner
+        above = inner
+    assert UNKNOWN in Graph([above.root]).parts({"Ref": "P"}, above)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"Fn::Length": ["a", "b"]}, "2"),
+        ({"Fn::Length": {"Ref": "List"}}, None),
+        ({"Fn::ToJsonString": {"a": 1}}, None),
+        ({"Fn::Base64": "a"}, None),
+        ({"Fn::Select": ["9" * 5000, ["a"]]}, None),
+        ({"Fn::Select": ["\u00b2", ["a", "b", "c"]]}, None),
+    ],
+    ids=range(6),
+)
+def test_other_functions(value: Any, expected: str | None) -> None:
+    assert GRAPH.text(value, ONE) == expected
+
+
+def test_the_default_of_a_parameter_is_not_its_value() -> None:
+    body = {"Parameters": {"P": {"Type": "String", "Default": "a"}}, "Resources": {}}
+    one = Template(Path("t.json"), body)
+    assert Graph([one]).text({"Ref": "P"}, one) is None

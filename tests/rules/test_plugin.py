@@ -11,6 +11,8 @@ import pytest
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sam as sam
+from aws_cdk import cloudformation_include as include
 from constructs import Construct
 
 from examples.iot_pipeline.stack import IotPipelineStack
@@ -21,8 +23,8 @@ from tests.synth_support import ENV, fresh_app, recommended_flags
 
 OURS = "IotPipelineChecks"
 CDKS = "CloudFormation Validate"
-LATEST = "IOT_13_TRIM_HORIZON"
 RECOVERY = "IOT_02_POINT_IN_TIME_RECOVERY"
+NOT_JUDGED = "IOT_00_NOT_JUDGED"
 
 
 class Violation(NamedTuple):
@@ -65,17 +67,6 @@ def of(app: cdk.App, rule: str) -> list[Violation]:
     return [found for found in violations(app) if found.rule == rule]
 
 
-def mapping(scope: Construct, stream: kinesis.Stream, id: str = "Mapping") -> None:
-    """As wrong as a mapping can be."""
-    lambda_.CfnEventSourceMapping(
-        scope,
-        id,
-        function_name="processor",
-        event_source_arn=stream.stream_arn,
-        starting_position="LATEST",
-    )
-
-
 def table(scope: Construct, id: str = "Table") -> dynamodb.Table:
     return dynamodb.Table(
         scope,
@@ -91,11 +82,10 @@ class Synthesized(NamedTuple):
 
 
 def wrong_app(app: cdk.App) -> cdk.App:
-    """A mapping in a stack and one in its nested stack, and a table in a stage."""
+    """A table in a stack, one in its nested stack, and one in a stage."""
     stack = cdk.Stack(app, "Plain")
-    stream = kinesis.Stream(stack, "Stream")
-    mapping(stack, stream)
-    mapping(cdk.NestedStack(stack, "Nested"), stream)
+    table(stack)
+    table(cdk.NestedStack(stack, "Nested"))
     table(cdk.Stack(cdk.Stage(app, "Stage"), "Inner"))
     # CDK has a rule of its own about this one: a runtime that is gone.
     lambda_.CfnFunction(
@@ -130,27 +120,27 @@ def test_a_finding_fails_the_synth(strict: Synthesized) -> None:
 
 
 def test_stacks_nested_stacks_and_stages_are_checked(strict: Synthesized) -> None:
-    assert [found.construct for found in of(strict.app, LATEST)] == [
-        "Plain/Mapping",
-        "Plain/Nested/Mapping",
+    assert sorted(found.construct for found in of(strict.app, RECOVERY)) == [
+        "Plain/Nested/Table/Resource",
+        "Plain/Table/Resource",
+        "Stage/Inner/Table/Resource",
     ]
-    assert [found.construct for found in of(strict.app, RECOVERY)] == ["Stage/Inner/Table/Resource"]
 
 
-def test_a_message_has_the_violation_the_remediation_and_the_id(strict: Synthesized) -> None:
-    found = of(strict.app, LATEST)[0]
-    assert found.message.startswith("StartingPosition is LATEST")
-    assert found.message.endswith("[IotPipelineChecks::IOT_13_TRIM_HORIZON]")
+def test_a_message_has_the_violation_the_fix_and_the_id(strict: Synthesized) -> None:
+    found = of(strict.app, RECOVERY)[0]
+    assert found.message.startswith("no point-in-time recovery")
+    assert found.message.endswith(f"[IotPipelineChecks::{RECOVERY}]")
     assert found.fix == (
-        "starting_position=lambda_.StartingPosition.TRIM_HORIZON "
-        "(https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-parameters.html)"
+        "point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification("
+        "point_in_time_recovery_enabled=True) (https://docs.aws.amazon.com/amazondynamodb/"
+        "latest/developerguide/Point-in-time-recovery.html)"
     )
 
 
-def test_rules_of_both_kinds_are_reported_and_no_others(strict: Synthesized) -> None:
+def test_rules_of_the_catalogue_are_reported_and_no_others(strict: Synthesized) -> None:
     rules = {found.rule for found in violations(strict.app) if found.plugin == OURS}
-    assert rules <= set(RULE_BY_ID)
-    assert rules >= {LATEST, RECOVERY}
+    assert {RECOVERY} <= rules <= set(RULE_BY_ID)
 
 
 def test_a_finding_about_a_stack_is_at_the_stack(strict: Synthesized) -> None:
@@ -173,7 +163,7 @@ def test_not_strict_they_are_warnings() -> None:
     assert synth(wrong_app(app)) is None
     ours = [found for found in violations(app) if found.plugin == OURS]
     assert {found.severity for found in ours} == {"warning"}
-    assert LATEST in {found.rule for found in ours}
+    assert RECOVERY in {found.rule for found in ours}
 
 
 def test_a_finding_is_acknowledged_at_its_construct_or_above(
@@ -184,17 +174,16 @@ def test_a_finding_is_acknowledged_at_its_construct_or_above(
     app = fresh_app()
     cdk.Validations.of(app).add_plugins(IotPipelineChecks(suffix="dev", strict=False))
     stack = cdk.Stack(app, "Plain")
-    stream = kinesis.Stream(stack, "Stream")
-    mapping(stack, stream, "Meant")
-    mapping(stack, stream, "Mistaken")
+    meant = table(stack, "Meant")
+    table(stack, "Mistaken")
     nested = cdk.NestedStack(stack, "Nested")
-    mapping(nested, stream, "Below")
-    for meant in (stack.node.find_child("Meant"), nested):
-        cdk.Validations.of(meant).acknowledge(
-            cdk.Acknowledgment(id=f"IotPipelineChecks::{LATEST}", reason="starts with the next")
+    table(nested, "Below")
+    for scope in (meant, nested):
+        cdk.Validations.of(scope).acknowledge(
+            cdk.Acknowledgment(id=f"IotPipelineChecks::{RECOVERY}", reason="can be written again")
         )
     assert synth(app) is None
-    assert [found.construct for found in of(app, LATEST)] == ["Plain/Mistaken"]
+    assert [found.construct for found in of(app, RECOVERY)] == ["Plain/Mistaken/Resource"]
     assert {found.plugin for found in violations(app)} == {OURS}
 
 
@@ -241,10 +230,71 @@ def test_a_validate_plugin_of_the_users_stays() -> None:
         cdk.CloudFormationValidatePlugin(guard_rules=[theirs]), IotPipelineChecks(strict=False)
     )
     stack = cdk.Stack(app, "Plain")
-    mapping(stack, kinesis.Stream(stack, "Stream"))
+    kinesis.Stream(stack, "Stream")
+    table(stack)
     assert synth(app) is None
     assert {found.plugin for found in of(app, "NAMED")} == {CDKS}
-    assert {found.plugin for found in of(app, LATEST)} == {OURS}
+    assert {found.plugin for found in of(app, RECOVERY)} == {OURS}
+
+
+def test_findings_of_an_included_template_and_of_sam_are_at_their_constructs(
+    tmp_path: Path,
+) -> None:
+    included = tmp_path / "included.json"
+    body = {"Resources": {"Old": {"Type": "AWS::DynamoDB::Table", "Properties": {"KeySchema": []}}}}
+    included.write_text(json.dumps(body))
+    app = fresh_app()
+    cdk.Validations.of(app).add_plugins(IotPipelineChecks(strict=False))
+    stack = cdk.Stack(app, "Plain")
+    include.CfnInclude(stack, "Included", template_file=str(included))
+    function = sam.CfnFunction(
+        stack, "Function", runtime="python3.13", handler="index.handler", inline_code="pass"
+    )
+    function.add_property_override(
+        "Events",
+        {
+            "Readings": {
+                "Type": "Kinesis",
+                "Properties": {
+                    "Stream": "arn:aws:kinesis:eu-central-1:123456789012:stream/readings",
+                    "StartingPosition": "LATEST",
+                },
+            }
+        },
+    )
+    sam.CfnSimpleTable(stack, "Simple")
+    assert synth(app) is None
+    assert [found.construct for found in of(app, RECOVERY)] == [
+        "Plain/Included/Old",
+        "Plain/Simple",
+    ]
+    assert {found.construct for found in violations(app) if "stream function" in found.message} == {
+        "Plain/Function"
+    }
+    assert of(app, "IOT_00_NOT_JUDGED") == []
+
+
+def test_what_is_not_judged_is_a_warning_and_can_be_acknowledged() -> None:
+    def app_with_a_macro() -> tuple[cdk.App, cdk.Stack]:
+        app = fresh_app()
+        cdk.Validations.of(app).add_plugins(IotPipelineChecks())
+        stack = cdk.Stack(app, "Plain-dev", termination_protection=True)
+        stack.add_transform("OurOwnMacro")
+        return app, stack
+
+    app, _ = app_with_a_macro()
+    assert synth(app) is None
+    [found] = of(app, NOT_JUDGED)
+    assert (found.severity, found.construct) == ("warning", "Plain-dev")
+    assert "OurOwnMacro" in found.message
+    assert found.fix.startswith("\n# Check the template that CloudFormation deployed")
+
+    app, stack = app_with_a_macro()
+    cdk.Validations.of(stack).acknowledge(
+        cdk.Acknowledgment(id=f"IotPipelineChecks::{NOT_JUDGED}", reason="adds tags only")
+    )
+    assert synth(app) is None
+    assert of(app, NOT_JUDGED) == []
 
 
 def test_added_to_a_stage_it_checks_its_stacks_only() -> None:

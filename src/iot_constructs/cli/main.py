@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -29,8 +30,14 @@ _COMMANDS = {
 
 The modules must not import boto3 at the top level, so that ``--help`` works without it."""
 
-_AWS_PACKAGES = ("boto3", "botocore")
+_EXTRAS = {
+    "boto3": "ops",
+    "botocore": "ops",
+    **dict.fromkeys(("cfnlint", "jschema_to_python", "junit_xml", "sarif_om", "yaml"), "check"),
+}
+"""Package -> the extra that installs it."""
 USAGE_ERROR = 2
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 EX_SIGPIPE = 141
 """The exit code of a command that SIGPIPE ended: 128 + 13."""
 
@@ -40,25 +47,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         code = int(_COMMANDS[arguments.command].run(arguments))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by the shell: `>&-`
+            sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         # Before the command handles it itself, such as during its imports.
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader, such as `head`, closed the pipe. Without the redirect, Python fails again when it flushes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader, such as `head`, closed the pipe
+        _discard_stdout()
         return EX_SIGPIPE
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _AWS_PACKAGES:
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        _discard_stdout()
+        print(f"error: cannot write the output: {error.strerror}", file=sys.stderr)
+        return USAGE_ERROR
+    except ImportError as error:
+        # The formats of cfn-lint name what is missing in the error's cause.
+        missing = error.name or getattr(error.__cause__, "name", None) or ""
+        extra = _EXTRAS.get(missing.partition(".")[0])
+        if extra is None:
             raise
         print(
-            f"error: the package {error.name!r} is not installed; "
-            "run: pip install 'iot-constructs[ops]'",
+            f"error: the package {missing!r} is not installed; "
+            f"run: pip install 'iot-constructs[{extra}]'",
             file=sys.stderr,
         )
         return USAGE_ERROR
+
+
+def _discard_stdout() -> None:
+    # Without the redirect, Python fails again when it flushes stdout at the end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from iot_constructs.rules.names import NAME_PROPERTIES
 from iot_constructs.rules.template import Resource, Template
+from iot_constructs.rules.transforms import ONE_OF
 
 
 class Unknown(Enum):
@@ -44,6 +45,8 @@ _OPAQUE: Final = (
     "AWS::Serverless::Application",
 )
 _DEEPEST: Final = 20  # maximum depth of references; deeper ones are circular
+# Values evaluated for one property: nested stacks can refer to each other in 2^n ways.
+_MOST: Final = 20_000
 # The name in an ARN, after service, region and account.
 _ARN = re.compile(
     r"arn:[^:]*:[^:]*:[^:]*:[^:]*:(?:(?:stream|table|deliverystream|function|key|alarm)[/:])?(alias/.+|[^:/]+)(?:[:/].*)?"
@@ -78,6 +81,7 @@ class Graph:
                 self._by_type.setdefault(resource.type, []).append(resource)
         self._exports: dict[str, list[tuple[Template, Any]]] | None = None
         self._names: dict[str, list[Resource]] | None = None
+        self._evaluated = 0
 
     def of_type(self, *types: str) -> list[Resource]:
         """Return all resources of these types."""
@@ -91,7 +95,8 @@ class Graph:
         Account, Region, partition and URL suffix are represented as ``<AccountId>`` and so on: names cannot contain
         these characters, and an ARN can be split at its colons.
         """
-        if depth > _DEEPEST:
+        self._evaluated = 0 if depth == 0 else self._evaluated + 1
+        if depth > _DEEPEST or self._evaluated > _MOST:
             return (UNKNOWN,)
         return _joined(self._parts(value, template, depth + 1))
 
@@ -125,15 +130,16 @@ class Graph:
 
     def branches(self, value: Any) -> Iterator[Any]:
         """Return all possible values: both branches of each Fn::If, and None for AWS::NoValue."""
-        function = _function(value)
-        sides = _sides(value["Fn::If"]) if function == "Fn::If" else None
-        if sides is not None:
-            yield from self.branches(sides[0])
-            yield from self.branches(sides[1])
-        elif function == "Ref" and value["Ref"] == "AWS::NoValue":
-            yield None
-        else:
-            yield value
+        pending = [value]
+        while pending:  # not recursive: CloudFormation does not limit the nesting of Fn::If
+            current = pending.pop()
+            alternatives = _alternatives(current)
+            if alternatives is not None:
+                pending.extend(reversed(alternatives))
+            elif _function(current) == "Ref" and current["Ref"] == "AWS::NoValue":
+                yield None
+            else:
+                yield current
 
     def items(self, value: Any) -> list[Any]:
         """Return all possible items of the list ``value``; a single value is a list of one, as in IAM policies."""
@@ -221,9 +227,11 @@ class Graph:
             return self._join(argument, template, depth)
         if function == "Fn::Sub":
             return self._sub(argument, template, depth)
-        if function == "Fn::If":
+        if function in ("Fn::If", ONE_OF):
             found = {self.parts(branch, template, depth) for branch in self.branches(value)}
             return found.pop() if len(found) == 1 else (UNKNOWN,)
+        if function == "Fn::Length" and isinstance(argument, list):
+            return (str(len(argument)),)
         if function == "Fn::Select":
             return self._select(argument, template, depth)
         if function == "Fn::ImportValue":
@@ -304,10 +312,9 @@ class Graph:
 
     def _select(self, argument: Any, template: Template, depth: int) -> Parts:
         pair = _pair(argument)
-        if pair is None or not str(pair[0]).isdigit():
+        if pair is None or re.fullmatch("[0-9]{1,5}", str(pair[0])) is None:
             return (UNKNOWN,)
-        index, values = pair
-        at = int(index)
+        at, values = int(pair[0]), pair[1]
         if isinstance(values, list):
             return self.parts(values[at], template, depth) if at < len(values) else (UNKNOWN,)
         if _function(values) != "Fn::Split":
@@ -392,9 +399,13 @@ def is_function(value: Any) -> bool:
     return _function(value) is not None
 
 
-def _sides(argument: Any) -> tuple[Any, Any] | None:
-    """Return the two branches of an Fn::If."""
-    return _pair(argument[1:]) if isinstance(argument, list) else None
+def _alternatives(value: Any) -> Sequence[Any] | None:
+    """Return the two branches of an Fn::If, or the values of a mapping; None if ``value`` is neither."""
+    function = _function(value)
+    argument = value[function] if function in ("Fn::If", ONE_OF) else None
+    if function == "Fn::If" and isinstance(argument, list):
+        return _pair(argument[1:])
+    return argument if function == ONE_OF and isinstance(argument, list) else None
 
 
 def _pair(argument: Any) -> tuple[Any, Any] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import aws_cdk as cdk
 import jsii
@@ -17,6 +18,13 @@ from iot_constructs.rules import python_checks
 from iot_constructs.rules.catalogue import RULE_BY_ID, RULES
 from iot_constructs.rules.rule import PLUGIN_NAME, Finding
 from iot_constructs.rules.template import Template, load_templates
+
+
+class _Deployed(NamedTuple):
+    """A template, nested or not, and the construct path of the stack that deploys it."""
+
+    template: Template
+    stack_path: str
 
 
 @jsii.implements(cdk.IPolicyValidationPlugin)
@@ -91,31 +99,29 @@ class IotPipelineChecks:
         for template in templates:
             _add_construct_data(template, app, construct_paths[template.path], self._suffix)
         findings = python_checks.run(templates, None)
-        return self._report(findings, _stack_paths(templates, construct_paths))
+        return self._report(findings, _deployed(templates, construct_paths))
 
     def _report(
-        self, findings: Sequence[Finding], construct_paths: dict[Path, str]
+        self, findings: Sequence[Finding], deployed: Mapping[Path, _Deployed]
     ) -> cdk.PolicyValidationPluginReport:
-        # One violation of CDK has one text for all its resources.
+        # One violation of CDK has one text and one fix for all its resources.
         grouped: dict[tuple[str, str, str], list[Finding]] = {}
         for finding in sorted(findings, key=lambda it: it.rule_id):
-            grouped.setdefault((finding.rule_id, finding.detail, finding.resource_type), []).append(
-                finding
-            )
+            grouped.setdefault((finding.rule_id, finding.detail, _fix(finding)), []).append(finding)
         return cdk.PolicyValidationPluginReport(
             success=all(self._severity(finding.rule_id) != "error" for finding in findings),
             violations=[
                 cdk.PolicyViolation(
                     rule_name=rule_id,
                     description=f"{detail} [{RULE_BY_ID[rule_id].acknowledgement}]",
-                    fix=f"{RULE_BY_ID[rule_id].fix_of(found[0]).cdk} ({RULE_BY_ID[rule_id].source_url})",
+                    fix=fix,
                     severity=self._severity(rule_id),
                     violating_resources=[
-                        _violating_resource(finding, construct_paths[finding.template])
+                        _violating_resource(finding, deployed[finding.template])
                         for finding in found
                     ],
                 )
-                for (rule_id, detail, _), found in grouped.items()
+                for (rule_id, detail, fix), found in grouped.items()
             ],
         )
 
@@ -123,21 +129,30 @@ class IotPipelineChecks:
         return RULE_BY_ID[rule_id].level if self._strict else "warning"
 
 
-def _violating_resource(finding: Finding, stack_path: str) -> cdk.PolicyViolatingResource:
+def _fix(finding: Finding) -> str:
+    rule = RULE_BY_ID[finding.rule_id]
+    fix = rule.fix_of(finding)
+    # What is declared in no construct, such as the cause of IOT_00, has a fix for its template only.
+    code = fix.cdk or fix.cloudformation
+    return f"{code} ({rule.source_url})" if "\n" not in code else f"\n{code}\n({rule.source_url})"
+
+
+def _violating_resource(finding: Finding, deployed: _Deployed) -> cdk.PolicyViolatingResource:
+    # The construct is that of the resource which SAM generates others from.
+    author = None if finding.logical_id is None else deployed.template.author(finding.logical_id)
     return cdk.PolicyViolatingResource(
         template_path=str(finding.template),
-        resource_logical_id=finding.logical_id,
-        construct_path=stack_path if finding.logical_id is None else None,
+        resource_logical_id=author,
+        construct_path=deployed.stack_path if author is None else None,
         locations=[finding.property_path.replace("/", ".")] if finding.property_path else [],
     )
 
 
-def _stack_paths(
-    templates: Sequence[Template], construct_paths: dict[Path, str]
-) -> dict[Path, str]:
-    """Map each template, nested or not, to the construct path of the stack that deploys it."""
+def _deployed(
+    templates: Sequence[Template], construct_paths: Mapping[Path, str]
+) -> dict[Path, _Deployed]:
     return {
-        each.path: construct_paths[template.path]
+        each.path: _Deployed(each, construct_paths[template.path])
         for template in templates
         for each in template.walk()
     }

@@ -1,17 +1,27 @@
-"""CloudFormation templates of a cloud assembly, with their nested stacks and the data of the manifest."""
+"""CloudFormation templates with their nested stacks, and the data of the manifest of a cloud assembly."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from iot_constructs._defaults import MANAGED_BY
+from iot_constructs.rules.not_judged import NESTED_STACK, NotJudged
+from iot_constructs.rules.reader import STDIN, Document, Location, read
+from iot_constructs.rules.transforms import Expanded
 
 MANIFEST = "manifest.json"
+
+_STACK: Final = "aws:cloudformation:stack"
+_STAGE: Final = "cdk:cloud-assembly"
+_SUFFIXES: Final = (".json", ".yaml", ".yml", ".template")
+_SKIPPED_FOLDERS: Final = ("node_modules", "__pycache__", "venv")
+_MOST_NESTED: Final = 500
 
 Json = Mapping[str, Any]
 
@@ -56,12 +66,14 @@ class Template:
 
     Attributes:
         path: the path of the file.
-        body: the parsed JSON.
+        body: the template; includes, loops, mappings and the SAM transform in it are expanded.
         stack: the data of the manifest; None without a manifest, and for nested stacks.
         parent: the AWS::CloudFormation::Stack resource of a nested stack.
         suffix: the environment suffix of this stack, if known.
+        document: the file as it was read; None if the body comes from elsewhere.
         resources: by logical id.
         nested: the templates of its nested stacks, by the logical id of the AWS::CloudFormation::Stack.
+        not_judged: what could not be looked at.
     """
 
     path: Path
@@ -69,16 +81,21 @@ class Template:
     stack: StackInfo | None = None
     parent: Resource | None = None
     suffix: str | None = None
+    document: Document | None = None
     resources: dict[str, Resource] = field(init=False)
     nested: dict[str, Template] = field(init=False, default_factory=dict)
+    not_judged: list[NotJudged] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._expanded = Expanded(self.body, self.path.parent)
+        self.body = self._expanded.body
+        self.not_judged = self._expanded.not_judged
         found = self.body.get("Resources")
-        # Not a mapping: Fn::ForEach, which CloudFormation expands at deployment.
+        # Not a mapping with a type: a loop that is known at deployment only.
         self.resources = {
-            logical_id: Resource(self, logical_id, str(body.get("Type", "")), body)
+            logical_id: Resource(self, logical_id, body["Type"], body)
             for logical_id, body in (found.items() if isinstance(found, Mapping) else ())
-            if isinstance(body, Mapping)
+            if isinstance(body, Mapping) and isinstance(body.get("Type"), str)
         }
 
     @classmethod
@@ -87,9 +104,11 @@ class Template:
 
         Raises:
             OSError: it cannot be read.
-            ValueError: it is not a CloudFormation template in JSON.
+            ValueError: it is not a CloudFormation template.
         """
-        return _load(path, _read_manifest(path.parent))
+        loader = _Loader()
+        loader.add_file(path)
+        return loader.roots()[0]
 
     @property
     def root(self) -> Template:
@@ -105,79 +124,244 @@ class Template:
         for nested in self.nested.values():
             yield from nested.walk()
 
+    def author(self, logical_id: str) -> str:
+        """Return the logical id of the resource in the file that ``logical_id`` is generated from, by SAM."""
+        return self._expanded.author(logical_id)
+
+    def path_in_file(
+        self, logical_id: str | None, property_path: str = ""
+    ) -> tuple[str | int, ...]:
+        """Return where the author wrote a property of a finding, from the root of the file.
+
+        The path can go further than the file: the author did not set the property.
+
+        Args:
+            logical_id: the resource; None if ``property_path`` begins at the root of the template.
+            property_path: like ``Properties/DestinationConfig``.
+        """
+        steps = tuple(property_path.split("/")) if property_path else ()
+        return steps if logical_id is None else self._expanded.path(logical_id, steps)
+
+    def location(self, logical_id: str | None, property_path: str = "") -> Location | None:
+        """Return line and column of a property, or of its nearest parent that exists; None without a file."""
+        if self.document is None:
+            return None
+        return self.document.location(self.path_in_file(logical_id, property_path))
+
+
+def load(paths: Iterable[Path], *, skip_others: bool = False) -> list[Template]:
+    """Load templates, folders of templates and cloud assemblies (cdk.out), each file once.
+
+    A folder contributes the CloudFormation templates in it and below. A template in a folder or assembly that cannot be
+    read is a template without resources, with the reason in its ``not_judged``.
+
+    Args:
+        paths: files, folders, and ``-`` for standard input.
+        skip_others: leave out files that are not CloudFormation templates.
+
+    Raises:
+        OSError: a path does not exist or cannot be read.
+        ValueError: a file is not a CloudFormation template, or a folder has none.
+    """
+    loader = _Loader()
+    for path in paths:
+        if path != STDIN and path.is_dir():
+            loader.add_folder(path)
+        elif not (skip_others and path.is_file()) or loader.is_template(path):
+            loader.add_file(path)
+    return loader.roots()
+
 
 def load_templates(paths: Iterable[Path]) -> list[Template]:
-    """Load the templates at ``paths`` with their nested stacks; a nested template in ``paths`` is not repeated.
+    """Load the templates of a CDK app with their nested stacks; a nested template in ``paths`` is not repeated.
 
     Raises:
         OSError: one cannot be read.
-        ValueError: one is not a CloudFormation template in JSON.
+        ValueError: one is not a CloudFormation template.
     """
-    stacks_info: dict[Path, Mapping[str, StackInfo]] = {}
-    loaded = []
+    loader = _Loader()
     for path in paths:
-        folder = path.parent
-        if folder not in stacks_info:
-            stacks_info[folder] = _read_manifest(folder)
-        loaded.append(_load(path, stacks_info[folder]))
-    inside = {
-        nested.path.resolve()
-        for template in loaded
-        for nested in template.walk()
-        if nested.parent is not None
-    }
-    return [template for template in loaded if template.path.resolve() not in inside]
+        loader.add_file(path, in_assembly=True)
+    return loader.roots()
 
 
 def load_assembly(folder: Path) -> list[Template]:
-    """Load all stacks of the cloud assembly in ``folder``, including its stages.
+    """Load all stacks of the cloud assembly in ``folder``, including its stages; like `load`.
 
     Raises:
-        OSError: the manifest or a template cannot be read.
-        ValueError: one of them is not valid.
+        ValueError: it is not a cloud assembly.
     """
-    if not (folder / MANIFEST).is_file():
-        raise ValueError(f"{folder}: not a cloud assembly: no {MANIFEST}")
-    stacks_info = _read_manifest(folder)
-    templates = [_load(folder / file, stacks_info) for file in stacks_info]
-    for artifact in _artifacts(folder).values():
-        if artifact.get("type") == "cdk:cloud-assembly":
-            templates += load_assembly(folder / artifact["properties"]["directoryName"])
-    return templates
+    if not _is_assembly(folder):
+        raise ValueError(f"{folder}: not a cloud assembly: no {MANIFEST} with stacks")
+    loader = _Loader()
+    loader.add_folder(folder)
+    return loader.roots()
 
 
-def _load(
-    path: Path, stacks_info: Mapping[str, StackInfo], parent: Resource | None = None
-) -> Template:
-    body = _read_json(path)
-    if not isinstance(body.get("Resources", {}), Mapping):
-        raise ValueError(f"{path}: not a CloudFormation template: Resources is not an object")
-    stack = stacks_info.get(path.name) if parent is None else None
-    suffix = stack.tags["Environment"] if stack is not None and stack.suffixed else None
-    template = Template(path, body, stack=stack, parent=parent, suffix=suffix)
-    _load_nested(template)
-    return template
+class _Loader:
+    """Loads templates, each file once, and their nested stacks."""
 
+    def __init__(self) -> None:
+        self._templates: dict[Path, Template] = {}  # by resolved path
+        self._manifests: dict[Path, Mapping[str, StackInfo]] = {}
+        self._documents: dict[Path, Document] = {}
+        self._nested = 0
 
-def _load_nested(template: Template) -> None:
-    stacks = [it for it in template.resources.values() if it.type == "AWS::CloudFormation::Stack"]
-    if not stacks:
-        return
-    assets = _asset_files(template)
-    for stack in stacks:
-        file = _nested_file(stack, assets)
+    def roots(self) -> list[Template]:
+        """Return the templates that are not nested in another one."""
+        inside = {
+            nested.path.resolve()
+            for template in self._templates.values()
+            for nested in template.walk()
+            if nested.parent is not None
+        }
+        return [template for path, template in self._templates.items() if path not in inside]
+
+    def add_file(self, path: Path, *, in_assembly: bool = False) -> None:
+        """Add a template; one of an assembly can have no resources."""
+        if path.resolve() in self._templates:
+            return
+        document = self._read(path)
+        if path.parent not in self._manifests:
+            self._manifests[path.parent] = _read_manifest(path.parent)
+        stack = self._manifests[path.parent].get(path.name)
+        in_assembly = in_assembly or stack is not None
+        if not isinstance(document.body, Mapping) or not isinstance(
+            document.body.get("Resources", {}), Mapping
+        ):
+            raise ValueError(f"{path}: not a CloudFormation template: Resources is not a mapping")
+        if "Resources" not in document.body and not in_assembly:
+            raise ValueError(f"{path}: not a CloudFormation template: no Resources")
+        suffix = stack.tags["Environment"] if stack is not None and stack.suffixed else None
+        template = Template(path, document.body, stack=stack, suffix=suffix, document=document)
+        if not template.resources and not template.not_judged and not in_assembly:
+            template.not_judged.append(NotJudged("the template has no resources"))
+        self._templates[path.resolve()] = template
+        self._load_nested(template)
+
+    def add_folder(self, folder: Path) -> None:
+        """Add the stacks of an assembly, or the templates in and below any other folder."""
+        if _is_assembly(folder):
+            self._add_assembly(folder, set())
+        else:
+            self._add_tree(folder)
+        if not any(path.is_relative_to(folder.resolve()) for path in self._templates):
+            raise ValueError(f"{folder}: no CloudFormation template in this folder")
+
+    def _add_assembly(self, folder: Path, above: set[Path]) -> None:
+        if folder.resolve() in above:
+            return
+        for file in _read_manifest(folder):
+            self._try_file(folder / file, in_assembly=True)
+        for artifact in _artifacts(folder).values():
+            if artifact.get("type") == _STAGE:
+                stage = folder / str(_mapping(artifact.get("properties")).get("directoryName"))
+                self._add_assembly(stage, {*above, folder.resolve()})
+
+    def _add_tree(self, folder: Path) -> None:
+        for parent, folders, files in os.walk(folder):
+            here = Path(parent)
+            if here != folder and _is_assembly(here):
+                self._add_assembly(here, set())
+                folders.clear()
+                continue
+            folders[:] = sorted(
+                name
+                for name in folders
+                if not name.startswith(".") and name not in _SKIPPED_FOLDERS
+            )
+            for file in sorted(files):
+                path = here / file
+                if path.suffix.lower() in _SUFFIXES and self.is_template(path):
+                    self._try_file(path)
+
+    def _try_file(self, path: Path, *, in_assembly: bool = False) -> None:
+        """Add a template that the user did not name; one that cannot be read must not hide the others."""
+        try:
+            self.add_file(path, in_assembly=in_assembly)
+        except (OSError, ValueError) as error:
+            template = Template(path, {})
+            template.not_judged.append(NotJudged(_reason(error, path)))
+            self._templates[path.resolve()] = template
+
+    def is_template(self, path: Path) -> bool:
+        """Return whether a file in a folder is a template, or is meant to be one."""
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return False
+        # Most other files are not worth parsing.
+        words = (b"AWSTemplateFormatVersion", b"Resources", b"R\0e\0s\0o\0u\0r\0c\0e\0s")
+        if not any(word in content for word in words):
+            return False
+        try:
+            body = self._read(path).body
+        except ValueError:
+            return b"AWSTemplateFormatVersion" in content or b"AWS::" in content
+        if not isinstance(body, Mapping):
+            return False
+        if "AWSTemplateFormatVersion" in body or "Transform" in body:
+            return True
+        return any("Type" in _mapping(each) for each in _mapping(body.get("Resources")).values())
+
+    def _read(self, path: Path) -> Document:
+        if path not in self._documents:
+            self._documents[path] = read(path)
+        return self._documents[path]
+
+    # -- nested stacks ---------------------------------------------------------------------------------------------
+
+    def _load_nested(self, template: Template) -> None:
+        stacks = [it for it in template.resources.values() if it.type == NESTED_STACK]
+        assets = _asset_files(template) if stacks else {}
+        for stack in stacks:
+            problem = self._load_stack(template, stack, _nested_file(stack, assets))
+            if problem is not None:
+                template.not_judged.append(
+                    NotJudged(problem, stack.logical_id, "Properties/TemplateURL")
+                )
+        for resource in template.resources.values():
+            if resource.type == "AWS::CloudFormation::StackSet":
+                detail = "the template of a stack set is not read"
+                template.not_judged.append(NotJudged(detail, resource.logical_id, "Properties"))
+
+    def _load_stack(self, template: Template, stack: Resource, file: str | None) -> str | None:
+        """Load the template of a nested stack; return why if that is not possible."""
         if file is None:
-            continue
+            url = stack.properties.get("TemplateURL")
+            shown = url if isinstance(url, str) else "its URL is known at deployment only"
+            return f"the nested stack is not a local file: {shown}"
         path = template.path.parent / file
-        if path.is_file() and path not in _paths_above(template):
-            template.nested[stack.logical_id] = _load(path, {}, parent=stack)
+        if path.resolve() in _paths_above(template):
+            return f"the nested stack contains itself: {file}"
+        self._nested += 1
+        if self._nested > _MOST_NESTED:
+            return f"there are more than {_MOST_NESTED} nested stacks"
+        try:
+            document = self._read(path)
+        except (OSError, ValueError) as error:
+            return f"the nested template cannot be read: {_reason(error, path)}"
+        if not isinstance(document.body, Mapping) or not isinstance(
+            document.body.get("Resources"), Mapping
+        ):
+            return f"the nested template has no Resources: {file}"
+        nested = Template(path, document.body, parent=stack, document=document)
+        template.nested[stack.logical_id] = nested
+        self._load_nested(nested)
+        return None
+
+
+def _reason(error: Exception, path: Path) -> str:
+    if isinstance(error, OSError):
+        return f"{path.name}: {error.strerror}"
+    return str(error).replace(str(path), path.name)
 
 
 def _paths_above(template: Template) -> set[Path]:
-    above = {template.path}
+    above = {template.path.resolve()}
     while template.parent is not None:
         template = template.parent.template
-        above.add(template.path)
+        above.add(template.path.resolve())
     return above
 
 
@@ -187,11 +371,18 @@ def _nested_file(stack: Resource, assets: Mapping[str, str]) -> str | None:
     if isinstance(named, str):
         return named
     url = stack.properties.get("TemplateURL")
-    if isinstance(url, str) and "://" not in url:
+    if isinstance(url, str) and "://" not in url and "{{" not in url:
         return url  # before `aws cloudformation package`
     # Without asset metadata, the last part of the URL is the object key of the asset.
-    found = re.search(r"([0-9a-f]{64})\.json", json.dumps(url))
+    found = re.search(r"([0-9a-f]{64})\.json", _text(url))
     return assets.get(found.group(1)) if found else None
+
+
+def _text(value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return ""
 
 
 def _asset_files(template: Template) -> dict[str, str]:
@@ -200,26 +391,33 @@ def _asset_files(template: Template) -> dict[str, str]:
     manifest = root.with_name(root.name.removesuffix(".template.json") + ".assets.json")
     if not manifest.is_file():
         return {}
-    files = _read_json(manifest).get("files", {})
-    return {
-        key: entry["source"]["path"]
-        for key, entry in files.items()
-        if isinstance(entry.get("source", {}).get("path"), str)
-    }
+    found = {}
+    for key, entry in _mapping(_read_json(manifest).get("files")).items():
+        file = _mapping(_mapping(entry).get("source")).get("path")
+        if isinstance(file, str):
+            found[key] = file
+    return found
+
+
+def _is_assembly(folder: Path) -> bool:
+    """Return whether ``folder`` has the manifest of a CDK app with stacks; web applications have a manifest as well."""
+    types = [artifact.get("type") for artifact in _artifacts(folder).values()]
+    return _STACK in types or _STAGE in types
 
 
 def _read_manifest(folder: Path) -> dict[str, StackInfo]:
     """Return the data of the manifest in ``folder`` by template file; empty without a manifest."""
     stacks_info = {}
     for artifact_id, artifact in _artifacts(folder).items():
-        if artifact.get("type") != "aws:cloudformation:stack":
+        properties = _mapping(artifact.get("properties"))
+        file = properties.get("templateFile")
+        if artifact.get("type") != _STACK or not isinstance(file, str):
             continue
-        properties = artifact.get("properties", {})
-        account, region = _environment(artifact.get("environment", ""))
-        stacks_info[properties.get("templateFile", "")] = StackInfo(
+        account, region = _environment(str(artifact.get("environment", "")))
+        stacks_info[file] = StackInfo(
             name=properties.get("stackName", artifact_id),
             termination_protection=properties.get("terminationProtection"),
-            tags=properties.get("tags", {}),
+            tags=_mapping(properties.get("tags")),
             account=account,
             region=region,
         )
@@ -230,12 +428,7 @@ def _artifacts(folder: Path) -> Json:
     manifest = folder / MANIFEST
     if not manifest.is_file():
         return {}
-    try:
-        artifacts = _read_json(manifest).get("artifacts")
-    except ValueError:  # web applications have a file of this name as well
-        return {}
-    if not isinstance(artifacts, Mapping):
-        return {}
+    artifacts = _mapping(_read_json(manifest).get("artifacts"))
     return {key: entry for key, entry in artifacts.items() if isinstance(entry, Mapping)}
 
 
@@ -252,10 +445,12 @@ def _environment(text: str) -> tuple[str | None, str | None]:
 
 
 def _read_json(path: Path) -> Json:
+    """Return the content of a manifest; empty if it is not JSON, so that the templates beside it are still read."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: not a JSON object")
-    return found
+        return _mapping(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _mapping(value: Any) -> Json:
+    return value if isinstance(value, Mapping) else {}

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, Final
 
 import aws_cdk
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 import iot_constructs
 
