@@ -251,7 +251,7 @@ class TestFormats:
 
     def test_parseable_is_that_of_cfn_lint(self, run: Run) -> None:
         out = run(write("table.yaml", TABLE), "--format", "parseable")[1]
-        assert out.startswith("table.yaml:6:5:6:6:E9302:Readings: no point-in-time recovery")
+        assert out.startswith("table.yaml:6:5:6:15:E9302:Readings: no point-in-time recovery")
 
     def test_a_missing_package_is_named_with_its_extra(
         self, run: Run, monkeypatch: pytest.MonkeyPatch

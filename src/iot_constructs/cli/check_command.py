@@ -13,6 +13,7 @@ from iot_constructs.cli.check_formats import FORMATS, Row, printable, printed
 from iot_constructs.cli.check_ignores import CfnLintConfig, Ignore, accepted
 from iot_constructs.rules import python_checks
 from iot_constructs.rules.catalogue import RULE_BY_ID
+from iot_constructs.rules.reader import Location
 from iot_constructs.rules.rule import Finding, Fix
 from iot_constructs.rules.sam_fix import in_file
 from iot_constructs.rules.template import Template, load
@@ -114,8 +115,7 @@ def _row(finding: Finding, template: Template) -> Row:
     return Row(
         finding,
         _display_path(template.path),
-        location.line if location is not None else 1,
-        location.column if location is not None else 1,
+        location if location is not None else Location(1, 1, 1, 1),
         resource=template.author(finding.logical_id) if finding.logical_id else None,
         fix=_fix(finding, finding.logical_id, template),
         fix_of_any=printed(_fix(any_resource, finding.logical_id, template), from_cdk=from_cdk),

@@ -10,6 +10,7 @@ from textwrap import indent, wrap
 from typing import Any
 
 from iot_constructs.rules.catalogue import RULE_BY_ID
+from iot_constructs.rules.reader import Location
 from iot_constructs.rules.rule import Finding, Fix, Rule
 
 _WIDTH = 80
@@ -22,8 +23,7 @@ class Row:
     finding: Finding
     file: str
     """Relative to the current directory, if it is below."""
-    line: int
-    column: int
+    location: Location
     resource: str | None
     """The resource as the author wrote it; None if the finding is about the template or stack."""
     fix: Fix
@@ -45,7 +45,7 @@ class Row:
 
 def text(rows: Sequence[Row], summary: str) -> str:
     """For people, at 80 columns: the rule, its findings, and one fix for the findings of a resource type."""
-    lines = []
+    lines: list[str] = []
     for _, of_rule in groupby(rows, key=lambda row: row.rule.id):
         found = list(of_rule)
         lines += _heading(found[0].rule)
@@ -68,7 +68,7 @@ def _findings_with_fix(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         finding = row.finding
         names = f"{row.resource or '(the stack)'} {finding.property_path}".rstrip()
-        yield printable(f"  {row.file}:{row.line}:{row.column} {names}")
+        yield printable(f"  {row.file}:{row.location.line}:{row.location.column} {names}")
         yield from _wrapped(printable(finding.detail), 4)
     fix = rows[0].printed_fix if len(rows) == 1 else rows[0].fix_of_any
     if fix:
@@ -102,8 +102,8 @@ def _as_object(row: Row) -> dict[str, Any]:
         "rule": rule.id,
         "cfn_lint": rule.cfn_lint_id,
         "template": row.file,
-        "line": row.line,
-        "column": row.column,
+        "line": row.location.line,
+        "column": row.location.column,
         "resource": row.resource,
         "property": finding.property_path,
         "detail": finding.detail,
@@ -119,7 +119,7 @@ def _as_object(row: Row) -> dict[str, Any]:
 def github(rows: Sequence[Row], summary: str) -> str:
     """Annotations of GitHub Actions, which shows ten of each level for a step; the log has all of them."""
     lines = [
-        f"::{row.rule.level} file={_property(row.file)},line={row.line},col={row.column},"
+        f"::{row.rule.level} file={_property(row.file)},line={row.location.line},col={row.location.column},"
         f"title={_property(row.rule.id)}::{_escaped(_message(row))}"
         for row in rows
     ]
@@ -160,8 +160,10 @@ def _of_cfn_lint(name: str) -> Callable[[Sequence[Row], str], str]:
                 message=printable(_sentence(row)),
                 filename=printable(row.file),
                 rule=rules[row.rule.cfn_lint_id],
-                linenumber=row.line,
-                columnnumber=row.column,
+                linenumber=row.location.line,
+                columnnumber=row.location.column,
+                linenumberend=row.location.end_line,
+                columnnumberend=row.location.end_column,
             )
             for row in rows
         ]
