@@ -88,9 +88,6 @@ def run(arguments: argparse.Namespace) -> int:
         stacks = load(map(Path, arguments.templates), skip_others=arguments.skip_others)
     except (OSError, ValueError) as error:
         return _fail(_format_error(error))
-    if suffix is not None:
-        for stack in stacks:
-            stack.suffix = suffix  # wins over the tags
     findings = python_checks.run(stacks, suffix)
     templates = {each.path: each for stack in stacks for each in stack.walk()}
     kept = [
