@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,11 @@ Parameters:
   List: {Type: CommaDelimitedList, Default: 'a, b'}
   Allowed: {Type: String, AllowedValues: [a, b]}
   One: {Type: String, Default: b}
+  Comma: {Type: String, Default: 'a, b'}
   Given: {Type: CommaDelimitedList}
 Mappings:
   Stages: {dev: {Names: [a, b]}, prod: {Names: [b, c]}}
+  Odd: {a: {b: [[c]]}}
 """
 
 
@@ -49,6 +52,7 @@ Mappings:
         ("[a, !Ref One]", "ab"),
         ("!Ref List", "ab"),
         ("[x, !Ref List]", "xab"),
+        ("!Ref Comma", ["a, b"]),
         ("!Ref Allowed", "ab"),
         ("!FindInMap [Stages, dev, Names]", "ab"),
         ("!FindInMap [Stages, !Ref Given, Names]", "abc"),
@@ -56,7 +60,7 @@ Mappings:
         ("[]", ""),
     ],
 )
-def test_collections(collection: str, names: str) -> None:
+def test_collections(collection: str, names: Sequence[str]) -> None:
     template = loop(collection, PARAMETERS)
     assert list(template.resources) == [f"Topic{name}" for name in names]
     assert [it.properties["TopicName"] for it in template.resources.values()] == list(names)
@@ -69,12 +73,13 @@ def test_collections(collection: str, names: str) -> None:
         ("!Ref Given", "its collection is known at deployment only"),
         ("!Ref Gone", "its collection is known at deployment only"),
         ("!FindInMap [Gone, a, b]", "its collection is known at deployment only"),
+        ("!FindInMap [Odd, a, b]", "its collection is known at deployment only"),
         ("!Split [',', 'a,b']", "its collection is known at deployment only"),
         ("[a, !Ref Given]", "its collection is known at deployment only"),
         ("~", "its collection is known at deployment only"),
         (f"[{','.join(map(str, range(10_001)))}]", "it has too many iterations"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_unknown_collections_are_not_judged(collection: str, reason: str) -> None:
     template = loop(collection, PARAMETERS)
@@ -163,6 +168,20 @@ def test_deep_values_beside_a_loop(depth: int) -> None:
     each = {"T${X}": {"Type": "AWS::SNS::Topic"}}
     body = {"Metadata": {"A": deep}, "Resources": {"Fn::ForEach::T": ["X", ["A"], each]}}
     assert list(Template(Path("t.json"), body).resources) == ["TA"]
+
+
+def test_a_loop_that_is_skipped_several_times_is_named_once() -> None:
+    inner = {"Fn::ForEach::B": ["Y", {"Ref": "Gone"}, {"T${X}${Y}": {"Type": "AWS::SNS::Topic"}}]}
+    body = {"Resources": {"Fn::ForEach::A": ["X", ["a", "b"], inner]}}
+    assert len(Template(Path("t.json"), body).not_judged) == 1
+
+
+def test_loops_nested_deeply() -> None:
+    inner: Any = {"T": {"Type": "AWS::SNS::Topic"}}
+    for level in range(330):
+        inner = {f"Fn::ForEach::L{level}": ["X", ["a"], inner]}
+    template = Template(Path("t.json"), {"Resources": inner})
+    assert "it has too many iterations" in template.not_judged[-1].detail
 
 
 def test_loops_in_loops_end() -> None:

@@ -86,19 +86,20 @@ def test_anchors_and_merge_keys() -> None:
     assert found["f"] == {"b": 1, "c": 2, "g": 4}
 
 
-@pytest.mark.parametrize(
-    "text",
-    ['{\n\t"a": {"b": [1, "x\\n"]}}', "\ufeff" + json.dumps({"a": {"b": [1, "x\n"]}})],
-    ids=["tabs", "byte order mark"],
-)
-def test_json(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_json_with_tabs(tmp_path: Path, mark: str) -> None:
     path = tmp_path / "a.json"
-    path.write_bytes(text.encode())
+    path.write_bytes((mark + '{\n\t"a": {\n\t\t"b": [1, "x\\n"]\n\t}\n}').encode())
     assert read(path).body == {"a": {"b": [1, "x\n"]}}
 
 
 def test_flow_style_yaml_that_looks_like_json() -> None:
     assert body("{a: !Ref B}") == {"a": {"Ref": "B"}}
+
+
+def test_broken_json_with_another_ending() -> None:
+    with pytest.raises(ValueError, match=r"template\.yaml:1:9: not JSON: Expecting ',' delimiter"):
+        body('{"a": 1 "b": 2}')
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

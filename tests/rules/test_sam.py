@@ -78,6 +78,22 @@ def test_events_become_resources_and_keep_their_author() -> None:
     ]
 
 
+def test_the_author_is_not_guessed_from_the_name() -> None:
+    template = loaded("""
+Resources:
+  FK: {Type: AWS::Kinesis::Stream}
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.13
+      Handler: a.b
+      Events:
+        KX: {Type: Kinesis, Properties: {Stream: !GetAtt FK.Arn, StartingPosition: LATEST}}
+""")
+    assert template.author("FKX") == "F"
+    assert template.path_in_file("FKX")[-2:] == ("Events", "KX")
+
+
 @pytest.mark.parametrize(
     ("logical_id", "property_path", "path", "line"),
     [
@@ -257,6 +273,20 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     template = loaded(FUNCTION)
     assert list(template.resources) == ["Stream"]
     assert "pip install 'iot-constructs[check]'" in template.not_judged[0].detail
+
+
+def test_a_rejected_resource_alone() -> None:
+    template = loaded(
+        "Resources: {Bad: {Type: AWS::Serverless::Function, Properties: {Events: x}}}"
+    )
+    assert template.resources == {}
+    assert {it.logical_id for it in template.not_judged} == {"Bad"}
+
+
+def test_what_is_no_resource_does_not_hide_the_others() -> None:
+    template = loaded(FUNCTION + "  Odd: text\n  Untyped: {Properties: {}}\n")
+    assert "FK" in template.resources
+    assert [it.logical_id for it in template.not_judged] == ["Odd", "Untyped"]
 
 
 @pytest.mark.parametrize("depth", [300, 900])

@@ -93,8 +93,6 @@ def read(path: Path) -> Document:
 
 def parse(text: str, path: Path) -> Document:
     """Parse the text of the file ``path``; raises like `read`."""
-    if not text.strip():
-        raise ValueError(f"{path}: empty")
     if not text.lstrip().startswith(("{", "[")):
         return _parse_yaml(text, path)
     try:
@@ -294,7 +292,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _json_events(text: str) -> Iterator[_Event]:
-    """Return the events of valid JSON."""
+    """Return the events of valid JSON, for its positions and duplicate keys."""
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
     for match in _JSON_TOKEN.finditer(text):
         token = match.group()
@@ -306,8 +304,9 @@ def _json_events(text: str) -> Iterator[_Event]:
         elif token in "}]":
             yield _Event("}", location)
         else:
-            value = json.loads(token)
-            yield _Event("v", location, value, str(value))
+            # Only keys matter: the values are read by the standard library.
+            text = json.loads(token) if "\\" in token else token.strip('"')
+            yield _Event("v", location, token, text)
 
 
 # -- YAML --------------------------------------------------------------------------------------------------------------

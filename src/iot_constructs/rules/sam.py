@@ -70,9 +70,7 @@ class Expansion:
                     return self._translated
                 if not self._reject(causes):
                     break
-        except (
-            ValueError
-        ) as error:  # the extra is not installed, or a value that JSON does not have
+        except ValueError as error:  # the extra is not installed
             self._skip_all(str(error))
         except RecursionError:
             self._skip_all("it is nested too deeply for aws-sam-translator")
@@ -116,7 +114,7 @@ class Expansion:
             self.not_judged.append(
                 NotJudged(f"aws-sam-translator rejects it: {cause}", logical_id if known else None)
             )
-            if logical_id is not None and known and logical_id not in self._rejected:
+            if logical_id is not None and known:
                 self._rejected.add(logical_id)
                 named = True
         return named
@@ -136,7 +134,6 @@ class Expansion:
     def _prepared(self) -> dict[str, Any]:
         """Return a copy for the translator, which changes it, as after `sam package`."""
         body: dict[str, Any] = json.loads(json.dumps(self._source))
-        _at(body, "Globals", "Function").pop("CodeUri", None)
         resources = {}
         for logical_id, resource in _at(body, "Resources").items():
             if not isinstance(_at(resource).get("Type"), str) or logical_id in self._rejected:
@@ -154,13 +151,15 @@ class Expansion:
     def _read_authors(self, body: dict[str, Any]) -> dict[str, Any]:
         written = _at(self._source, "Resources")
         for logical_id, resource in _at(body, "Resources").items():
-            metadata = _at(resource, "Metadata")
+            # All resources of one author share their metadata.
+            metadata = dict(_at(resource, "Metadata"))
             author = metadata.pop(_AUTHOR, None)
-            if author is None and logical_id not in written:
+            if author is None and logical_id not in written:  # an embedded connector
                 prefixes = [name for name in written if logical_id.startswith(name)]
                 author = max(prefixes, key=len, default=None)
             if author is not None:
                 self.authors[logical_id] = author
+                resource["Metadata"] = metadata
             if not metadata:
                 resource.pop("Metadata", None)
         return body

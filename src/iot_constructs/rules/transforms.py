@@ -72,6 +72,7 @@ class Expanded:
             loops = Loops(body)
             body, self._loops = loops.body, loops.origins
             self.not_judged += loops.not_judged
+        self._skip_directives(body, found)
         names = _names(body)
         if sam.TRANSFORM in names:
             self._sam = sam.Expansion(body)
@@ -82,7 +83,6 @@ class Expanded:
                 self.not_judged.append(
                     NotJudged(f"the macro {name} is not applied", property_path="Transform")
                 )
-        self._skip_directives(body, found)
         return _resolve_mappings(body)
 
     def _skip_directives(
