@@ -181,7 +181,7 @@ PYPROJECT = {
                 {
                     "module": [
                         *["boto3.*", "botocore.*", "ministack.*"],
-                        *["cfnlint.*", "samtranslator.*", "yaml.*"],
+                        *["cfnlint.*"],
                         # In environments of their own: bench/peers/environments.py.
                         *["aws_solutions_constructs.*", "cdk_monitoring_constructs"],
                     ],

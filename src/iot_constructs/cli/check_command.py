@@ -107,14 +107,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _row(finding: Finding, template: Template) -> Row:
     location = template.location(finding.logical_id, finding.property_path)
+    author = template.author(finding.logical_id) if finding.logical_id is not None else None
+    path = template.path_in_file(finding.logical_id, finding.property_path)
     from_cdk = _is_from_cdk(template)
-    any_resource = replace(finding, logical_id="<LogicalId>") if finding.logical_id else finding
+    fix = _fix(finding, finding.logical_id, template)
+    any_resource = replace(finding, logical_id="<LogicalId>") if author is not None else finding
     return Row(
         finding,
         _display_path(template.path),
         location if location is not None else Location(1, 1, 1, 1),
-        resource=template.author(finding.logical_id) if finding.logical_id else None,
-        fix=_fix(finding, finding.logical_id, template),
+        resource=author,
+        # A resource that SAM generates is one of its author's properties.
+        property_path="/".join(map(str, path[2:]))
+        if author != finding.logical_id
+        else finding.property_path,
+        fix=fix,
         fix_of_any=printed(_fix(any_resource, finding.logical_id, template), from_cdk=from_cdk),
         from_cdk=from_cdk,
     )

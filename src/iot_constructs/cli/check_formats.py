@@ -26,6 +26,8 @@ class Row:
     location: Location
     resource: str | None
     """The resource as the author wrote it; None if the finding is about the template or stack."""
+    property_path: str
+    """Its path in that resource; empty if it is not about a property."""
     fix: Fix
     fix_of_any: str
     """The fix to print, with a placeholder for the logical id: what several findings have in common."""
@@ -67,7 +69,7 @@ def _heading(rule: Rule) -> Iterator[str]:
 def _findings_with_fix(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         finding = row.finding
-        names = f"{row.resource or '(the stack)'} {finding.property_path}".rstrip()
+        names = f"{row.resource or '(the stack)'} {row.property_path}".rstrip()
         yield printable(f"  {row.file}:{row.location.line}:{row.location.column} {names}")
         yield from _wrapped(printable(finding.detail), 4)
     fix = rows[0].printed_fix if len(rows) == 1 else rows[0].fix_of_any
@@ -105,7 +107,7 @@ def _as_object(row: Row) -> dict[str, Any]:
         "line": row.location.line,
         "column": row.location.column,
         "resource": row.resource,
-        "property": finding.property_path,
+        "property": row.property_path,
         "detail": finding.detail,
         "level": rule.level,
         "info": rule.info,
