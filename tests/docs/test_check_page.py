@@ -102,4 +102,4 @@ def test_the_hook_of_the_page_is_the_one_of_the_repository() -> None:
 def _commands(first_word: str) -> list[str]:
     """The lines of the one block that begins with ``first_word``."""
     [block] = [block for block in _SHELL if block.startswith(first_word)]
-    return block.splitlines()
+    return list(block.splitlines())
