@@ -13,11 +13,24 @@ from iot_constructs.rules import python_checks
 from iot_constructs.rules.catalogue import CLASSES
 from iot_constructs.rules.rule import Finding, Fix
 from iot_constructs.rules.template import StackInfo, Template, load_assembly
-from tests.rules.fix_cases import NAMES, FixCase, dynamodb, merged, s3, sns_sqs, streams, timestream
+from tests.rules.fix_cases import (
+    NAMES,
+    FixCase,
+    cloudwatch,
+    dynamodb,
+    merged,
+    naming,
+    s3,
+    sns_sqs,
+    streams,
+    timestream,
+)
 from tests.synth_support import fresh_app
 
 CASES: Final = (
+    *cloudwatch.CASES,
     *dynamodb.CASES,
+    *naming.CASES,
     *s3.CASES,
     *sns_sqs.CASES,
     *streams.CASES,
@@ -73,7 +86,10 @@ def assert_fixed(case: FixCase, before: list[Finding], after: list[Finding]) -> 
 
 def test_every_rule_has_a_case_for_each_resource_type() -> None:
     wanted = {(rule.id, type) for rule in CLASSES for type in rule.fixes}
-    assert {(case.rule_id, case.type) for case in CASES} == wanted
+    missing = wanted - {(case.rule_id, case.type) for case in CASES}
+    # test_naming.py has a test for each of the several hundred types with a name.
+    assert {it for it in missing if it[0] != naming.RULE_ID} == set()
+    assert {(case.rule_id, case.type) for case in CASES} <= wanted
 
 
 @every_case

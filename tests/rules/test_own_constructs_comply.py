@@ -16,6 +16,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
+from aws_cdk.aws_sns_subscriptions import EmailSubscription
 from constructs import Construct
 
 from examples.iot_pipeline.stack import IotPipelineStack
@@ -53,9 +54,16 @@ class TestExample:
     @pytest.mark.parametrize("suffix", ["dev", "prod", "qa7"])
     def test_has_no_finding(self, suffix: str) -> None:
         app = fresh_app()
-        IotPipelineStack(app, "IotPipeline", environment_suffix=suffix, env=ENV)
+        IotPipelineStack(
+            app, "IotPipeline", environment_suffix=suffix, env=ENV, alarm_email="ops@example.com"
+        )
         assert findings(app, suffix) == []
         assert findings(app, None) == []
+
+    def test_without_an_address_nobody_gets_the_alarms(self) -> None:
+        app = fresh_app()
+        IotPipelineStack(app, "IotPipeline", environment_suffix="dev", env=ENV)
+        assert short(findings(app)) == [("IOT_27", "AlarmsAlarmTopic")]
 
     def test_takes_a_small_part_of_a_synth(self) -> None:
         app = fresh_app()
@@ -92,7 +100,14 @@ class TestConstructs:
         TimeSeriesTable(SuffixedStack(app, "T", environment_suffix="dev"), "It")
         DeviceStateTable(SuffixedStack(app, "D", environment_suffix="dev"), "It")
         SecureDataBucket(SuffixedStack(app, "B", environment_suffix="dev"), "It")
-        assert findings(app) == []
+        # The alarms of a stream notify nobody until PipelineAlarms includes them.
+        assert short(findings(app)) == [
+            ("IOT_07", "It"),
+            ("IOT_07", "It"),
+            ("IOT_26", "ItIteratorAgeAlarm"),
+            ("IOT_26", "ItWriteThrottleAlarm"),
+            ("IOT_26", "ItReadThrottleAlarm"),
+        ]
 
     def test_a_processor_wants_alarms(self) -> None:
         app = fresh_app()
@@ -101,13 +116,22 @@ class TestConstructs:
         assert short(findings(app)) == [
             ("IOT_07", "ProcessorFunction"),
             ("IOT_07", "ProcessorDlqQueue"),
+            ("IOT_26", "StreamIteratorAgeAlarm"),
+            ("IOT_26", "StreamWriteThrottleAlarm"),
+            ("IOT_26", "StreamReadThrottleAlarm"),
         ]
 
     def test_a_processor_with_alarms(self) -> None:
         app = fresh_app()
         stack = SuffixedStack(app, "P", environment_suffix="dev")
         stream = MonitoredStream(stack, "Stream")
-        PipelineAlarms(stack, "Alarms", stream=stream, processor=processor(stack, stream))
+        PipelineAlarms(
+            stack,
+            "Alarms",
+            stream=stream,
+            processor=processor(stack, stream),
+            subscriptions=[EmailSubscription("ops@example.com")],
+        )
         assert findings(app) == []
 
     def test_in_a_plain_stack_only_the_stack_is_wrong(self) -> None:
@@ -139,6 +163,7 @@ class TestConstructs:
             archive=archive,
             rule=rule,
             alarm_topic=alarm_topic(inner("H")),
+            subscriptions=[EmailSubscription("ops@example.com")],
         )
         assert findings(app) == []
 
@@ -148,7 +173,7 @@ class TestConstructs:
             WholePipeline(
                 SuffixedStack(cdk.Stage(app, name.title()), "Telemetry", environment_suffix=name)
             )
-        assert findings(app) == []
+        assert findings(app, None) == []
 
 
 def test_alarms_in_another_stack_than_what_they_watch() -> None:
@@ -163,6 +188,7 @@ def test_alarms_in_another_stack_than_what_they_watch() -> None:
         stream=stream,
         processor=processor(pipeline, stream),
         alarm_topic=alarm_topic(topics),
+        subscriptions=[EmailSubscription("ops@example.com")],
     )
     assert findings(app) == []
 

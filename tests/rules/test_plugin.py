@@ -311,6 +311,7 @@ def test_added_to_a_stage_it_checks_its_stacks_only() -> None:
 def test_the_example_has_no_finding_with_the_flags_of_a_new_app(suffix: str) -> None:
     app = fresh_app(recommended_flags())
     cdk.Validations.of(app).add_plugins(IotPipelineChecks())
-    IotPipelineStack(app, "IotPipeline", environment_suffix=suffix, env=ENV)
+    email = "ops@example.com"
+    IotPipelineStack(app, "IotPipeline", environment_suffix=suffix, env=ENV, alarm_email=email)
     assert synth(app) is None
     assert [found for found in violations(app) if found.plugin == OURS] == []

@@ -5,33 +5,40 @@ from __future__ import annotations
 from typing import Final
 
 from iot_constructs.rules import (
+    cloudformation,
+    cloudwatch,
+    cloudwatch_actions,
     dynamodb,
     event_sources,
     iot,
     kinesis,
     lambda_functions,
+    naming,
     not_judged,
+    pipeline_alarms,
     s3,
     sns_sqs,
     timestream,
 )
 from iot_constructs.rules.rule import Rule
-from iot_constructs.rules.rule_table import TABLE_RULES, TableRule
 
 CLASSES: Final[tuple[Rule, ...]] = (
+    *cloudformation.RULES,
+    *cloudwatch.RULES,
+    *cloudwatch_actions.RULES,
     *dynamodb.RULES,
     *event_sources.RULES,
     *iot.RULES,
     *kinesis.RULES,
     *lambda_functions.RULES,
+    *naming.RULES,
     *not_judged.RULES,
+    *pipeline_alarms.RULES,
     *s3.RULES,
     *sns_sqs.RULES,
     *timestream.RULES,
 )
-RULES: Final[tuple[Rule | TableRule, ...]] = tuple(
-    sorted((*CLASSES, *TABLE_RULES), key=lambda rule: rule.id)
-)
+RULES: Final[tuple[Rule, ...]] = tuple(sorted(CLASSES, key=lambda rule: rule.id))
 """All rules, in the order of their ids.
 
 Each rule has an ``id``; ``info``, the requirement; ``explanation``, the reason; ``fixes``, the code to use by resource

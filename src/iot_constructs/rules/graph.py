@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from iot_constructs.rules.names import NAME_PROPERTIES
 from iot_constructs.rules.template import Resource, Template
 from iot_constructs.rules.transforms import ONE_OF
 
@@ -35,27 +36,6 @@ class Reference:
 Part = str | Reference | Unknown
 Parts = tuple[Part, ...]
 
-# The property with the physical name, by resource type.
-NAME_PROPERTIES: Final[Mapping[str, str]] = {
-    "AWS::CloudWatch::Alarm": "AlarmName",
-    "AWS::CloudWatch::CompositeAlarm": "AlarmName",
-    "AWS::CloudWatch::Dashboard": "DashboardName",
-    "AWS::DynamoDB::GlobalTable": "TableName",
-    "AWS::DynamoDB::Table": "TableName",
-    "AWS::Events::Rule": "Name",
-    "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
-    "AWS::IAM::Role": "RoleName",
-    "AWS::IoT::TopicRule": "RuleName",
-    "AWS::KMS::Alias": "AliasName",
-    "AWS::Kinesis::Stream": "Name",
-    "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName",
-    "AWS::Lambda::Function": "FunctionName",
-    "AWS::Logs::LogGroup": "LogGroupName",
-    "AWS::S3::Bucket": "BucketName",
-    "AWS::SNS::Topic": "TopicName",
-    "AWS::SQS::Queue": "QueueName",
-}
-
 # Resource types whose attributes come from code or another stack.
 _OPAQUE: Final = (
     "Custom::",
@@ -69,10 +49,11 @@ _DEEPEST: Final = 20  # maximum depth of references; deeper ones are circular
 _MOST: Final = 20_000
 # The name in an ARN, after service, region and account.
 _ARN = re.compile(
-    r"arn:[^:]*:[^:]*:[^:]*:[^:]*:(?:(?:stream|table|deliverystream|function|key)[/:])?(alias/.+|[^:/]+)(?:[:/].*)?"
+    r"arn:[^:]*:[^:]*:[^:]*:[^:]*:(?:(?:stream|table|deliverystream|function|key|alarm)[/:])?(alias/.+|[^:/]+)(?:[:/].*)?"
 )
 # Service in an ARN -> namespace of its resource types: a topic and a queue can have the same name.
 _SERVICES: Final[Mapping[str, str]] = {
+    "cloudwatch": "AWS::CloudWatch::",
     "dynamodb": "AWS::DynamoDB::",
     "firehose": "AWS::KinesisFirehose::",
     "kinesis": "AWS::Kinesis::",
@@ -208,9 +189,10 @@ class Graph:
 
     def name_parts(self, resource: Resource, depth: int = 0) -> Parts | None:
         """Return the physical name of ``resource``; None if CloudFormation generates it."""
-        value = resource.properties.get(NAME_PROPERTIES.get(resource.type, ""))
-        branches = list(self.branches(value))
-        if branches == [None]:
+        value: Any = resource.properties
+        for step in NAME_PROPERTIES.get(resource.type, "").split("/"):
+            value = _below(value, step)
+        if list(self.branches(value)) == [None]:
             return None
         return self.parts(value, resource.template, depth)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from iot_constructs.rules.alarm_metrics import Alarms
 from iot_constructs.rules.graph import UNKNOWN, Graph, Unknown
-from iot_constructs.rules.template import Resource
+from iot_constructs.rules.template import Resource, Template
 
 STREAM: Final = "AWS::Kinesis::Stream"
 FUNCTION: Final = "AWS::Lambda::Function"
@@ -23,6 +23,11 @@ MAPPING: Final = "AWS::Lambda::EventSourceMapping"
 PIPE: Final = "AWS::Pipes::Pipe"
 TOPIC_RULE: Final = "AWS::IoT::TopicRule"
 
+# They subscribe themselves to their topics.
+_CHATS: Final = (
+    "AWS::Chatbot::MicrosoftTeamsChannelConfiguration",
+    "AWS::Chatbot::SlackChannelConfiguration",
+)
 _CONSUMER: Final = "AWS::Kinesis::StreamConsumer"
 _PIPE_SETTINGS: Final = ("SourceParameters", "KinesisStreamParameters")
 _PIPE_TABLE_SETTINGS: Final = ("SourceParameters", "DynamoDBStreamParameters")
@@ -80,8 +85,13 @@ class FailurePath:
 class Pipeline:
     """The pipeline resources of an app; each property is evaluated once."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, suffix: str | None = None) -> None:
         self.graph = graph
+        self._suffix = suffix
+
+    def suffix_of(self, template: Template) -> str | None:
+        """Return the environment suffix of a stack: the given one, or its own; None if unknown."""
+        return self._suffix if self._suffix is not None else template.root.suffix
 
     @cached_property
     def stream_readers(self) -> list[StreamReader]:
@@ -175,6 +185,9 @@ class Pipeline:
                 for endpoint in self.graph.at(written, "Endpoint"):
                     known = None if endpoint is UNKNOWN else endpoint
                     found.append((topic, self.graph.target(known, topic.template, QUEUE, FUNCTION)))
+        for chat in self.graph.of_type(*_CHATS):
+            for value in self.graph.items(chat.properties.get("SnsTopicArns")):
+                found.append((self.graph.target(value, chat.template, TOPIC), None))
         return found
 
     def _stream(self, value: Any, at: Resource) -> Resource | Unknown | None:

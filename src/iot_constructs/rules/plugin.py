@@ -98,8 +98,7 @@ class IotPipelineChecks:
         app = context.app_construct
         for template in templates:
             _add_construct_data(template, app, construct_paths[template.path], self._suffix)
-        suffix = self._suffix if self._suffix is not None else EnvironmentSuffix.of(app)
-        findings = python_checks.run(templates, str(suffix))
+        findings = python_checks.run(templates, None)
         return self._report(findings, _deployed(templates, construct_paths))
 
     def _report(
@@ -167,15 +166,12 @@ def _add_construct_data(
 ) -> None:
     """Add what the construct tree knows about the stack and the manifest does not always contain."""
     stack = _construct_at(app, construct_path)
-    if stack is None:
-        return
+    template.suffix = str(EnvironmentSuffix.of(stack if stack is not None else app, explicit))
     if isinstance(stack, SuffixedStack) and template.stack is not None:
         # With the feature flag explicitStackTags, which new apps have, the manifest has none of its tags.
         template.suffix = str(stack.environment_suffix)
         tags = {"ManagedBy": MANAGED_BY, "Environment": template.suffix}
         template.stack = replace(template.stack, tags={**template.stack.tags, **tags})
-    elif explicit is None:
-        template.suffix = str(EnvironmentSuffix.of(stack))
 
 
 def _construct_at(app: IConstruct, path: str) -> IConstruct | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from iot_constructs.rules.graph import (
-    NAME_PROPERTIES,
     UNKNOWN,
     Graph,
     Reference,
@@ -15,6 +14,7 @@ from iot_constructs.rules.graph import (
     is_function,
     physical_name_in,
 )
+from iot_constructs.rules.names import NAME_PROPERTIES
 from iot_constructs.rules.pipeline import QUEUE, TOPIC
 from iot_constructs.rules.template import Resource, Template
 

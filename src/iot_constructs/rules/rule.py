@@ -78,6 +78,8 @@ class Finding:
     """For example ``Properties/DestinationConfig``."""
     resource_type: str = ""
     """The key of the rule's fix; empty if the finding is about the stack."""
+    value: str = ""
+    """What the rule's fix starts from, such as the name in the template."""
 
 
 class Rule:
@@ -102,7 +104,9 @@ class Rule:
         """Return the violations in all templates of an app."""
         raise NotImplementedError
 
-    def finding(self, resource: Resource, detail: str, property_path: str = "") -> Finding:
+    def finding(
+        self, resource: Resource, detail: str, property_path: str = "", value: str = ""
+    ) -> Finding:
         """Return a finding about ``resource``."""
         return Finding(
             self.id,
@@ -111,6 +115,7 @@ class Rule:
             detail,
             property_path,
             resource.type,
+            value,
         )
 
     def fix_of(self, finding: Finding) -> Fix:

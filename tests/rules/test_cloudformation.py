@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import pytest
 
+from iot_constructs.rules.rule import Finding
+from iot_constructs.rules.template import Template
+from tests.rules import compliant_pipeline as pipeline
 from tests.rules.compliant_pipeline import (
-    check,
+    Json,
     places,
     resource,
     stack_info,
     template,
 )
+
+OWN = ("IOT_05",)
+
+
+def check(*templates: Template) -> list[Finding]:
+    """The findings of these rules."""
+    return [it for it in pipeline.check(*templates) if it.rule_id[:6] in OWN]
+
+
+def found(resources: dict[str, Json]) -> list[tuple[str, str | None]]:
+    return places(check(template(resources)))
+
 
 QUEUE = {"It": resource("AWS::SQS::Queue")}
 SUFFIXED = {"ManagedBy": "iot-constructs", "Environment": "dev", "Project": "telemetry"}

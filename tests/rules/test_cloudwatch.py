@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import aws_cdk as cdk
 import pytest
+import yaml  # type: ignore[import-untyped]
 
+from iot_constructs.rules import python_checks
 from iot_constructs.rules.alarm_metrics import AlarmMetric
+from iot_constructs.rules.catalogue import RULE_BY_ID
+from iot_constructs.rules.rule import Finding
+from iot_constructs.rules.template import Template, load_assembly
+from tests.rules import compliant_pipeline as pipeline
 from tests.rules.compliant_pipeline import (
     Json,
     alarm,
-    check,
-    found,
+    places,
     ref,
     resource,
     template,
 )
+from tests.rules.fix_cases import NAMES, merged
+from tests.synth_support import fresh_app
+
+# What the code of a fix refers to.
+VARIABLES = {
+    "bucket": SimpleNamespace(bucket_name="b"),
+    "delivery_stream": SimpleNamespace(delivery_stream_name="d"),
+    "function": SimpleNamespace(function_name="f"),
+    "mapping": SimpleNamespace(event_source_mapping_id="m"),
+    "queue": SimpleNamespace(queue_name="q"),
+    "rule": SimpleNamespace(ref="r"),
+    "stream": SimpleNamespace(stream_name="s"),
+    "table": SimpleNamespace(table_name="t"),
+    "topic": SimpleNamespace(topic_name="t"),
+}
+OWN = ("IOT_09", "IOT_10")
+
+
+def check(*templates: Template) -> list[Finding]:
+    """The findings of these rules."""
+    return [it for it in pipeline.check(*templates) if it.rule_id[:6] in OWN]
+
+
+def found(resources: dict[str, Json]) -> list[tuple[str, str | None]]:
+    return places(check(template(resources)))
+
 
 TABLE = {"TableName": "some-table"}
 
@@ -26,20 +60,20 @@ def alone(namespace: Any, metric: Any, dimensions: Json | None = None) -> Json:
     return {"It": it}
 
 
-@pytest.mark.parametrize(
-    ("namespace", "metric"),
-    [
-        ("AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds"),
-        ("AWS/DynamoDB", "WriteThrottleEvents"),
-        ("AWS/DynamoDB", "ThrottledRequests"),
-        ("AWS/Firehose", "DeliveryToS3.DataFreshness"),
-        ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
-        ("AWS/SNS", "NumberOfMessagesPublished"),
-        ("AWS/IoT", "RuleMessageThrottled"),
-        ("AWS/S3", "4xxErrors"),
-        ("AWS/Lambda", "FailedInvokeEventCount"),
-    ],
-)
+WITHOUT_DIMENSIONS = [
+    ("AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds"),
+    ("AWS/DynamoDB", "WriteThrottleEvents"),
+    ("AWS/DynamoDB", "ThrottledRequests"),
+    ("AWS/Firehose", "DeliveryToS3.DataFreshness"),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+    ("AWS/SNS", "NumberOfMessagesPublished"),
+    ("AWS/IoT", "RuleMessageThrottled"),
+    ("AWS/S3", "4xxErrors"),
+    ("AWS/Lambda", "FailedInvokeEventCount"),
+]
+
+
+@pytest.mark.parametrize(("namespace", "metric"), WITHOUT_DIMENSIONS)
 def test_without_dimensions(namespace: str, metric: str) -> None:
     findings = check(template(alone(namespace, metric)))
     assert [(it.rule_id, it.logical_id) for it in findings] == [("IOT_09_ALARM_DIMENSIONS", "It")]
@@ -64,25 +98,25 @@ def test_without_dimensions_where_that_is_right_or_not_known(namespace: Any, met
     assert found(alone(namespace, metric)) == []
 
 
-@pytest.mark.parametrize(
-    ("namespace", "metric", "dimensions"),
-    [
-        ("AWS/DynamoDB", "UserErrors", TABLE),
-        ("AWS/DynamoDB", "ThrottledRequests", TABLE),
-        ("AWS/DynamoDB", "SystemErrors", TABLE),
-        ("AWS/DynamoDB", "WriteThrottleEvents", {**TABLE, "Operation": "PutItem"}),
-        ("AWS/DynamoDB", "ThrottledWrites", TABLE),
-        ("AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", {"Stream": "x"}),
-        ("AWS/Kinesis", "IteratorAge", {"StreamName": "x"}),
-        ("AWS/Lambda", "Error", {"FunctionName": "x"}),
-        ("AWS/Lambda", "errors", {"FunctionName": "x"}),
-        ("AWS/Lambda", "DroppedEventCount", {"FunctionName": "x"}),
-        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueUrl": "x"}),
-        ("AWS/SNS", "NumberOfNotificationsFailed", {"TopicArn": "x"}),
-        ("AWS/Firehose", "DeliveryToS3.DataFreshnes", {"DeliveryStreamName": "x"}),
-        ("AWS/S3", "4xxErrors", {"BucketName": "x"}),
-    ],
-)
+NOT_EMITTED = [
+    ("AWS/DynamoDB", "UserErrors", TABLE),
+    ("AWS/DynamoDB", "ThrottledRequests", TABLE),
+    ("AWS/DynamoDB", "SystemErrors", TABLE),
+    ("AWS/DynamoDB", "WriteThrottleEvents", {**TABLE, "Operation": "PutItem"}),
+    ("AWS/DynamoDB", "ThrottledWrites", TABLE),
+    ("AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", {"Stream": "x"}),
+    ("AWS/Kinesis", "IteratorAge", {"StreamName": "x"}),
+    ("AWS/Lambda", "Error", {"FunctionName": "x"}),
+    ("AWS/Lambda", "errors", {"FunctionName": "x"}),
+    ("AWS/Lambda", "DroppedEventCount", {"FunctionName": "x"}),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueUrl": "x"}),
+    ("AWS/SNS", "NumberOfNotificationsFailed", {"TopicArn": "x"}),
+    ("AWS/Firehose", "DeliveryToS3.DataFreshnes", {"DeliveryStreamName": "x"}),
+    ("AWS/S3", "4xxErrors", {"BucketName": "x"}),
+]
+
+
+@pytest.mark.parametrize(("namespace", "metric", "dimensions"), NOT_EMITTED)
 def test_a_metric_that_aws_does_not_emit(namespace: str, metric: str, dimensions: Json) -> None:
     findings = check(template(alone(namespace, metric, dimensions)))
     assert [(it.rule_id, it.logical_id) for it in findings] == [("IOT_10_EMITTED_METRIC", "It")]
@@ -170,3 +204,46 @@ def test_a_metric_of_which_nothing_is_known_may_get_data() -> None:
 
 def test_a_composite_alarm_has_no_metric() -> None:
     assert found({"It": resource("AWS::CloudWatch::CompositeAlarm", AlarmRule="ALARM(x)")}) == []
+
+
+class TestFix:
+    @pytest.mark.parametrize(
+        ("namespace", "metric", "dimensions"),
+        [*((*it, {}) for it in WITHOUT_DIMENSIONS), *NOT_EMITTED],
+    )
+    def test_of_each(self, namespace: str, metric: str, dimensions: Json) -> None:
+        resources = alone(namespace, metric, dimensions)
+        [finding] = check(template(resources))
+        fix = RULE_BY_ID[finding.rule_id].fix_of(finding)
+        assert found(merged(resources, yaml.safe_load(fix.cloudformation))) == []
+        app = fresh_app()
+        names = {**NAMES, **VARIABLES, "self": cdk.Stack(app, "Stack")}
+        code = f'cloudwatch.Alarm(self, "It", threshold=1, evaluation_periods=1, {fix.cdk})'
+        exec(compile(code, "fix", "exec"), names)
+        assert [
+            it.rule_id
+            for it in python_checks.run(load_assembly(Path(app.synth().directory)), None)
+            if it.rule_id[:6] in OWN
+        ] == []
+
+    def test_keeps_the_metric(self) -> None:
+        [finding] = check(template(alone("AWS/SQS", "NumberOfMessagesSent")))
+        assert RULE_BY_ID[finding.rule_id].fix_of(finding).cdk == (
+            'metric=cloudwatch.Metric(namespace="AWS/SQS", metric_name="NumberOfMessagesSent", '
+            'dimensions_map={"QueueName": queue.queue_name})'
+        )
+
+    def test_of_metric_math_leaves_the_other_queries(self) -> None:
+        def query(id: str, metric: str) -> Json:
+            stat = {"Namespace": "AWS/SQS", "MetricName": metric}
+            return {"Id": id, "MetricStat": {"Metric": stat, "Period": 60, "Stat": "Sum"}}
+
+        queries = [{"Id": "sum", "Expression": "a + b"}, query("a", "NumberOfMessagesSent")]
+        resources = {"It": resource("AWS::CloudWatch::Alarm", Metrics=queries)}
+        [finding] = check(template(resources))
+        fix = RULE_BY_ID[finding.rule_id].fix_of(finding)
+        fixed = merged(resources, yaml.safe_load(fix.cloudformation))
+        assert found(fixed) == []
+        assert fixed["It"]["Properties"]["Metrics"][0] == queries[0]
+        assert fixed["It"]["Properties"]["Metrics"][1]["Id"] == "a"
+        assert "MetricName" not in fixed["It"]["Properties"]

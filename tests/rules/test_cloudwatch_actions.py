@@ -1,22 +1,40 @@
-"""IOT_11: CloudWatch can publish to the topics in alarm actions."""
+"""IOT_11 and IOT_12: CloudWatch can publish to the topics of alarms, and failure topics have a listener."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
+from iot_constructs.rules.cloudwatch_actions import AlarmActionReachable
+from iot_constructs.rules.rule import Finding
+from iot_constructs.rules.template import Template
+from tests.rules import compliant_pipeline as pipeline
 from tests.rules.compliant_pipeline import (
     Json,
+    alarm,
     att,
-    check,
     compliant,
-    found,
     key,
+    places,
     ref,
     resource,
     template,
 )
+from tests.rules.fix_cases import merged
+
+OWN = ("IOT_11", "IOT_12")
+
+
+def check(*templates: Template) -> list[Finding]:
+    """The findings of these rules."""
+    return [it for it in pipeline.check(*templates) if it.rule_id[:6] in OWN]
+
+
+def found(resources: dict[str, Json]) -> list[tuple[str, str | None]]:
+    return places(check(template(resources)))
+
 
 REACHABLE: list[tuple[str, str | None]] = []
 UNREACHABLE = [("IOT_11", "AlertTopic")]
@@ -299,3 +317,112 @@ class TestAction:
         resources["DlqQueue"]["Properties"]["KmsMasterKeyId"] = "alias/aws/sns"
         resources["Errors"]["Properties"]["AlarmActions"] = [action]
         assert found(resources) == REACHABLE
+
+
+PUBLISHED = alarm("AWS/SNS", "NumberOfMessagesPublished", {"TopicName": att("Other", "TopicName")})
+
+
+def with_other_topic() -> dict[str, Json]:
+    """A second topic, which is watched, so that only its subscription is missing."""
+    resources = compliant()
+    resources["Other"] = resource("AWS::SNS::Topic", TopicName="other-dev")
+    resources["OtherPublished"] = {**PUBLISHED}
+    return resources
+
+
+class TestSubscriber:
+    @pytest.mark.parametrize("by", ["mapping", "invoke", "function", "rule", "other mapping"])
+    def test_a_failure_topic_without_a_subscription(self, by: str) -> None:
+        resources = with_other_topic()
+        if by == "mapping":
+            failure = resources["Mapping"]["Properties"]["DestinationConfig"]["OnFailure"]
+            failure["Destination"] = ref("Other")
+        elif by == "invoke":
+            failure = resources["InvokeConfig"]["Properties"]["DestinationConfig"]["OnFailure"]
+            failure["Destination"] = ref("Other")
+        elif by == "function":
+            resources["Processor"]["Properties"]["DeadLetterConfig"] = {"TargetArn": ref("Other")}
+        elif by == "rule":
+            payload = resources["Rule"]["Properties"]["TopicRulePayload"]
+            payload["ErrorAction"]["Sns"]["TargetArn"] = ref("Other")
+        else:  # of a table's stream
+            resources["Second"] = resource(
+                "AWS::Lambda::EventSourceMapping",
+                EventSourceArn=att("Metrics", "StreamArn"),
+                FunctionName=ref("Processor"),
+                DestinationConfig={"OnFailure": {"Destination": ref("Other")}},
+            )
+        findings = check(template(resources))
+        assert [(it.rule_id, it.logical_id) for it in findings] == [
+            ("IOT_12_DLQ_SUBSCRIBER", "Other")
+        ]
+
+    @pytest.mark.parametrize(
+        "topic",
+        [
+            ref("Other"),
+            {"Fn::Sub": "arn:aws:sns:${AWS::Region}:${AWS::AccountId}:other-dev"},
+            ref("SomeTopic"),
+        ],
+    )
+    def test_a_subscription_of_any_protocol(self, topic: Json) -> None:
+        resources = with_other_topic()
+        resources["Processor"]["Properties"]["DeadLetterConfig"] = {"TargetArn": ref("Other")}
+        resources["Mail"] = resource(
+            "AWS::SNS::Subscription", TopicArn=topic, Protocol="email", Endpoint="a@example.org"
+        )
+        assert found(resources) == []
+
+    def test_a_subscription_inside_the_topic(self) -> None:
+        resources = with_other_topic()
+        resources["Processor"]["Properties"]["DeadLetterConfig"] = {"TargetArn": ref("Other")}
+        resources["Other"]["Properties"]["Subscription"] = [
+            {"Protocol": "email", "Endpoint": "a@example.org"}
+        ]
+        assert found(resources) == []
+
+    def test_a_subscription_of_another_topic(self) -> None:
+        resources = with_other_topic()
+        resources["Processor"]["Properties"]["DeadLetterConfig"] = {"TargetArn": ref("Other")}
+        resources["Mail"] = resource(
+            "AWS::SNS::Subscription", TopicArn=ref("AlertTopic"), Protocol="email", Endpoint="a@b.c"
+        )
+        assert found(resources) == [("IOT_12", "Other")]
+
+    def test_a_topic_for_something_else(self) -> None:
+        assert found(with_other_topic()) == []
+
+    @pytest.mark.parametrize(
+        "destination", ["arn:aws:sns:eu-west-1:123456789012:elsewhere", ref("TopicArn")]
+    )
+    def test_a_topic_of_another_app(self, destination: Any) -> None:
+        resources = compliant()
+        failure = resources["Mapping"]["Properties"]["DestinationConfig"]["OnFailure"]
+        failure["Destination"] = destination
+        assert found(resources) == []
+
+    def test_a_bucket_needs_no_subscriber(self) -> None:
+        resources = compliant()
+        failure = resources["Mapping"]["Properties"]["DestinationConfig"]["OnFailure"]
+        failure["Destination"] = att("Data")
+        assert found(resources) == []
+
+
+class TestFix:
+    def test_of_a_policy_leaves_the_key(self) -> None:
+        [finding] = check(template(with_statements(TLS_DENY)))
+        fix = AlarmActionReachable().fix_of(finding)
+        assert "kms" not in fix.cdk
+        assert "Kms" not in fix.cloudformation
+        resources = merged(with_statements(TLS_DENY), yaml.safe_load(fix.cloudformation))
+        assert pipeline.found(resources) == []
+
+    def test_of_a_key_of_the_app_keeps_it(self) -> None:
+        resources = compliant()
+        resources["Key"] = key("lambda.amazonaws.com")
+        [finding] = check(template(resources))
+        fix = AlarmActionReachable().fix_of(finding)
+        assert "topic.master_key.grant_encrypt_decrypt(" in fix.cdk
+        assert "kms.Key(" not in fix.cdk
+        fixed = merged(resources, yaml.safe_load(fix.cloudformation))
+        assert pipeline.found(fixed) == []

@@ -5,18 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
+from iot_constructs.rules.pipeline_alarms import DELIVERY_STREAM, PipelineAlarmsExist
+from iot_constructs.rules.rule import Finding
+from iot_constructs.rules.template import Template
+from tests.rules import compliant_pipeline as pipeline
 from tests.rules.compliant_pipeline import (
     Json,
     alarm,
     att,
-    check,
     compliant,
-    found,
+    places,
     ref,
     resource,
     template,
 )
+from tests.rules.fix_cases import merged
+
+OWN = ("IOT_07",)
+
+
+def check(*templates: Template) -> list[Finding]:
+    """The findings of these rules."""
+    return [it for it in pipeline.check(*templates) if it.rule_id[:6] in OWN]
+
+
+def found(resources: dict[str, Json]) -> list[tuple[str, str | None]]:
+    return places(check(template(resources)))
 
 
 def math(*metrics: Json) -> Json:
@@ -149,7 +165,7 @@ class TestStream:
     def test_an_alarm_without_dimensions_watches_nothing(self) -> None:
         resources = compliant()
         del resources["StreamAge"]["Properties"]["Dimensions"]
-        assert found(resources) == [("IOT_07", "Stream"), ("IOT_09", "StreamAge")]
+        assert found(resources) == [("IOT_07", "Stream")]
 
     def test_a_stream_without_consumers_in_this_app(self) -> None:
         stream = resource("AWS::Kinesis::Stream", Name="iot-stream-dev")
@@ -284,7 +300,7 @@ class TestDeadLetters:
         resources["DlqMessages"] = alarm(
             "AWS/SNS", "NumberOfMessagesPublished", {"TopicName": att("DlqTopic", "TopicName")}
         )
-        assert found(resources) == [("IOT_12", "DlqTopic")]
+        assert found(resources) == []
 
     def test_a_queue_behind_a_topic_that_only_the_deployment_knows(self) -> None:
         resources = compliant()
@@ -323,7 +339,7 @@ class TestDeadLetters:
         resources = compliant()
         for name in ("DlqQueue", "DlqSubscription", "DlqMessages"):
             del resources[name]
-        assert found(resources) == [("IOT_07", "DlqTopic"), ("IOT_12", "DlqTopic")]
+        assert found(resources) == [("IOT_07", "DlqTopic")]
 
     def test_a_topic_with_another_subscriber(self) -> None:
         resources = compliant()
@@ -399,14 +415,14 @@ class TestTable:
         resources["StateThrottles"] = alarm(
             "AWS/DynamoDB", "UserErrors", {"TableName": ref("State")}
         )
-        assert found(resources) == [("IOT_07", "State"), ("IOT_10", "StateThrottles")]
+        assert found(resources) == [("IOT_07", "State")]
 
     def test_throttled_requests_without_operation_get_no_data(self) -> None:
         resources = compliant()
         resources["StateThrottles"] = alarm(
             "AWS/DynamoDB", "ThrottledRequests", {"TableName": ref("State")}
         )
-        assert found(resources) == [("IOT_07", "State"), ("IOT_10", "StateThrottles")]
+        assert found(resources) == [("IOT_07", "State")]
 
     @pytest.mark.parametrize("part", ["Mapping", "Rule"])
     def test_either_end_makes_a_pipeline(self, part: str) -> None:
@@ -418,9 +434,7 @@ class TestTable:
 
     def test_a_table_of_an_app_without_a_pipeline(self) -> None:
         table = resource("AWS::DynamoDB::Table", TableName="users-dev")
-        assert found({"Table": table, "Function": resource("AWS::Lambda::Function")}) == [
-            ("IOT_02", "Table")
-        ]
+        assert found({"Table": table, "Function": resource("AWS::Lambda::Function")}) == []
 
 
 class TestExpressions:
@@ -463,11 +477,122 @@ def test_firehose_to_s3_as_it_was_first_written() -> None:
     assert found(resources) == [("IOT_07", "Archive")]
 
 
-def test_firehose_to_something_that_is_not_s3() -> None:
-    resources = compliant()
-    archive = resources["Archive"]["Properties"]
-    del archive["ExtendedS3DestinationConfiguration"], resources["Freshness"]
-    archive["HttpEndpointDestinationConfiguration"] = {}
+DESTINATIONS = {
+    "AmazonOpenSearchServerlessDestinationConfiguration": "AmazonOpenSearchServerless",
+    "AmazonopensearchserviceDestinationConfiguration": "AmazonOpenSearchService",
+    "ElasticsearchDestinationConfiguration": "AmazonOpenSearchService",
+    "HttpEndpointDestinationConfiguration": "HttpEndpoint",
+    "IcebergDestinationConfiguration": "Iceberg",
+    "RedshiftDestinationConfiguration": "Redshift",
+    "SnowflakeDestinationConfiguration": "Snowflake",
+    "SplunkDestinationConfiguration": "Splunk",
+}
+
+
+def delivery_to(configuration: str) -> Json:
+    return {
+        "Delivery": resource(
+            DELIVERY_STREAM, **{configuration: {"RoleARN": "arn:aws:iam::1:role/r"}}
+        )
+    }
+
+
+def freshness(metric: str) -> Json:
+    return alarm("AWS/Firehose", metric, {"DeliveryStreamName": ref("Delivery")})
+
+
+class TestDeliveryStream:
+    @pytest.mark.parametrize(("configuration", "name"), sorted(DESTINATIONS.items()))
+    def test_each_destination_has_its_metric(self, configuration: str, name: str) -> None:
+        resources = delivery_to(configuration)
+        metric = f"DeliveryTo{name}.DataFreshness"
+        [finding] = check(template(resources))
+        assert (finding.logical_id, finding.detail) == (
+            "Delivery",
+            f"no alarm on {metric} of this stream",
+        )
+        # of the bucket for backup
+        resources["Alarm"] = freshness("DeliveryToS3.DataFreshness")
+        assert found(resources) == [("IOT_07", "Delivery")]
+        resources["Alarm"] = freshness(metric)
+        emitted = ("IOT_07", "IOT_09", "IOT_10")
+        assert [it for it in pipeline.found(resources) if it[0] in emitted] == []
+
+    @pytest.mark.parametrize(("configuration", "name"), sorted(DESTINATIONS.items()))
+    def test_the_fix_has_the_metric(self, configuration: str, name: str) -> None:
+        resources = delivery_to(configuration)
+        [finding] = check(template(resources))
+        fix = PipelineAlarmsExist().fix_of(finding)
+        fixed = merged(resources, yaml.safe_load(fix.cloudformation))
+        assert found(fixed) == []
+        assert f'"DeliveryTo{name}.DataFreshness"' in fix.cdk
+        assert "DeliveryToS3" not in fix.cdk
+
+    def test_elasticsearch_has_the_metric_of_its_former_name_as_well(self) -> None:
+        resources = delivery_to("ElasticsearchDestinationConfiguration")
+        resources["Alarm"] = freshness("DeliveryToElasticsearch.DataFreshness")
+        assert found(resources) == []
+
+    @pytest.mark.parametrize("metric", ["DeliveryToS3", "DeliveryToSplunk"])
+    def test_without_a_known_destination_any_will_do(self, metric: str) -> None:
+        resources = delivery_to("LakeDestinationConfiguration")
+        assert found(resources) == [("IOT_07", "Delivery")]
+        resources["Alarm"] = freshness(f"{metric}.DataFreshness")
+        assert found(resources) == []
+
+
+TABLE = {"Table": resource("AWS::DynamoDB::Table", KeySchema=[])}
+
+
+class TestPartsOfAPipeline:
+    """Any of them makes the tables of the app a part of the pipeline."""
+
+    @pytest.mark.parametrize(
+        "part",
+        [
+            resource("AWS::Kinesis::Stream"),
+            resource(DELIVERY_STREAM, RedshiftDestinationConfiguration={}),
+            resource("AWS::IoT::TopicRule"),
+            resource("AWS::Pipes::Pipe", Source="arn:aws:kinesis:eu-west-1:1:stream/other"),
+            resource(
+                "AWS::Lambda::EventSourceMapping",
+                EventSourceArn="arn:aws:kinesis:eu-west-1:1:stream/other",
+            ),
+        ],
+        ids=lambda part: part["Type"],
+    )
+    def test_each(self, part: Json) -> None:
+        assert ("IOT_07", "Table") in found({**TABLE, "Part": part})
+
+    @pytest.mark.parametrize(
+        "part",
+        [
+            resource("AWS::Pipes::Pipe", Source="arn:aws:sqs:eu-west-1:1:queue"),
+            resource(
+                "AWS::Lambda::EventSourceMapping", EventSourceArn="arn:aws:sqs:eu-west-1:1:queue"
+            ),
+            resource("AWS::SQS::Queue"),
+        ],
+        ids=lambda part: part["Type"],
+    )
+    def test_no_part(self, part: Json) -> None:
+        assert found({**TABLE, "Part": part}) == []
+
+    def test_a_table_that_writes_its_changes_to_a_stream(self) -> None:
+        table = resource(
+            "AWS::DynamoDB::Table", KinesisStreamSpecification={"StreamArn": att("Stream")}
+        )
+        stream = resource("AWS::Kinesis::Stream", ShardCount=1)
+        assert found({"Table": table, "Stream": stream}) == [("IOT_07", "Table")]
+
+
+def test_a_stream_that_only_a_pipe_reads() -> None:
+    pipe = resource("AWS::Pipes::Pipe", Source=att("Stream"))
+    resources = {"Stream": resource("AWS::Kinesis::Stream"), "Pipe": pipe}
+    assert found(resources) == [("IOT_07", "Stream")]
+    resources["Age"] = alarm(
+        "AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", {"StreamName": ref("Stream")}
+    )
     assert found(resources) == []
 
 
@@ -487,8 +612,8 @@ def test_alarms_in_another_stack() -> None:
         f"Output{name}": {"Value": ref(name), "Export": {"Name": f"Telemetry-dev:{name}"}}
         for name in ("Stream", "Processor", "DlqQueue", "Metrics", "State", "Archive")
     }
-    pipeline = template(resources, Outputs=exports)
-    assert check(pipeline, template(alarms)) == []
+    exporting = template(resources, Outputs=exports)
+    assert check(exporting, template(alarms)) == []
     del alarms["Errors"]
-    only = check(pipeline, template(alarms))
+    only = check(exporting, template(alarms))
     assert [(it.rule_id, it.logical_id) for it in only] == [("IOT_07_PIPELINE_ALARMS", "Processor")]
