@@ -85,6 +85,7 @@ AWS_SERVICES = [
     "lambda_destinations",
     "lambda_event_sources",
     "logs",
+    "pipes",
     "s3",
     "s3_assets",
     "s3_notifications",
@@ -93,6 +94,7 @@ AWS_SERVICES = [
     "sns_subscriptions",
     "sqs",
     "ssm",
+    "timestream",
     # Not imported here, but the classes of those above inherit from these.
     "applicationautoscaling",
     "codestarnotifications",
@@ -180,8 +182,7 @@ PYPROJECT = {
                 # `client(name)` has 400 overloads, all of which an error message lists.
                 {
                     "module": [
-                        *["boto3.*", "botocore.*", "ministack.*"],
-                        *["cfnlint.*", "samtranslator.*", "yaml.*"],
+                        *["boto3.*", "botocore.*", "ministack.*", "cfnlint.*"],
                         # In environments of their own: bench/peers/environments.py.
                         *["aws_solutions_constructs.*", "cdk_monitoring_constructs"],
                     ],

@@ -14,6 +14,7 @@ from xml.etree import ElementTree as Xml
 
 import aws_cdk as cdk
 import pytest
+import yaml  # type: ignore[import-untyped]
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kinesis as kinesis
 
@@ -21,6 +22,7 @@ from iot_constructs import SuffixedStack
 from iot_constructs.cli import check_command
 from iot_constructs.cli.main import main
 from iot_constructs.rules.catalogue import RULE_BY_ID
+from tests.rules.fix_cases import merged
 from tests.synth_support import fresh_app
 
 Run = Callable[..., tuple[int, str, str]]
@@ -251,7 +253,7 @@ class TestFormats:
 
     def test_parseable_is_that_of_cfn_lint(self, run: Run) -> None:
         out = run(write("table.yaml", TABLE), "--format", "parseable")[1]
-        assert out.startswith("table.yaml:6:5:6:6:E9302:Readings: no point-in-time recovery")
+        assert out.startswith("table.yaml:6:5:6:15:E9302:Readings: no point-in-time recovery")
 
     def test_a_missing_package_is_named_with_its_extra(
         self, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -415,26 +417,39 @@ Resources:
         assert run("no.yaml", "--skip-others")[0] == 2
         assert run(write("broken.yaml", f"{TABLE}  A: ["), "--skip-others")[0] == 2
 
-    def test_serverless_findings_are_in_terms_of_the_author(self, run: Run) -> None:
-        body = """\
-Transform: AWS::Serverless-2016-10-31
-Resources:
-  Consumer:
-    Type: AWS::Serverless::Function
-    Properties:
-      Runtime: python3.13
-      Handler: index.handler
-      InlineCode: pass
-      Events:
-        Readings:
-          Type: Kinesis
-          Properties:
-            Stream: arn:aws:kinesis:eu-central-1:123456789012:stream/readings
-            StartingPosition: LATEST
-"""
-        out = run(write("sam.yaml", body), "--json")[1]
-        lines = {it["rule"]: (it["line"], it["resource"]) for it in json.loads(out)}
-        assert lines["IOT_23_ASYNC_FAILURE_PATH"] == (3, "Consumer")
+    def test_findings_and_fixes_of_an_event_are_in_terms_of_the_author(self, run: Run) -> None:
+        body: Any = {
+            "Transform": "AWS::Serverless-2016-10-31",
+            "Resources": {
+                "Consumer": {
+                    "Type": "AWS::Serverless::Function",
+                    "Properties": {
+                        "Runtime": "python3.13",
+                        "Handler": "index.handler",
+                        "InlineCode": "pass",
+                        "Events": {
+                            "Readings": {
+                                "Type": "Kinesis",
+                                "Properties": {
+                                    "Stream": "arn:aws:kinesis:eu-central-1:123456789012:stream/readings",
+                                    "StartingPosition": "LATEST",
+                                },
+                            }
+                        },
+                    },
+                }
+            },
+        }
+        name = write("sam.json", body)
+        event = "Properties/Events/Readings/Properties"
+        before = [it for it in json.loads(run(name, "--json")[1]) if event in it["property"]]
+        assert {it["rule"][4:6] for it in before} >= {"03", "06", "13", "14", "15", "16"}
+        assert {it["resource"] for it in before} == {"Consumer"}
+        for finding in before:
+            fix = yaml.safe_load(finding["fix"]["cloudformation"])
+            body["Resources"] = merged(body["Resources"], fix)
+        after = json.loads(run(write("sam.json", body), "--json")[1])
+        assert [it for it in after if event in it["property"]] == []
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:

@@ -423,6 +423,12 @@ def test_other_functions(value: Any, expected: str | None) -> None:
     assert GRAPH.text(value, ONE) == expected
 
 
+@pytest.mark.parametrize("argument", [[], 5, {}])
+def test_there_is_always_a_value(argument: Any) -> None:
+    """Only a template that is not valid has this function of ours."""
+    assert GRAPH.at({"Fn::OneOf": argument}) == [{"Fn::OneOf": argument}]
+
+
 def test_the_default_of_a_parameter_is_not_its_value() -> None:
     body = {"Parameters": {"P": {"Type": "String", "Default": "a"}}, "Resources": {}}
     one = Template(Path("t.json"), body)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -249,9 +251,18 @@ class TestNested:
 
     def test_a_url_that_is_nested_deeply(self, tmp_path: Path) -> None:
         text = '{"Resources": {"N": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": %s}}}}'
-        deep = '{"a":' * 900 + "1" + "}" * 900
+        deep = '{"a":' * 990 + "1" + "}" * 990
         path = write(tmp_path / "a.json", text % deep)
         assert "known at deployment only" in reasons(load([path]))[0]
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write(tmp_path / "child.yaml", BUCKET)
+    text = json.dumps({"Resources": {"N": nested_stack(url="child.yaml")}})
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    monkeypatch.chdir(tmp_path)
+    (loaded,) = load([Path("-")])
+    assert list(loaded.nested["N"].resources) == ["B"]
 
 
 def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cfnlint import decode
 
 from iot_constructs.rules import sam
 from iot_constructs.rules.reader import parse
@@ -322,6 +323,13 @@ Resources:
     (skipped,) = template.not_judged
     assert skipped.logical_id == "Remote"
     assert "not a local file" in skipped.detail
+
+
+def test_a_template_that_cfn_lint_has_read() -> None:
+    body = decode.decode_str(HEAD + FUNCTION + "      Tags: {Since: 2026-01-31}")[0]
+    template = Template(Path("t.yaml"), body)
+    assert template.not_judged == []
+    assert template.resources["FK"].properties["StartingPosition"] == "LATEST"
 
 
 def test_the_template_of_the_user_is_not_changed() -> None:

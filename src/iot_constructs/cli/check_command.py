@@ -13,6 +13,7 @@ from iot_constructs.cli.check_formats import FORMATS, Row, printable, printed
 from iot_constructs.cli.check_ignores import CfnLintConfig, Ignore, accepted
 from iot_constructs.rules import python_checks
 from iot_constructs.rules.catalogue import RULE_BY_ID
+from iot_constructs.rules.reader import Location
 from iot_constructs.rules.rule import Finding, Fix
 from iot_constructs.rules.sam_fix import in_file
 from iot_constructs.rules.template import Template, load
@@ -87,9 +88,6 @@ def run(arguments: argparse.Namespace) -> int:
         stacks = load(map(Path, arguments.templates), skip_others=arguments.skip_others)
     except (OSError, ValueError) as error:
         return _fail(_format_error(error))
-    if suffix is not None:
-        for stack in stacks:
-            stack.suffix = suffix  # wins over the tags
     findings = python_checks.run(stacks, suffix)
     templates = {each.path: each for stack in stacks for each in stack.walk()}
     kept = [
@@ -109,15 +107,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _row(finding: Finding, template: Template) -> Row:
     location = template.location(finding.logical_id, finding.property_path)
+    author = template.author(finding.logical_id) if finding.logical_id is not None else None
+    path = template.path_in_file(finding.logical_id, finding.property_path)
     from_cdk = _is_from_cdk(template)
-    any_resource = replace(finding, logical_id="<LogicalId>") if finding.logical_id else finding
+    fix = _fix(finding, finding.logical_id, template)
+    any_resource = replace(finding, logical_id="<LogicalId>") if author is not None else finding
     return Row(
         finding,
         _display_path(template.path),
-        location.line if location is not None else 1,
-        location.column if location is not None else 1,
-        resource=template.author(finding.logical_id) if finding.logical_id else None,
-        fix=_fix(finding, finding.logical_id, template),
+        location if location is not None else Location(1, 1, 1, 1),
+        resource=author,
+        # A resource that SAM generates is one of its author's properties.
+        property_path="/".join(map(str, path[2:]))
+        if author != finding.logical_id
+        else finding.property_path,
+        fix=fix,
         fix_of_any=printed(_fix(any_resource, finding.logical_id, template), from_cdk=from_cdk),
         from_cdk=from_cdk,
     )

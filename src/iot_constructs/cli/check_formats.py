@@ -10,6 +10,7 @@ from textwrap import indent, wrap
 from typing import Any
 
 from iot_constructs.rules.catalogue import RULE_BY_ID
+from iot_constructs.rules.reader import Location
 from iot_constructs.rules.rule import Finding, Fix, Rule
 
 _WIDTH = 80
@@ -22,10 +23,11 @@ class Row:
     finding: Finding
     file: str
     """Relative to the current directory, if it is below."""
-    line: int
-    column: int
+    location: Location
     resource: str | None
     """The resource as the author wrote it; None if the finding is about the template or stack."""
+    property_path: str
+    """Its path in that resource; empty if it is not about a property."""
     fix: Fix
     fix_of_any: str
     """The fix to print, with a placeholder for the logical id: what several findings have in common."""
@@ -45,7 +47,7 @@ class Row:
 
 def text(rows: Sequence[Row], summary: str) -> str:
     """For people, at 80 columns: the rule, its findings, and one fix for the findings of a resource type."""
-    lines = []
+    lines: list[str] = []
     for _, of_rule in groupby(rows, key=lambda row: row.rule.id):
         found = list(of_rule)
         lines += _heading(found[0].rule)
@@ -67,8 +69,8 @@ def _heading(rule: Rule) -> Iterator[str]:
 def _findings_with_fix(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         finding = row.finding
-        names = f"{row.resource or '(the stack)'} {finding.property_path}".rstrip()
-        yield printable(f"  {row.file}:{row.line}:{row.column} {names}")
+        names = f"{row.resource or '(the stack)'} {row.property_path}".rstrip()
+        yield printable(f"  {row.file}:{row.location.line}:{row.location.column} {names}")
         yield from _wrapped(printable(finding.detail), 4)
     fix = rows[0].printed_fix if len(rows) == 1 else rows[0].fix_of_any
     if fix:
@@ -102,10 +104,10 @@ def _as_object(row: Row) -> dict[str, Any]:
         "rule": rule.id,
         "cfn_lint": rule.cfn_lint_id,
         "template": row.file,
-        "line": row.line,
-        "column": row.column,
+        "line": row.location.line,
+        "column": row.location.column,
         "resource": row.resource,
-        "property": finding.property_path,
+        "property": row.property_path,
         "detail": finding.detail,
         "level": rule.level,
         "info": rule.info,
@@ -119,7 +121,7 @@ def _as_object(row: Row) -> dict[str, Any]:
 def github(rows: Sequence[Row], summary: str) -> str:
     """Annotations of GitHub Actions, which shows ten of each level for a step; the log has all of them."""
     lines = [
-        f"::{row.rule.level} file={_property(row.file)},line={row.line},col={row.column},"
+        f"::{row.rule.level} file={_property(row.file)},line={row.location.line},col={row.location.column},"
         f"title={_property(row.rule.id)}::{_escaped(_message(row))}"
         for row in rows
     ]
@@ -160,8 +162,10 @@ def _of_cfn_lint(name: str) -> Callable[[Sequence[Row], str], str]:
                 message=printable(_sentence(row)),
                 filename=printable(row.file),
                 rule=rules[row.rule.cfn_lint_id],
-                linenumber=row.line,
-                columnnumber=row.column,
+                linenumber=row.location.line,
+                columnnumber=row.location.column,
+                linenumberend=row.location.end_line,
+                columnnumberend=row.location.end_column,
             )
             for row in rows
         ]

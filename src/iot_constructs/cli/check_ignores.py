@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from iot_constructs.rules.catalogue import RULE_BY_ID, RULES
+from iot_constructs.rules.reader import extra
 from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import Template
 
@@ -54,7 +55,7 @@ class CfnLintConfig:
     Like cfn-lint, reads .cfnlintrc in the home and in the current directory.
 
     Raises:
-        ValueError: a file is not valid YAML.
+        ValueError: a file is not valid YAML, or PyYAML is not installed.
     """
 
     def __init__(self) -> None:
@@ -123,8 +124,7 @@ def _read_config(folder: Path) -> Any:
     path = next((folder / name for name in _CONFIG_FILES if (folder / name).is_file()), None)
     if path is None:
         return {}
-    import yaml  # noqa: PLC0415  # of the extra `check`, needed for YAML only
-
+    yaml = extra("yaml")
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError) as error:

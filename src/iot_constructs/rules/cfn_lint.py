@@ -106,9 +106,6 @@ def _judged(cfn: Any, path: Path, suffix: str | None) -> tuple[Template, Sequenc
 
 
 def _judge(stacks: Sequence[Template], suffix: str | None) -> _Judged:
-    if suffix is not None:
-        for stack in stacks:
-            stack.suffix = suffix  # wins over the tags
     return _Judged(stacks, python_checks.run(stacks, suffix))
 
 

@@ -422,7 +422,7 @@ def _alternatives(value: Any) -> Sequence[Any] | None:
     argument = value[function] if function in ("Fn::If", ONE_OF) else None
     if function == "Fn::If" and isinstance(argument, list):
         return _pair(argument[1:])
-    return argument if function == ONE_OF and isinstance(argument, list) else None
+    return argument if function == ONE_OF and argument and isinstance(argument, list) else None
 
 
 def _pair(argument: Any) -> tuple[Any, Any] | None:

@@ -133,7 +133,8 @@ class Expansion:
 
     def _prepared(self) -> dict[str, Any]:
         """Return a copy for the translator, which changes it, as after `sam package`."""
-        body: dict[str, Any] = json.loads(json.dumps(self._source))
+        # cfn-lint reads dates as dates.
+        body: dict[str, Any] = json.loads(json.dumps(self._source, default=str))
         resources = {}
         for logical_id, resource in _at(body, "Resources").items():
             if not isinstance(_at(resource).get("Type"), str) or logical_id in self._rejected:
