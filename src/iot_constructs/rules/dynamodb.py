@@ -27,9 +27,9 @@ _TIME: Final = re.compile(
 class _ReplicaRule(Rule):
     """A rule for tables and for each replica of a global table."""
 
-    def fix_of(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Fix:
         """Return the fix, in CloudFormation for the replica of the finding: the ones before it stay as they are."""
-        fix = super().fix_of(finding)
+        fix = super().variant(finding)
         index = finding.property_path.rpartition("/Replicas/")[2]
         before = "      - {}\n" * int(index) if index.isdigit() else ""
         yaml = fix.cloudformation.replace("Replicas:\n", f"Replicas:\n{before}")

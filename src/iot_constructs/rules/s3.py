@@ -127,7 +127,8 @@ class BucketAccessLogs(Rule):
     explanation = "Without access logs, an audit cannot show who read the data."
     fixes: ClassVar = {
         BUCKET: Fix(
-            """server_access_logs_bucket=s3.Bucket(
+            """server_access_logs_bucket=self.node.try_find_child("AccessLogs")
+or s3.Bucket(
     self,
     "AccessLogs",
     block_public_access=s3.BlockPublicAccess.BLOCK_ALL,

@@ -73,9 +73,11 @@ class FixCase:
         return _FIX.sub(lambda found: found.group(1) if fix is None else fix, self.cdk)
 
     def resources(self, fix: str | None = None) -> dict[str, Any]:
-        """Return the resources of the template, with ``fix`` merged into them."""
+        """Return the resources of the template, with ``fix`` merged into them; null deletes one."""
         found: dict[str, Any] = yaml.safe_load(self.cloudformation)
-        return found if fix is None else merged(found, yaml.safe_load(fix))
+        if fix is not None:
+            found = merged(found, yaml.safe_load(fix))
+        return {logical_id: body for logical_id, body in found.items() if body is not None}
 
 
 def merged(old: Any, new: Any) -> Any:
