@@ -190,16 +190,14 @@ delivery_stream = firehose.DeliveryStream(
 """
     for id in ("First", "Second")
 )
-MARKER: Final = re.compile(
-    r"^(?P<indent> *)(?P<before>.*)<(keywords|statements) (\S+) (\S+)>(.*)$", re.M
-)
+MARKER: Final = re.compile(r"<(keywords|statements) (\S+) (\S+)>")
 
 
 def typed(code: str, findings: list[Finding]) -> str:
     """Return ``code`` with the fixes of ``findings`` at its markers."""
 
     def at_marker(found: re.Match[str]) -> str:
-        kind, type, id = found.group(3, 4, 5)
+        kind, type, id = found.groups()
         fixes = {
             RULES[it.rule_id].fix_of(it).cdk
             for it in findings
@@ -207,7 +205,7 @@ def typed(code: str, findings: list[Finding]) -> str:
         }
         is_keyword = re.compile(r"\w+=")
         own = sorted(it for it in fixes if bool(is_keyword.match(it)) == (kind == "keywords"))
-        return found["before"] + (",\n" if kind == "keywords" else "\n").join(own) + found[6]
+        return (",\n" if kind == "keywords" else "\n").join(own)
 
     return MARKER.sub(at_marker, code)
 
