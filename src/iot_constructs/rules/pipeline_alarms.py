@@ -65,6 +65,11 @@ _FRESHNESS: Final = {
 _S3_FRESHNESS: Final = "DeliveryToS3.DataFreshness"
 
 
+def _periods(threshold: int) -> int:
+    """Return 1 for a count, such as errors, each of which matters; more for a delay, which can be a peak."""
+    return 1 if threshold == 1 else 3
+
+
 def _alarm_yaml(metric: str, dimension: str, value: str, *, threshold: int, statistic: str) -> str:
     namespace, name = metric.split()
     return f"""\
@@ -76,7 +81,7 @@ def _alarm_yaml(metric: str, dimension: str, value: str, *, threshold: int, stat
     Dimensions: [{{Name: {dimension}, Value: {value}}}]
     Statistic: {statistic}
     Period: 300
-    EvaluationPeriods: 3
+    EvaluationPeriods: {_periods(threshold)}
     Threshold: {threshold}
     ComparisonOperator: GreaterThanOrEqualToThreshold
     TreatMissingData: notBreaching
@@ -88,7 +93,8 @@ def _alarm_cdk(resource: str, id: str, metric: str, *, threshold: int) -> str:
     return (
         "# PipelineAlarms makes the alarms of a whole pipeline at once.\n"
         f"{ALERT_TOPIC_CDK}"
-        f'alarm = {metric}.create_alarm({resource}, "{id}", threshold={threshold}, evaluation_periods=3)\n'
+        f'alarm = {metric}.create_alarm({resource}, "{id}", threshold={threshold}, '
+        f"evaluation_periods={_periods(threshold)})\n"
         "alarm.add_alarm_action(cloudwatch_actions.SnsAction(alerts))"
     )
 
