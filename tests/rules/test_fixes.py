@@ -220,6 +220,12 @@ def test_the_fixes_of_several_resources_in_several_stacks() -> None:
         assert len({it.logical_id for it in before if it.rule_id[4:6] == rule}) > 1
 
 
+def test_the_table_that_replaces_timestream_is_created_once() -> None:
+    fixes = RULES["IOT_08_NO_TIMESTREAM"].fixes
+    code = "\n".join(fix.cdk for fix in fixes.values())
+    assert judge_stacks(code, "One-dev") == []
+
+
 @every_case
 def test_the_cdk_fix(case: FixCase) -> None:
     if "<fix>" not in case.cdk:
