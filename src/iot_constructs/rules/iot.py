@@ -154,12 +154,13 @@ class PartitionKey(_TopicRuleRule):
 
     id = "IOT_20_RULE_PARTITION_KEY"
     info = (
-        "The partition key in a Kinesis action of an IoT rule comes from the topic or the client id: "
-        "it contains no field of the payload, and is not constant."
+        "The partition key in a Kinesis action of an IoT rule contains no field of the payload, and is "
+        "not constant."
     )
     explanation = (
-        "A device can send any id in its payload, whereas the device's policy controls its topics, and "
-        "a constant key sends the messages of all devices to one shard."
+        "A device can send any id in its payload, whereas the device's policy controls its topics; a "
+        "constant key sends all messages to one shard, and a random or missing one does not keep the "
+        "order of the messages of a device, as the topic or the client id does."
     )
     fixes: ClassVar = {
         TOPIC_RULE: Fix(
