@@ -96,8 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
         if not accepted(finding, templates[finding.template], arguments.ignore, config)
     ]
     order = {path: index for index, path in enumerate(templates)}
-    kept.sort(key=lambda finding: (finding.rule_id, order[finding.template]))
     rows = [_row(finding, templates[finding.template]) for finding in kept]
+    rows.sort(key=lambda row: (row.rule.id, order[row.finding.template], row.location))
     summary = _summary(rows, len(findings) - len(rows), len(templates), suffix)
     print(FORMATS[arguments.format](rows, summary).rstrip("\n"))
     if arguments.format not in _WITH_SUMMARY:
