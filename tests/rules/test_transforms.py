@@ -127,6 +127,11 @@ class TestIncludes:
         text = f"Resources: {{A: {{Type: {type}, Properties: {{Body: {{Fn::Transform: {include}}}}}}}}}"
         assert loaded(text).not_judged == []
 
+    def test_deep_values_beside_one(self, folder: Path) -> None:
+        deep = f"Metadata: {'[' * 900}{']' * 900}\n"
+        text = f"{deep}Resources: {{Fn::Transform: {self.include('part.yaml')}}}"
+        assert list(loaded(text, folder).resources) == ["Queue"]
+
 
 class TestDirectives:
     def test_modules(self) -> None:
