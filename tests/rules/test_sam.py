@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cfnlint import decode
 
-from iot_constructs.rules import sam
+from iot_constructs.rules import python_checks, sam
 from iot_constructs.rules.reader import parse
 from iot_constructs.rules.template import Resource, Template, load
 
@@ -336,3 +336,29 @@ def test_the_template_of_the_user_is_not_changed() -> None:
     document = parse(HEAD + FUNCTION, Path("t.yaml"))
     Template(document.path, document.body)
     assert document.body == parse(HEAD + FUNCTION, Path("t.yaml")).body
+
+
+def found(template: Template) -> list[str]:
+    """The rules with a finding, once for each; those that judge the stream alone are left out."""
+    ids = [finding.rule_id[4:6] for finding in python_checks.run([template], None)]
+    return [each for each in ids if each not in ("29",)]
+
+
+def test_the_rules_judge_what_sam_generates() -> None:
+    template = loaded("""
+Resources:
+  S: {Type: AWS::Kinesis::Stream, Properties: {ShardCount: 1}}
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: reader
+      Runtime: python3.12
+      Handler: a.b
+      CodeUri: s3://b/k
+      Events:
+        K: {Type: Kinesis, Properties: {Stream: !GetAtt S.Arn, StartingPosition: LATEST}}
+        I: {Type: IoTRule, Properties: {Sql: SELECT * FROM 'a/b'}}
+""")
+    mapping = ["03", "06", "13", "14", "14", "15", "16"]
+    others = ["01", "07", "07", "18", "19", "23"]
+    assert found(template) == sorted([*mapping, *others])
