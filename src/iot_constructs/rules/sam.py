@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any, Final
 
 from iot_constructs.rules.not_judged import NESTED_STACK, NotJudged
@@ -83,10 +84,8 @@ class Expansion:
         translator = extra("samtranslator.translator.translator").Translator
         parser = extra("samtranslator.parser.parser").Parser
         invalid = extra("samtranslator.model.exceptions").InvalidDocumentException
-        # The region is used for the partition only. The session never makes a request.
-        session = extra("boto3").Session(
-            aws_access_key_id="none", aws_secret_access_key="none", region_name="us-east-1"
-        )
+        # Only its Region is used, for the partition; a real one reads the user's AWS configuration.
+        session = SimpleNamespace(region_name="us-east-1")
         logging.getLogger("samtranslator").setLevel(logging.CRITICAL)
         prepared = self._prepared()
         if not prepared["Resources"]:
