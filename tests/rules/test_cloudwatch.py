@@ -8,7 +8,7 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from iot_constructs.rules import python_checks
 from iot_constructs.rules.alarm_metrics import AlarmMetric

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from iot_constructs.rules import python_checks
 from iot_constructs.rules.catalogue import RULE_BY_ID

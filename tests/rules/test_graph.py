@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -170,6 +170,35 @@ def test_account_and_region_of_the_manifest_are_filled_in() -> None:
     assert app.target("d-123456789012-eu-west-1", bound, BUCKET) is bound.resources["Data"]
     open_stack = Graph([template({})])
     assert open_stack.text(ref("AWS::Region"), open_stack.stacks[0]) == "<Region>"
+
+
+class TestTheSameExpression:
+    """A name that only the deployment knows is that of the resource with the same expression."""
+
+    NAME: ClassVar = {"Fn::Sub": "${Prefix}-alerts"}
+
+    def found(self, value: Any, **others: Any) -> Resource | Unknown | None:
+        resources = {"It": resource(QUEUE, QueueName=self.NAME), **others}
+        self.app = template(resources)
+        return Graph([self.app]).target(value, self.app, QUEUE)
+
+    def test_as_the_name_of_one(self) -> None:
+        assert self.found({"Fn::Sub": "${Prefix}-alerts"}) is self.app.resources["It"]
+
+    def test_of_another_type(self) -> None:
+        topic = resource(TOPIC, TopicName=self.NAME)
+        assert self.found(self.NAME, Topic=topic) is self.app.resources["It"]
+
+    def test_of_two(self) -> None:
+        assert self.found(self.NAME, Other=resource(QUEUE, QueueName=self.NAME)) is UNKNOWN
+
+    def test_of_none(self) -> None:
+        assert self.found({"Fn::Sub": "${Other}-alerts"}) is UNKNOWN
+
+    def test_in_another_template_has_other_parameters(self) -> None:
+        one = template({"It": resource(QUEUE, QueueName=self.NAME)})
+        other = template({})
+        assert Graph([one, other]).target(self.NAME, other, QUEUE) is UNKNOWN
 
 
 class TestNestedStacks:
@@ -392,6 +421,12 @@ def test_stacks_that_refer_to_each_other_in_many_ways() -> None:
 )
 def test_other_functions(value: Any, expected: str | None) -> None:
     assert GRAPH.text(value, ONE) == expected
+
+
+@pytest.mark.parametrize("argument", [[], 5, {}])
+def test_there_is_always_a_value(argument: Any) -> None:
+    """Only a template that is not valid has this function of ours."""
+    assert GRAPH.at({"Fn::OneOf": argument}) == [{"Fn::OneOf": argument}]
 
 
 def test_the_default_of_a_parameter_is_not_its_value() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,9 @@ from constructs import Construct
 from examples.iot_pipeline.stack import IotPipelineStack
 from iot_constructs import _defaults as defaults
 from iot_constructs.rules.injectors import property_injectors
-from tests.plain_pipeline import PlainPipelineStack
 from tests.rules.injected import (
     Cases,
     Difference,
-    difference,
     policy_of,
     with_injectors,
     without_policy,
@@ -168,48 +164,6 @@ def test_properties_of_the_caller_take_precedence(added: dict[str, Difference], 
     assert added[name] == {}
 
 
-# --- a second policy ------------------------------------------------------------------------------------------------
-
-_OWN_POLICIES: dict[str, Callable[[cdk.Stack, bool | None], object]] = {
-    "bucket": lambda stack, tls: s3.BucketPolicy(
-        stack, "Policy", bucket=s3.Bucket(stack, "It", enforce_ssl=tls)
-    ),
-    "queue": lambda stack, tls: sqs.QueuePolicy(
-        stack, "Policy", queues=[sqs.Queue(stack, "It", enforce_ssl=tls)]
-    ),
-    "topic": lambda stack, tls: sns.TopicPolicy(
-        stack, "Policy", topics=[sns.Topic(stack, "It", enforce_ssl=tls)]
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", _OWN_POLICIES)
-def test_a_policy_of_the_author_is_never_written_over(kind: str) -> None:
-    """Of two policies on one queue the last wins: the author's statements would be lost without a word."""
-    stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
-    with pytest.raises(RuntimeError, match=r"'Stack/It' already has a policy.*enforce_ssl=False"):
-        _OWN_POLICIES[kind](stack, None)
-
-
-class _BucketWithAPolicy(s3.Bucket):
-    def __init__(self, scope: Construct, id: str) -> None:
-        super().__init__(scope, id)
-        s3.BucketPolicy(self, "Own", bucket=self)
-
-
-def test_nor_is_one_that_a_derived_class_makes_inside_itself() -> None:
-    stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
-    with pytest.raises(RuntimeError, match=r"'Stack/It' already has a policy"):
-        _BucketWithAPolicy(stack, "It")
-
-
-@pytest.mark.parametrize("kind", _OWN_POLICIES)
-@pytest.mark.parametrize("tls", [True, False])
-def test_a_policy_beside_an_explicit_tls_setting_is_allowed(kind: str, tls: bool) -> None:
-    stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
-    _OWN_POLICIES[kind](stack, tls)
-
-
 # --- where they reach -----------------------------------------------------------------------------------------------
 
 
@@ -291,44 +245,3 @@ def test_the_constructs_of_this_library_have_nothing_left_to_inject() -> None:
 
     plain, injected = (fresh_app(_EXAMPLE_FLAGS) for _ in range(2))
     assert template(with_injectors(injected)) == template(plain)
-
-
-# --- a plain app ------------------------------------------------------------------------------------------------------
-
-# Rule -> the injected part of the plain pipeline's templates that makes it compliant.
-_ANSWERED = {
-    "IOT_02_POINT_IN_TIME_RECOVERY": {"State/Replicas", "Readings/Replicas"},
-    "IOT_03_BATCHING_WINDOW": {"Processor…Stream/MaximumBatchingWindowInSeconds"},
-    "IOT_04_PRIVATE_TLS_BUCKET": {
-        "Data/PublicAccessBlockConfiguration/BlockPublicAcls",
-        "Data/PublicAccessBlockConfiguration/BlockPublicPolicy",
-        "Data/PublicAccessBlockConfiguration/IgnorePublicAcls",
-        "Data/PublicAccessBlockConfiguration/RestrictPublicBuckets",
-        "DataPolicy/PolicyDocument/Statement",
-    },
-    "IOT_16_BISECT": {"Processor…Stream/BisectBatchOnFunctionError"},
-    "IOT_22_DELETION_PROTECTION": {"State/Replicas", "Readings/Replicas"},
-    "IOT_24_BUCKET_VERSIONING": {"Data/VersioningConfiguration/Status"},
-}
-# Injected as well, with no rule: FACTS.md 7 and 8 (encryption, retention, mode), tracing.
-_BESIDE_THE_RULES = {
-    "Data/BucketEncryption/ServerSideEncryptionConfiguration",
-    "DataPolicy/Type",
-    "DataPolicy/Bucket/Ref",
-    "DataPolicy/PolicyDocument/Version",
-    "ProcessorServiceRoleDefaultPolicy/PolicyDocument/Statement",
-    "Processor/TracingConfig/Mode",
-    "Stream/RetentionPeriodHours",
-    "Stream/ShardCount",
-    "Stream/StreamModeDetails/StreamMode",
-}
-
-
-def test_a_plain_pipeline_is_left_with_what_a_person_decides() -> None:
-    def template(app: cdk.App) -> Json:
-        return template_of(PlainPipelineStack(app, "Plain"))
-
-    before, after = template(fresh_app()), template(with_injectors(fresh_app()))
-    mapping_id = re.compile(r"^Processor(?!ServiceRole)\w+Stream[0-9A-F]*/")
-    found = {mapping_id.sub("Processor…Stream/", it) for it in difference(before, after)}
-    assert found == set().union(*_ANSWERED.values()) | _BESIDE_THE_RULES

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_applicationautoscaling as autoscaling
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
@@ -237,13 +239,38 @@ def bucket_that_expires_on_a_day(stack: cdk.Stack) -> object:
 
 
 @case
+def bucket_that_expires_by_a_later_rule(stack: cdk.Stack) -> object:
+    made = s3.Bucket(stack, "Bucket")
+    made.add_lifecycle_rule(expiration=cdk.Duration.days(30))
+    return made
+
+
+@case
+def bucket_that_expires_but_is_versioned(stack: cdk.Stack) -> object:
+    rule = s3.LifecycleRule(expiration=cdk.Duration.days(30))
+    return s3.Bucket(
+        stack,
+        "Bucket",
+        versioned=True,
+        lifecycle_rules=[rule],
+        enforce_ssl=False,
+        encryption=s3.BucketEncryption.S3_MANAGED,
+        block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+    )
+
+
+@case
 def bucket_that_expires_versions(stack: cdk.Stack) -> object:
     rule = s3.LifecycleRule(noncurrent_version_expiration=cdk.Duration.days(30))
     return s3.Bucket(stack, "Bucket", lifecycle_rules=[rule])
 
 
 def test_objects_that_are_to_go_are_not_kept_as_versions(added: dict[str, Difference]) -> None:
-    for name in (bucket_that_expires, bucket_that_expires_on_a_day):
+    for name in (
+        bucket_that_expires,
+        bucket_that_expires_on_a_day,
+        bucket_that_expires_by_a_later_rule,
+    ):
         assert without_policy(added[name], "Bucket") == _NOT_PUBLIC | _SSE_S3
     found = without_policy(added[bucket_that_expires_versions], "Bucket")
     assert found == _NOT_PUBLIC | _SSE_S3 | _VERSIONED
@@ -371,6 +398,120 @@ def test_a_retained_table_is_protected(added: dict[str, Difference], name: str) 
     assert added[name] == _TABLE_RECOVERY | _TABLE_PROTECTED | _TABLE_ON_DEMAND
 
 
+# --- capacity of tables -------------------------------------------------------------------------------------------
+
+
+def indexed_table(stack: cdk.Stack, **capacity: Any) -> dynamodb.Table:
+    made = dynamodb.Table(stack, "Table", partition_key=_ID)
+    for name in ("first", "second"):
+        made.add_global_secondary_index(index_name=name, partition_key=_ID, **capacity)
+    return made
+
+
+@case
+def table_with_indexes(stack: cdk.Stack) -> object:
+    return indexed_table(stack)
+
+
+def test_indexes_are_on_demand_with_their_table(added: dict[str, Difference]) -> None:
+    found = dict(added[table_with_indexes])
+    indexes = found.pop("Table/GlobalSecondaryIndexes")
+    assert [it["IndexName"] for it in indexes] == ["first", "second"]
+    assert not [it for it in indexes if "ProvisionedThroughput" in it]
+    assert found == _TABLE_RECOVERY | _TABLE_PROTECTED | _TABLE_ON_DEMAND
+
+
+@case
+def table_with_index_capacity(stack: cdk.Stack) -> object:
+    return indexed_table(stack, read_capacity=7, write_capacity=7)
+
+
+@case
+def table_with_scaling(stack: cdk.Stack) -> object:
+    made = dynamodb.Table(stack, "Table", partition_key=_ID)
+    scaling = made.auto_scale_write_capacity(min_capacity=1, max_capacity=3)
+    scaling.scale_on_utilization(target_utilization_percent=70)
+    return made
+
+
+@case
+def table_with_index_scaling(stack: cdk.Stack) -> object:
+    made = indexed_table(stack)
+    made.auto_scale_global_secondary_index_read_capacity("first", min_capacity=1, max_capacity=3)
+    return made
+
+
+def scalable(stack: cdk.Stack, table: str) -> autoscaling.CfnScalableTarget:
+    return autoscaling.CfnScalableTarget(
+        stack,
+        "Target",
+        service_namespace="dynamodb",
+        resource_id=f"table/{table}",
+        scalable_dimension="dynamodb:table:ReadCapacityUnits",
+        min_capacity=1,
+        max_capacity=3,
+    )
+
+
+@case
+def table_with_own_scaling(stack: cdk.Stack) -> object:
+    return scalable(stack, dynamodb.Table(stack, "Table", partition_key=_ID).table_name)
+
+
+@case
+def table_with_own_scaling_by_ref(stack: cdk.Stack) -> object:
+    resource = dynamodb.Table(stack, "Table", partition_key=_ID).node.default_child
+    assert isinstance(resource, dynamodb.CfnTable)
+    return scalable(stack, resource.ref)
+
+
+@case
+def table_without_scaling(stack: cdk.Stack) -> object:
+    scalable(stack, dynamodb.Table(stack, "Other", partition_key=_ID, read_capacity=1).table_name)
+    return dynamodb.Table(stack, "Table", partition_key=_ID)
+
+
+def test_the_scaling_of_another_table_does_not_count(added: dict[str, Difference]) -> None:
+    assert _TABLE_ON_DEMAND.items() <= added[table_without_scaling].items()
+
+
+@case
+def table_with_an_escape_hatch(stack: cdk.Stack) -> object:
+    made = dynamodb.Table(stack, "Table", partition_key=_ID)
+    resource = made.node.default_child
+    assert isinstance(resource, dynamodb.CfnTable)
+    resource.provisioned_throughput = dynamodb.CfnTable.ProvisionedThroughputProperty(
+        read_capacity_units=1, write_capacity_units=1
+    )
+    return made
+
+
+@case
+def table_with_a_mode_by_escape_hatch(stack: cdk.Stack) -> object:
+    made = dynamodb.Table(stack, "Table", partition_key=_ID)
+    resource = made.node.default_child
+    assert isinstance(resource, dynamodb.CfnTable)
+    resource.billing_mode = "PROVISIONED"
+    return made
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        table_with_a_mode_by_escape_hatch,
+        table_with_index_capacity,
+        table_with_scaling,
+        table_with_index_scaling,
+        table_with_own_scaling,
+        table_with_own_scaling_by_ref,
+        table_with_an_escape_hatch,
+    ],
+)
+def test_a_table_with_capacity_of_the_app_keeps_it(added: dict[str, Difference], name: str) -> None:
+    """CDK and DynamoDB reject scaling, and capacity of an index, of an on-demand table."""
+    assert added[name] == _TABLE_RECOVERY | _TABLE_PROTECTED
+
+
 @case
 def table_v2(stack: cdk.Stack) -> object:
     return dynamodb.TableV2(stack, "Table", partition_key=_ID)
@@ -468,6 +609,7 @@ def test_the_deprecated_property_of_a_replica_is_not_overridden(
     [
         bucket_says_no,
         bucket_says_everything,
+        bucket_that_expires_but_is_versioned,
         table_says_no,
         table_says_recovery_only,
         table_v2_says_no,

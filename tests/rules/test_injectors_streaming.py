@@ -6,6 +6,8 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
@@ -24,7 +26,7 @@ from constructs import Construct
 
 from iot_constructs import _defaults as defaults
 from tests.rules.injected import ABSENT, Cases, Difference, with_injectors
-from tests.synth_support import ENV, REGION, fresh_app
+from tests.synth_support import ENV, REGION, Json, fresh_app, one, resources, template_of
 
 _ID = dynamodb.Attribute(name="deviceId", type=dynamodb.AttributeType.STRING)
 _SEVEN_DAYS = {"Stream/RetentionPeriodHours": defaults.STREAM_RETENTION_HOURS}
@@ -149,31 +151,141 @@ def functions_of_cdk(stack: cdk.Stack) -> object:
     return custom_resources.Provider(stack, "Provider", on_event_handler=theirs)
 
 
-def edge_function(stack: cdk.Stack) -> object:
-    return experimental.EdgeFunction(
-        stack,
-        "Function",
-        code=lambda_.Code.from_inline("def handler(event, context): pass"),
-        handler="index.handler",
-        runtime=lambda_.Runtime.PYTHON_3_13,
+_FOR_EDGE = cdk.Environment(account=ENV.account, region="us-east-1")
+
+
+def at_edge(scope: Construct, version: lambda_.IVersion) -> cloudfront.Distribution:
+    association = cloudfront.EdgeLambda(
+        function_version=version, event_type=cloudfront.LambdaEdgeEventType.VIEWER_REQUEST
     )
+    return cloudfront.Distribution(
+        scope,
+        "Distribution",
+        default_behavior=cloudfront.BehaviorOptions(
+            origin=origins.HttpOrigin("www.example.com"), edge_lambdas=[association]
+        ),
+    )
+
+
+def functions_of(app: cdk.App) -> list[Json]:
+    return [
+        it["Properties"]
+        for stack in app.synth().stacks
+        for it in stack.template.get("Resources", {}).values()
+        if it["Type"] == "AWS::Lambda::Function"
+    ]
+
+
+@case
+def function_for_the_edge(stack: cdk.Stack) -> object:
+    return at_edge(stack, function(stack).current_version)
+
+
+@case
+def function_for_the_edge_l1(stack: cdk.Stack) -> object:
+    """With an L1 distribution, the app lets Lambda@Edge assume the role itself."""
+    made = function(stack)
+    assert isinstance(made.role, iam.Role)
+    assert made.role.assume_role_policy is not None
+    made.role.assume_role_policy.add_statements(
+        iam.PolicyStatement(
+            actions=["sts:AssumeRole"],
+            principals=[iam.ServicePrincipal("edgelambda.amazonaws.com")],
+        )
+    )
+    return made
+
+
+def test_the_function_of_a_distribution_in_another_stack_is_not_traced() -> None:
+    app = with_injectors(fresh_app())
+    edge, site = (cdk.Stack(app, id, env=_FOR_EDGE) for id in ("Edge", "Site"))
+    at_edge(site, function(edge).current_version)
+    (found,) = functions_of(app)
+    assert "TracingConfig" not in found
 
 
 def test_an_edge_function_is_not_traced_wherever_it_lands() -> None:
     app = with_injectors(fresh_app())
     for id, region in (("Near", "us-east-1"), ("Far", REGION)):
-        edge_of = cdk.Environment(account=ENV.account, region=region)
-        edge_function(cdk.Stack(app, id, env=edge_of))
-    stacks = app.synth().stacks
-    assert len(stacks) == 3  # EdgeFunction puts the far one into a stack of its own
-    functions = [
-        it
-        for stack in stacks
-        for it in stack.template.get("Resources", {}).values()
-        if it["Type"] == "AWS::Lambda::Function"
-    ]
+        stack = cdk.Stack(app, id, env=cdk.Environment(account=ENV.account, region=region))
+        experimental.EdgeFunction(
+            stack,
+            "Function",
+            code=lambda_.Code.from_inline("def handler(event, context): pass"),
+            handler="index.handler",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+        )
+    assert len(app.synth().stacks) == 3  # EdgeFunction puts the far one into a stack of its own
+    functions = functions_of(app)
     assert len(functions) >= 2
-    assert not [it for it in functions if "TracingConfig" in it["Properties"]]
+    assert not [it for it in functions if "TracingConfig" in it]
+
+
+@case
+def function_with_an_escape_hatch(stack: cdk.Stack) -> object:
+    made = function(stack)
+    resource = made.node.default_child
+    assert isinstance(resource, lambda_.CfnFunction)
+    resource.tracing_config = lambda_.CfnFunction.TracingConfigProperty(mode="PassThrough")
+    return made
+
+
+def test_tracing_does_not_rely_on_a_permissions_boundary() -> None:
+    """Lambda rejects tracing if the boundary does not allow it."""
+    app = with_injectors(fresh_app({"@aws-cdk/core:permissionsBoundary": {"name": "developers"}}))
+    function(cdk.Stack(app, "Stack", env=ENV))
+    (found,) = functions_of(app)
+    assert "TracingConfig" not in found
+
+
+def test_a_role_that_a_person_creates_gets_no_new_permission() -> None:
+    stack = cdk.Stack(with_injectors(fresh_app()), "Stack")
+    iam.Role.customize_roles(stack, use_precreated_roles={"Stack/Function/ServiceRole": "mine"})
+    function(stack)
+    template = template_of(stack)
+    assert not resources(template, "AWS::IAM::Policy")
+    assert "TracingConfig" not in one(template, "AWS::Lambda::Function")
+
+
+# --- versions and aliases -----------------------------------------------------------------------------------------
+
+
+def versioned(app: cdk.App, **said: Any) -> dict[str, Json]:
+    """Logical id -> resource of an app with a current version, an alias, and a version of its own."""
+    stack = cdk.Stack(app, "Stack")
+    made = function(stack, **said)
+    lambda_.Alias(stack, "Live", alias_name="live", version=made.current_version)
+    lambda_.Version(stack, "Fixed", lambda_=made)
+    found: dict[str, Json] = template_of(stack)["Resources"]
+    return found
+
+
+def test_tracing_publishes_a_version_and_the_alias_points_to_it() -> None:
+    """Tracing is part of a version, so an alias of the old version would go on without it."""
+    before, after = versioned(fresh_app()), versioned(with_injectors(fresh_app()))
+    (old,), (new,) = (
+        before.keys() - after.keys(),
+        after.keys() - before.keys() - {_xray_policy(after)},
+    )
+    assert before[old] == after[new]
+    assert before[old]["Type"] == "AWS::Lambda::Version"
+    alias = next(id for id in before if id.startswith("Live"))
+    assert before[alias]["Properties"]["FunctionVersion"] == {"Fn::GetAtt": [old, "Version"]}
+    assert after[alias]["Properties"]["FunctionVersion"] == {"Fn::GetAtt": [new, "Version"]}
+    rest = before.keys() - {old, alias}
+    changed = {before[id]["Type"] for id in rest if before[id] != after[id]}
+    assert changed == {"AWS::Lambda::Function"}
+
+
+def _xray_policy(template: dict[str, Json]) -> str:
+    (id,) = (id for id, it in template.items() if it["Type"] == "AWS::IAM::Policy")
+    return id
+
+
+@pytest.mark.parametrize("mode", list(lambda_.Tracing))
+def test_with_a_tracing_mode_of_the_app_nothing_changes(mode: lambda_.Tracing) -> None:
+    said = {"tracing": mode}
+    assert versioned(with_injectors(fresh_app()), **said) == versioned(fresh_app(), **said)
 
 
 # --- mappings -----------------------------------------------------------------------------------------------------
@@ -385,6 +497,9 @@ def test_a_mapping_without_a_source_is_refused_in_cdks_own_words() -> None:
         stream_says_a_token,
         function_says_no,
         function_with_a_role,
+        function_with_an_escape_hatch,
+        function_for_the_edge,
+        function_for_the_edge_l1,
         functions_of_cdk,
         mapping_says_no,
         mapping_with_a_tumbling_window,

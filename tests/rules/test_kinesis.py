@@ -82,6 +82,13 @@ def test_through_a_consumer_with_fan_out(consumer: Json) -> None:
         assert [logical_id for logical_id, _ in found(resources)] == ["Stream"]
 
 
+def test_a_consumer_of_itself() -> None:
+    resources = pipeline(24, 86400)
+    resources["Consumer"] = resource("AWS::Kinesis::StreamConsumer", StreamARN=ref("Consumer"))
+    resources["Mapping"]["Properties"]["EventSourceArn"] = ref("Consumer")
+    assert found(resources) == []
+
+
 def test_through_a_pipe() -> None:
     resources = pipeline(24, None)
     settings = {"StartingPosition": "TRIM_HORIZON", "MaximumRecordAgeInSeconds": 86400}

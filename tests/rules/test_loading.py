@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from iot_constructs.rules import python_checks, reader, template
 from iot_constructs.rules.not_judged import NotJudged
+from iot_constructs.rules.reader import Document
 from iot_constructs.rules.template import Template, load, load_assembly
 from tests.rules.test_template import QUEUE, nested_stack, stack_artifact, write
 
@@ -18,6 +22,18 @@ BUCKET_VERSION = "AWSTemplateFormatVersion: '2010-09-09'\n" + BUCKET
 
 def names(templates: Sequence[Template]) -> list[str]:
     return [template.path.name for template in templates]
+
+
+def record_reads(monkeypatch: pytest.MonkeyPatch, method: str) -> list[str]:
+    read: list[str] = []
+    original = getattr(Path, method)
+
+    def recorded(path: Path, *args: object, **options: object) -> object:
+        read.append(path.name)
+        return original(path, *args, **options)
+
+    monkeypatch.setattr(Path, method, recorded)
+    return read
 
 
 def reasons(templates: Sequence[Template]) -> list[str]:
@@ -39,6 +55,21 @@ class TestFolders:
             write(tmp_path / skipped / "no.yaml", BUCKET)
         assert names(load([tmp_path])) == ["a.json", "b.yaml", "c.template", "d.yml"]
 
+    def test_other_files_are_not_parsed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write(tmp_path / "a.yaml", BUCKET)
+        write(tmp_path / "values.yaml", "a: b")
+        parsed = []
+
+        def read(path: Path) -> Document:
+            parsed.append(path.name)
+            return reader.read(path)
+
+        monkeypatch.setattr(template, "read", read)
+        load([tmp_path])
+        assert parsed == ["a.yaml"]
+
     def test_a_broken_template_does_not_hide_the_others(self, tmp_path: Path) -> None:
         write(tmp_path / "a.yaml", BUCKET_VERSION + "\n\tx")
         write(tmp_path / "b.yaml", BUCKET)
@@ -59,6 +90,7 @@ class TestFolders:
     def test_an_assembly_below(self, tmp_path: Path) -> None:
         write(tmp_path / "cdk.out" / "A.template.json", QUEUE)
         write(tmp_path / "cdk.out" / "old.template.json", QUEUE)
+        write(tmp_path / "cdk.out" / "asset.1" / "template.yaml", BUCKET)
         manifest = {"artifacts": {"A": stack_artifact("A.template.json")}}
         write(tmp_path / "cdk.out" / "manifest.json", manifest)
         (template,) = load([tmp_path])
@@ -98,12 +130,16 @@ class TestAssemblies:
         assert len(templates[1].resources) == 1
 
     @pytest.mark.parametrize("properties", [5, {"directoryName": "."}, {}, {"directoryName": "x"}])
-    def test_an_odd_stage(self, tmp_path: Path, properties: object) -> None:
+    def test_an_odd_stage(
+        self, tmp_path: Path, properties: object, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read = record_reads(monkeypatch, "read_text")
         write(tmp_path / "A.template.json", QUEUE)
         stage = {"type": "cdk:cloud-assembly", "properties": properties}
         artifacts = {"A": stack_artifact("A.template.json"), "S": stage}
         write(tmp_path / "manifest.json", {"artifacts": artifacts})
         assert names(load([tmp_path])) == ["A.template.json"]
+        assert len(read) < 10  # a stage in the same folder ends
 
 
 class TestFiles:
@@ -215,23 +251,25 @@ class TestNested:
 
     def test_a_url_that_is_nested_deeply(self, tmp_path: Path) -> None:
         text = '{"Resources": {"N": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": %s}}}}'
-        deep = '{"a":' * 900 + "1" + "}" * 900
+        deep = '{"a":' * 990 + "1" + "}" * 990
         path = write(tmp_path / "a.json", text % deep)
         assert "known at deployment only" in reasons(load([path]))[0]
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write(tmp_path / "child.yaml", BUCKET)
+    text = json.dumps({"Resources": {"N": nested_stack(url="child.yaml")}})
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    monkeypatch.chdir(tmp_path)
+    (loaded,) = load([Path("-")])
+    assert list(loaded.nested["N"].resources) == ["B"]
 
 
 def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stacks = {name: nested_stack(url="child.json") for name in ("A", "B", "C")}
     write(tmp_path / "child.json", QUEUE)
     write(tmp_path / "a.json", {"Resources": stacks})
-    read = []
-    original = Path.read_bytes
-
-    def read_bytes(path: Path) -> bytes:
-        read.append(path.name)
-        return original(path)
-
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    read = record_reads(monkeypatch, "read_bytes")
     load([tmp_path / "a.json"])
     assert sorted(read) == ["a.json", "child.json"]
 
@@ -240,3 +278,24 @@ def test_deep_json_of_any_kind_ends_in_a_line(tmp_path: Path) -> None:
     deep = json.dumps(QUEUE)[:-1] + ', "Metadata": ' + "[" * 5000 + "]" * 5000 + "}"
     with pytest.raises(ValueError, match="nested deeper than 1000 levels"):
         load([write(tmp_path / "a.json", deep)])
+
+
+def test_deep_metadata_hides_nothing(tmp_path: Path) -> None:
+    deep = "[" * 300 + "]" * 300
+    text = f'{{"Metadata": {deep}, "Resources": {{"T": {{"Type": "AWS::DynamoDB::Table"}}}}}}'
+    templates = load([write(tmp_path / "a.json", text)])
+    rules = {finding.rule_id for finding in python_checks.run(templates, None)}
+    assert "IOT_02_POINT_IN_TIME_RECOVERY" in rules
+
+
+def test_conditions_are_not_combined(tmp_path: Path) -> None:
+    """n conditions have 2^n combinations."""
+    tags = [{"Fn::If": [f"C{i}", {"Key": f"k{i}"}, {"Ref": "AWS::NoValue"}]} for i in range(5000)]
+    recovery = {"PointInTimeRecoveryEnabled": True}
+    properties = {
+        "Tags": tags,
+        "PointInTimeRecoverySpecification": {"Fn::If": ["C0", recovery, recovery]},
+    }
+    table = {"Type": "AWS::DynamoDB::Table", "DeletionPolicy": "Delete", "Properties": properties}
+    templates = load([write(tmp_path / "a.json", {"Resources": {"T": table}})])
+    assert python_checks.run(templates, None) == []

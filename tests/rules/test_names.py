@@ -167,6 +167,7 @@ def keywords_of(module: str, name: str) -> list[str] | None:
 
 # L2 classes that have another name than the resource type.
 L2_CLASSES: Final = {
+    "AWS::CloudFront::OriginAccessControl": "S3OriginAccessControl",
     "AWS::DynamoDB::GlobalTable": "TableV2",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ApplicationLoadBalancer",
     "AWS::ElasticLoadBalancingV2::TargetGroup": "ApplicationTargetGroup",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from iot_constructs.rules.names import NAME_PROPERTIES
 from iot_constructs.rules.naming import EnvironmentSuffixInNames, contains_suffix

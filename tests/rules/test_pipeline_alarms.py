@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from iot_constructs.rules.pipeline_alarms import DELIVERY_STREAM, PipelineAlarmsExist
 from iot_constructs.rules.rule import Finding

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cfnlint import decode
 
-from iot_constructs.rules import sam
+from iot_constructs.rules import python_checks, sam
 from iot_constructs.rules.reader import parse
 from iot_constructs.rules.template import Resource, Template, load
 
@@ -46,8 +47,9 @@ def loaded(text: str) -> Template:
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """No credentials, no region, no network."""
-    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"):
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ACCESS_KEY_ID"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_PROFILE", "one-that-does-not-exist")
 
     def refuse(*_: object) -> None:
         raise AssertionError("a network call")
@@ -65,6 +67,7 @@ def test_events_become_resources_and_keep_their_author() -> None:
     assert template.not_judged == []
     assert type_of(template, "F") == "AWS::Lambda::Function"
     assert template.resources["F"].body["Metadata"] == {"Note": "mine"}
+    assert template.resources["FRole"].body["Metadata"] == {"Note": "mine"}
     mapping = template.resources["FK"]
     assert mapping.type == "AWS::Lambda::EventSourceMapping"
     assert mapping.properties["StartingPosition"] == "LATEST"
@@ -225,14 +228,15 @@ Resources:
     assert (location.line, location.column) == (13, 69)
 
 
-def test_a_rejected_resource_does_not_hide_the_others() -> None:
-    template = loaded("""
+@pytest.mark.parametrize("bad", ["{Runtime: 5, Handler: [], Events: x}", "text", "[]"])
+def test_a_rejected_resource_does_not_hide_the_others(bad: str) -> None:
+    template = loaded(f"""
 Resources:
-  Stream: {Type: AWS::Kinesis::Stream}
-  Bad: {Type: AWS::Serverless::Function, Properties: {Runtime: 5, Handler: [], Events: x}}
+  Stream: {{Type: AWS::Kinesis::Stream}}
+  Bad: {{Type: AWS::Serverless::Function, Properties: {bad}}}
   Good:
     Type: AWS::Serverless::Function
-    Properties: {Runtime: python3.13, Handler: a.b}
+    Properties: {{Runtime: python3.13, Handler: a.b}}
 """)
     assert {it.logical_id for it in template.not_judged} == {"Bad"}
     assert all("aws-sam-translator rejects it" in it.detail for it in template.not_judged)
@@ -272,7 +276,10 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, None)
     template = loaded(FUNCTION)
     assert list(template.resources) == ["Stream"]
-    assert "pip install 'iot-constructs[check]'" in template.not_judged[0].detail
+    assert template.not_judged[0].detail == (
+        "the serverless resources are not expanded: "
+        "samtranslator is not installed; type: pip install 'iot-constructs[check]'"
+    )
 
 
 def test_a_rejected_resource_alone() -> None:
@@ -322,7 +329,40 @@ Resources:
     assert "not a local file" in skipped.detail
 
 
+def test_a_template_that_cfn_lint_has_read() -> None:
+    body = decode.decode_str(HEAD + FUNCTION + "      Tags: {Since: 2026-01-31}")[0]
+    template = Template(Path("t.yaml"), body)
+    assert template.not_judged == []
+    assert template.resources["FK"].properties["StartingPosition"] == "LATEST"
+
+
 def test_the_template_of_the_user_is_not_changed() -> None:
     document = parse(HEAD + FUNCTION, Path("t.yaml"))
     Template(document.path, document.body)
     assert document.body == parse(HEAD + FUNCTION, Path("t.yaml")).body
+
+
+def found(template: Template) -> list[str]:
+    """The rules with a finding, once for each; those that judge the stream alone are left out."""
+    ids = [finding.rule_id[4:6] for finding in python_checks.run([template], None)]
+    return [each for each in ids if each not in ("29",)]
+
+
+def test_the_rules_judge_what_sam_generates() -> None:
+    template = loaded("""
+Resources:
+  S: {Type: AWS::Kinesis::Stream, Properties: {ShardCount: 1}}
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: reader
+      Runtime: python3.12
+      Handler: a.b
+      CodeUri: s3://b/k
+      Events:
+        K: {Type: Kinesis, Properties: {Stream: !GetAtt S.Arn, StartingPosition: LATEST}}
+        I: {Type: IoTRule, Properties: {Sql: SELECT * FROM 'a/b'}}
+""")
+    mapping = ["03", "06", "13", "14", "14", "15", "16"]
+    others = ["01", "07", "07", "18", "19", "23"]
+    assert found(template) == sorted([*mapping, *others])

@@ -46,6 +46,11 @@ class TestMacros:
             NotJudged("the macro Macro is not applied", "Queue", "Properties/Fn::Transform")
         ]
 
+    def test_one_of_several_resources(self) -> None:
+        properties = "&P {Fn::Transform: {Name: Macro}}"
+        text = f"Resources: {{A: {{Type: A::B::C, P: {properties}}}, B: {{Type: A::B::C, P: *P}}}}"
+        assert {it.logical_id for it in loaded(text).not_judged} == {"A", "B"}
+
     def test_one_among_the_resources(self) -> None:
         template = loaded(f"Resources: {{{QUEUE}, Fn::Transform: {{Name: Macro}}}}")
         assert list(template.resources) == ["Queue"]
@@ -114,13 +119,17 @@ class TestIncludes:
         assert skipped.logical_id == (None if top else "Q")
         assert list(template.resources) == ["Q"]
 
-    @pytest.mark.parametrize(
-        "type", ["AWS::ApiGateway::RestApi", "AWS::StepFunctions::StateMachine"]
-    )
-    def test_definitions_that_no_rule_looks_at(self, type: str) -> None:
+    def test_a_definition_of_an_api(self) -> None:
         include = self.include("s3://a/b")
-        text = f"Resources: {{A: {{Type: {type}, Properties: {{Body: {{Fn::Transform: {include}}}}}}}}}"
-        assert loaded(text).not_judged == []
+        (skipped,) = loaded(
+            f"Resources: {{A: {{Type: AWS::ApiGateway::RestApi, Properties: {{Body: {{Fn::Transform: {include}}}}}}}}}"
+        ).not_judged
+        assert (skipped.logical_id, skipped.property_path) == ("A", "Properties/Body/Fn::Transform")
+
+    def test_deep_values_beside_one(self, folder: Path) -> None:
+        deep = f"Metadata: {'[' * 900}{']' * 900}\n"
+        text = f"{deep}Resources: {{Fn::Transform: {self.include('part.yaml')}}}"
+        assert list(loaded(text, folder).resources) == ["Queue"]
 
 
 class TestDirectives:
@@ -187,3 +196,10 @@ class TestMappings:
         properties = template.resources["T"].properties
         assert Graph([template]).text(properties["V"], template) == "a-x"
         assert Graph([template]).text(properties["W"], template) is None
+
+    def test_deep_values_beside_one(self) -> None:
+        deep = f"{'[' * 900}{']' * 900}"
+        function = (
+            f"Resources: {{T: {{Type: A::B::C, Metadata: {deep}, V: !FindInMap [M, eu, Name]}}}}"
+        )
+        assert loaded(self.HEAD + function).resources["T"].body["V"] == "a"

@@ -177,7 +177,7 @@ class Graph:
         parts = self.parts(value, template)
         references = [part for part in parts if isinstance(part, Reference)]
         if UNKNOWN in parts or len(references) > 1:
-            return UNKNOWN
+            return self._named_alike(value, template, types)
         if references:
             found = references[0].resource
             return UNKNOWN if found.type.startswith(_OPAQUE) else found
@@ -189,12 +189,21 @@ class Graph:
 
     def name_parts(self, resource: Resource, depth: int = 0) -> Parts | None:
         """Return the physical name of ``resource``; None if CloudFormation generates it."""
-        value: Any = resource.properties
-        for step in NAME_PROPERTIES.get(resource.type, "").split("/"):
-            value = _below(value, step)
+        value = _name(resource)
         if list(self.branches(value)) == [None]:
             return None
         return self.parts(value, resource.template, depth)
+
+    def _named_alike(
+        self, value: Any, template: Template, types: tuple[str, ...]
+    ) -> Resource | Unknown:
+        """Return the resource whose name is the same expression: only the deployment knows both, but they are equal."""
+        found = [
+            it
+            for it in self.of_type(*types)
+            if it.template is template and is_function(value) and _name(it) == value
+        ]
+        return found[0] if len(found) == 1 else UNKNOWN
 
     def _named(
         self, name: str, template: Template, types: tuple[str, ...]
@@ -371,6 +380,14 @@ def physical_name_in(text: str) -> str:
     return found.group(1) if found else text
 
 
+def _name(resource: Resource) -> Any:
+    """Return the physical name as in the template."""
+    value: Any = resource.properties
+    for step in NAME_PROPERTIES.get(resource.type, "").split("/"):
+        value = _below(value, step)
+    return value
+
+
 def _below(value: Any, step: str) -> Any:
     if value is None:
         return None
@@ -405,7 +422,7 @@ def _alternatives(value: Any) -> Sequence[Any] | None:
     argument = value[function] if function in ("Fn::If", ONE_OF) else None
     if function == "Fn::If" and isinstance(argument, list):
         return _pair(argument[1:])
-    return argument if function == ONE_OF and isinstance(argument, list) else None
+    return argument if function == ONE_OF and argument and isinstance(argument, list) else None
 
 
 def _pair(argument: Any) -> tuple[Any, Any] | None:

@@ -29,6 +29,7 @@ Cassandra: Keyspace.KeyspaceName
 Chatbot: CustomAction.ActionName! MicrosoftTeamsChannelConfiguration.ConfigurationName!
   SlackChannelConfiguration.ConfigurationName!
 CloudFront: CachePolicy.CachePolicyConfig/Name! Function.Name! KeyValueStore.Name!
+  OriginAccessControl.OriginAccessControlConfig/Name!
   OriginRequestPolicy.OriginRequestPolicyConfig/Name! RealtimeLogConfig.Name!
   ResponseHeadersPolicy.ResponseHeadersPolicyConfig/Name!
 CloudTrail: Trail.TrailName
@@ -202,6 +203,7 @@ L2_KEYWORDS: Final[Mapping[str, str]] = {
     "AWS::CloudFront::CachePolicy": "cache_policy_name",
     "AWS::CloudFront::Function": "function_name",
     "AWS::CloudFront::KeyValueStore": "key_value_store_name",
+    "AWS::CloudFront::OriginAccessControl": "origin_access_control_name",
     "AWS::CloudFront::OriginRequestPolicy": "origin_request_policy_name",
     "AWS::CloudFront::RealtimeLogConfig": "realtime_log_config_name",
     "AWS::CloudFront::ResponseHeadersPolicy": "response_headers_policy_name",

@@ -193,8 +193,8 @@ class Pipeline:
     def _stream(self, value: Any, at: Resource) -> Resource | Unknown | None:
         found = self.graph.target(value, at.template, STREAM)
         if isinstance(found, Resource) and found.type == _CONSUMER:
-            return self.stream(found.properties.get("StreamARN"), found)
-        return found
+            found = self.target(found, "StreamARN", STREAM)
+        return None if isinstance(found, Resource) and found.type != STREAM else found
 
     def _mappings(self) -> Iterator[StreamReader]:
         for resource in self.graph.of_type(MAPPING):

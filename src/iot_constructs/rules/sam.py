@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any, Final
 
 from iot_constructs.rules.not_judged import NESTED_STACK, NotJudged
@@ -83,10 +84,8 @@ class Expansion:
         translator = extra("samtranslator.translator.translator").Translator
         parser = extra("samtranslator.parser.parser").Parser
         invalid = extra("samtranslator.model.exceptions").InvalidDocumentException
-        # The region is used for the partition only. The session never makes a request.
-        session = extra("boto3").Session(
-            aws_access_key_id="none", aws_secret_access_key="none", region_name="us-east-1"
-        )
+        # Only its Region is used, for the partition; a real one reads the user's AWS configuration.
+        session = SimpleNamespace(region_name="us-east-1")
         logging.getLogger("samtranslator").setLevel(logging.CRITICAL)
         prepared = self._prepared()
         if not prepared["Resources"]:
@@ -133,7 +132,8 @@ class Expansion:
 
     def _prepared(self) -> dict[str, Any]:
         """Return a copy for the translator, which changes it, as after `sam package`."""
-        body: dict[str, Any] = json.loads(json.dumps(self._source))
+        # cfn-lint reads dates as dates.
+        body: dict[str, Any] = json.loads(json.dumps(self._source, default=str))
         resources = {}
         for logical_id, resource in _at(body, "Resources").items():
             if not isinstance(_at(resource).get("Type"), str) or logical_id in self._rejected:
@@ -160,8 +160,6 @@ class Expansion:
             if author is not None:
                 self.authors[logical_id] = author
                 resource["Metadata"] = metadata
-            if not metadata:
-                resource.pop("Metadata", None)
         return body
 
 
@@ -188,11 +186,8 @@ def _upload(resource: dict[str, Any]) -> None:
     if resource["Type"] == "AWS::Serverless::Function":
         if properties.get("PackageType") == "Image" or "ImageUri" in properties:
             properties["ImageUri"] = _IMAGE
-            properties.pop("CodeUri", None)
-            return
-        if "InlineCode" in properties:
-            return
-        properties.setdefault("CodeUri", _UPLOADED)
+        else:
+            properties.setdefault("CodeUri", _UPLOADED)
     for name in _ARTIFACTS.get(resource["Type"], ()):
         if name in properties:
             properties[name] = _UPLOADED

@@ -8,58 +8,40 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
 import aws_cdk
-import yaml  # type: ignore[import-untyped]
-from aws_cdk import (
-    Duration,
-    RemovalPolicy,
-    aws_cloudwatch,
-    aws_cloudwatch_actions,
-    aws_dynamodb,
-    aws_iam,
-    aws_iot,
-    aws_kinesis,
-    aws_kinesisfirehose,
-    aws_kms,
-    aws_lambda,
-    aws_lambda_destinations,
-    aws_lambda_event_sources,
-    aws_logs,
-    aws_pipes,
-    aws_s3,
-    aws_sns,
-    aws_sns_subscriptions,
-    aws_sqs,
-    aws_timestream,
-)
+import yaml
 
 import iot_constructs
 
+_MODULES: Final[Mapping[str, str]] = {
+    "cloudwatch": "cloudwatch",
+    "cloudwatch_actions": "cloudwatch_actions",
+    "destinations": "lambda_destinations",
+    "dynamodb": "dynamodb",
+    "firehose": "kinesisfirehose",
+    "iam": "iam",
+    "iot": "iot",
+    "kinesis": "kinesis",
+    "kms": "kms",
+    "lambda_": "lambda",
+    "lambda_event_sources": "lambda_event_sources",
+    "logs": "logs",
+    "pipes": "pipes",
+    "s3": "s3",
+    "sns": "sns",
+    "sqs": "sqs",
+    "subscriptions": "sns_subscriptions",
+    "timestream": "timestream",
+}
 NAMES: Final[Mapping[str, Any]] = {
     **{name: getattr(iot_constructs, name) for name in iot_constructs.__all__},
+    **{name: import_module(f"aws_cdk.aws_{module}") for name, module in _MODULES.items()},
     "cdk": aws_cdk,
-    "Duration": Duration,
-    "RemovalPolicy": RemovalPolicy,
-    "cloudwatch": aws_cloudwatch,
-    "cloudwatch_actions": aws_cloudwatch_actions,
-    "destinations": aws_lambda_destinations,
-    "dynamodb": aws_dynamodb,
-    "firehose": aws_kinesisfirehose,
-    "iam": aws_iam,
-    "iot": aws_iot,
-    "kinesis": aws_kinesis,
-    "kms": aws_kms,
-    "lambda_": aws_lambda,
-    "lambda_event_sources": aws_lambda_event_sources,
-    "logs": aws_logs,
-    "pipes": aws_pipes,
-    "s3": aws_s3,
-    "sns": aws_sns,
-    "sqs": aws_sqs,
-    "subscriptions": aws_sns_subscriptions,
-    "timestream": aws_timestream,
+    "Duration": aws_cdk.Duration,
+    "RemovalPolicy": aws_cdk.RemovalPolicy,
 }
 """The conventional names that a case and the CDK code of a fix use without an import."""
 

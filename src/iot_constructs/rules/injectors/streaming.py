@@ -6,15 +6,17 @@ import json
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_lambda as lambda_
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from iot_constructs import _defaults as defaults
+from iot_constructs.rules.injectors.review import StageContents, review_at_synth
 
 _STREAM_ARNS = ("Arn", "ConsumerARN")  # attributes of a stream and of its consumer
-_EDGE_FUNCTION = "aws-cdk-lib.aws_cloudfront.experimental.EdgeFunction"
-_EDGE_STACK = "edge-lambda-stack-"  # the stack that EdgeFunction creates in us-east-1
+_EDGE_PRINCIPAL = "edgelambda.amazonaws.com"
+_PERMISSIONS_BOUNDARY = "@aws-cdk/core:permissionsBoundary"  # in cdk.json
 _PROVIDER = "aws-cdk-lib.custom_resources.Provider"
 
 
@@ -30,20 +32,46 @@ def function_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[
     """Tracing, if the role can write traces and the function is not internal to CDK.
 
     Lambda rejects tracing if the role does not allow it. CDK adds the permission to the role that it creates; a role
-    that is given can be imported or have a managed policy.
+    that is given can be imported or have a managed policy, and a permissions boundary can forbid it.
     """
-    if "role" in props or _is_cdk_internal(props, scope):
-        return {}
-    return {"tracing": lambda_.Tracing.ACTIVE}
+    if not {"tracing", "role"} & props.keys() and not _is_cdk_internal(props, scope):
+        review_at_synth(scope, id, _review_tracing)
+    return {}
 
 
 def _is_cdk_internal(props: dict[str, Any], scope: Construct) -> bool:
-    """Return whether CDK creates the function for its own use, or for Lambda@Edge, which has no tracing."""
-    if "uuid" in props:  # a SingletonFunction, behind custom resources such as BucketDeployment
-        return True
-    if getattr(type(scope), "__jsii_type__", None) in (_PROVIDER, _EDGE_FUNCTION):
-        return True
-    return bool(scope.node.id.startswith(_EDGE_STACK))
+    # A SingletonFunction, behind custom resources such as BucketDeployment, has a uuid.
+    return "uuid" in props or getattr(type(scope), "__jsii_type__", None) == _PROVIDER
+
+
+def _review_tracing(function: IConstruct, contents: StageContents) -> None:
+    """Set tracing, unless the function is for Lambda@Edge.
+
+    Not a property of the function, because its role would keep the permission. Lambda@Edge has no tracing, and the
+    role of its functions must trust edgelambda.amazonaws.com, which CDK adds when a distribution uses a function. See
+    https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-at-edge-function-restrictions.html.
+    """
+    resource = function.node.default_child
+    if not isinstance(function, lambda_.Function) or not isinstance(resource, lambda_.CfnFunction):
+        return
+    if resource.tracing_config is not None or not _can_trace(function):
+        return
+    resource.tracing_config = lambda_.CfnFunction.TracingConfigProperty(mode="Active")
+    function.add_to_role_policy(
+        iam.PolicyStatement(
+            actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"], resources=["*"]
+        )
+    )
+
+
+def _can_trace(function: lambda_.Function) -> bool:
+    role = function.role
+    # Without a resource, the role is one of iam.Role.customize_roles(), which a person creates.
+    if not isinstance(role, iam.Role) or role.node.default_child is None:
+        return False
+    if function.node.try_get_context(_PERMISSIONS_BOUNDARY) is not None:
+        return False
+    return _EDGE_PRINCIPAL not in json.dumps(function.stack.resolve(role.assume_role_policy))
 
 
 def mapping_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
