@@ -14,7 +14,7 @@ from xml.etree import ElementTree as Xml
 
 import aws_cdk as cdk
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kinesis as kinesis
 
