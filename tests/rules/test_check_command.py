@@ -159,6 +159,10 @@ class TestExitCodes:
         assert err.startswith("error: ")
         assert said in err
 
+    def test_an_empty_argument_is_wrong_usage(self, run: Run) -> None:
+        write("table.yaml", TABLE)  # in the directory that Path("") would be
+        assert is_refused("")
+
     def test_a_file_or_template_that_is_not_there_is_2(self, run: Run) -> None:
         assert run("no.json") == (2, "", "error: no.json: No such file or directory\n")
         Path("empty").mkdir()

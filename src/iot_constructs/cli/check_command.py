@@ -84,6 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
         suffix = None if given is None else environment_suffix(given)
     except ValueError as error:
         arguments.usage_error(str(error))
+    if "" in arguments.templates:  # an unset variable of a script; Path("") is the directory
+        arguments.usage_error("an argument is empty")
     try:
         stacks = load(map(Path, arguments.templates), skip_others=arguments.skip_others)
     except (OSError, ValueError) as error:
