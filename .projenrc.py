@@ -71,6 +71,7 @@ PROJECTS = ["examples/iot_pipeline", "examples/one_construct", "examples/existin
 AWS_SERVICES = [
     "athena",
     "cloudfront",
+    "cloudfront_origins",
     "cloudwatch",
     "cloudwatch_actions",
     "codeguruprofiler",
@@ -182,7 +183,7 @@ PYPROJECT = {
                 # `client(name)` has 400 overloads, all of which an error message lists.
                 {
                     "module": [
-                        *["boto3.*", "botocore.*", "ministack.*", "cfnlint.*"],
+                        *["boto3.*", "botocore.*", "ministack.*", "cfnlint.*", "yaml.*"],
                         # In environments of their own: bench/peers/environments.py.
                         *["aws_solutions_constructs.*", "cdk_monitoring_constructs"],
                     ],

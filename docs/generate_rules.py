@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from iot_constructs.rules.catalogue import RULES
@@ -75,8 +75,8 @@ Each fix is complete: typed as it is, it ends the finding and raises no other. C
 
 ## All rules
 """
-_MOST_BLOCKS = 4
-"""The fixes of a rule with more resource types are a table."""
+_MOST_BLOCKS = 10
+"""More fixes of one rule are a table, with a row for each resource type."""
 
 
 def rules_md() -> str:
@@ -102,17 +102,18 @@ def _section(rule: Rule) -> Iterator[str]:
     for resource_type, fix in rule.fixes.items():
         types.setdefault(fix, []).append(resource_type)
     if len(types) > _MOST_BLOCKS:
-        yield from _table(types)
+        yield from _table(rule.fixes)
     else:
         for fix, alike in types.items():
             yield from _blocks(fix, alike)
 
 
-def _table(types: dict[Fix, list[str]]) -> Iterator[str]:
+def _table(fixes: Mapping[str, Fix]) -> Iterator[str]:
     yield "\n| Resource type | CDK | CloudFormation |\n|---|---|---|"
-    for fix, alike in types.items():
-        names = "<br>".join(_named(it) for it in alike)
-        yield f"| {names} | {_cell(fix.cdk)} | {_cell(_properties(fix.cloudformation))} |"
+    for resource_type in sorted(fixes):
+        fix = fixes[resource_type]
+        code = f"{_cell(fix.cdk)} | {_cell(_properties(fix.cloudformation))}"
+        yield f"| {_named(resource_type)} | {code} |"
 
 
 def _properties(yaml: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import tomllib
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PAGE = (_ROOT / "docs" / "guide" / "check.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ import pytest
 from cfnlint.rules import Rules
 
 from iot_constructs.rules.catalogue import RULE_BY_ID, RULES
-from tests.rules.test_check_command import CLEAN, MACRO, NAMED, TABLE, write
+from tests.rules.test_check_command import CLEAN, MACRO, NAMED, OTHER_TABLE, TABLE, write
 
 MODULE = "iot_constructs.rules.cfn_lint"
 ERROR, WARNING = 2, 4  # exit codes of cfn-lint, which adds them up
@@ -102,12 +102,18 @@ def test_findings_are_accepted_as_any_of_cfn_lint(lint: Lint, place: str) -> Non
     assert ours(out) == []
 
 
+def test_metadata_of_a_resource_is_about_this_one(lint: Lint) -> None:
+    metadata = "    Metadata: {cfn-lint: {config: {ignore_checks: [E9302]}}}\n"
+    other = OTHER_TABLE.replace("    Properties:", f"{metadata}    Properties:")
+    assert ours(lint(*parseable(write("two.yaml", TABLE + other)))[1]) == ["two.yaml:6:5 E9302"]
+
+
 def test_rules_and_suffix_stand_in_the_config_file(lint: Lint) -> None:
     write(".cfnlintrc", f"append_rules: [{MODULE}]\nconfigure_rules: {{E9301: {{suffix: Dev}}}}\n")
     named = parseable(write("named.yaml", NAMED))
     names = [line for line in ours(lint(*named, rules=False)[1]) if line.endswith("E9301")]
     assert names == ["named.yaml:2:49 E9301", "named.yaml:3:50 E9301"]
-    done = lint(*named, "--configure-rule", "E9301:suffix=alerts", rules=False)[1]
+    done = lint(*named, "--configure-rule", "E9301:suffix=ALERTS", rules=False)[1]
     assert "E9301" not in done
 
 
@@ -176,6 +182,8 @@ def test_the_stacks_of_an_app_are_judged_together(lint: Lint) -> None:
     }
     write("cdk.out/manifest.json", {"version": "48.0.0", "artifacts": artifacts})
     assert "E9312" not in lint(*parseable("cdk.out/*.template.json"))[1]
+    assert "E9329" in lint(*parseable(names[0]))[1]
+    assert "E9329" not in lint(*parseable(names[1]))[1]  # about the other file
     # A manifest that is not of the CDK says nothing about the template beside it.
     write("cdk.out/manifest.json", {"name": "web"})
     assert "E9312" in lint(*parseable(names[0]))[1]

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as Xml
 
 import aws_cdk as cdk
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kinesis as kinesis
 
@@ -50,6 +50,29 @@ Resources:
   Literal: {Type: AWS::SNS::Topic, Properties: {TopicName: alerts}}
   Computed: {Type: AWS::SNS::Topic, Properties: {TopicName: !Sub "alerts-${AWS::Region}"}}
 """
+
+CONSUMER: Any = {
+    "Transform": "AWS::Serverless-2016-10-31",
+    "Resources": {
+        "Consumer": {
+            "Type": "AWS::Serverless::Function",
+            "Properties": {
+                "Runtime": "python3.13",
+                "Handler": "index.handler",
+                "InlineCode": "pass",
+                "Events": {
+                    "Readings": {
+                        "Type": "Kinesis",
+                        "Properties": {
+                            "Stream": "arn:aws:kinesis:eu-central-1:123456789012:stream/readings",
+                            "StartingPosition": "LATEST",
+                        },
+                    }
+                },
+            },
+        }
+    },
+}
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +159,10 @@ class TestExitCodes:
         assert err.startswith("error: ")
         assert said in err
 
+    def test_an_empty_argument_is_wrong_usage(self, run: Run) -> None:
+        write("table.yaml", TABLE)  # in the directory that Path("") would be
+        assert is_refused("")
+
     def test_a_file_or_template_that_is_not_there_is_2(self, run: Run) -> None:
         assert run("no.json") == (2, "", "error: no.json: No such file or directory\n")
         Path("empty").mkdir()
@@ -173,6 +200,12 @@ class TestText:
         assert [
             line for line in out.splitlines() if len(line) > 80 and "https://" not in line
         ] == []
+
+    def test_findings_of_a_rule_are_in_the_order_of_the_file(self, run: Run) -> None:
+        replica = "{Replicas: [{Region: eu-central-1}]}"
+        first = f"  First: {{Type: AWS::DynamoDB::GlobalTable, Properties: {replica}}}\n"
+        body = TABLE.replace("Resources:\n", f"Resources:\n{first}")
+        assert of(RECOVERY, run(write("t.yaml", body), "--json")[1]) == ["First", "Readings"]
 
     def test_one_finding_has_a_fix_to_type_as_it_is(self, run: Run) -> None:
         _, out, _ = run(write("table.yaml", TABLE))
@@ -321,6 +354,34 @@ class TestAccepted:
         assert of(RECOVERY, run(write("sam.yaml", body), "--json")[1]) == ["Readings"]
         assert of(RECOVERY, run(write("sam.yaml", body + metadata), "--json")[1]) == []
 
+    def test_by_the_metadata_of_a_resource_in_a_loop(self, run: Run) -> None:
+        body = """\
+Transform: AWS::LanguageExtensions
+Resources:
+  Fn::ForEach::Tables:
+    - Name
+    - [One]
+    - ${Name}Table:
+        Type: AWS::DynamoDB::Table
+        DeletionPolicy: Delete
+        METADATA
+"""
+        metadata = "Metadata: {cfn-lint: {config: {ignore_checks: [E9302]}}}"
+        found = run(write("loop.yaml", body.replace("METADATA", "")), "--json")[1]
+        assert of(RECOVERY, found) == ["OneTable"]
+        assert run(write("loop.yaml", body.replace("METADATA", metadata)))[0] == 0
+
+    def test_by_the_function_of_an_event(self, run: Run) -> None:
+        body = json.loads(json.dumps(CONSUMER))
+        name = write("sam.json", body)
+        latest = "IOT_13_TRIM_HORIZON"
+        assert of(latest, run(name, "--json")[1]) == ["Consumer"]
+        for logical_id in ("Consumer", "ConsumerReadings"):
+            assert of(latest, run(name, "--json", "--ignore", f"IOT_13:{logical_id}")[1]) == []
+        metadata = {"cfn-lint": {"config": {"ignore_checks": ["E9313"]}}}
+        body["Resources"]["Consumer"]["Metadata"] = metadata
+        assert of(latest, run(write("sam.json", body), "--json")[1]) == []
+
     @pytest.mark.parametrize("file", [".cfnlintrc", ".cfnlintrc.yaml", "../home/.cfnlintrc.yml"])
     def test_by_the_config_file(self, run: Run, file: str) -> None:
         write(file, "ignore_checks: [E9302]\n")
@@ -418,28 +479,7 @@ Resources:
         assert run(write("broken.yaml", f"{TABLE}  A: ["), "--skip-others")[0] == 2
 
     def test_findings_and_fixes_of_an_event_are_in_terms_of_the_author(self, run: Run) -> None:
-        body: Any = {
-            "Transform": "AWS::Serverless-2016-10-31",
-            "Resources": {
-                "Consumer": {
-                    "Type": "AWS::Serverless::Function",
-                    "Properties": {
-                        "Runtime": "python3.13",
-                        "Handler": "index.handler",
-                        "InlineCode": "pass",
-                        "Events": {
-                            "Readings": {
-                                "Type": "Kinesis",
-                                "Properties": {
-                                    "Stream": "arn:aws:kinesis:eu-central-1:123456789012:stream/readings",
-                                    "StartingPosition": "LATEST",
-                                },
-                            }
-                        },
-                    },
-                }
-            },
-        }
+        body = json.loads(json.dumps(CONSUMER))
         name = write("sam.json", body)
         event = "Properties/Events/Readings/Properties"
         before = [it for it in json.loads(run(name, "--json")[1]) if event in it["property"]]
@@ -492,12 +532,12 @@ def test_a_full_disk_is_2_without_a_traceback() -> None:
     assert done.stderr == "error: cannot write the output: No space left on device\n"
 
 
-def test_a_closed_pipe_ends_without_a_traceback() -> None:
-    tables = "".join(OTHER_TABLE.replace("Latest", f"Table{number}") for number in range(2000))
-    with start(write("tables.yaml", TABLE + tables)) as process:
+@pytest.mark.parametrize("tables", [0, 2000])
+def test_a_closed_pipe_ends_without_a_traceback(tables: int) -> None:
+    more = "".join(OTHER_TABLE.replace("Latest", f"Table{number}") for number in range(tables))
+    with start(write("tables.yaml", TABLE + more)) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 141

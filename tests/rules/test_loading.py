@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from iot_constructs.rules import reader, template
+from iot_constructs.rules import python_checks, reader, template
 from iot_constructs.rules.not_judged import NotJudged
 from iot_constructs.rules.reader import Document
 from iot_constructs.rules.template import Template, load, load_assembly
@@ -278,3 +278,24 @@ def test_deep_json_of_any_kind_ends_in_a_line(tmp_path: Path) -> None:
     deep = json.dumps(QUEUE)[:-1] + ', "Metadata": ' + "[" * 5000 + "]" * 5000 + "}"
     with pytest.raises(ValueError, match="nested deeper than 1000 levels"):
         load([write(tmp_path / "a.json", deep)])
+
+
+def test_deep_metadata_hides_nothing(tmp_path: Path) -> None:
+    deep = "[" * 300 + "]" * 300
+    text = f'{{"Metadata": {deep}, "Resources": {{"T": {{"Type": "AWS::DynamoDB::Table"}}}}}}'
+    templates = load([write(tmp_path / "a.json", text)])
+    rules = {finding.rule_id for finding in python_checks.run(templates, None)}
+    assert "IOT_02_POINT_IN_TIME_RECOVERY" in rules
+
+
+def test_conditions_are_not_combined(tmp_path: Path) -> None:
+    """n conditions have 2^n combinations."""
+    tags = [{"Fn::If": [f"C{i}", {"Key": f"k{i}"}, {"Ref": "AWS::NoValue"}]} for i in range(5000)]
+    recovery = {"PointInTimeRecoveryEnabled": True}
+    properties = {
+        "Tags": tags,
+        "PointInTimeRecoverySpecification": {"Fn::If": ["C0", recovery, recovery]},
+    }
+    table = {"Type": "AWS::DynamoDB::Table", "DeletionPolicy": "Delete", "Properties": properties}
+    templates = load([write(tmp_path / "a.json", {"Resources": {"T": table}})])
+    assert python_checks.run(templates, None) == []

@@ -12,11 +12,12 @@ RULES_MD = (ROOT / "RULES.md").read_text(encoding="utf-8")
 
 
 def test_every_rule_has_its_section_and_its_row() -> None:
-    assert re.findall(r"^## (.+)$", RULES_MD, re.MULTILINE) == [rule.id for rule in RULES]
+    assert re.findall(r"^## (IOT_.+)$", RULES_MD, re.MULTILINE) == [rule.id for rule in RULES]
     assert re.findall(r"^\| \[(\w+)\]", RULES_MD, re.MULTILINE) == [rule.id for rule in RULES]
 
 
 def test_its_links_lead_somewhere() -> None:
     links = set(re.findall(r"\]\(([^)#]+)\)", RULES_MD))
     assert links
-    assert [link for link in links if not (ROOT / link).is_file()] == []
+    missing = [link for link in links if not (ROOT / link).is_file()]
+    assert missing == ["https://github.com/aws-cloudformation/cfn-lint"]

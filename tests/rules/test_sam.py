@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cfnlint import decode
 
-from iot_constructs.rules import sam
+from iot_constructs.rules import python_checks, sam
 from iot_constructs.rules.reader import parse
 from iot_constructs.rules.template import Resource, Template, load
 
@@ -39,16 +39,17 @@ Resources:
 """
 
 
-def loaded(text: str) -> Template:
-    document = parse(HEAD + text, Path("t.yaml"))
+def loaded(text: str, head: str = HEAD) -> Template:
+    document = parse(head + text, Path("t.yaml"))
     return Template(document.path, document.body, document=document)
 
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """No credentials, no region, no network."""
-    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"):
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ACCESS_KEY_ID"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_PROFILE", "one-that-does-not-exist")
 
     def refuse(*_: object) -> None:
         raise AssertionError("a network call")
@@ -174,8 +175,6 @@ Resources:
         "Type: AWS::Serverless::StateMachine, Properties: {DefinitionUri: machine.json}",
         "Type: AWS::Serverless::Api, Properties: {StageName: a, DefinitionUri: api.yaml}",
         "Type: AWS::Serverless::HttpApi, Properties: {DefinitionUri: api.yaml}",
-        "Type: AWS::Serverless::Api, Properties: {StageName: a, Cors: \"'*'\", "
-        "DefinitionBody: {'Fn::Transform': {Name: AWS::Include, Parameters: {Location: gone.yaml}}}}",
         "Type: AWS::Serverless::SimpleTable",
     ],
 )
@@ -183,6 +182,21 @@ def test_local_code_is_accepted_as_before_sam_package(resource: str) -> None:
     template = loaded(f"Resources: {{R: {{{resource}}}}}")
     assert template.not_judged == []
     assert "R" in template.resources or any(it.startswith("R") for it in template.resources)
+
+
+def test_a_definition_in_a_file_that_is_missing() -> None:
+    template = loaded(
+        "Resources: {R: {Type: AWS::Serverless::Api, Properties: {StageName: a, Cors: \"'*'\", DefinitionBody: "
+        "{'Fn::Transform': {Name: AWS::Include, Parameters: {Location: gone.yaml}}}}}}"
+    )
+    assert [skipped.logical_id for skipped in template.not_judged] == ["R"]
+    assert "R" in template.resources
+
+
+def test_serverless_resources_without_the_transform() -> None:
+    text = "Resources: {S: {Type: AWS::Serverless::SimpleTable}, Q: {Type: AWS::SQS::Queue}}"
+    (skipped,) = loaded(text, head="").not_judged
+    assert "without Transform: AWS::Serverless-2016-10-31" in skipped.detail
 
 
 def test_connectors_and_implicit_apis() -> None:
@@ -275,7 +289,10 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, None)
     template = loaded(FUNCTION)
     assert list(template.resources) == ["Stream"]
-    assert "pip install 'iot-constructs[check]'" in template.not_judged[0].detail
+    assert template.not_judged[0].detail == (
+        "the serverless resources are not expanded: "
+        "samtranslator is not installed; type: pip install 'iot-constructs[check]'"
+    )
 
 
 def test_a_rejected_resource_alone() -> None:
@@ -336,3 +353,29 @@ def test_the_template_of_the_user_is_not_changed() -> None:
     document = parse(HEAD + FUNCTION, Path("t.yaml"))
     Template(document.path, document.body)
     assert document.body == parse(HEAD + FUNCTION, Path("t.yaml")).body
+
+
+def found(template: Template) -> list[str]:
+    """The rules with a finding, once for each; those that judge the stream alone are left out."""
+    ids = [finding.rule_id[4:6] for finding in python_checks.run([template], None)]
+    return [each for each in ids if each not in ("29",)]
+
+
+def test_the_rules_judge_what_sam_generates() -> None:
+    template = loaded("""
+Resources:
+  S: {Type: AWS::Kinesis::Stream, Properties: {ShardCount: 1}}
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: reader
+      Runtime: python3.12
+      Handler: a.b
+      CodeUri: s3://b/k
+      Events:
+        K: {Type: Kinesis, Properties: {Stream: !GetAtt S.Arn, StartingPosition: LATEST}}
+        I: {Type: IoTRule, Properties: {Sql: SELECT * FROM 'a/b'}}
+""")
+    mapping = ["03", "06", "13", "14", "14", "15", "16"]
+    others = ["01", "07", "07", "18", "19", "23"]
+    assert found(template) == sorted([*mapping, *others])

@@ -119,13 +119,17 @@ class TestIncludes:
         assert skipped.logical_id == (None if top else "Q")
         assert list(template.resources) == ["Q"]
 
-    @pytest.mark.parametrize(
-        "type", ["AWS::ApiGateway::RestApi", "AWS::StepFunctions::StateMachine"]
-    )
-    def test_definitions_that_no_rule_looks_at(self, type: str) -> None:
+    def test_a_definition_of_an_api(self) -> None:
         include = self.include("s3://a/b")
-        text = f"Resources: {{A: {{Type: {type}, Properties: {{Body: {{Fn::Transform: {include}}}}}}}}}"
-        assert loaded(text).not_judged == []
+        (skipped,) = loaded(
+            f"Resources: {{A: {{Type: AWS::ApiGateway::RestApi, Properties: {{Body: {{Fn::Transform: {include}}}}}}}}}"
+        ).not_judged
+        assert (skipped.logical_id, skipped.property_path) == ("A", "Properties/Body/Fn::Transform")
+
+    def test_deep_values_beside_one(self, folder: Path) -> None:
+        deep = f"Metadata: {'[' * 900}{']' * 900}\n"
+        text = f"{deep}Resources: {{Fn::Transform: {self.include('part.yaml')}}}"
+        assert list(loaded(text, folder).resources) == ["Queue"]
 
 
 class TestDirectives:

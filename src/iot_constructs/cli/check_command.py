@@ -84,6 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
         suffix = None if given is None else environment_suffix(given)
     except ValueError as error:
         arguments.usage_error(str(error))
+    if "" in arguments.templates:  # an unset variable of a script; Path("") is the directory
+        arguments.usage_error("an argument is empty")
     try:
         stacks = load(map(Path, arguments.templates), skip_others=arguments.skip_others)
     except (OSError, ValueError) as error:
@@ -96,8 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
         if not accepted(finding, templates[finding.template], arguments.ignore, config)
     ]
     order = {path: index for index, path in enumerate(templates)}
-    kept.sort(key=lambda finding: (finding.rule_id, order[finding.template]))
     rows = [_row(finding, templates[finding.template]) for finding in kept]
+    rows.sort(key=lambda row: (row.rule.id, order[row.finding.template], row.location))
     summary = _summary(rows, len(findings) - len(rows), len(templates), suffix)
     print(FORMATS[arguments.format](rows, summary).rstrip("\n"))
     if arguments.format not in _WITH_SUMMARY:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,21 +80,14 @@ def accepted(
     return (
         any(ignore.accepts(finding, author) for ignore in ignores)
         or any(cfn_lint_id.startswith(prefix) for prefix in prefixes)
-        or any(
-            cfn_lint_id in _ignored(_at(written, "Metadata", "cfn-lint", "config"))
-            for written in _resource(finding, author, template, body)
-        )
+        or cfn_lint_id in _of_resource(finding, template)
     )
 
 
-def _resource(
-    finding: Finding, author: str | None, template: Template, body: Any
-) -> Iterator[Mapping[str, Any]]:
-    """Return the resource after the transforms and as its author wrote it: either can have metadata."""
-    if finding.logical_id in template.resources:
-        yield template.resources[finding.logical_id].body
-    if author is not None:
-        yield _at(body, "Resources", author)
+def _of_resource(finding: Finding, template: Template) -> Sequence[str]:
+    # What SAM generates has the metadata of the resource that its author wrote.
+    resource = template.resources.get(finding.logical_id or "")
+    return _ignored(_at(resource.body, "Metadata", "cfn-lint", "config")) if resource else []
 
 
 def _ignored(settings: Any) -> list[str]:

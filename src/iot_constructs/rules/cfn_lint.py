@@ -50,7 +50,7 @@ class _PipelineRule(CloudFormationLintRule):  # type: ignore[misc]  # cfn-lint h
         """Keep the suffix; cfn-lint initializes all rules before it asks the first one for matches."""
         super().initialize(cfn)
         if self.id == _NAMES:
-            _suffixes[cfn] = self.config.get("suffix", "").lower() or None
+            _suffixes[cfn] = self.config.get("suffix") or None
 
     def match(self, cfn: Any) -> list[RuleMatch]:
         """Return the findings of this rule in the file that cfn-lint reads."""

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any, Final
 
 from iot_constructs.rules.not_judged import NESTED_STACK, NotJudged
@@ -32,6 +33,11 @@ _REPOSITORY: Final = "https://serverlessrepo.amazonaws.com/"
 _IMAGE: Final = "123456789012.dkr.ecr.us-east-1.amazonaws.com/image:latest"
 
 PathInFile = tuple[str | int, ...]
+
+
+def is_serverless(resource: Any) -> bool:
+    """Return whether a resource needs the SAM transform."""
+    return str(_at(resource).get("Type")).startswith(_SERVERLESS)
 
 
 class Expansion:
@@ -83,10 +89,8 @@ class Expansion:
         translator = extra("samtranslator.translator.translator").Translator
         parser = extra("samtranslator.parser.parser").Parser
         invalid = extra("samtranslator.model.exceptions").InvalidDocumentException
-        # The region is used for the partition only. The session never makes a request.
-        session = extra("boto3").Session(
-            aws_access_key_id="none", aws_secret_access_key="none", region_name="us-east-1"
-        )
+        # Only its Region is used, for the partition; a real one reads the user's AWS configuration.
+        session = SimpleNamespace(region_name="us-east-1")
         logging.getLogger("samtranslator").setLevel(logging.CRITICAL)
         prepared = self._prepared()
         if not prepared["Resources"]:
@@ -126,7 +130,7 @@ class Expansion:
 
     def _plain_resources(self) -> Iterator[tuple[str, Any]]:
         for logical_id, resource in _at(self._source, "Resources").items():
-            if not str(_at(resource).get("Type")).startswith(_SERVERLESS):
+            if not is_serverless(resource):
                 yield logical_id, resource
 
     # -- before the translation ------------------------------------------------------------------------------------

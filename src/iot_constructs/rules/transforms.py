@@ -18,14 +18,6 @@ _INCLUDE: Final = "AWS::Include"
 _INLINE: Final = "Fn::Transform"
 # Transforms that are expanded here, or that add no resources.
 _KNOWN: Final = (sam.TRANSFORM, "AWS::LanguageExtensions", _INCLUDE, "AWS::CodeDeployBlueGreen")
-# Resource types that no rule looks into: what is included there changes no finding.
-_NOT_LOOKED_INTO: Final = (
-    "AWS::ApiGateway",
-    "AWS::Serverless::Api",
-    "AWS::Serverless::HttpApi",
-    "AWS::StepFunctions::",
-    "AWS::Serverless::StateMachine",
-)
 _DEEPEST: Final = 200
 
 
@@ -42,11 +34,6 @@ class Expanded:
         self._folder = folder
         self._loops: Mapping[str, PathInFile] = {}
         self._sam: sam.Expansion | None = None
-        self._types = {
-            logical_id: resource.get("Type")
-            for logical_id, resource in _mapping(body.get("Resources")).items()
-            if isinstance(resource, Mapping)
-        }
         self.body = self._expand(body)
 
     def author(self, logical_id: str) -> str:
@@ -78,6 +65,11 @@ class Expanded:
             self._sam = sam.Expansion(body)
             body = self._sam.body
             self.not_judged += self._sam.not_judged
+        elif any(sam.is_serverless(each) for each in _mapping(body.get("Resources")).values()):
+            detail = (
+                f"AWS::Serverless resources are not expanded without Transform: {sam.TRANSFORM}"
+            )
+            self.not_judged.append(NotJudged(detail, property_path="Resources"))
         for name in names:
             if name not in _KNOWN:
                 self.not_judged.append(
@@ -108,12 +100,8 @@ class Expanded:
     def _skip(self, path: PathInFile, detail: str) -> None:
         in_resource = len(path) > 2 and path[0] == "Resources"  # noqa: PLR2004
         below = path[2:] if in_resource else path
-        skipped = NotJudged(
-            detail, str(path[1]) if in_resource else None, "/".join(str(step) for step in below)
-        )
-        type = str(self._types.get(str(path[1]))) if in_resource else ""
-        if not (type.startswith(_NOT_LOOKED_INTO) and below[0] == "Properties"):
-            self.not_judged.append(skipped)
+        logical_id = str(path[1]) if in_resource else None
+        self.not_judged.append(NotJudged(detail, logical_id, "/".join(str(it) for it in below)))
 
     # -- includes --------------------------------------------------------------------------------------------------
 

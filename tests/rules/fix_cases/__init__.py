@@ -74,17 +74,19 @@ class FixCase:
         return _FIX.sub(lambda found: found.group(1) if fix is None else fix, self.cdk)
 
     def resources(self, fix: str | None = None) -> dict[str, Any]:
-        """Return the resources of the template, with ``fix`` merged into them; null deletes one."""
+        """Return the resources of the template, with ``fix`` merged into them."""
         found: dict[str, Any] = yaml.safe_load(self.cloudformation)
-        if fix is not None:
-            found = merged(found, yaml.safe_load(fix))
-        return {logical_id: body for logical_id, body in found.items() if body is not None}
+        return found if fix is None else merged(found, yaml.safe_load(fix))
 
 
 def merged(old: Any, new: Any) -> Any:
-    """Merge ``new`` into ``old``: mappings by key, lists by index. An intrinsic function is replaced, not merged."""
+    """Merge ``new`` into ``old``: mappings by key, lists by index.
+
+    An intrinsic function is replaced, not merged, and null removes what it replaces.
+    """
     if isinstance(old, dict) and isinstance(new, dict) and not (_is_call(old) or _is_call(new)):
-        return {**old, **{key: merged(old.get(key), value) for key, value in new.items()}}
+        found = {**old, **{key: merged(old.get(key), value) for key, value in new.items()}}
+        return {key: value for key, value in found.items() if value is not None}
     if isinstance(old, list) and isinstance(new, list):
         pairs = [merged(one, other) for one, other in zip(old, new, strict=False)]
         return [*pairs, *old[len(new) :], *new[len(old) :]]
