@@ -393,6 +393,20 @@ Resources:
         write(".cfnlintrc", "ignore_checks: [")
         assert is_refused(write("ok.yaml", CLEAN))
 
+    def test_a_config_file_without_permission_is_wrong_usage(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Path(".cfnlintrc").write_text("ignore_checks: []", encoding="utf-8")
+
+        def read_text(path: Path, **_: Any) -> str:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(Path, "read_text", read_text)
+        with pytest.raises(SystemExit) as error:
+            main(["check", "template.yaml"])
+        assert error.value.code == 2
+        assert ".cfnlintrc: Permission denied" in capsys.readouterr().err
+
 
 class TestSuffix:
     def names(self, run: Run, *arguments: str) -> list[str | None]:
