@@ -276,6 +276,12 @@ class TestFormats:
         assert place["artifactLocation"]["uri"] == "app/table.yaml"
         assert (place["region"]["startLine"], place["region"]["startColumn"]) == (6, 5)
 
+    def test_sarif_has_addresses(self, run: Run) -> None:
+        write("my app/100%.yaml", TABLE)
+        [log] = json.loads(run("my app", "--format", "sarif")[1])["runs"]
+        [location] = log["results"][0]["locations"]
+        assert location["physicalLocation"]["artifactLocation"]["uri"] == "my%20app/100%25.yaml"
+
     def test_junit_has_a_test_for_each_rule(self, run: Run) -> None:
         root = Xml.fromstring(run(write("table.yaml", TABLE), "--format", "junit")[1])
         cases = {case.attrib["name"].split()[1]: case for case in root.iter("testcase")}
