@@ -149,9 +149,7 @@ class EnvironmentSuffixInNames(Rule):
                 return
             found.append((detail, name))
         detail, name = found[0]
-        yield self.finding(
-            resource, detail, f"Properties/{NAME_PROPERTIES[resource.type]}", name
-        )
+        yield self.finding(resource, detail, f"Properties/{NAME_PROPERTIES[resource.type]}", name)
 
     def _stack(self, template: Template, suffix: str | None) -> Iterator[Finding]:
         if template.stack is None or suffix is None:
