@@ -47,6 +47,7 @@ class TestFolders:
         write(tmp_path / "b.yaml", BUCKET)
         write(tmp_path / "c.template", BUCKET_VERSION)
         write(tmp_path / "below" / "d.yml", "Transform: [X]\nResources: {}")
+        write(tmp_path / "e.yaml", "Resources: {'Fn::ForEach::L': [I, [a], {}]}")
         write(tmp_path / "package-lock.json", {"Resources": 5})
         write(tmp_path / "list.json", '["Resources"]')
         write(tmp_path / "openapi.yaml", "Resources: {a: {}}")
@@ -54,7 +55,8 @@ class TestFolders:
         write(tmp_path / "values.yaml", "Resources: {{ if .x }}")
         for skipped in (".aws-sam", "node_modules", "below/.git"):
             write(tmp_path / skipped / "no.yaml", BUCKET)
-        assert names(load([tmp_path])) == ["a.json", "b.yaml", "c.template", "d.yml"]
+        found = names(load([tmp_path]))
+        assert found == ["a.json", "b.yaml", "c.template", "e.yaml", "d.yml"]
 
     def test_other_files_are_not_parsed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -13,10 +13,10 @@ from iot_constructs.rules.not_judged import NESTED_STACK, NotJudged
 from iot_constructs.rules.reader import extra
 
 TRANSFORM: Final = "AWS::Serverless-2016-10-31"
+SERVERLESS: Final = "AWS::Serverless::"
 
 _AUTHOR: Final = "iot-constructs:author"
 _APPLICATION: Final = "AWS::Serverless::Application"
-_SERVERLESS: Final = "AWS::Serverless::"
 _ATTEMPTS: Final = 5
 # Code that lies in local files until `sam package` uploads it: resource type -> properties.
 _ARTIFACTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -62,6 +62,13 @@ class Expansion:
         rest = logical_id.removeprefix(author)
         found = [name for name in events if rest.startswith(str(name))]
         return (*path, "Properties", "Events", max(found, key=len)) if found else path
+
+    def event_type(self, logical_id: str) -> str | None:
+        """Return the type of the event that ``logical_id`` is generated from, such as Kinesis."""
+        if self.authors.get(logical_id, logical_id) == logical_id:
+            return None
+        found = _at(self._source, *map(str, self.author(logical_id))).get("Type")
+        return found if isinstance(found, str) else None
 
     def _expand(self) -> Mapping[str, Any]:
         try:
@@ -125,7 +132,7 @@ class Expansion:
 
     def _plain_resources(self) -> Iterator[tuple[str, Any]]:
         for logical_id, resource in _at(self._source, "Resources").items():
-            if not str(_at(resource).get("Type")).startswith(_SERVERLESS):
+            if not str(_at(resource).get("Type")).startswith(SERVERLESS):
                 yield logical_id, resource
 
     # -- before the translation ------------------------------------------------------------------------------------
@@ -139,7 +146,7 @@ class Expansion:
             if not isinstance(_at(resource).get("Type"), str) or logical_id in self._rejected:
                 continue
             resources[logical_id] = resource
-            if resource["Type"].startswith(_SERVERLESS):
+            if resource["Type"].startswith(SERVERLESS):
                 metadata = _at(resource, "Metadata")
                 resource["Metadata"] = {**metadata, _AUTHOR: logical_id}
                 _upload(resource)
@@ -188,6 +195,8 @@ def _upload(resource: dict[str, Any]) -> None:
             properties["ImageUri"] = _IMAGE
         else:
             properties.setdefault("CodeUri", _UPLOADED)
+        if isinstance(properties.get("AutoPublishAlias"), dict):  # its name is of no interest
+            properties["AutoPublishAlias"] = "alias"
     for name in _ARTIFACTS.get(resource["Type"], ()):
         if name in properties:
             properties[name] = _UPLOADED

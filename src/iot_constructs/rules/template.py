@@ -128,6 +128,10 @@ class Template:
         """Return the logical id of the resource in the file that ``logical_id`` is generated from, by SAM."""
         return self._expanded.author(logical_id)
 
+    def event_type(self, logical_id: str) -> str | None:
+        """Return the type of the SAM event that ``logical_id`` is generated from; None if it is not."""
+        return self._expanded.event_type(logical_id)
+
     def path_in_file(
         self, logical_id: str | None, property_path: str = ""
     ) -> tuple[str | int, ...]:
@@ -320,7 +324,10 @@ class _Loader:
             return False
         if "AWSTemplateFormatVersion" in body or "Transform" in body:
             return True
-        return any("Type" in _mapping(each) for each in _mapping(body.get("Resources")).values())
+        return any(
+            "Type" in _mapping(each) or str(key).startswith("Fn::")
+            for key, each in _mapping(body.get("Resources")).items()
+        )
 
     def _read(self, path: Path) -> Document:
         if path not in self._documents:
