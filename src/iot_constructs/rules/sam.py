@@ -13,10 +13,10 @@ from iot_constructs.rules.not_judged import NESTED_STACK, NotJudged
 from iot_constructs.rules.reader import extra
 
 TRANSFORM: Final = "AWS::Serverless-2016-10-31"
-SERVERLESS: Final = "AWS::Serverless::"
 
 _AUTHOR: Final = "iot-constructs:author"
 _APPLICATION: Final = "AWS::Serverless::Application"
+_SERVERLESS: Final = "AWS::Serverless::"
 _ATTEMPTS: Final = 5
 # Code that lies in local files until `sam package` uploads it: resource type -> properties.
 _ARTIFACTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -33,6 +33,11 @@ _REPOSITORY: Final = "https://serverlessrepo.amazonaws.com/"
 _IMAGE: Final = "123456789012.dkr.ecr.us-east-1.amazonaws.com/image:latest"
 
 PathInFile = tuple[str | int, ...]
+
+
+def is_serverless(resource: Any) -> bool:
+    """Return whether a resource needs the SAM transform."""
+    return str(_at(resource).get("Type")).startswith(_SERVERLESS)
 
 
 class Expansion:
@@ -132,7 +137,7 @@ class Expansion:
 
     def _plain_resources(self) -> Iterator[tuple[str, Any]]:
         for logical_id, resource in _at(self._source, "Resources").items():
-            if not str(_at(resource).get("Type")).startswith(SERVERLESS):
+            if not is_serverless(resource):
                 yield logical_id, resource
 
     # -- before the translation ------------------------------------------------------------------------------------
@@ -146,7 +151,7 @@ class Expansion:
             if not isinstance(_at(resource).get("Type"), str) or logical_id in self._rejected:
                 continue
             resources[logical_id] = resource
-            if resource["Type"].startswith(SERVERLESS):
+            if resource["Type"].startswith(_SERVERLESS):
                 metadata = _at(resource, "Metadata")
                 resource["Metadata"] = {**metadata, _AUTHOR: logical_id}
                 _upload(resource)

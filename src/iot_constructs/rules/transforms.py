@@ -69,6 +69,11 @@ class Expanded:
             self._sam = sam.Expansion(body)
             body = self._sam.body
             self.not_judged += self._sam.not_judged
+        elif any(sam.is_serverless(each) for each in _mapping(body.get("Resources")).values()):
+            detail = (
+                f"AWS::Serverless resources are not expanded without Transform: {sam.TRANSFORM}"
+            )
+            self.not_judged.append(NotJudged(detail, property_path="Resources"))
         for name in names:
             if name not in _KNOWN:
                 self.not_judged.append(
@@ -92,9 +97,6 @@ class Expanded:
             type = resource.get("Type") if isinstance(resource, Mapping) else None
             if isinstance(type, str) and type.endswith("::MODULE"):
                 detail = f"the module {type} is not expanded"
-                self.not_judged.append(NotJudged(detail, logical_id, "Type"))
-            elif str(type).startswith(sam.SERVERLESS) and sam.TRANSFORM not in _names(body):
-                detail = f"{type} is not expanded: the transform {sam.TRANSFORM} is not set"
                 self.not_judged.append(NotJudged(detail, logical_id, "Type"))
             elif not isinstance(type, str) and not logical_id.startswith("Fn::"):
                 self.not_judged.append(NotJudged("it has no type", logical_id))
