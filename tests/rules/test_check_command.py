@@ -276,6 +276,12 @@ class TestFormats:
         assert place["artifactLocation"]["uri"] == "app/table.yaml"
         assert (place["region"]["startLine"], place["region"]["startColumn"]) == (6, 5)
 
+    def test_sarif_has_addresses(self, run: Run) -> None:
+        write("my app/100%.yaml", TABLE)
+        [log] = json.loads(run("my app", "--format", "sarif")[1])["runs"]
+        [location] = log["results"][0]["locations"]
+        assert location["physicalLocation"]["artifactLocation"]["uri"] == "my%20app/100%25.yaml"
+
     def test_junit_has_a_test_for_each_rule(self, run: Run) -> None:
         root = Xml.fromstring(run(write("table.yaml", TABLE), "--format", "junit")[1])
         cases = {case.attrib["name"].split()[1]: case for case in root.iter("testcase")}
@@ -392,6 +398,20 @@ Resources:
     def test_a_broken_config_file_is_wrong_usage(self) -> None:
         write(".cfnlintrc", "ignore_checks: [")
         assert is_refused(write("ok.yaml", CLEAN))
+
+    def test_a_config_file_without_permission_is_wrong_usage(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Path(".cfnlintrc").write_text("ignore_checks: []", encoding="utf-8")
+
+        def read_text(path: Path, **_: Any) -> str:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(Path, "read_text", read_text)
+        with pytest.raises(SystemExit) as error:
+            main(["check", "template.yaml"])
+        assert error.value.code == 2
+        assert ".cfnlintrc: Permission denied" in capsys.readouterr().err
 
 
 class TestSuffix:

@@ -181,6 +181,23 @@ def test_each_metric_of_metric_math() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("names", "dimensions", "rules"),
+    [
+        (("WriteThrottleEvents", "UserErrors"), TABLE, []),
+        (("UserErrors", "WriteThrottleEvents"), TABLE, []),
+        (("UserErrors", ref("Parameter")), TABLE, []),
+        (("UserErrors", "SystemErrors"), TABLE, ["IOT_10"]),
+        (("WriteThrottleEvents", "UserErrors"), {}, []),  # UserErrors is one of the account
+        (("UserErrors", "WriteThrottleEvents"), {}, []),
+        (("WriteThrottleEvents", "ThrottledRequests"), {}, ["IOT_09"]),
+    ],
+)
+def test_branches_of_a_name(names: tuple[Any, Any], dimensions: Json, rules: list[str]) -> None:
+    resources = alone("AWS/DynamoDB", {"Fn::If": ["Condition", *names]}, dimensions)
+    assert [rule for rule, _ in found(resources)] == rules
+
+
 def test_a_misspelled_name_has_a_suggestion() -> None:
     findings = check(template(alone("AWS/Lambda", "Error", {"FunctionName": "x"})))
     assert "did you mean Errors?" in findings[0].detail

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ class TestFolders:
         write(tmp_path / "b.yaml", BUCKET)
         write(tmp_path / "c.template", BUCKET_VERSION)
         write(tmp_path / "below" / "d.yml", "Transform: [X]\nResources: {}")
+        write(tmp_path / "e.yaml", "Resources: {'Fn::ForEach::L': [I, [a], {}]}")
         write(tmp_path / "package-lock.json", {"Resources": 5})
         write(tmp_path / "list.json", '["Resources"]')
         write(tmp_path / "openapi.yaml", "Resources: {a: {}}")
@@ -53,7 +55,8 @@ class TestFolders:
         write(tmp_path / "values.yaml", "Resources: {{ if .x }}")
         for skipped in (".aws-sam", "node_modules", "below/.git"):
             write(tmp_path / skipped / "no.yaml", BUCKET)
-        assert names(load([tmp_path])) == ["a.json", "b.yaml", "c.template", "d.yml"]
+        found = names(load([tmp_path]))
+        assert found == ["a.json", "b.yaml", "c.template", "e.yaml", "d.yml"]
 
     def test_other_files_are_not_parsed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -86,6 +89,67 @@ class TestFolders:
     def test_each_file_once(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.yaml", BUCKET)
         assert names(load([tmp_path, path, tmp_path])) == ["a.yaml"]
+
+    @pytest.mark.parametrize("given", [".", "./a.yaml"])
+    def test_stacks_that_contain_each_other(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        for name, other in (("a.yaml", "b.yaml"), ("b.yaml", "a.yaml")):
+            write(tmp_path / name, {"Resources": {"N": nested_stack(url=other)}})
+        templates = load([Path(given)])
+        assert [each.path.name for root in templates for each in root.walk()] == [
+            "a.yaml",
+            "b.yaml",
+        ]
+        assert reasons(templates) == ["the nested stack contains itself: a.yaml"]
+
+    @pytest.mark.parametrize("skip_others", [False, True])
+    def test_a_file_without_permission_is_not_judged(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skip_others: bool
+    ) -> None:
+        write(tmp_path / "a.yaml", BUCKET)
+        write(tmp_path / "b.yaml", BUCKET)
+        readable = Path.read_bytes
+
+        def read_bytes(path: Path) -> bytes:
+            if path.name == "b.yaml":
+                raise PermissionError(13, "Permission denied", str(path))
+            return readable(path)
+
+        monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        assert reasons(load([tmp_path])) == ["b.yaml: Permission denied"]
+        with pytest.raises(PermissionError):
+            load([tmp_path / "b.yaml"], skip_others=skip_others)
+
+    def test_a_folder_without_permission_is_not_judged(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write(tmp_path / "a.yaml", BUCKET)
+        write(tmp_path / "closed" / "b.yaml", BUCKET)
+        readable = os.scandir
+
+        def scandir(path: str) -> object:
+            if Path(path).name == "closed":
+                raise PermissionError(13, "Permission denied", path)
+            return readable(path)
+
+        monkeypatch.setattr(os, "scandir", scandir)
+        assert reasons(load([tmp_path])) == ["closed: Permission denied"]
+        assert reasons(load([tmp_path / "closed"])) == ["closed: Permission denied"]
+
+    def test_links(self, tmp_path: Path) -> None:
+        write(tmp_path / "elsewhere" / "a.yaml", BUCKET)
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        (folder / "a.yaml").symlink_to(tmp_path / "elsewhere" / "a.yaml")
+        (folder / "broken.yaml").symlink_to("nowhere.yaml")
+        (folder / "loop.yaml").symlink_to("loop.yaml")
+        (folder / "up").symlink_to("..")
+        assert names(load([folder])) == ["a.yaml"]
+        for name, reason in (("broken.yaml", "No such file"), ("loop.yaml", "Too many levels")):
+            with pytest.raises(OSError, match=reason):
+                load([folder / name])
 
     def test_an_assembly_below(self, tmp_path: Path) -> None:
         write(tmp_path / "cdk.out" / "A.template.json", QUEUE)
@@ -263,6 +327,12 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.chdir(tmp_path)
     (loaded,) = load([Path("-")])
     assert list(loaded.nested["N"].resources) == ["B"]
+
+
+def test_a_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ValueError, match="empty"):
+        load([Path("-")])
 
 
 def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,7 @@ class TestEachType:
         "iot-dev2",
         "developer",
         {"Fn::If": ["IsProd", "iot-data", "iot-data"]},
+        {"Fn::If": ["IsProd", "iot-data", {"Fn::If": ["IsTest", "iot-try", "iot-readings"]}]},
     ],
 )
 def test_a_computed_name_without_the_suffix(name: Any) -> None:
@@ -108,6 +109,7 @@ def test_a_computed_name_without_the_suffix(name: Any) -> None:
         {"Fn::ImportValue": "somewhere"},
         {"Fn::If": ["IsProd", "iot-data-prod", "iot-data-dev"]},
         {"Fn::If": ["Named", "iot-data", {"Ref": "AWS::NoValue"}]},
+        {"Fn::If": ["Given", "iot-data", {"Ref": "Name"}]},
         "{{resolve:ssm:/iot/name}}",
         {"Fn::Sub": "iot-${AWS::StackId}"},
         # the stack's own name has it

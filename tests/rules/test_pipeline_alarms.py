@@ -501,6 +501,15 @@ def freshness(metric: str) -> Json:
     return alarm("AWS/Firehose", metric, {"DeliveryStreamName": ref("Delivery")})
 
 
+def test_a_branch_of_an_alarm_is_sufficient() -> None:
+    for names in (["Errors", "Throttles"], ["Throttles", "Errors"]):
+        resources = compliant()
+        resources["Errors"]["Properties"]["MetricName"] = {"Fn::If": ["Condition", *names]}
+        assert found(resources) == []
+    resources["Errors"]["Properties"]["MetricName"] = {"Fn::If": ["C", "Throttles", "Duration"]}
+    assert found(resources) == [("IOT_07", "Processor")]
+
+
 class TestDeliveryStream:
     @pytest.mark.parametrize(("configuration", "name"), sorted(DESTINATIONS.items()))
     def test_each_destination_has_its_metric(self, configuration: str, name: str) -> None:
@@ -527,6 +536,14 @@ class TestDeliveryStream:
         assert found(fixed) == []
         assert f'"DeliveryTo{name}.DataFreshness"' in fix.cdk
         assert "DeliveryToS3" not in fix.cdk
+
+    def test_a_destination_that_is_not_set(self) -> None:
+        resources = delivery_to("SplunkDestinationConfiguration")
+        resources["Delivery"]["Properties"]["S3DestinationConfiguration"] = ref("AWS::NoValue")
+        resources["Alarm"] = freshness("DeliveryToS3.DataFreshness")
+        assert found(resources) == [("IOT_07", "Delivery")]
+        resources["Alarm"] = freshness("DeliveryToSplunk.DataFreshness")
+        assert found(resources) == []
 
     def test_elasticsearch_has_the_metric_of_its_former_name_as_well(self) -> None:
         resources = delivery_to("ElasticsearchDestinationConfiguration")

@@ -89,6 +89,9 @@ class TestPublicAccess:
         assert found(resources) == []
 
 
+PLAIN_HTTP = {"Bool": {"aws:SecureTransport": "false"}}
+
+
 class TestPlainHttp:
     def test_no_policy(self) -> None:
         resources = compliant()
@@ -106,6 +109,12 @@ class TestPlainHttp:
             {"Condition": {"StringNotEquals": {"aws:SecureTransport": "false"}}},
             {"Condition": {"Bool": "aws:SecureTransport"}},
             {"Condition": {"NumericLessThan": {"s3:TlsVersion": 1.2}}},
+            {"Condition": {**PLAIN_HTTP, "IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}},
+            {
+                "Condition": {
+                    "Bool": {"aws:SecureTransport": "false", "aws:MultiFactorAuthPresent": "false"}
+                }
+            },
             {"Condition": {}},
             {"Resource": [att("Logs"), {"Fn::Sub": "${Logs.Arn}/*"}]},
             {"Resource": ["arn:aws:s3:::other", "arn:aws:s3:::other/*"]},
@@ -151,6 +160,7 @@ class TestPlainHttp:
             {"Resource": [ref("SomeArn")]},
             {"Condition": {"Bool": {"AWS:SecureTransport": False}}},
             {"Condition": {"BoolIfExists": {"aws:SecureTransport": ["false"]}}},
+            {"Condition": {**PLAIN_HTTP, "BoolIfExists": {"aws:PrincipalIsAWSService": "false"}}},
             # what may deny it
             {"Condition": {"Bool": {"aws:SecureTransport": {"Fn::If": ["A", "false", "true"]}}}},
             {"Condition": {"Bool": ref("Test")}},

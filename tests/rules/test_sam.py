@@ -379,3 +379,27 @@ Resources:
     mapping = ["03", "06", "13", "14", "14", "15", "16"]
     others = ["01", "07", "07", "18", "19", "23"]
     assert found(template) == sorted([*mapping, *others])
+
+
+@pytest.mark.parametrize(
+    ("event", "judged", "monitored"), [("Kinesis", True, True), ("DynamoDB", False, False)]
+)
+def test_the_type_of_an_event_tells_what_a_parameter_is(
+    event: str, judged: bool, monitored: bool
+) -> None:
+    text = FUNCTION.replace("Type: Kinesis\n", f"Type: {event}\n")
+    text = text.replace("!GetAtt Stream.Arn", "!Ref SourceArn")
+    findings = python_checks.run(
+        [loaded("Parameters: {SourceArn: {Type: String}}\n" + text)], "dev"
+    )
+    rules = {it.rule_id[:6] for it in findings}
+    assert ("IOT_13" in rules, "IOT_23" in rules) == (judged, monitored)
+
+
+def test_an_alias_that_is_a_parameter() -> None:
+    text = "Parameters: {Stage: {Type: String}}\n" + FUNCTION.replace(
+        "Handler: a.b", "Handler: a.b\n      AutoPublishAlias: !Ref Stage"
+    )
+    template = loaded(text)
+    assert template.not_judged == []
+    assert "AWS::Lambda::Alias" in {it.type for it in template.resources.values()}

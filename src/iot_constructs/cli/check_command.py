@@ -33,7 +33,7 @@ exit code: 0 no findings; 1 findings; 2 usage error, or something could not be j
 
 Needs neither Node.js nor AWS credentials. Requires the extra: pip install 'iot-constructs[check]'
 In a CDK app, the validation plugin iot_constructs.rules.IotPipelineChecks runs the same rules at every synth. Within
-cfn-lint: cfn-lint --append-rules iot_constructs.rules.cfn_lint TEMPLATE"""
+cfn-lint: cfn-lint --append-rules iot_constructs.rules.cfn_lint -- TEMPLATE"""
 
 FOUND = 1
 COULD_NOT_JUDGE = 2

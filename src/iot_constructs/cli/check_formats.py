@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from textwrap import indent, wrap
 from typing import Any
+from urllib.parse import quote
 
 from iot_constructs.rules.catalogue import RULE_BY_ID
 from iot_constructs.rules.reader import Location
@@ -180,6 +181,10 @@ def sarif(rows: Sequence[Row], summary: str) -> str:
     driver = log["runs"][0]["tool"]["driver"]
     rules = sorted(driver["rules"], key=lambda rule: rule["id"])
     log["runs"][0]["tool"]["driver"] = {"name": "iot-constructs", "rules": rules}
+    for result in log["runs"][0]["results"]:
+        for location in result["locations"]:
+            artifact = location["physicalLocation"]["artifactLocation"]
+            artifact["uri"] = quote(artifact["uri"])  # a name of a file can have spaces
     return json.dumps(log, indent=2) + "\n"
 
 

@@ -55,7 +55,7 @@ class CfnLintConfig:
     Like cfn-lint, reads .cfnlintrc in the home and in the current directory.
 
     Raises:
-        ValueError: a file is not valid YAML, or PyYAML is not installed.
+        ValueError: a file cannot be read or is not valid YAML, or PyYAML is not installed.
     """
 
     def __init__(self) -> None:
@@ -120,5 +120,7 @@ def _read_config(folder: Path) -> Any:
     yaml = extra("yaml")
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from error

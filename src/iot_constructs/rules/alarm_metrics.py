@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby, product
 from typing import Any, Final
 
 from iot_constructs.rules.graph import UNKNOWN, Graph
@@ -49,6 +50,11 @@ class Alarms:
         for alarm in graph.of_type(ALARM):
             self.metrics += self._metrics(alarm)
 
+    def alternatives(self) -> Iterator[list[AlarmMetric]]:
+        """Return the branches of each metric: one, or those of an Fn::If."""
+        for _, branches in groupby(self.metrics, key=lambda it: (it.alarm, it.property_path)):
+            yield list(branches)
+
     def monitors(
         self, resource: Resource, namespace: str, metrics: frozenset[str], dimension: str
     ) -> bool:
@@ -89,28 +95,28 @@ class Alarms:
         properties = alarm.properties
         if "Metrics" not in properties:
             if "MetricName" in properties:
-                yield self._metric(alarm, properties, "Properties")
+                yield from self._branches(alarm, properties, "Properties")
             return
         for index, query in enumerate(self._graph.items(properties["Metrics"])):
             path = f"Properties/Metrics/{index}"
             for stat in self._graph.at(query, "MetricStat", "Metric"):
-                yield self._metric(alarm, stat, f"{path}/MetricStat/Metric")
+                yield from self._branches(alarm, stat, f"{path}/MetricStat/Metric")
             for expression in self._graph.at(query, "Expression"):
                 parts = self._graph.parts(expression, alarm.template)
                 self.expressions.append("".join(it for it in parts if isinstance(it, str)))
 
-    def _metric(self, alarm: Resource, stat: Any, path: str) -> AlarmMetric:
-        (namespace, *_), (name, *_) = (
-            self._graph.at(stat, "Namespace"),
-            self._graph.at(stat, "MetricName"),
-        )
-        return AlarmMetric(
-            alarm,
-            self._graph.text(namespace, alarm.template),
-            self._graph.text(name, alarm.template),
-            self._dimensions(alarm, stat),
-            path,
-        )
+    def _branches(self, alarm: Resource, stat: Any, path: str) -> Iterator[AlarmMetric]:
+        """Return a metric for each branch of its namespace and name."""
+        for namespace, name in product(
+            self._graph.at(stat, "Namespace"), self._graph.at(stat, "MetricName")
+        ):
+            yield AlarmMetric(
+                alarm,
+                self._graph.text(namespace, alarm.template),
+                self._graph.text(name, alarm.template),
+                self._dimensions(alarm, stat),
+                path,
+            )
 
     def _dimensions(self, alarm: Resource, stat: Any) -> dict[str, Any] | None:
         found: dict[str, Any] = {}

@@ -104,8 +104,9 @@ class AlarmDimensions(_MetricRule):
 
     def check(self, pipeline: Pipeline) -> Iterator[Finding]:
         """Find metrics without dimensions that AWS emits only with them."""
-        for metric in pipeline.alarms.metrics:
-            if metric.dimensions == {} and not metric.can_receive_data():
+        for branches in pipeline.alarms.alternatives():
+            if all(it.dimensions == {} and not it.can_receive_data() for it in branches):
+                metric = branches[0]
                 path = f"{metric.property_path}/Dimensions"
                 name = f"{metric.namespace} {metric.metric}"
                 detail = f"{name} without dimensions never receives data; {_emitted_as(metric)}"
@@ -125,9 +126,10 @@ class EmittedMetric(_MetricRule):
 
     def check(self, pipeline: Pipeline) -> Iterator[Finding]:
         """Find metrics that never have data."""
-        for metric in pipeline.alarms.metrics:
+        for branches in pipeline.alarms.alternatives():
+            metric, *others = branches
             detail = _never_emitted(metric)
-            if detail is not None:
+            if detail is not None and all(_never_emitted(it) is not None for it in others):
                 yield self.finding(metric.alarm, detail, metric.property_path, _value(metric))
 
 

@@ -187,6 +187,13 @@ class Graph:
             types = tuple(it for it in types if namespace and it.startswith(namespace))
         return self._named(physical_name_in(text), template, types)
 
+    def possible_names(self, resource: Resource) -> list[Parts | None]:
+        """Return the physical name of ``resource`` in each branch; None if CloudFormation generates it."""
+        return [
+            None if value is None else self.parts(value, resource.template)
+            for value in self.branches(_name(resource))
+        ]
+
     def name_parts(self, resource: Resource, depth: int = 0) -> Parts | None:
         """Return the physical name of ``resource``; None if CloudFormation generates it."""
         value = _name(resource)

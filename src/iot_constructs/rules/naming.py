@@ -155,14 +155,17 @@ class EnvironmentSuffixInNames(Rule):
     def _resource(
         self, pipeline: Pipeline, resource: Resource, suffix: str | None
     ) -> Iterator[Finding]:
-        parts = pipeline.graph.name_parts(resource)
-        if parts is None or not all(isinstance(part, str) for part in parts):
-            return  # generated, or a parameter can contain the suffix
-        name = _unpinned("".join(str(part) for part in parts), resource.template.root)
-        detail = _conflict(name, resource, suffix)
-        if detail is not None:
-            path = f"Properties/{NAME_PROPERTIES[resource.type]}"
-            yield self.finding(resource, detail, path, name)
+        found = []
+        for parts in pipeline.graph.possible_names(resource):
+            if parts is None or not all(isinstance(part, str) for part in parts):
+                return  # generated, or a parameter can contain the suffix
+            name = _unpinned("".join(str(part) for part in parts), resource.template.root)
+            detail = _conflict(name, resource, suffix)
+            if detail is None:
+                return
+            found.append((detail, name))
+        detail, name = found[0]
+        yield self.finding(resource, detail, f"Properties/{NAME_PROPERTIES[resource.type]}", name)
 
     def _stack(self, template: Template, suffix: str | None) -> Iterator[Finding]:
         if template.stack is None or suffix is None:

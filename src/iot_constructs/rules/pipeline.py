@@ -201,6 +201,9 @@ class Pipeline:
             properties = resource.properties
             source = properties.get("EventSourceArn")
             reads = self._reads_kinesis(source, resource)
+            event_type = resource.template.event_type(resource.logical_id)
+            if reads is UNKNOWN and event_type is not None:  # SAM's author says it
+                reads = event_type == "Kinesis"
             if reads is UNKNOWN:
                 if "StartingPosition" not in properties or any(
                     name in properties for name in _OTHER_SOURCES

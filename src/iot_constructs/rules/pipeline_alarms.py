@@ -326,7 +326,7 @@ class PipelineAlarmsExist(Rule):
             names = [
                 f"DeliveryTo{name}.DataFreshness"
                 for configuration, found in sorted(_FRESHNESS.items())
-                if configuration in delivery.properties
+                if pipeline.graph.at(delivery.properties, configuration) != [None]
                 for name in found
             ] or [f"DeliveryTo{name}.DataFreshness" for name, *_ in _FRESHNESS.values()]
             if not pipeline.alarms.monitors(

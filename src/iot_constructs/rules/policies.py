@@ -27,6 +27,9 @@ _POLICIES: Final[Mapping[str, Mapping[str, str]]] = {
     QUEUE: {"AWS::SQS::QueuePolicy": "Queues", "AWS::SQS::QueueInlinePolicy": "Queue"},
 }
 
+# Calls of AWS services on behalf of somebody, which always use TLS.
+_CALLS_OF_AWS: Final = frozenset({"aws:principalisawsservice", "aws:viaawsservice"})
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -136,16 +139,18 @@ class ResourcePolicies:
 
 
 def _requires_plain_http(graph: Graph, statement: Statement) -> bool:
-    """Return whether the statement's condition is, or can be, that aws:SecureTransport is false."""
+    """Return whether the statement's only condition is, or can be, that aws:SecureTransport is false."""
+    found = False
     for operator, tests in statement.conditions.items():
-        if not operator.startswith("Bool") or not isinstance(tests, Mapping):
-            continue
-        for key, value in tests.items():
-            if key.lower() == "aws:securetransport" and any(
-                graph.flag(it, statement.template) is not True for it in graph.items(value)
-            ):
-                return True
-    return False
+        for key, value in tests.items() if isinstance(tests, Mapping) else ():
+            if key.lower() in _CALLS_OF_AWS:
+                continue
+            if key.lower() != "aws:securetransport" or not operator.startswith("Bool"):
+                return False  # all conditions must be met: it denies fewer requests
+            if all(graph.flag(it, statement.template) is True for it in graph.items(value)):
+                return False
+            found = True
+    return found
 
 
 def statements(graph: Graph, document: Any, template: Template) -> Iterator[Statement]:

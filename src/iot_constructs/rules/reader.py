@@ -87,8 +87,7 @@ def read(path: Path) -> Document:
         OSError: it cannot be read.
         ValueError: it is neither YAML nor JSON; the message names file, line and column.
     """
-    content = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
-    return parse(_decode(content, path), path)
+    return parse(_decode(_content(path), path), path)
 
 
 def parse(text: str, path: Path) -> Document:
@@ -128,6 +127,13 @@ def extra(module: str) -> Any:
         raise ValueError(
             f"{package} is not installed; type: pip install 'iot-constructs[check]'"
         ) from error
+
+
+def _content(path: Path) -> bytes:
+    if path != STDIN:
+        return path.read_bytes()
+    # Python's type does not say it: a closed standard input is None.
+    return sys.stdin.buffer.read() if sys.stdin else b""
 
 
 def _decode(content: bytes, path: Path) -> str:
@@ -277,7 +283,8 @@ class _Builder:
 
 # -- JSON --------------------------------------------------------------------------------------------------------------
 
-_JSON_TOKEN: Final = re.compile(r'[\[{]|[\]}]|"(?:[^"\\]|\\.)*"|[^\s\[\]{},:"]+')
+# A text in few steps: the regular expression engine remembers each one.
+_JSON_TOKEN: Final = re.compile(r'[\[{]|[\]}]|"[^"\\]*(?:\\.[^"\\]*)*"|[^\s\[\]{},:"]+')
 
 
 class _DuplicateKeyError(ValueError):

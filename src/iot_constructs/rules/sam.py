@@ -68,6 +68,13 @@ class Expansion:
         found = [name for name in events if rest.startswith(str(name))]
         return (*path, "Properties", "Events", max(found, key=len)) if found else path
 
+    def event_type(self, logical_id: str) -> str | None:
+        """Return the type of the event that ``logical_id`` is generated from, such as Kinesis."""
+        if self.authors.get(logical_id, logical_id) == logical_id:
+            return None
+        found = _at(self._source, *map(str, self.author(logical_id))).get("Type")
+        return found if isinstance(found, str) else None
+
     def _expand(self) -> Mapping[str, Any]:
         try:
             for _ in range(_ATTEMPTS):
@@ -193,6 +200,8 @@ def _upload(resource: dict[str, Any]) -> None:
             properties["ImageUri"] = _IMAGE
         else:
             properties.setdefault("CodeUri", _UPLOADED)
+        if isinstance(properties.get("AutoPublishAlias"), dict):  # its name is of no interest
+            properties["AutoPublishAlias"] = "alias"
     for name in _ARTIFACTS.get(resource["Type"], ()):
         if name in properties:
             properties[name] = _UPLOADED

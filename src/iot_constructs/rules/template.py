@@ -128,6 +128,10 @@ class Template:
         """Return the logical id of the resource in the file that ``logical_id`` is generated from, by SAM."""
         return self._expanded.author(logical_id)
 
+    def event_type(self, logical_id: str) -> str | None:
+        """Return the type of the SAM event that ``logical_id`` is generated from; None if it is not."""
+        return self._expanded.event_type(logical_id)
+
     def path_in_file(
         self, logical_id: str | None, property_path: str = ""
     ) -> tuple[str | int, ...]:
@@ -210,16 +214,23 @@ class _Loader:
     def roots(self) -> list[Template]:
         """Return the templates that are not nested in another one."""
         inside = {
-            nested.path.resolve()
+            _resolved(nested.path)
             for template in self._templates.values()
             for nested in template.walk()
             if nested.parent is not None
         }
-        return [template for path, template in self._templates.items() if path not in inside]
+        roots = [template for path, template in self._templates.items() if path not in inside]
+        # Templates that contain each other are in one another: the first one is read as their root.
+        read = {_resolved(each.path) for root in roots for each in root.walk()}
+        for path, template in self._templates.items():
+            if path not in read:
+                roots.append(template)
+                read |= {_resolved(each.path) for each in template.walk()}
+        return roots
 
     def add_file(self, path: Path, *, in_assembly: bool = False) -> None:
         """Add a template; one of an assembly can have no resources."""
-        if path.resolve() in self._templates:
+        if _resolved(path) in self._templates:
             return
         document = self._read(path)
         if path.parent not in self._manifests:
@@ -236,7 +247,7 @@ class _Loader:
         template = Template(path, document.body, stack=stack, suffix=suffix, document=document)
         if not template.resources and not template.not_judged and not in_assembly:
             template.not_judged.append(NotJudged("the template has no resources"))
-        self._templates[path.resolve()] = template
+        self._templates[_resolved(path)] = template
         self._load_nested(template)
 
     def add_folder(self, folder: Path) -> None:
@@ -245,21 +256,24 @@ class _Loader:
             self._add_assembly(folder, set())
         else:
             self._add_tree(folder)
-        if not any(path.is_relative_to(folder.resolve()) for path in self._templates):
+        if not any(
+            path.is_relative_to(_resolved(folder)) or template.path.is_relative_to(folder)  # a link
+            for path, template in self._templates.items()
+        ):
             raise ValueError(f"{folder}: no CloudFormation template in this folder")
 
     def _add_assembly(self, folder: Path, above: set[Path]) -> None:
-        if folder.resolve() in above:
+        if _resolved(folder) in above:
             return
         for file in _read_manifest(folder):
             self._try_file(folder / file, in_assembly=True)
         for artifact in _artifacts(folder).values():
             if artifact.get("type") == _STAGE:
                 stage = folder / str(_mapping(artifact.get("properties")).get("directoryName"))
-                self._add_assembly(stage, {*above, folder.resolve()})
+                self._add_assembly(stage, {*above, _resolved(folder)})
 
     def _add_tree(self, folder: Path) -> None:
-        for parent, folders, files in os.walk(folder):
+        for parent, folders, files in os.walk(folder, onerror=self._skip_folder):
             here = Path(parent)
             if here != folder and _is_assembly(here):
                 self._add_assembly(here, set())
@@ -280,16 +294,24 @@ class _Loader:
         try:
             self.add_file(path, in_assembly=in_assembly)
         except (OSError, ValueError) as error:
-            template = Template(path, {})
-            template.not_judged.append(NotJudged(_reason(error, path)))
-            self._templates[path.resolve()] = template
+            self._skip(path, error)
+
+    def _skip_folder(self, error: OSError) -> None:
+        self._skip(Path(error.filename), error)
+
+    def _skip(self, path: Path, error: Exception) -> None:
+        template = Template(path, {})
+        template.not_judged.append(NotJudged(_reason(error, path)))
+        self._templates[_resolved(path)] = template
 
     def is_template(self, path: Path) -> bool:
         """Return whether a file in a folder is a template, or is meant to be one."""
         try:
+            if not path.is_file():  # a broken link, a pipe
+                return False
             content = path.read_bytes()
         except OSError:
-            return False
+            return True  # nobody knows
         # Most other files are not worth parsing.
         words = (b"AWSTemplateFormatVersion", b"Resources", b"R\0e\0s\0o\0u\0r\0c\0e\0s")
         if not any(word in content for word in words):
@@ -302,7 +324,10 @@ class _Loader:
             return False
         if "AWSTemplateFormatVersion" in body or "Transform" in body:
             return True
-        return any("Type" in _mapping(each) for each in _mapping(body.get("Resources")).values())
+        return any(
+            "Type" in _mapping(each) or str(key).startswith("Fn::")
+            for key, each in _mapping(body.get("Resources")).items()
+        )
 
     def _read(self, path: Path) -> Document:
         if path not in self._documents:
@@ -332,7 +357,7 @@ class _Loader:
             shown = url if isinstance(url, str) else "its URL is known at deployment only"
             return f"the nested stack is not a local file: {shown}"
         path = template.path.parent / file
-        if path.resolve() in _paths_above(template):
+        if _resolved(path) in _paths_above(template):
             return f"the nested stack contains itself: {file}"
         self._nested += 1
         if self._nested > _MOST_NESTED:
@@ -351,6 +376,14 @@ class _Loader:
         return None
 
 
+def _resolved(path: Path) -> Path:
+    """Return ``path`` without links; a loop of links, or a name that no file can have, as far as it goes."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:
+        return path
+
+
 def _reason(error: Exception, path: Path) -> str:
     if isinstance(error, OSError):
         return f"{path.name}: {error.strerror}"
@@ -358,10 +391,10 @@ def _reason(error: Exception, path: Path) -> str:
 
 
 def _paths_above(template: Template) -> set[Path]:
-    above = {template.path.resolve()}
+    above = {_resolved(template.path)}
     while template.parent is not None:
         template = template.parent.template
-        above.add(template.path.resolve())
+        above.add(_resolved(template.path))
     return above
 
 

@@ -42,6 +42,10 @@ class Expanded:
             return logical_id
         return self._sam.authors.get(logical_id, logical_id)
 
+    def event_type(self, logical_id: str) -> str | None:
+        """Return the type of the SAM event that ``logical_id`` is generated from; None if it is not."""
+        return None if self._sam is None else self._sam.event_type(logical_id)
+
     def path(self, logical_id: str, property_path: PathInFile) -> PathInFile:
         """Return where the author wrote a property of a resource, from the root of the file."""
         author: PathInFile = ("Resources", logical_id)
