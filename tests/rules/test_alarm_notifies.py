@@ -45,6 +45,15 @@ def an_alarm(**properties: Any) -> Json:
     )
 
 
+TARGET = {"Id": "Ops", "Arn": ACTION}
+
+
+def event_rule(pattern: Json | None = None, **properties: Any) -> Json:
+    """A rule for the state changes of all alarms, or of those of ``pattern``."""
+    whole = {"detail-type": ["CloudWatch Alarm State Change"], **(pattern or {})}
+    return resource("AWS::Events::Rule", EventPattern=whole, **{"Targets": [TARGET], **properties})
+
+
 def test_the_compliant_pipeline_has_no_finding() -> None:
     assert found(compliant()) == []
 
@@ -142,10 +151,11 @@ class TestUse:
                 },
             ),
             resource("AWS::Route53::HealthCheck", HealthCheckConfig={"AlarmIdentifier": ref("It")}),
-            resource(
-                "AWS::Events::Rule",
-                EventPattern={"detail-type": ["CloudWatch Alarm State Change"]},
-            ),
+            event_rule(),
+            event_rule(State="ENABLED"),
+            event_rule(State=ref("State")),
+            event_rule({"resources": [att("It")]}),
+            event_rule({"detail": {"alarmName": ["errors-dev"]}}),
         ],
     )
     def test_by(self, user: Json) -> None:
@@ -159,7 +169,12 @@ class TestUse:
             composite({"Fn::Join": ["", ['ALARM("', att("Other"), '")']]}),
             # shown only
             resource("AWS::CloudWatch::Dashboard", DashboardBody={"Fn::Sub": "${It.Arn}"}),
-            resource("AWS::Events::Rule", EventPattern={"source": ["aws.ec2"]}),
+            resource("AWS::Events::Rule", EventPattern={"source": ["aws.ec2"]}, Targets=[TARGET]),
+            event_rule({"resources": [att("Other")]}),
+            event_rule({"detail": {"alarmName": ["other"]}}),
+            event_rule(State="DISABLED"),
+            event_rule(Targets=[]),
+            event_rule({"resources": [att("It")]}, Targets=[]),
             an_alarm(AlarmActions=[ACTION], AlarmDescription="errors-dev"),
         ],
     )

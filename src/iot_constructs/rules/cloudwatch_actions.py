@@ -183,7 +183,7 @@ class AlarmNotifies(Rule):
     id = "IOT_26_ALARM_ACTION"
     info = (
         "Every alarm has an alarm action and its actions are enabled, unless a composite alarm, "
-        "another resource that is not a dashboard, or an EventBridge rule for alarms uses it."
+        "another resource that is not a dashboard, or an enabled EventBridge rule with a target uses it."
     )
     explanation = "An alarm without an action changes its color in the console and notifies nobody."
     _ENABLE: Final = Fix(
@@ -319,6 +319,8 @@ def _used_alarms(graph: Graph) -> set[Resource]:
             # A dashboard shows an alarm, but notifies nobody.
             if resource.type == "AWS::CloudWatch::Dashboard":
                 continue
+            if resource.type == "AWS::Events::Rule" and not _is_delivered(graph, resource):
+                continue
             if _takes_all_alarms(graph, resource):
                 return set(graph.of_type(*ALARMS))
             found |= {it for it in _alarms_in(graph, resource) if it is not resource}
@@ -329,9 +331,21 @@ def _takes_all_alarms(graph: Graph, resource: Resource) -> bool:
     """Return whether ``resource`` is an event rule for alarms, or a composite alarm over unknown ones."""
     if resource.type == "AWS::Events::Rule":
         pattern = json.dumps(resource.properties.get("EventPattern"), default=str)
-        return "CloudWatch Alarm State Change" in pattern
+        # A pattern with resources or names takes those alarms only, which it refers to as any other resource does.
+        return (
+            "CloudWatch Alarm State Change" in pattern
+            and not any(f'"{field}"' in pattern for field in ("resources", "alarmName"))
+            and _is_delivered(graph, resource)
+        )
     rule = resource.properties.get("AlarmRule")
     return resource.type == COMPOSITE and UNKNOWN in graph.parts(rule, resource.template)
+
+
+def _is_delivered(graph: Graph, rule: Resource) -> bool:
+    states = graph.at(rule.properties, "State")
+    return bool(graph.items(rule.properties.get("Targets"))) and any(
+        it in (None, UNKNOWN) or graph.text(it, rule.template) != "DISABLED" for it in states
+    )
 
 
 def _alarms_in(graph: Graph, resource: Resource) -> Iterator[Resource]:
