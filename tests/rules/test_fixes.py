@@ -9,8 +9,7 @@ from typing import Final
 import aws_cdk as cdk
 import pytest
 
-from iot_constructs.rules import python_checks
-from iot_constructs.rules.catalogue import CLASSES
+from iot_constructs.rules import catalogue
 from iot_constructs.rules.rule import Finding, Fix
 from iot_constructs.rules.template import StackInfo, Template, load_assembly
 from tests.rules.fix_cases import (
@@ -36,7 +35,6 @@ CASES: Final = (
     *streams.CASES,
     *timestream.CASES,
 )
-RULES: Final = {rule.id: rule for rule in CLASSES}
 SUFFIX: Final = "dev"
 
 Place = tuple[str, str, str | None]
@@ -53,7 +51,7 @@ def judge_resources(case: FixCase, fix: str | None = None) -> list[Finding]:
     """Return the findings in the template of ``case``."""
     body = json.loads(json.dumps({"Resources": case.resources(fix)}))
     stack = StackInfo("Telemetry-dev", termination_protection=True)
-    return python_checks.run([Template(Path("it.json"), body, stack)], SUFFIX)
+    return catalogue.check([Template(Path("it.json"), body, stack)], SUFFIX)
 
 
 def judge_code(case: FixCase, fix: str | None = None) -> list[Finding]:
@@ -62,7 +60,7 @@ def judge_code(case: FixCase, fix: str | None = None) -> list[Finding]:
     stack = cdk.Stack(app, "Telemetry-dev", termination_protection=True)
     names = {**NAMES, "app": app, "self": stack}
     exec(compile(case.code(fix), name_of(case), "exec"), names)
-    return python_checks.run(load_assembly(Path(app.synth().directory)), SUFFIX)
+    return catalogue.check(load_assembly(Path(app.synth().directory)), SUFFIX)
 
 
 def fix_of(case: FixCase, findings: list[Finding]) -> Fix:
@@ -70,7 +68,7 @@ def fix_of(case: FixCase, findings: list[Finding]) -> Fix:
     found = [it for it in findings if it.rule_id == case.rule_id]
     assert {it.resource_type for it in found} == {case.type}, found
     assert len({it.logical_id for it in found}) == 1, found
-    return RULES[case.rule_id].fix_of(found[0])
+    return catalogue.RULE_BY_ID[case.rule_id].fix_of(found[0])
 
 
 def places(findings: list[Finding]) -> set[Place]:
@@ -85,7 +83,7 @@ def assert_fixed(case: FixCase, before: list[Finding], after: list[Finding]) -> 
 
 
 def test_every_rule_has_a_case_for_each_resource_type() -> None:
-    wanted = {(rule.id, type) for rule in CLASSES for type in rule.fixes}
+    wanted = {(rule.id, type) for rule in catalogue.RULES for type in rule.fixes}
     missing = wanted - {(case.rule_id, case.type) for case in CASES}
     # test_naming.py has a test for each of the several hundred types with a name.
     assert {it for it in missing if it[0] != naming.RULE_ID} == set()
@@ -95,7 +93,7 @@ def test_every_rule_has_a_case_for_each_resource_type() -> None:
 @every_case
 def test_the_cloudformation_fix(case: FixCase) -> None:
     if not case.cloudformation:
-        assert RULES[case.rule_id].fixes[case.type].cloudformation == ""
+        assert catalogue.RULE_BY_ID[case.rule_id].fixes[case.type].cloudformation == ""
         return
     before = judge_resources(case)
     after = judge_resources(case, fix_of(case, before).cloudformation)
@@ -105,7 +103,7 @@ def test_the_cloudformation_fix(case: FixCase) -> None:
 @every_case
 def test_the_cdk_fix(case: FixCase) -> None:
     if "<fix>" not in case.cdk:
-        assert RULES[case.rule_id].fixes[case.type].cdk == ""
+        assert catalogue.RULE_BY_ID[case.rule_id].fixes[case.type].cdk == ""
         return
     before = judge_code(case)
     after = judge_code(case, fix_of(case, before).cdk)

@@ -31,7 +31,7 @@ from iot_constructs import (
     TelemetryRule,
     TimeSeriesTable,
 )
-from iot_constructs.rules import python_checks
+from iot_constructs.rules import catalogue
 from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import load_assembly
 from tests.plain_pipeline import PlainPipelineStack
@@ -39,7 +39,7 @@ from tests.synth_support import ENV, WholePipeline, fresh_app, inline_code
 
 
 def findings(app: cdk.App, suffix: str | None = "dev") -> list[Finding]:
-    return python_checks.run(load_assembly(Path(app.synth().directory)), suffix)
+    return catalogue.check(load_assembly(Path(app.synth().directory)), suffix)
 
 
 def short(found: list[Finding]) -> list[tuple[str, str | None]]:
@@ -70,7 +70,7 @@ class TestExample:
         IotPipelineStack(app, "IotPipeline")
         folder = Path(app.synth().directory)
         fastest = min(
-            _seconds(lambda: python_checks.run(load_assembly(folder), "dev")) for _ in range(5)
+            _seconds(lambda: catalogue.check(load_assembly(folder), "dev")) for _ in range(5)
         )
         assert fastest < 0.05
 

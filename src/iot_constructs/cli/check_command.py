@@ -11,7 +11,7 @@ from pathlib import Path
 from iot_constructs._words import environment_suffix
 from iot_constructs.cli.check_formats import FORMATS, Row, printable, printed
 from iot_constructs.cli.check_ignores import CfnLintConfig, Ignore, accepted
-from iot_constructs.rules import python_checks
+from iot_constructs.rules import catalogue
 from iot_constructs.rules.catalogue import RULE_BY_ID
 from iot_constructs.rules.reader import Location
 from iot_constructs.rules.rule import Finding, Fix
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         stacks = load(map(Path, arguments.templates), skip_others=arguments.skip_others)
     except (OSError, ValueError) as error:
         return _fail(_format_error(error))
-    findings = python_checks.run(stacks, suffix)
+    findings = catalogue.check(stacks, suffix)
     templates = {each.path: each for stack in stacks for each in stack.walk()}
     kept = [
         finding

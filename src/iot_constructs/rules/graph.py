@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, Final
 
 from iot_constructs.rules.names import NAME_PROPERTIES
-from iot_constructs.rules.template import Resource, Template
+from iot_constructs.rules.template import Resource, Template, text_of
 from iot_constructs.rules.transforms import ONE_OF
 
 
@@ -23,6 +23,9 @@ class Unknown(Enum):
 
 
 UNKNOWN: Final = Unknown.UNKNOWN
+
+Target = Resource | Unknown | None
+"""What a value refers to; None if it is not a resource of this app."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,17 @@ class Graph:
         self.templates: tuple[Template, ...] = tuple(
             each for template in templates for each in template.walk()
         )
+        self._stacks: dict[str, list[Template]] = {}
+        for template in self.stacks:
+            if template.stack is not None:
+                self._stacks.setdefault(template.stack.name, []).append(template)
         self._by_type: dict[str, list[Resource]] = {}
         for template in self.templates:
             for resource in template.resources.values():
                 self._by_type.setdefault(resource.type, []).append(resource)
         self._exports: dict[str, list[tuple[Template, Any]]] | None = None
         self._names: dict[str, list[Resource]] | None = None
+        self._expressions: dict[tuple[Template, str], list[Resource]] | None = None
         self._evaluated = 0
 
     def of_type(self, *types: str) -> list[Resource]:
@@ -161,7 +169,7 @@ class Graph:
 
     # -- resources -----------------------------------------------------------------------------------------------
 
-    def target(self, value: Any, template: Template, *types: str) -> Resource | Unknown | None:
+    def target(self, value: Any, template: Template, *types: str) -> Target:
         """Return the resource of ``value``, a reference, ARN, queue URL or physical name.
 
         Args:
@@ -198,16 +206,18 @@ class Graph:
         self, value: Any, template: Template, types: tuple[str, ...]
     ) -> Resource | Unknown:
         """Return the resource whose name is the same expression: only the deployment knows both, but they are equal."""
-        found = [
-            it
-            for it in self.of_type(*types)
-            if it.template is template and is_function(value) and _name(it) == value
-        ]
+        if self._expressions is None:
+            self._expressions = {}
+            for resource in self.of_type(*NAME_PROPERTIES):
+                name = _name(resource)
+                if is_function(name):
+                    key = resource.template, text_of(name)
+                    self._expressions.setdefault(key, []).append(resource)
+        alike = self._expressions.get((template, text_of(value)), ())
+        found = [it for it in alike if it.type in types and _name(it) == value]
         return found[0] if len(found) == 1 else UNKNOWN
 
-    def _named(
-        self, name: str, template: Template, types: tuple[str, ...]
-    ) -> Resource | Unknown | None:
+    def _named(self, name: str, template: Template, types: tuple[str, ...]) -> Target:
         if self._names is None:
             self._names = {}
             for resource in self.of_type(*NAME_PROPERTIES):
@@ -361,13 +371,9 @@ class Graph:
 
     def _stack_output(self, argument: Any, template: Template, depth: int) -> Parts:
         """Resolve a weak cross-stack reference of CDK."""
-        stack_name, output = (
-            _mapping(argument).get("StackName"),
-            _mapping(argument).get("OutputName"),
-        )
-        producers = [
-            it for it in self.stacks if it.stack is not None and it.stack.name == stack_name
-        ]
+        argument = _mapping(argument)
+        stack_name, output = argument.get("StackName"), argument.get("OutputName")
+        producers = self._stacks.get(stack_name, ()) if isinstance(stack_name, str) else ()
         chosen = _nearest(producers, producers, template)
         if isinstance(chosen, Template) and isinstance(output, str):
             return self._output(chosen, output, depth)

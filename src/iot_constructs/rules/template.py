@@ -374,13 +374,14 @@ def _nested_file(stack: Resource, assets: Mapping[str, str]) -> str | None:
     if isinstance(url, str) and "://" not in url and "{{" not in url:
         return url  # before `aws cloudformation package`
     # Without asset metadata, the last part of the URL is the object key of the asset.
-    found = re.search(r"([0-9a-f]{64})\.json", _text(url))
+    found = re.search(r"([0-9a-f]{64})\.json", text_of(url))
     return assets.get(found.group(1)) if found else None
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return a value as JSON, to search or compare it; empty if it is nested too deeply."""
     try:
-        return json.dumps(value)
+        return json.dumps(value, sort_keys=True, default=str)
     except RecursionError:
         return ""
 

@@ -1,8 +1,9 @@
-"""All Python rules together: what holds for every one of them."""
+"""All rules together: what holds for every one of them."""
 
 from __future__ import annotations
 
 import copy
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from iot_constructs import rules
+from iot_constructs.rules.catalogue import RULES
+from iot_constructs.rules.rule import PLUGIN_NAME, Rule
 from iot_constructs.rules.template import Template
 from tests.rules.compliant_pipeline import (
     Json,
@@ -97,12 +101,43 @@ def test_no_template_no_finding() -> None:
     assert check(template({}, stack_info(name="Empty"))) == []
 
 
-def test_neither_cdk_nor_boto3_is_imported() -> None:
+def test_the_rules_load_without_cdk_and_without_the_extra() -> None:
     """The rules run in a command line tool too, which must not wait for jsii."""
+    slow = ("aws_cdk", "jsii", "boto3", "cfnlint", "samtranslator", "yaml")
     code = (
         "import sys\n"
-        "from iot_constructs.rules import python_checks, metric_catalogue\n"
-        "print([it for it in ('aws_cdk', 'jsii', 'boto3') if it in sys.modules])"
+        "from iot_constructs.rules import RULES\n"
+        f"print(len(RULES), [it for it in {slow} if it in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == f"{len(RULES)} []"
+
+
+def test_the_rules_are_numbered_in_order() -> None:
+    assert [rule.id[:7] for rule in RULES] == [f"IOT_{number:02}_" for number in range(31)]
+
+
+def test_the_acknowledgement_is_what_cdk_makes_of_the_names() -> None:
+    assert " " not in PLUGIN_NAME  # CDK would replace it by a hyphen
+    assert RULES[13].acknowledgement == "IotPipelineChecks::IOT_13_TRIM_HORIZON"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_text_is_one_sentence(rule: Rule) -> None:
+    for sentence in (rule.info, rule.explanation):
+        assert re.fullmatch(r"[A-Z].*[^.]\.", sentence)
+        assert ". " not in sentence
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_rule_links_to_a_page_of_the_aws_documentation(rule: Rule) -> None:
+    page = r"https://docs\.aws\.amazon\.com/[A-Za-z0-9]+/latest/[A-Za-z]+/[\w.-]+\.html(#[\w.]+)?"
+    assert re.fullmatch(page, rule.source_url)
+
+
+def test_the_package_exports_its_public_names() -> None:
+    assert rules.RULES is RULES
+    assert set(rules.__all__) <= set(dir(rules))
+    assert all(getattr(rules, name) for name in rules.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        rules.no_such_name  # noqa: B018 - the access is the test
