@@ -17,14 +17,13 @@ from weakref import WeakKeyDictionary
 
 from cfnlint.rules import CloudFormationLintRule, RuleMatch
 
-from iot_constructs.rules import catalogue
+from iot_constructs.rules import catalogue, not_judged
 from iot_constructs.rules.catalogue import RULES
 from iot_constructs.rules.reader import STDIN
 from iot_constructs.rules.rule import Finding, Rule
 from iot_constructs.rules.template import MANIFEST, Template, load, load_assembly
 
 _NAMES = "E9301"
-NOT_JUDGED = "IOT_00_NOT_JUDGED"
 
 # By cfn-lint's Template, of which it has one for each file that it reads.
 _suffixes: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()
@@ -83,7 +82,7 @@ def _run(cfn: Any) -> dict[str, list[RuleMatch]]:
     try:
         template, judged = _judged(cfn, path, _suffixes.get(cfn))
     except (OSError, ValueError) as error:  # a template that only cfn-lint can read
-        return {NOT_JUDGED: [RuleMatch([], str(error))]}
+        return {not_judged.RULE_ID: [RuleMatch([], str(error))]}
     matches: dict[str, list[RuleMatch]] = {}
     for finding in judged.findings.get(template.path, ()):
         matches.setdefault(finding.rule_id, []).append(_match(finding, template))

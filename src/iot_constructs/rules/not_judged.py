@@ -11,6 +11,7 @@ from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule
 if TYPE_CHECKING:
     from iot_constructs.rules.pipeline import Pipeline
 
+RULE_ID: Final = "IOT_00_NOT_JUDGED"
 NESTED_STACK: Final = "AWS::CloudFormation::Stack"
 
 _GUIDE: Final = f"{DOCS}/AWSCloudFormation/latest"
@@ -31,7 +32,7 @@ class NotJudged:
 class NotJudgedRule(Rule):
     """Reports what the other rules could not look at."""
 
-    id = "IOT_00_NOT_JUDGED"
+    id = RULE_ID
     level = "warning"
     info = "Every part of a template can be looked at."
     explanation = (

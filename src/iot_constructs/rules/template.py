@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from iot_constructs._defaults import MANAGED_BY
 from iot_constructs.rules.not_judged import NESTED_STACK, NotJudged
-from iot_constructs.rules.reader import STDIN, Document, Location, read
+from iot_constructs.rules.reader import STDIN, Document, Location, PathInFile, mapping, read
 from iot_constructs.rules.transforms import Expanded
 
 MANIFEST = "manifest.json"
@@ -98,18 +98,6 @@ class Template:
             if isinstance(body, Mapping) and isinstance(body.get("Type"), str)
         }
 
-    @classmethod
-    def load(cls, path: Path) -> Template:
-        """Load the template at ``path`` with its nested stacks and the data of a manifest.json in its directory.
-
-        Raises:
-            OSError: it cannot be read.
-            ValueError: it is not a CloudFormation template.
-        """
-        loader = _Loader()
-        loader.add_file(path)
-        return loader.roots()[0]
-
     @property
     def root(self) -> Template:
         """The template of the root stack: itself, or the top-level parent."""
@@ -128,9 +116,7 @@ class Template:
         """Return the logical id of the resource in the file that ``logical_id`` is generated from, by SAM."""
         return self._expanded.author(logical_id)
 
-    def path_in_file(
-        self, logical_id: str | None, property_path: str = ""
-    ) -> tuple[str | int, ...]:
+    def path_in_file(self, logical_id: str | None, property_path: str = "") -> PathInFile:
         """Return where the author wrote a property of a finding, from the root of the file.
 
         The path can go further than the file: the author did not set the property.
@@ -255,7 +241,7 @@ class _Loader:
             self._try_file(folder / file, in_assembly=True)
         for artifact in _artifacts(folder).values():
             if artifact.get("type") == _STAGE:
-                stage = folder / str(_mapping(artifact.get("properties")).get("directoryName"))
+                stage = folder / str(mapping(artifact.get("properties")).get("directoryName"))
                 self._add_assembly(stage, {*above, folder.resolve()})
 
     def _add_tree(self, folder: Path) -> None:
@@ -302,7 +288,7 @@ class _Loader:
             return False
         if "AWSTemplateFormatVersion" in body or "Transform" in body:
             return True
-        return any("Type" in _mapping(each) for each in _mapping(body.get("Resources")).values())
+        return any("Type" in mapping(each) for each in mapping(body.get("Resources")).values())
 
     def _read(self, path: Path) -> Document:
         if path not in self._documents:
@@ -393,8 +379,8 @@ def _asset_files(template: Template) -> dict[str, str]:
     if not manifest.is_file():
         return {}
     found = {}
-    for key, entry in _mapping(_read_json(manifest).get("files")).items():
-        file = _mapping(_mapping(entry).get("source")).get("path")
+    for key, entry in mapping(_read_json(manifest).get("files")).items():
+        file = mapping(mapping(entry).get("source")).get("path")
         if isinstance(file, str):
             found[key] = file
     return found
@@ -410,7 +396,7 @@ def _read_manifest(folder: Path) -> dict[str, StackInfo]:
     """Return the data of the manifest in ``folder`` by template file; empty without a manifest."""
     stacks_info = {}
     for artifact_id, artifact in _artifacts(folder).items():
-        properties = _mapping(artifact.get("properties"))
+        properties = mapping(artifact.get("properties"))
         file = properties.get("templateFile")
         if artifact.get("type") != _STACK or not isinstance(file, str):
             continue
@@ -418,7 +404,7 @@ def _read_manifest(folder: Path) -> dict[str, StackInfo]:
         stacks_info[file] = StackInfo(
             name=properties.get("stackName", artifact_id),
             termination_protection=properties.get("terminationProtection"),
-            tags=_mapping(properties.get("tags")),
+            tags=mapping(properties.get("tags")),
             account=account,
             region=region,
         )
@@ -429,7 +415,7 @@ def _artifacts(folder: Path) -> Json:
     manifest = folder / MANIFEST
     if not manifest.is_file():
         return {}
-    artifacts = _mapping(_read_json(manifest).get("artifacts"))
+    artifacts = mapping(_read_json(manifest).get("artifacts"))
     return {key: entry for key, entry in artifacts.items() if isinstance(entry, Mapping)}
 
 
@@ -448,10 +434,6 @@ def _environment(text: str) -> tuple[str | None, str | None]:
 def _read_json(path: Path) -> Json:
     """Return the content of a manifest; empty if it is not JSON, so that the templates beside it are still read."""
     try:
-        return _mapping(json.loads(path.read_text(encoding="utf-8")))
+        return mapping(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, RecursionError):
         return {}
-
-
-def _mapping(value: Any) -> Json:
-    return value if isinstance(value, Mapping) else {}
