@@ -85,8 +85,8 @@ def assert_fixed(case: FixCase, before: list[Finding], after: list[Finding]) -> 
 def test_every_rule_has_a_case_for_each_resource_type() -> None:
     wanted = {(rule.id, type) for rule in catalogue.RULES for type in rule.fixes}
     missing = wanted - {(case.rule_id, case.type) for case in CASES}
-    # test_naming.py has a test for each of the several hundred types with a name.
-    assert {it for it in missing if it[0] != naming.RULE_ID} == set()
+    # test_naming.py has a test for each of the several hundred types with a name. The fix of IOT_00 is a file.
+    assert {it for it in missing if not it[0].startswith(("IOT_00", "IOT_01"))} == set()
     assert {(case.rule_id, case.type) for case in CASES} <= wanted
 
 

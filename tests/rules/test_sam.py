@@ -39,8 +39,8 @@ Resources:
 """
 
 
-def loaded(text: str) -> Template:
-    document = parse(HEAD + text, Path("t.yaml"))
+def loaded(text: str, head: str = HEAD) -> Template:
+    document = parse(head + text, Path("t.yaml"))
     return Template(document.path, document.body, document=document)
 
 
@@ -175,8 +175,6 @@ Resources:
         "Type: AWS::Serverless::StateMachine, Properties: {DefinitionUri: machine.json}",
         "Type: AWS::Serverless::Api, Properties: {StageName: a, DefinitionUri: api.yaml}",
         "Type: AWS::Serverless::HttpApi, Properties: {DefinitionUri: api.yaml}",
-        "Type: AWS::Serverless::Api, Properties: {StageName: a, Cors: \"'*'\", "
-        "DefinitionBody: {'Fn::Transform': {Name: AWS::Include, Parameters: {Location: gone.yaml}}}}",
         "Type: AWS::Serverless::SimpleTable",
     ],
 )
@@ -184,6 +182,21 @@ def test_local_code_is_accepted_as_before_sam_package(resource: str) -> None:
     template = loaded(f"Resources: {{R: {{{resource}}}}}")
     assert template.not_judged == []
     assert "R" in template.resources or any(it.startswith("R") for it in template.resources)
+
+
+def test_a_definition_in_a_file_that_is_missing() -> None:
+    template = loaded(
+        "Resources: {R: {Type: AWS::Serverless::Api, Properties: {StageName: a, Cors: \"'*'\", DefinitionBody: "
+        "{'Fn::Transform': {Name: AWS::Include, Parameters: {Location: gone.yaml}}}}}}"
+    )
+    assert [skipped.logical_id for skipped in template.not_judged] == ["R"]
+    assert "R" in template.resources
+
+
+def test_serverless_resources_without_the_transform() -> None:
+    text = "Resources: {S: {Type: AWS::Serverless::SimpleTable}, Q: {Type: AWS::SQS::Queue}}"
+    (skipped,) = loaded(text, head="").not_judged
+    assert "without Transform: AWS::Serverless-2016-10-31" in skipped.detail
 
 
 def test_connectors_and_implicit_apis() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from tools.check_templates.__main__ import main
 from tools.check_templates.measure import find_templates
 
+ROOT = Path(__file__).parents[2]
 TABLE = "Resources:\n  T:\n    Type: AWS::DynamoDB::Table\n"
 
 Check = Callable[..., tuple[int, str]]
@@ -89,12 +91,19 @@ print(json.dumps(entries)); sys.exit(1)"""
     assert "1 templates, 1 findings" in check({"t.yaml": TABLE}, command)[1]
 
 
-def test_the_time_and_the_memory_of_the_largest_run(check: Check) -> None:
-    command = """\
-if "big" in file:
+def test_the_time_and_the_memory_of_the_largest_run(tmp_path: Path) -> None:
+    script = tmp_path / "command.py"
+    script.write_text("""\
+import sys
+if "big" in sys.argv[1]:
     kept = bytearray(b"x") * 200_000_000
-print("[]")"""
-    _, out = check({"big.yaml": TABLE, "other.yaml": TABLE, "small.yaml": TABLE}, command)
+print("[]")""")
+    for name in ("big", "other", "small"):
+        (tmp_path / f"{name}.yaml").write_text(TABLE)
+    # A process of its own: until it starts its program, a child has the memory of its parent, here pytest.
+    command = [sys.executable, "-m", "tools.check_templates", str(tmp_path)]
+    command += ["--command", f"{sys.executable} {script}"]
+    out = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT).stdout
     memory = re.search(r"most memory: (\d+) MiB, \S*big\.yaml", out)
     assert memory
     assert 190 < int(memory[1]) < 400

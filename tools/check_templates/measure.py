@@ -67,28 +67,31 @@ def run(command: Sequence[str], template: Path, timeout: float) -> Outcome:
         stdout.seek(0)
         stderr.seek(0)
         out, err = _text_of(stdout.read()), _text_of(stderr.read())
-    entries, problem = _read_output(out, err, template)
+    entries, elsewhere, problem = _read_output(out, err, template)
     if process.returncode == -signal.SIGKILL and seconds >= timeout:
         problem = f"not done in {timeout:g} s"
     elif not problem:
-        problem = _why_not(process.returncode, len(entries), _text_of(template.read_bytes()))
+        total = len(entries) + elsewhere
+        problem = _why_not(process.returncode, total, _text_of(template.read_bytes()))
     memory = usage.ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
     findings = [each for each in entries if each[0] not in NOT_JUDGED]
     not_judged = [each for each in entries if each[0] in NOT_JUDGED]
     return Outcome(template, seconds, memory, process.returncode, findings, not_judged, problem)
 
 
-def _read_output(out: str, err: str, template: Path) -> tuple[list[Finding], str]:
+def _read_output(out: str, err: str, template: Path) -> tuple[list[Finding], int, str]:
+    """Return the entries of the template, the number of those of its nested stacks, and the problem."""
     if "Traceback (most recent call last)" in out + err:
-        return [], "traceback"
+        return [], 0, "traceback"
     if not out.strip() and err.strip():
-        return [], ""  # an error in one line, as for a file that cannot be read
+        return [], 0, ""  # an error in one line, as for a file that cannot be read
     try:
-        # A nested stack's findings are those of the child, which is a template of the folder itself.
-        own = [each for each in json.loads(out) if _is_of(each.get("template"), template)]
-        return [(str(each["rule"]), str(each.get("resource") or "")) for each in own], ""
+        entries = json.loads(out)
+        own = [each for each in entries if _is_of(each.get("template"), template)]
+        found = [(str(each["rule"]), str(each.get("resource") or "")) for each in own]
+        return found, len(entries) - len(own), ""
     except (ValueError, KeyError, TypeError, AttributeError):
-        return [], "the output is no list of findings"
+        return [], 0, "the output is no list of findings"
 
 
 def _is_of(name: str | None, template: Path) -> bool:

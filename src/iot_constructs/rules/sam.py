@@ -33,6 +33,11 @@ _REPOSITORY: Final = "https://serverlessrepo.amazonaws.com/"
 _IMAGE: Final = "123456789012.dkr.ecr.us-east-1.amazonaws.com/image:latest"
 
 
+def is_serverless(resource: Any) -> bool:
+    """Return whether a resource needs the SAM transform."""
+    return str(_at(resource).get("Type")).startswith(_SERVERLESS)
+
+
 class Expansion:
     """The template that CloudFormation gets after the transform.
 
@@ -123,7 +128,7 @@ class Expansion:
 
     def _plain_resources(self) -> Iterator[tuple[str, Any]]:
         for logical_id, resource in _at(self._source, "Resources").items():
-            if not str(_at(resource).get("Type")).startswith(_SERVERLESS):
+            if not is_serverless(resource):
                 yield logical_id, resource
 
     # -- before the translation ------------------------------------------------------------------------------------

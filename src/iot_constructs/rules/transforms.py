@@ -65,6 +65,11 @@ class Expanded:
             self._sam = sam.Expansion(body)
             body = self._sam.body
             self.not_judged += self._sam.not_judged
+        elif any(sam.is_serverless(each) for each in _mapping(body.get("Resources")).values()):
+            detail = (
+                f"AWS::Serverless resources are not expanded without Transform: {sam.TRANSFORM}"
+            )
+            self.not_judged.append(NotJudged(detail, property_path="Resources"))
         for name in names:
             if name not in _KNOWN:
                 self.not_judged.append(

@@ -79,9 +79,13 @@ class FixCase:
 
 
 def merged(old: Any, new: Any) -> Any:
-    """Merge ``new`` into ``old``: mappings by key, lists by index. An intrinsic function is replaced, not merged."""
+    """Merge ``new`` into ``old``: mappings by key, lists by index.
+
+    An intrinsic function is replaced, not merged, and null removes what it replaces.
+    """
     if isinstance(old, dict) and isinstance(new, dict) and not (_is_call(old) or _is_call(new)):
-        return {**old, **{key: merged(old.get(key), value) for key, value in new.items()}}
+        found = {**old, **{key: merged(old.get(key), value) for key, value in new.items()}}
+        return {key: value for key, value in found.items() if value is not None}
     if isinstance(old, list) and isinstance(new, list):
         pairs = [merged(one, other) for one, other in zip(old, new, strict=False)]
         return [*pairs, *old[len(new) :], *new[len(old) :]]
