@@ -6,6 +6,7 @@ import copy
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from iot_constructs.rules.rule import PLUGIN_NAME, Rule
 from iot_constructs.rules.template import Template
 from tests.rules.compliant_pipeline import (
     Json,
+    att,
     check,
     compliant,
     found,
+    ref,
     resource,
     stack_info,
     template,
@@ -99,6 +102,63 @@ def test_two_nested_stacks_of_one_file_are_one_finding() -> None:
 def test_no_template_no_finding() -> None:
     assert check() == []
     assert check(template({}, stack_info(name="Empty"))) == []
+
+
+def one_of_each(number: int) -> dict[str, Json]:
+    """Resources whose relations only the whole app shows, by references and by names of a parameter."""
+    name = {"Fn::Sub": f"${{Environment}}-{number}"}
+    metric = {"Namespace": "AWS/Lambda", "MetricName": "Errors"}
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sqs:*",
+        "Resource": att(f"Queue{number}"),
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    resources = {
+        "Stream": resource("AWS::Kinesis::Stream", Name=name),
+        "Function": resource("AWS::Lambda::Function", FunctionName=name),
+        "Mapping": resource(
+            "AWS::Lambda::EventSourceMapping",
+            EventSourceArn=att(f"Stream{number}"),
+            FunctionName=name,
+            DestinationConfig={"OnFailure": {"Destination": ref(f"Topic{number}")}},
+        ),
+        "Config": resource("AWS::Lambda::EventInvokeConfig", FunctionName=name),
+        "Alarm": resource(
+            "AWS::CloudWatch::Alarm",
+            **metric,
+            Dimensions=[{"Name": "FunctionName", "Value": name}],
+            AlarmActions=[ref(f"Topic{number}")],
+        ),
+        "Topic": resource("AWS::SNS::Topic", TopicName=name),
+        "Queue": resource("AWS::SQS::Queue", QueueName=name),
+        "Subscription": resource(
+            "AWS::SNS::Subscription", TopicArn=ref("Parameter"), Endpoint=att(f"Queue{number}")
+        ),
+        "Policy": resource(
+            "AWS::SQS::QueuePolicy",
+            Queues=[ref("Parameter")],
+            PolicyDocument={"Statement": [deny]},
+        ),
+    }
+    return {f"{logical_id}{number}": each for logical_id, each in resources.items()}
+
+
+def calls(number: int) -> int:
+    """Count the function calls that checking so many resources of each kind takes."""
+    app = template({key: it for index in range(number) for key, it in one_of_each(index).items()})
+    events: Counter[str] = Counter()
+    sys.setprofile(lambda _frame, event, _argument: events.update([event]))
+    try:
+        check(app)
+    finally:
+        sys.setprofile(None)
+    return events["call"]
+
+
+def test_ten_times_the_resources_take_ten_times_the_work() -> None:
+    assert calls(100) < 12 * calls(10)
 
 
 def test_the_rules_load_without_cdk_and_without_the_extra() -> None:

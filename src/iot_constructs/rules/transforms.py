@@ -65,7 +65,7 @@ class Expanded:
             self._sam = sam.Expansion(body)
             body = self._sam.body
             self.not_judged += self._sam.not_judged
-        elif any(sam.is_serverless(each) for each in _mapping(body.get("Resources")).values()):
+        elif any(sam.is_serverless(each) for each in mapping(body.get("Resources")).values()):
             detail = (
                 f"AWS::Serverless resources are not expanded without Transform: {sam.TRANSFORM}"
             )
