@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -64,21 +62,6 @@ class TestExample:
         app = fresh_app()
         IotPipelineStack(app, "IotPipeline", environment_suffix="dev", env=ENV)
         assert short(findings(app)) == [("IOT_27", "AlarmsAlarmTopic")]
-
-    def test_takes_a_small_part_of_a_synth(self) -> None:
-        app = fresh_app()
-        IotPipelineStack(app, "IotPipeline")
-        folder = Path(app.synth().directory)
-        fastest = min(
-            _seconds(lambda: catalogue.check(load_assembly(folder), "dev")) for _ in range(5)
-        )
-        assert fastest < 0.05
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
 
 
 def processor(scope: Construct, stream: MonitoredStream) -> StreamProcessor:
