@@ -208,6 +208,8 @@ PYPROJECT = {
 RUFF = """
 line-length = 100
 target-version = "py310"
+# The arguments in RULES.md would be formatted as assignments.
+extend-exclude = ["RULES.md"]
 
 [lint]
 select = [

@@ -71,7 +71,9 @@ Metadata:
 * What cannot be looked at, such as a macro or a nested stack by URL, is reported as `IOT_00`.
 
 Each fix is complete: typed as it is, it ends the finding and raises no other. CloudFormation fixes are merged into
-`Resources`.
+`Resources`. For a resource inside a construct of somebody else, override the property of its L1 construct, with the path
+of the CloudFormation fix:
+`construct.node.find_child("Id").node.default_child.add_property_override("Property.Path", value)`.
 
 ## All rules
 """

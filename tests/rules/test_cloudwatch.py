@@ -226,6 +226,14 @@ class TestFix:
             if it.rule_id[:6] in OWN
         ] == []
 
+    def test_of_amazon_location(self) -> None:
+        [finding] = check(template(alone("AWS/Location", "RequestCount")))
+        assert finding.rule_id[:6] == "IOT_10"
+        assert RULE_BY_ID[finding.rule_id].fix_of(finding).cdk == (
+            'metric=cloudwatch.Metric(namespace="AWS/Location", metric_name="CallCount", '
+            'dimensions_map={"OperationName": "BatchUpdateDevicePosition"})'
+        )
+
     def test_keeps_the_metric(self) -> None:
         [finding] = check(template(alone("AWS/SQS", "NumberOfMessagesSent")))
         assert RULE_BY_ID[finding.rule_id].fix_of(finding).cdk == (

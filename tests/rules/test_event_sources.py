@@ -382,3 +382,31 @@ def test_the_dead_letter_queue_of_a_pipe_receives_failures(settings: str) -> Non
     missing = check(template({**SOURCES, "Reader": reader}))
     [alarm] = [it for it in missing if it.rule_id[:6] == "IOT_07" and it.logical_id == "Queue"]
     assert "discarded batches of a pipe" in alarm.detail
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (1, []),
+        ("1", []),
+        (either(1, 100), []),
+        (either(1, ref("Parameter")), []),
+        (2, ["IOT_03", "IOT_15", "IOT_16"]),
+        (ref("Parameter"), ["IOT_03", "IOT_15", "IOT_16"]),
+        (None, ["IOT_03", "IOT_15", "IOT_16"]),
+    ],
+)
+def test_a_batch_of_one_record_is_not_split(size: Any, expected: list[str]) -> None:
+    unset = dict.fromkeys(
+        ("MaximumBatchingWindowInSeconds", "FunctionResponseTypes", "BisectBatchOnFunctionError")
+    )
+    assert found(mapping(BatchSize=size, **unset)) == expected
+    of_pipe = dict.fromkeys(("MaximumBatchingWindowInSeconds", "OnPartialBatchItemFailure"))
+    in_pipe = [rule_id for rule_id in expected if rule_id != "IOT_15"]
+    assert found(pipe(BatchSize=size, **of_pipe)) == in_pipe
+
+
+def test_the_finding_says_what_the_function_has_to_return() -> None:
+    reader = mapping(FunctionResponseTypes=None)
+    [finding] = findings(template({**SOURCES, "Reader": reader}))
+    assert "batchItemFailures" in finding.detail

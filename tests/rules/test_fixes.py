@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from tests.rules.fix_cases import (
     FixCase,
     cloudwatch,
     dynamodb,
+    l1,
     merged,
     naming,
     s3,
@@ -56,10 +58,15 @@ def judge_resources(case: FixCase, fix: str | None = None) -> list[Finding]:
 
 def judge_code(case: FixCase, fix: str | None = None) -> list[Finding]:
     """Return the findings in the app of ``case``."""
-    app = fresh_app()
-    stack = cdk.Stack(app, "Telemetry-dev", termination_protection=True)
-    names = {**NAMES, "app": app, "self": stack}
-    exec(compile(case.code(fix), name_of(case), "exec"), names)
+    return judge_stacks(case.code(fix), "Telemetry-dev")
+
+
+def judge_stacks(code: str, *ids: str) -> list[Finding]:
+    """Return the findings in an app in which each stack runs ``code``."""
+    app = fresh_app({"aws:cdk:enable-path-metadata": True})  # as the CDK CLI
+    for id in ids:
+        stack = cdk.Stack(app, id, termination_protection=True)
+        exec(compile(code, id, "exec"), {**NAMES, "app": app, "self": stack})
     return catalogue.check(load_assembly(Path(app.synth().directory)), SUFFIX)
 
 
@@ -98,6 +105,122 @@ def test_the_cloudformation_fix(case: FixCase) -> None:
     before = judge_resources(case)
     after = judge_resources(case, fix_of(case, before).cloudformation)
     assert_fixed(case, before, after)
+
+
+@pytest.mark.parametrize("case", l1.CASES, ids=name_of)
+def test_the_cdk_fix_of_an_l1_construct(case: FixCase) -> None:
+    before = judge_code(case)
+    own = [it for it in before if (it.rule_id, it.resource_type) == (case.rule_id, case.type)]
+    assert own
+    assert all(it.of_l1 for it in own)
+    after = judge_code(case, fix_of(case, own).cdk)
+    places_of_own = places(own)
+    assert [it for it in after if places([it]) <= places_of_own] == []
+    begun = places(after) - places(before)
+    assert [it for it in after if places([it]) <= begun] == []
+
+
+# Two of each, so that what a fix creates can exist twice; <keywords T id> and <statements T id> are where it is typed.
+TWO_OF_EACH: Final = """
+stream = kinesis.Stream(self, "Source")
+<statements AWS::Kinesis::Stream Source>
+rule = iot.CfnTopicRule(
+    self,
+    "RuleA",
+    topic_rule_payload={"sql": "SELECT * FROM 'a/+'", "actions": []},
+)
+<statements AWS::IoT::TopicRule RuleA>
+rule = iot.CfnTopicRule(
+    self,
+    "RuleB",
+    topic_rule_payload={"sql": "SELECT * FROM 'b/+'", "actions": []},
+)
+<statements AWS::IoT::TopicRule RuleB>
+""" + "".join(
+    f"""
+function = lambda_.Function(
+    self,
+    "{id}",
+    code=lambda_.Code.from_inline("def handler(event, context): return {{'batchItemFailures': []}}"),
+    handler="index.handler",
+    runtime=lambda_.Runtime.PYTHON_3_13,
+    <keywords AWS::Lambda::Function {id}>
+)
+<statements AWS::Lambda::Function {id}>
+function.add_event_source(
+    lambda_event_sources.KinesisEventSource(
+        stream,
+        starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+        <keywords AWS::Lambda::EventSourceMapping {id}>
+    )
+)
+bucket = s3.Bucket(self, "{id}Data", <keywords AWS::S3::Bucket {id}>)
+queue = sqs.Queue(self, "{id}Queue", <keywords AWS::SQS::Queue {id}>)
+sqs.Queue(
+    self,
+    "{id}Feed",
+    enforce_ssl=True,
+    dead_letter_queue=sqs.DeadLetterQueue(queue=queue, max_receive_count=3),
+)
+<statements AWS::SQS::Queue {id}>
+topic = sns.Topic(self, "{id}Topic", <keywords AWS::SNS::Topic {id}>)
+<statements AWS::SNS::Topic {id}>
+alarm = cloudwatch.Alarm(
+    self,
+    "{id}Alarm",
+    threshold=1,
+    evaluation_periods=1,
+    metric=cloudwatch.Metric(namespace="Mine", metric_name="Orders"),
+)
+<statements AWS::CloudWatch::Alarm {id}>
+table = dynamodb.TableV2(
+    self,
+    "{id}Table",
+    partition_key=dynamodb.Attribute(name="deviceId", type=dynamodb.AttributeType.STRING),
+    <keywords AWS::DynamoDB::GlobalTable {id}>
+)
+<statements AWS::DynamoDB::GlobalTable {id}>
+delivery_stream = firehose.DeliveryStream(
+    self, "{id}Archive", destination=firehose.S3Bucket(bucket)
+)
+<statements AWS::KinesisFirehose::DeliveryStream {id}>
+"""
+    for id in ("First", "Second")
+)
+MARKER: Final = re.compile(r"<(keywords|statements) (\S+) (\S+)>")
+
+
+def typed(code: str, findings: list[Finding]) -> str:
+    """Return ``code`` with the fixes of ``findings`` at its markers."""
+
+    def at_marker(found: re.Match[str]) -> str:
+        kind, type, id = found.groups()
+        fixes = {
+            catalogue.RULE_BY_ID[it.rule_id].fix_of(it).cdk
+            for it in findings
+            if it.resource_type == type and (it.logical_id or "").startswith(id)
+        }
+        is_keyword = re.compile(r"\w+=")
+        own = sorted(it for it in fixes if bool(is_keyword.match(it)) == (kind == "keywords"))
+        return (",\n" if kind == "keywords" else "\n").join(own)
+
+    return MARKER.sub(at_marker, code)
+
+
+def test_the_fixes_of_several_resources_in_several_stacks() -> None:
+    untyped = typed(TWO_OF_EACH, [])
+    before = judge_stacks(untyped, "One-dev", "Two-dev")
+    # What a person types: each finding's fix at its resource, in one pass.
+    code = typed(TWO_OF_EACH, [it for it in before if it.template.name.startswith("One")])
+    assert judge_stacks(code, "One-dev", "Two-dev") == []
+    for rule in ("06", "07", "18", "23", "25", "26", "29"):
+        assert len({it.logical_id for it in before if it.rule_id[4:6] == rule}) > 1
+
+
+def test_the_table_that_replaces_timestream_is_created_once() -> None:
+    fixes = catalogue.RULE_BY_ID["IOT_08_NO_TIMESTREAM"].fixes
+    code = "\n".join(fix.cdk for fix in fixes.values())
+    assert judge_stacks(code, "One-dev") == []
 
 
 @every_case

@@ -52,8 +52,6 @@ def found(payload: Any) -> list[tuple[str, str, str]]:
         "${CASE topic(2) WHEN 'a' THEN 'b' ELSE topic(3) END}",
         "${get_thing_shadow(topic(2), 'r').state}",
         "${@device}",
-        "all",
-        "deviceId",
         ref("Parameter"),
         {"Fn::Sub": "${!topic(2)}${Parameter}"},
         {"Fn::If": ["Condition", "${deviceId}", "${topic(2)}"]},
@@ -91,6 +89,58 @@ def test_a_key_that_comes_from_the_payload(key: Any) -> None:
     assert path.endswith("Actions/3/Kinesis/PartitionKey")  # the IF is two
 
 
+@pytest.mark.parametrize(
+    "key", ["all", "deviceId", {"Fn::If": ["Condition", "all", "none"]}, {"Fn::Sub": "all"}]
+)
+def test_a_constant_key(key: Any) -> None:
+    [(rule_id, detail, _)] = found(payload(kinesis(key)))
+    assert rule_id == "IOT_20"
+    assert "is constant" in detail
+
+
+@pytest.mark.parametrize("other", ["${deviceId}", None, ref("Parameter"), "${topic(2)}"])
+def test_a_key_that_is_constant_in_one_branch(other: Any) -> None:
+    no_value = ref("AWS::NoValue")
+    key = {"Fn::If": ["Condition", "all", no_value if other is None else other]}
+    expected = ["IOT_20"] if other == "${deviceId}" else []
+    assert [rule_id for rule_id, _, _ in found(payload(kinesis(key)))] == expected
+
+
+@pytest.mark.parametrize(
+    ("sql", "key"),
+    [
+        ("SELECT * FROM 'device/+/telemetry'", "${topic(2)}"),
+        ("SELECT * FROM '+/data'", "${topic(1)}"),
+        ('select * from "a/b/+/c/+" where x > 1', "${topic(3)}"),
+        ("SELECT * FROM 'device/data'", "${clientid()}"),
+        ("SELECT * FROM 'device/#'", "${clientid()}"),
+        (ref("Parameter"), "${clientid()}"),
+    ],
+)
+def test_the_fix_has_the_level_of_the_device(sql: Any, key: str) -> None:
+    [finding] = findings(payload(kinesis("${deviceId}"), Sql=sql))
+    fix = RULE_BY_ID[finding.rule_id].fix_of(finding)
+    assert f'"{key}"' in fix.cdk
+    assert f'PartitionKey: "{key}"' in fix.cloudformation
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("", "rule.add_property_override("),
+        ("Stack/Rule", "rule.add_property_override("),
+        ("Stack/Rule/Resource", "rule.node.default_child.add_property_override("),
+    ],
+)
+def test_the_fix_of_an_l2_construct(path: str, expected: str) -> None:
+    rule = {
+        **resource("AWS::IoT::TopicRule", TopicRulePayload=payload(AwsIotSqlVersion=None)),
+        "Metadata": {"aws:cdk:path": path},
+    }
+    [finding] = [it for it in check(template({"Rule": rule})) if it.rule_id[:6] == "IOT_19"]
+    assert RULE_BY_ID[finding.rule_id].fix_of(finding).cdk.startswith(expected)
+
+
 def test_the_fix_is_for_the_action_of_the_finding() -> None:
     body = payload({"Lambda": {"FunctionArn": "f"}}, kinesis("${deviceId}"))
     [finding] = findings(body)
@@ -104,6 +154,13 @@ def test_the_fix_is_for_the_action_of_the_finding() -> None:
     [
         ({"ErrorAction": None}, "IOT_18", "no ErrorAction"),
         ({"ErrorAction": ref("AWS::NoValue")}, "IOT_18", "no ErrorAction"),
+        ({"ErrorAction": {}}, "IOT_18", "no ErrorAction"),
+        ({"ErrorAction": {"Sns": ref("AWS::NoValue")}}, "IOT_18", "no ErrorAction"),
+        (
+            {"ErrorAction": {"Fn::If": ["A", {}, ref("AWS::NoValue")]}},
+            "IOT_18",
+            "no ErrorAction",
+        ),
         ({"AwsIotSqlVersion": None}, "IOT_19", "is not set and defaults to 2015-10-08"),
         ({"AwsIotSqlVersion": "2015-10-08"}, "IOT_19", "AwsIotSqlVersion is 2015-10-08"),
         (

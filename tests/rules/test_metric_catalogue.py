@@ -43,6 +43,10 @@ def test_every_service_has_its_page(namespace: str) -> None:
         ("AWS/Kinesis", "GetRecords.Bytes", ["StreamName", "ShardId"], False),
         ("AWS/S3", "BucketSizeBytes", ["BucketName", "StorageType"], True),
         ("AWS/S3", "BucketSizeBytes", ["BucketName"], False),
+        ("AWS/Location", "CallCount", ["OperationName"], True),
+        ("AWS/Location", "CallCount", ["OperationName", "OperationVersion", "ApiKeyName"], True),
+        ("AWS/Location", "CallCount", ["ResourceName"], False),
+        ("AWS/Location", "CallCount", [], False),
     ],
 )
 def test_dimensions(namespace: str, metric: str, dimensions: list[str], expected: bool) -> None:
@@ -58,6 +62,7 @@ def test_what_is_not_in_it() -> None:
     assert not is_unknown_metric("AWS/SQS", "NumberOfMessagesSent")
     # A complete list calls every other name wrong, an incomplete one only a misspelling.
     assert is_unknown_metric("AWS/SQS", "SomethingElse")
+    assert is_unknown_metric("AWS/Location", "RequestCount")
     assert not is_unknown_metric("AWS/Lambda", "SomethingElse")
     assert is_unknown_metric("AWS/Lambda", "Invocation")
     assert not is_unknown_metric("AWS/Firehose", "DeliveryToSnowflake.Success")

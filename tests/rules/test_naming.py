@@ -11,7 +11,7 @@ import yaml
 from iot_constructs.rules.names import NAME_PROPERTIES
 from iot_constructs.rules.naming import EnvironmentSuffixInNames, contains_suffix
 from iot_constructs.rules.rule import Finding
-from iot_constructs.rules.template import Template
+from iot_constructs.rules.template import StackInfo, Template
 from tests.rules import compliant_pipeline as pipeline
 from tests.rules.compliant_pipeline import (
     ACCOUNT,
@@ -149,6 +149,13 @@ class TestNameMadeOfTheStacksName:
             # CDK cuts names in front: of Telemetry-dev eight letters tell it from others.
             assert found(one, suffix="prod") == [*expected, ("IOT_01", None)]
 
+    def test_the_first_letters_of_the_stacks_name_are_enough(self) -> None:
+        # AWS Solutions Constructs cut the middle.
+        name = "KinesisFirehoseSolutionsPipelinechiveKinesisFirehoseToS395B85071"
+        for stack, expected in (("SolutionsPipeline-dev", []), ("Other-dev", [("IOT_01", "It")])):
+            one = {"It": resource("AWS::SQS::Queue", QueueName=name)}
+            assert places(check(template(one, stack_info(name=stack)))) == expected
+
     def test_without_a_manifest_the_hash_of_cdk_is_enough(self) -> None:
         for name, expected in (
             (self.MADE, []),
@@ -249,6 +256,7 @@ LITERAL = (
     # an environment's name that is something else here
     *("SoilHumidityTestRule", "SoilHumidityRule", "live-metrics", "production-line", "test-rig-3"),
     *("iot-dev-stream", "int-values", "stage-lights", "alias/telemetry", "/aws/lambda/telemetry"),
+    *("telemetry-demo", "demo"),
 )
 OF_AN_ENVIRONMENT = (
     *("iot-state-prod", "iot-pr-123", "qa7-iot", "dev-iot", "iot_rule_dev", "IotStateDev"),
@@ -277,13 +285,36 @@ class TestWithoutASuffix:
         assert check(one, suffix=None) == []
 
     @pytest.mark.parametrize(
-        ("stack", "expected"), [("Telemetry-dev", []), ("Telemetry", [("IOT_01", "It")])]
+        ("name", "expected"),
+        [
+            ("Telemetry-queue", []),
+            ("rule_Telemetry", []),
+            ("Telemetryqueue", [("IOT_01", "It")]),
+            ("telemetry-queue", [("IOT_01", "It")]),
+        ],
     )
-    def test_a_name_after_the_stacks_that_names_an_environment(
-        self, stack: str, expected: list[tuple[str, str]]
+    def test_a_name_with_the_stacks_as_cdk_resolves_it(
+        self, name: str, expected: list[tuple[str, str]]
     ) -> None:
-        queue = {"It": resource("AWS::SQS::Queue", QueueName=f"{stack}-queue")}
-        assert places(check(template(queue, stack_info(name=stack)), suffix=None)) == expected
+        queue = {"It": resource("AWS::SQS::Queue", QueueName=name)}
+        stack = stack_info(name="Telemetry")
+        assert places(check(template(queue, stack), suffix=None)) == expected
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("iot-123456789012", []),
+            ("iot_eu-central-1_rule", []),
+            ("iot-1234567890123", [("IOT_01", "It")]),
+            ("iot-us-east-1", [("IOT_01", "It")]),
+        ],
+    )
+    def test_a_name_with_the_account_or_the_region_as_cdk_resolves_it(
+        self, name: str, expected: list[tuple[str, str]]
+    ) -> None:
+        queue = {"It": resource("AWS::SQS::Queue", QueueName=name)}
+        stack = StackInfo("Telemetry", True, account="123456789012", region="eu-central-1")
+        assert places(check(template(queue, stack), suffix=None)) == expected
 
     def test_stack_names_are_not_looked_at(self) -> None:
         queue = {"It": resource("AWS::SQS::Queue", QueueName=att("Other", "Name"))}
@@ -353,9 +384,18 @@ class TestFix:
             '{EnvironmentSuffix.of(self)}"'
         )
 
+    def test_has_the_account_and_the_region_that_cdk_resolved_as_tokens(self) -> None:
+        stack = StackInfo("Telemetry-dev", True, account="123456789012", region="eu-central-1")
+        name = "iot-data-123456789012-eu-central-1"
+        [finding] = check(template({"It": named("AWS::S3::Bucket", name)}, stack))
+        assert EnvironmentSuffixInNames().fix_of(finding).cdk == (
+            'bucket_name=f"iot-data-{cdk.Aws.ACCOUNT_ID}-{cdk.Aws.REGION}-'
+            '{EnvironmentSuffix.of(self)}"'
+        )
+
     def test_of_a_stack(self) -> None:
         queue = {"It": resource("AWS::SQS::Queue")}
         [finding] = check(template(queue, stack_info(name="Readings")))
         fix = EnvironmentSuffixInNames().fix_of(finding)
-        assert fix.cdk == 'stack_name=f"Readings-{EnvironmentSuffix.of(app)}"'
+        assert fix.cdk.splitlines()[-1] == 'stack_name=f"Readings-{EnvironmentSuffix.of(scope)}"'
         assert fix.cloudformation == ""

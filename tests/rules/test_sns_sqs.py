@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
+from iot_constructs.rules.catalogue import RULE_BY_ID
 from iot_constructs.rules.rule import Finding
 from tests.rules import compliant_pipeline
 from tests.rules.compliant_pipeline import (
@@ -32,7 +34,49 @@ def test_a_compliant_pipeline() -> None:
     assert check(compliant(), "IOT_29", "IOT_30") == []
 
 
+def allow(*services: Any, action: str = "sns:Publish", effect: str = "Allow") -> Json:
+    return {
+        "Effect": effect,
+        "Action": action,
+        "Principal": {"Service": list(services)},
+        "Resource": ref("It"),
+    }
+
+
 class TestEncryptionAtRest:
+    @pytest.mark.parametrize(
+        ("policy", "services"),
+        [
+            ([], ["cloudwatch"]),
+            ([allow("cloudwatch.amazonaws.com")], ["cloudwatch"]),
+            (
+                [allow("s3.amazonaws.com"), allow("events.amazonaws.com", action="sns:*")],
+                ["cloudwatch", "events", "s3"],
+            ),
+            ([allow("s3.amazonaws.com", action="sns:Subscribe")], ["cloudwatch"]),
+            ([allow("s3.amazonaws.com", effect="Deny")], ["cloudwatch"]),
+            ([allow(ref("Parameter"), "s3.amazonaws.com")], ["cloudwatch", "s3"]),
+        ],
+    )
+    def test_the_key_allows_all_services_that_publish(
+        self, policy: list[Json], services: list[str]
+    ) -> None:
+        document = {"Statement": policy}
+        resources = {
+            "It": resource("AWS::SNS::Topic"),
+            "Policy": resource(
+                "AWS::SNS::TopicPolicy", Topics=[ref("It")], PolicyDocument=document
+            ),
+        }
+        [finding] = check(resources, "IOT_29")
+        fix = RULE_BY_ID[finding.rule_id].fix_of(finding)
+        key = yaml.safe_load(fix.cloudformation)["ItKey"]["Properties"]["KeyPolicy"]
+        [principal] = [
+            it["Principal"]["Service"] for it in key["Statement"] if "Service" in it["Principal"]
+        ]
+        assert principal == [f"{it}.amazonaws.com" for it in services]
+        assert all(f'iam.ServicePrincipal("{it}.amazonaws.com")' in fix.cdk for it in services)
+
     def judge(self, type: str, **properties: Any) -> list[Finding]:
         return check({"It": resource(type, **properties)}, "IOT_29")
 

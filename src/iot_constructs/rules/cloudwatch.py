@@ -32,6 +32,7 @@ _IDENTITIES: Final = {
     "ActionType": ('"Kinesis"', "Kinesis"),
     "FilterId": ('"EntireBucket"', "EntireBucket"),
     "Operation": ('"PutItem"', "PutItem"),
+    "OperationName": ('"BatchUpdateDevicePosition"', "BatchUpdateDevicePosition"),
     "Protocol": ('"MQTT"', "MQTT"),
     "ShardId": ('"shardId-000000000000"', "shardId-000000000000"),
     "StorageType": ('"StandardStorage"', "StandardStorage"),
@@ -40,6 +41,7 @@ _IDENTITIES: Final = {
 _USUAL: Final = {
     "AWS/DynamoDB": "WriteThrottleEvents",
     "AWS/Kinesis": "GetRecords.IteratorAgeMilliseconds",
+    "AWS/Location": "CallCount",
     "AWS/SNS": "NumberOfNotificationsFailed",
     "AWS/SQS": "ApproximateNumberOfMessagesVisible",
 }
@@ -82,12 +84,12 @@ def _metric_fix(namespace: str, metric: str, query: int | None = None, replaced:
 class _MetricRule(Rule):
     fixes: ClassVar = {ALARM: _metric_fix("AWS/Lambda", "Errors")}
 
-    def fix_of(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Fix:
         """Return the fix with the metric that the alarm was meant to have."""
         namespace, replaced, metric = finding.value.split(" ", 2)
         _, _, query = finding.property_path.partition("/Metrics/")
         index = int(query.split("/")[0]) if query else None
-        return _metric_fix(namespace, metric, index, int(replaced)).of(finding.logical_id or "")
+        return _metric_fix(namespace, metric, index, int(replaced))
 
 
 class AlarmDimensions(_MetricRule):

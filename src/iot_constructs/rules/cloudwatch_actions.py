@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from textwrap import indent
 from typing import Any, ClassVar, Final
 
 from iot_constructs.rules.alarm_metrics import ALARM
@@ -25,7 +26,7 @@ _ALARM_IN_RULE: Final = re.compile(r"(?:ALARM|OK|INSUFFICIENT_DATA)\s*\(\s*([\"'
 
 _GRANT_PUBLISH: Final = f"topic.grant_publish({_PRINCIPAL})"
 _GRANT_KEY: Final = f"""\
-key = kms.Key(self, "AlertKey", enable_key_rotation=True)
+key = kms.Key(SCOPE, "AlertKey", enable_key_rotation=True)
 key.grant_encrypt_decrypt({_PRINCIPAL})
 """
 _KEY_YAML: Final = f"""\
@@ -68,12 +69,18 @@ def _policy_yaml(topic: str) -> str:
 """
 
 
-ALERT_TOPIC_CDK: Final = f"""\
-{_GRANT_KEY}alerts = sns.Topic(self, "AlertTopic", master_key=key, enforce_ssl=True)
+ALERT_TOPIC_CDK: Final = """\
+alerts = self.node.try_find_child("AlertTopic")
+if alerts is None:
+""" + indent(
+    f"""\
+{_GRANT_KEY.replace("SCOPE", "self")}alerts = sns.Topic(self, "AlertTopic", master_key=key, enforce_ssl=True)
 alerts.grant_publish({_PRINCIPAL})
 alerts.add_subscription(subscriptions.EmailSubscription("ops@example.com"))
-"""
-"""A topic ``alerts`` that CloudWatch can publish to, for the code of a fix."""
+""",
+    " " * 4,
+)
+"""A topic ``alerts`` that CloudWatch can publish to, for the code of a fix: one for all alarms of a stack."""
 
 ALERT_TOPIC_YAML: Final = f"""\
 AlertTopic:
@@ -94,6 +101,7 @@ EMAIL_SUBSCRIPTION: Final = Fix(
     Protocol: email
     Endpoint: ops@example.com
 """,
+    'topic.subscription = [{"protocol": "email", "endpoint": "ops@example.com"}]',
 )
 
 
@@ -109,7 +117,8 @@ class AlarmActionReachable(Rule):
     _POLICY: Final = Fix(_GRANT_PUBLISH, _policy_yaml("<LogicalId>"))
     fixes: ClassVar = {
         TOPIC: Fix(
-            f"{_GRANT_KEY}topic.node.default_child.kms_master_key_id = key.key_arn\n{_GRANT_PUBLISH}",
+            f"{_GRANT_KEY.replace('SCOPE', 'topic')}"
+            f"topic.node.default_child.kms_master_key_id = key.key_arn\n{_GRANT_PUBLISH}",
             "# If other services publish to the topic, add them to the policy of the key.\n"
             "<LogicalId>:\n  Properties:\n    KmsMasterKeyId: {Ref: AlertKey}\n"
             f"{_KEY_YAML}{_policy_yaml('<LogicalId>')}",
@@ -135,11 +144,11 @@ class AlarmActionReachable(Rule):
                     f"not allow {_CLOUDWATCH} to publish",
                 )
 
-    def fix_of(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Fix:
         """Return the fix of the policy alone, of the topic's own key, or of both with a new key."""
         if not finding.property_path:
-            return self._POLICY.of(finding.logical_id or "")
-        fix = super().fix_of(finding)
+            return self._POLICY
+        fix = super().variant(finding)
         if finding.value:
             grant = f"topic.master_key.grant_encrypt_decrypt({_PRINCIPAL})\n{_GRANT_PUBLISH}"
             return Fix(grant, fix.cloudformation)
@@ -183,6 +192,7 @@ class AlarmNotifies(Rule):
     _FIX: Final = Fix(
         f"{ALERT_TOPIC_CDK}alarm.add_alarm_action(cloudwatch_actions.SnsAction(alerts))",
         "<LogicalId>:\n  Properties:\n    AlarmActions: [{Ref: AlertTopic}]\n" + ALERT_TOPIC_YAML,
+        f"{ALERT_TOPIC_CDK}alarm.alarm_actions = [alerts.topic_arn]",
     )
     fixes: ClassVar = {ALARM: _FIX, COMPOSITE: _FIX}
     source_url = f"{DOCS}/AmazonCloudWatch/latest/monitoring/alarm-actions.html"
@@ -201,11 +211,11 @@ class AlarmNotifies(Rule):
             if alarm not in used:
                 yield self.finding(alarm, detail, f"Properties/{name}")
 
-    def fix_of(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Fix:
         """Return the fix that enables the actions, or that adds one."""
         if finding.property_path.endswith("ActionsEnabled"):
-            return self._ENABLE.of(finding.logical_id or "")
-        return super().fix_of(finding)
+            return self._ENABLE
+        return super().variant(finding)
 
 
 class AlarmTopicSubscriber(Rule):

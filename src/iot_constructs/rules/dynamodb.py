@@ -27,9 +27,9 @@ _TIME: Final = re.compile(
 class _ReplicaRule(Rule):
     """A rule for tables and for each replica of a global table."""
 
-    def fix_of(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Fix:
         """Return the fix, in CloudFormation for the replica of the finding: the ones before it stay as they are."""
-        fix = super().fix_of(finding)
+        fix = super().variant(finding)
         index = finding.property_path.rpartition("/Replicas/")[2]
         before = "      - {}\n" * int(index) if index.isdigit() else ""
         yaml = fix.cloudformation.replace("Replicas:\n", f"Replicas:\n{before}")
@@ -145,6 +145,21 @@ class DeletionProtection(_ReplicaRule):
                 )
 
 
+_RETAIN_YAML: Final = "<LogicalId>:\n  DeletionPolicy: Retain\n  UpdateReplacePolicy: Retain\n"
+
+
+def _retain_replicas(number: int) -> Fix:
+    overrides = (
+        f'table.add_property_override("Replicas.{index}.DeletionProtectionEnabled", True)'
+        for index in range(number)
+    )
+    items = "\n      - DeletionProtectionEnabled: true" * number
+    return Fix(
+        "\n".join(("table.apply_removal_policy(RemovalPolicy.RETAIN)", *overrides)),
+        f"{_RETAIN_YAML}  Properties:\n    Replicas:{items or ' []'}",
+    )
+
+
 class DataRetention(Rule):
     """Reports tables whose data goes with the stack although nobody decided so."""
 
@@ -156,19 +171,14 @@ class DataRetention(Rule):
         "Without either, CloudFormation deletes the table with its data when the stack is deleted "
         "or the table is removed from the template."
     )
-    _RETAIN: Final = "<LogicalId>:\n  DeletionPolicy: Retain\n  UpdateReplacePolicy: Retain\n"
     # The L2 constructs always set a policy, so that these are the L1 constructs.
     fixes: ClassVar = {
         TABLE: Fix(
             "table.apply_removal_policy(RemovalPolicy.RETAIN)\n"
             "table.deletion_protection_enabled = True",
-            f"{_RETAIN}  Properties:\n    DeletionProtectionEnabled: true",
+            f"{_RETAIN_YAML}  Properties:\n    DeletionProtectionEnabled: true",
         ),
-        GLOBAL_TABLE: Fix(
-            "table.apply_removal_policy(RemovalPolicy.RETAIN)\n"
-            'table.add_property_override("Replicas.0.DeletionProtectionEnabled", True)  # each one',
-            f"{_RETAIN}  Properties:\n    Replicas:  # each one\n      - DeletionProtectionEnabled: true",
-        ),
+        GLOBAL_TABLE: _retain_replicas(1),
     }
     source_url = f"{DOCS}/AWSCloudFormation/latest/UserGuide/aws-attribute-deletionpolicy.html"
 
@@ -187,7 +197,14 @@ class DataRetention(Rule):
                     table,
                     "the data is deleted with the stack: no DeletionPolicy, and "
                     "DeletionProtectionEnabled is not true",
+                    value=str(len(graph.items(table.properties.get("Replicas")))),
                 )
+
+    def variant(self, finding: Finding) -> Fix:
+        """Return the fix for each replica that the table has."""
+        if finding.resource_type == GLOBAL_TABLE:
+            return _retain_replicas(int(finding.value))
+        return super().variant(finding)
 
 
 def _keyed_by_time(graph: Graph, table: Resource) -> bool:

@@ -7,7 +7,15 @@ from typing import Any, ClassVar, Final
 
 from iot_constructs.rules.graph import Graph
 from iot_constructs.rules.pipeline import MAPPING, PIPE, Pipeline, StreamReader
-from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule, email_topic, set_properties
+from iot_constructs.rules.rule import (
+    DOCS,
+    FAILURE_BUCKET,
+    Finding,
+    Fix,
+    Rule,
+    email_topic,
+    set_properties,
+)
 
 _LAMBDA: Final = f"{DOCS}/lambda/latest/dg"
 _WITH_KINESIS: Final = f"{_LAMBDA}/with-kinesis.html"
@@ -51,7 +59,7 @@ class BatchingWindow(_ReaderRule):
     id = "IOT_03_BATCHING_WINDOW"
     info = (
         "Every event source mapping or pipe that reads a Kinesis stream has a batching window of at "
-        "least one second, or a tumbling window."
+        "least one second, unless it has a tumbling window or a batch size of 1."
     )
     explanation = (
         "Without a window, the function or target is invoked for every few records, which costs "
@@ -69,7 +77,8 @@ class BatchingWindow(_ReaderRule):
     def check_reader(self, graph: Graph, reader: StreamReader) -> Iterator[Finding]:
         """Find a window that is not set or zero."""
         values = _at(graph, reader, self._NAME)
-        if _has_tumbling_window(graph, reader) or not _all_in(graph, reader, values, None, 0):
+        exempt = _has_tumbling_window(graph, reader) or _has_single_records(graph, reader)
+        if exempt or not _all_in(graph, reader, values, None, 0):
             return
         state = "is 0" if None not in values else "is not set and defaults to 0"
         yield self.found(reader, f"no batching window: {self._NAME} {state}", self._NAME)
@@ -89,8 +98,7 @@ class FailureDestination(_ReaderRule):
     )
     fixes: ClassVar = {
         MAPPING: Fix(
-            "on_failure=lambda_event_sources.S3OnFailureDestination("
-            'SecureDataBucket(self, "FailedBatches"))',
+            f"on_failure=lambda_event_sources.S3OnFailureDestination({FAILURE_BUCKET})",
             """\
 # The role of the function must allow sns:Publish on this topic.
 <LogicalId>:
@@ -99,17 +107,21 @@ class FailureDestination(_ReaderRule):
       OnFailure: {Destination: {Ref: <LogicalId>FailedBatches}}
 """
             + email_topic("<LogicalId>FailedBatches"),
+            f"""\
+failures = {FAILURE_BUCKET}
+mapping.add_property_override("DestinationConfig.OnFailure.Destination", failures.bucket_arn)
+# The role of the function has to be allowed: failures.grant_read_write(role)""",
         ),
         PIPE: Fix(
             """\
 failed_batches = sns.Topic(
-    self,
+    pipe,
     "FailedBatches",
     enforce_ssl=True,
-    master_key=kms.Alias.from_alias_name(self, "SnsKey", "alias/aws/sns"),
+    master_key=kms.Alias.from_alias_name(pipe, "SnsKey", "alias/aws/sns"),
 )
 failed_batches.add_subscription(subscriptions.EmailSubscription("ops@example.com"))
-failed_batches.grant_publish(iam.Role.from_role_arn(self, "PipeRole", pipe.role_arn))
+failed_batches.grant_publish(iam.Role.from_role_arn(pipe, "PipeRole", pipe.role_arn))
 pipe.add_property_override(
     "SourceParameters.KinesisStreamParameters.DeadLetterConfig.Arn", failed_batches.topic_arn
 )""",
@@ -210,7 +222,10 @@ class PartialBatches(_ReaderRule):
     """Reports mappings that retry a whole batch for one record."""
 
     id = "IOT_15_PARTIAL_BATCHES"
-    info = "Every event source mapping of a Kinesis stream reports batch item failures."
+    info = (
+        "Every event source mapping of a Kinesis stream reports batch item failures, unless its batch "
+        "size is 1."
+    )
     explanation = (
         "Unless the function returns the records that failed as batchItemFailures, one of them causes "
         "a retry of its whole batch."
@@ -224,7 +239,7 @@ class PartialBatches(_ReaderRule):
 
     def check_reader(self, graph: Graph, reader: StreamReader) -> Iterator[Finding]:
         """Find mappings whose response types do not contain it."""
-        if reader.resource.type != MAPPING:
+        if reader.resource.type != MAPPING or _has_single_records(graph, reader):
             return
         name = "FunctionResponseTypes"
         texts = [
@@ -235,7 +250,8 @@ class PartialBatches(_ReaderRule):
             yield self.found(
                 reader,
                 "one failing record causes a retry of its whole batch: "
-                f"{name} does not contain ReportBatchItemFailures",
+                f"{name} does not contain ReportBatchItemFailures, with which the function returns the "
+                "failed records as batchItemFailures",
                 name,
             )
 
@@ -246,7 +262,7 @@ class Bisect(_ReaderRule):
     id = "IOT_16_BISECT"
     info = (
         "Every event source mapping or pipe that reads a Kinesis stream splits a failed batch, "
-        "unless it has a tumbling window."
+        "unless it has a tumbling window or a batch size of 1."
     )
     explanation = (
         "A function or target that fails does not identify the record, so the whole batch is "
@@ -272,7 +288,7 @@ class Bisect(_ReaderRule):
             complies = _has_tumbling_window(graph, reader) or not graph.none_true(
                 _at(graph, reader, name), reader.resource.template
             )
-        if not complies:
+        if not complies and not _has_single_records(graph, reader):
             yield self.found(reader, f"a failed batch is not split: {name} is not {value}", name)
 
 
@@ -296,6 +312,12 @@ def _has_tumbling_window(graph: Graph, reader: StreamReader) -> bool:
     """Return whether ``reader`` can have one: it is the window, and keeps its state between batches."""
     values = graph.at(reader.resource.properties, "TumblingWindowInSeconds")
     return not _all_in(graph, reader, values, None, 0)
+
+
+def _has_single_records(graph: Graph, reader: StreamReader) -> bool:
+    """Return whether a batch of ``reader`` can be one record by its settings: nothing to wait for or to split."""
+    values = _at(graph, reader, "BatchSize")
+    return any(it is not None and graph.text(it, reader.resource.template) == "1" for it in values)
 
 
 RULES: Final = (

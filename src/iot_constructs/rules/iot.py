@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
+from iot_constructs.rules.graph import Graph
 from iot_constructs.rules.pipeline import TOPIC_RULE, Pipeline
 from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule
 from iot_constructs.rules.template import Resource
 
 _GUIDE: Final = f"{DOCS}/iot/latest/developerguide"
 _OLD_VERSION: Final = "2015-10-08"
+_TOPIC_FILTER = re.compile(r"\bfrom\s+['\"]([^'\"]+)", re.IGNORECASE)
 _EXPRESSION = re.compile(r"\$\{([^}]*)\}")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 # Neither a function, nor a variable (@name), nor below one of them.
@@ -61,8 +63,8 @@ class ErrorAction(_TopicRuleRule):
     fixes: ClassVar = {
         TOPIC_RULE: Fix(
             """\
-errors = logs.LogGroup(self, "RuleErrors", retention=logs.RetentionDays.SIX_MONTHS)
-role = iam.Role(self, "RuleErrorsRole", assumed_by=iam.ServicePrincipal("iot.amazonaws.com"))
+errors = logs.LogGroup(rule, "Errors", retention=logs.RetentionDays.SIX_MONTHS)
+role = iam.Role(rule, "ErrorsRole", assumed_by=iam.ServicePrincipal("iot.amazonaws.com"))
 errors.grant(role, "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
 rule.add_property_override(
     "TopicRulePayload.ErrorAction.CloudwatchLogs",
@@ -103,9 +105,10 @@ rule.add_property_override(
     source_url = f"{_GUIDE}/rule-error-handling.html"
 
     def check_rule(self, pipeline: Pipeline, rule: Resource) -> Iterator[Finding]:
-        """Find a payload without an error action."""
-        path = ("TopicRulePayload", "ErrorAction")
-        if all(it is None for it in pipeline.graph.at(rule.properties, *path)):
+        """Find a payload without an error action, or with an empty one."""
+        graph = pipeline.graph
+        values = graph.at(rule.properties, "TopicRulePayload", "ErrorAction")
+        if not any(_has_action(graph, it) for it in values):
             yield self.finding(
                 rule,
                 "no ErrorAction: a message is discarded if its action fails",
@@ -150,9 +153,14 @@ class PartitionKey(_TopicRuleRule):
     """Reports IoT rules that take the partition key from the payload."""
 
     id = "IOT_20_RULE_PARTITION_KEY"
-    info = "The partition key in a Kinesis action of an IoT rule contains no field of the payload."
+    info = (
+        "The partition key in a Kinesis action of an IoT rule contains no field of the payload, and is "
+        "not constant."
+    )
     explanation = (
-        "A device can send any id in its payload, whereas the device's policy controls its topics."
+        "A device can send any id in its payload, whereas the device's policy controls its topics; a "
+        "constant key sends all messages to one shard, and a random or missing one does not keep the "
+        "order of the messages of a device, as the topic or the client id does."
     )
     fixes: ClassVar = {
         TOPIC_RULE: Fix(
@@ -166,28 +174,71 @@ class PartitionKey(_TopicRuleRule):
 """,
         )
     }
-    source_url = f"{_GUIDE}/iot-substitution-templates.html"
+    source_url = f"{_GUIDE}/kinesis-rule-action.html"
 
-    def fix_of(self, finding: Finding) -> Fix:
-        """Return the fix of the action that the finding is about."""
-        fix, index = super().fix_of(finding), int(finding.property_path.split("/")[3])
+    def variant(self, finding: Finding) -> Fix:
+        """Return the fix of the action that the finding is about, with the level of the device in its topic."""
+        fix, index = super().variant(finding), int(finding.property_path.split("/")[3])
+        before = "- {}\n        " * index
         return Fix(
-            fix.cdk.replace("Actions.0", f"Actions.{index}"),
-            fix.cloudformation.replace("- Kinesis", "- {}\n        " * index + "- Kinesis"),
+            fix.cdk.replace("Actions.0", f"Actions.{index}").replace("topic(2)", finding.value),
+            fix.cloudformation.replace("- Kinesis", f"{before}- Kinesis").replace(
+                "topic(2)", finding.value
+            ),
         )
 
     def check_rule(self, pipeline: Pipeline, rule: Resource) -> Iterator[Finding]:
-        """Find keys in which every possible value contains a payload field."""
+        """Find keys in which every possible value contains a payload field or is constant.
+
+        AWS does not document what AWS IoT uses without a key, so that none is no finding.
+        """
         graph = pipeline.graph
         for actions in graph.at(rule.properties, "TopicRulePayload", "Actions"):
             for index, action in enumerate(graph.items(actions)):
                 keys = graph.at(action, "Kinesis", "PartitionKey")
-                if all(_has_field(pipeline, key, rule) for key in keys):
-                    yield self.finding(
-                        rule,
-                        "the partition key comes from the payload, in which a device can send any id",
-                        f"Properties/TopicRulePayload/Actions/{index}/Kinesis/PartitionKey",
+                constants = [_constant(pipeline, key, rule) for key in keys]
+                if None not in constants:
+                    detail = (
+                        f"the partition key {constants[0]!r} is constant, so that the messages of all "
+                        "devices go to one shard"
                     )
+                elif all(
+                    constant is not None or _has_field(pipeline, key, rule)
+                    for key, constant in zip(keys, constants, strict=True)
+                ):
+                    detail = "the partition key comes from the payload, in which a device can send any id"
+                else:
+                    continue
+                yield self.finding(
+                    rule,
+                    detail,
+                    f"Properties/TopicRulePayload/Actions/{index}/Kinesis/PartitionKey",
+                    _device(pipeline, rule),
+                )
+
+
+def _has_action(graph: Graph, value: Any) -> bool:
+    """Return whether an error action contains an action, or can."""
+    if not isinstance(value, Mapping):
+        return value is not None
+    return any(it is not None for key in value for it in graph.at(value, key))
+
+
+def _constant(pipeline: Pipeline, key: Any, rule: Resource) -> str | None:
+    """Return the key, if it has no substitution template and is not known at deployment only."""
+    parts = () if key is None else pipeline.graph.parts(key, rule.template)
+    if not parts or not all(isinstance(part, str) for part in parts):
+        return None
+    text = "".join(str(part) for part in parts)
+    return None if "${" in text else text
+
+
+def _device(pipeline: Pipeline, rule: Resource) -> str:
+    """Return the expression for the device: the first level of the topic filter that varies, or the client id."""
+    [sql, *_] = pipeline.graph.at(rule.properties, "TopicRulePayload", "Sql")
+    found = _TOPIC_FILTER.search(pipeline.graph.text(sql, rule.template) or "")
+    levels = found[1].split("/") if found is not None else []
+    return f"topic({levels.index('+') + 1})" if "+" in levels else "clientid()"
 
 
 def _has_field(pipeline: Pipeline, key: Any, rule: Resource) -> bool:

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from iot_constructs.rules.graph import UNKNOWN, Target
 from iot_constructs.rules.pipeline import FUNCTION, Pipeline
-from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule, email_topic
+from iot_constructs.rules.rule import DOCS, FAILURE_BUCKET, Finding, Fix, Rule, email_topic
 
 
 class AsyncFailurePath(Rule):
@@ -24,7 +24,7 @@ class AsyncFailurePath(Rule):
     )
     fixes: ClassVar = {
         FUNCTION: Fix(
-            'on_failure=destinations.S3Destination(SecureDataBucket(self, "FailedInvocations"))',
+            f"on_failure=destinations.S3Destination({FAILURE_BUCKET})",
             """\
 # The role of the function must allow sns:Publish on this topic.
 <LogicalId>InvokeConfig:
@@ -36,6 +36,16 @@ class AsyncFailurePath(Rule):
       OnFailure: {Destination: {Ref: <LogicalId>FailedInvocations}}
 """
             + email_topic("<LogicalId>FailedInvocations"),
+            f"""\
+failures = {FAILURE_BUCKET}
+lambda_.CfnEventInvokeConfig(
+    function,
+    "InvokeConfig",
+    function_name=function.ref,
+    qualifier="$LATEST",
+    destination_config={{"onFailure": {{"destination": failures.bucket_arn}}}},
+)
+failures.grant_read_write(iam.Role.from_role_arn(function, "OwnRole", function.role))""",
         )
     }
     source_url = f"{DOCS}/lambda/latest/dg/invocation-async-retain-records.html"

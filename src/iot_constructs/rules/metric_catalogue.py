@@ -283,6 +283,23 @@ _S3 = Service(
     complete=False,
 )
 
+_API = (
+    "OperationName",
+    "OperationName ResourceName",
+    "ApiKeyName OperationName",
+    "ApiKeyName OperationName ResourceName",
+)
+_LOCATION = Service(
+    _DOCS + "location/latest/developerguide/cloudwatch.html",
+    _metrics(
+        (
+            _sets(*_API, *(f"{names} OperationVersion" for names in _API)),
+            "CallCount ErrorCount SuccessCount CallLatency",
+        )
+    ),
+    complete=True,
+)
+
 # CloudWatch Logs extracts them from the log of a TelemetryProcessor's function.
 _PROCESSOR = Service(
     _DOCS + "AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Lambda.html",
@@ -301,6 +318,7 @@ SERVICES: Final[Mapping[str, Service]] = {
     "AWS/IoT": _IOT,
     "AWS/Kinesis": _KINESIS,
     "AWS/Lambda": _LAMBDA,
+    "AWS/Location": _LOCATION,
     "AWS/S3": _S3,
     "AWS/SNS": _SNS,
     "AWS/SQS": _SQS,

@@ -12,6 +12,7 @@ from typing import Final
 # Service: type and property, which can be a path; "!" marks a required one.
 _TABLE: Final = """
 AmazonMQ: Broker.BrokerName!
+ApiGateway: ApiKey.Name
 AppConfig: Extension.Name!
 AppFlow: ConnectorProfile.ConnectorProfileName! Flow.FlowName!
 AppIntegrations: EventIntegration.Name!
@@ -197,6 +198,7 @@ REQUIRED_NAMES: Final = frozenset(type for type, path in _entries() if path.ends
 """The types for which CloudFormation generates no name."""
 
 L2_KEYWORDS: Final[Mapping[str, str]] = {
+    "AWS::ApiGateway::ApiKey": "api_key_name",
     "AWS::AppConfig::Extension": "extension_name",
     "AWS::BedrockAgentCore::WorkloadIdentity": "workload_identity_name",
     "AWS::Chatbot::SlackChannelConfiguration": "slack_channel_configuration_name",

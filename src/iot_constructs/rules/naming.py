@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from iot_constructs.rules.names import L2_KEYWORDS, NAME_PROPERTIES, REQUIRED_NAMES
+from iot_constructs.rules.overrides import variable
 from iot_constructs.rules.pipeline import Pipeline
 from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule, set_properties
 from iot_constructs.rules.template import Resource, Template
@@ -18,7 +20,7 @@ _CLEAR_ENVIRONMENTS: Final = frozenset(
     | {"stg", "uat"}
 )
 _ENVIRONMENTS: Final = _CLEAR_ENVIRONMENTS | {
-    *("alpha", "beta", "gamma", "ci", "demo", "int", "integration", "live", "local", "perf", "pr"),
+    *("alpha", "beta", "gamma", "ci", "int", "integration", "live", "local", "perf", "pr"),
     *("production", "sandbox", "stable", "stage", "test", "testing", "tmp"),
 }
 # Of names in which words come first that CDK, CloudFormation or AWS requires.
@@ -51,9 +53,11 @@ _EXAMPLES: Final = {
 
 def keyword(type: str) -> str:
     """Return the keyword of the name in the CDK construct of ``type``: the L2, if there is one."""
-    name = NAME_PROPERTIES[type].rpartition("/")[2]
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-    return L2_KEYWORDS.get(type, snake)
+    return L2_KEYWORDS.get(type, _snake(NAME_PROPERTIES[type].rpartition("/")[2]))
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def contains_suffix(name: str, suffix: str) -> bool:
@@ -86,14 +90,26 @@ def _fix(type: str, name: str) -> Fix:
     for token, in_code in _TOKENS.items():
         code = code.replace(f"<{token}>", f"{{cdk.Aws.{in_code}}}")
         yaml = yaml.replace(f"<{token}>", f"${{AWS::{token}}}")
+    path = NAME_PROPERTIES[type]
     value = f"Fn::Sub: {yaml}" if type in REQUIRED_NAMES else "Ref: AWS::NoValue"
-    lines = (*NAME_PROPERTIES[type].split("/"), value)
+    lines = (*path.split("/"), value)
     properties = ":\n".join("  " * depth + line for depth, line in enumerate(lines))
-    return set_properties(f'{keyword(type)}=f"{code}"', properties)
+    fix = set_properties(f'{keyword(type)}=f"{code}"', properties)
+    dotted = path.replace("/", ".")
+    l1 = (
+        f'{variable(type)}.add_property_override("{dotted}", f"{code}")'
+        if "/" in path
+        else f'{_snake(path)}=f"{code}"'
+    )
+    return replace(fix, l1=l1)
 
 
 def _stack_fix(name: str) -> Fix:
-    return Fix(f'stack_name=f"{name}-{{EnvironmentSuffix.of(app)}}"', "")
+    return Fix(
+        "# The scope of the stack: scope in its class, app outside.\n"
+        f'stack_name=f"{name}-{{EnvironmentSuffix.of(scope)}}"',
+        "",
+    )
 
 
 def _example(type: str) -> str:
@@ -130,11 +146,11 @@ class EnvironmentSuffixInNames(Rule):
         for stack in pipeline.graph.stacks:
             yield from self._stack(stack, pipeline.suffix_of(stack))
 
-    def fix_of(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Fix:
         """Return the fix with the name that is already there."""
         if finding.logical_id is None:
             return _stack_fix(finding.value)
-        return _fix(finding.resource_type, finding.value).of(finding.logical_id)
+        return _fix(finding.resource_type, finding.value)
 
     def _resource(
         self, pipeline: Pipeline, resource: Resource, suffix: str | None
@@ -142,7 +158,7 @@ class EnvironmentSuffixInNames(Rule):
         parts = pipeline.graph.name_parts(resource)
         if parts is None or not all(isinstance(part, str) for part in parts):
             return  # generated, or a parameter can contain the suffix
-        name = "".join(str(part) for part in parts)
+        name = _unpinned("".join(str(part) for part in parts), resource.template.root)
         detail = _conflict(name, resource, suffix)
         if detail is not None:
             path = f"Properties/{NAME_PROPERTIES[resource.type]}"
@@ -170,11 +186,13 @@ def _conflict(name: str, resource: Resource, suffix: str | None) -> str | None:
     root = resource.template.root
     if suffix is not None and contains_suffix(name, suffix):
         return None
-    if _is_generated(name, root) or _has_stack_name(_value_of(resource)):
+    value = json.dumps(_value_of(resource), default=str)
+    # With the name of the stack in it, that name is checked instead.
+    if _is_generated(name, root) or "AWS::StackName" in value or _is_named_after(name, root):
         return None
     if suffix is not None:
         return f"name {name!r} does not contain the environment suffix {suffix!r}"
-    if _PSEUDO.search(name) or names_environment(name) or _is_named_after(name, root):
+    if _PSEUDO.search(name) or names_environment(name):
         return None
     return (
         f"name {name!r} is the same in every environment, so it can exist only once in an account"
@@ -188,14 +206,21 @@ def _value_of(resource: Resource) -> Any:
     return value
 
 
-def _has_stack_name(value: Any) -> bool:
-    """Return whether ``value`` contains AWS::StackName, which is checked instead."""
-    return "AWS::StackName" in json.dumps(value, default=str)
+def _unpinned(name: str, root: Template) -> str:
+    """Return ``name`` with the account and the Region of the stack, which CDK resolves, as pseudo parameters."""
+    pinned = () if root.stack is None else (root.stack.account, root.stack.region)
+    for value, pseudo in zip(pinned, ("<AccountId>", "<Region>"), strict=False):
+        name = name if value is None else _as_word(value).sub(pseudo, name)
+    return name
 
 
 def _is_named_after(name: str, root: Template) -> bool:
-    """Return whether ``name`` contains the stack's name, which names the environment."""
-    return root.stack is not None and names_environment(root.stack.name) and root.stack.name in name
+    """Return whether ``name`` contains the name of the stack, as CDK resolves it."""
+    return root.stack is not None and _as_word(root.stack.name).search(name) is not None
+
+
+def _as_word(text: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(text)}(?![A-Za-z0-9])")
 
 
 def _is_generated(name: str, root: Template) -> bool:
@@ -205,8 +230,10 @@ def _is_generated(name: str, root: Template) -> bool:
         return True
     if root.stack is None:
         return _UNIQUE_ID.search(name) is not None
-    end = re.sub(r"[^a-z0-9]", "", root.stack.name.lower())[-_STACK_NAME_CHARACTERS:]
-    return _HASH.search(name) is not None and end in re.sub(r"[^a-z0-9]", "", name.lower())
+    stack, made = (re.sub(r"[^a-z0-9]", "", it.lower()) for it in (root.stack.name, name))
+    # What is too long is cut at its beginning or in the middle.
+    ends = (stack[:_STACK_NAME_CHARACTERS], stack[-_STACK_NAME_CHARACTERS:])
+    return _HASH.search(name) is not None and any(it in made for it in ends)
 
 
 def _words(name: str) -> list[str]:

@@ -65,6 +65,11 @@ _FRESHNESS: Final = {
 _S3_FRESHNESS: Final = "DeliveryToS3.DataFreshness"
 
 
+def _periods(threshold: int) -> int:
+    """Return 1 for a count, such as errors, each of which matters; more for a delay, which can be a peak."""
+    return 1 if threshold == 1 else 3
+
+
 def _alarm_yaml(metric: str, dimension: str, value: str, *, threshold: int, statistic: str) -> str:
     namespace, name = metric.split()
     return f"""\
@@ -76,7 +81,7 @@ def _alarm_yaml(metric: str, dimension: str, value: str, *, threshold: int, stat
     Dimensions: [{{Name: {dimension}, Value: {value}}}]
     Statistic: {statistic}
     Period: 300
-    EvaluationPeriods: 3
+    EvaluationPeriods: {_periods(threshold)}
     Threshold: {threshold}
     ComparisonOperator: GreaterThanOrEqualToThreshold
     TreatMissingData: notBreaching
@@ -84,11 +89,27 @@ def _alarm_yaml(metric: str, dimension: str, value: str, *, threshold: int, stat
 {ALERT_TOPIC_YAML}"""
 
 
-def _pipeline_alarms(keyword: str, variable: str) -> str:
+def _alarm_cdk(resource: str, id: str, metric: str, *, threshold: int) -> str:
     return (
-        "# One PipelineAlarms takes the stream, the processor, the queue and both tables.\n"
-        f'PipelineAlarms(self, "Alarms", {keyword}={variable}, '
-        'subscriptions=[subscriptions.EmailSubscription("ops@example.com")])'
+        "# PipelineAlarms makes the alarms of a whole pipeline at once.\n"
+        f"{ALERT_TOPIC_CDK}"
+        f'alarm = {metric}.create_alarm({resource}, "{id}", threshold={threshold}, '
+        f"evaluation_periods={_periods(threshold)})\n"
+        "alarm.add_alarm_action(cloudwatch_actions.SnsAction(alerts))"
+    )
+
+
+def _fix(resource: str, id: str, metrics: tuple[str, str], threshold: int, yaml: str) -> Fix:
+    """Return the fix with an alarm, by the metrics of the L2 and of the L1 construct."""
+    l2, l1 = (_alarm_cdk(resource, id, it, threshold=threshold) for it in metrics)
+    return Fix(l2, yaml, l1)
+
+
+def _metric_cdk(metric: str, dimension: str, name: str, statistic: str) -> str:
+    namespace, metric_name = metric.split()
+    return (
+        f'cloudwatch.Metric(namespace="{namespace}", metric_name="{metric_name}", '
+        f'statistic="{statistic}", dimensions_map={{"{dimension}": {name}}})'
     )
 
 
@@ -122,19 +143,15 @@ _FRESHNESS_YAML: Final = _alarm_yaml(
 )
 
 
-def _freshness_cdk(metric: str) -> str:
+def _freshness_fix(metric: str) -> Fix:
+    yaml = _FRESHNESS_YAML.replace(_S3_FRESHNESS, metric)
+    l1 = _metric_cdk(
+        f"AWS/Firehose {metric}", "DeliveryStreamName", "delivery_stream.ref", "Maximum"
+    )
     # Only the destination S3 has an L2.
-    of_stream = (
-        f'delivery_stream.metric("{metric}", statistic="Maximum")'
-        if metric == _S3_FRESHNESS
-        else f'cloudwatch.Metric(namespace="AWS/Firehose", metric_name="{metric}", '
-        'statistic="Maximum", dimensions_map={"DeliveryStreamName": delivery_stream.ref})'
-    )
-    return (
-        f"{ALERT_TOPIC_CDK}"
-        f'alarm = {of_stream}.create_alarm(self, "Freshness", threshold=900, evaluation_periods=3)\n'
-        "alarm.add_alarm_action(cloudwatch_actions.SnsAction(alerts))"
-    )
+    l2 = f'delivery_stream.metric("{metric}", statistic="Maximum")'
+    metrics = (l2 if metric == _S3_FRESHNESS else l1, l1)
+    return _fix("delivery_stream", "FreshnessAlarm", metrics, 900, yaml)
 
 
 class PipelineAlarmsExist(Rule):
@@ -149,14 +166,63 @@ class PipelineAlarmsExist(Rule):
     )
     explanation = "Without alarms, a delayed, failing or throttled pipeline goes unnoticed until data is lost."
     fixes: ClassVar = {
-        STREAM: Fix(_pipeline_alarms("stream", "stream"), _AGE_YAML),
-        FUNCTION: Fix(_pipeline_alarms("processor", "function"), _ERRORS_YAML),
-        QUEUE: Fix(_pipeline_alarms("dlq_queue", "queue"), _MESSAGES_YAML),
+        STREAM: _fix(
+            "stream",
+            "IteratorAgeAlarm",
+            (
+                'stream.metric_get_records_iterator_age_milliseconds(statistic="Maximum")',
+                _metric_cdk(
+                    "AWS/Kinesis GetRecords.IteratorAgeMilliseconds",
+                    "StreamName",
+                    "stream.ref",
+                    "Maximum",
+                ),
+            ),
+            900000,
+            _AGE_YAML,
+        ),
+        FUNCTION: _fix(
+            "function",
+            "ErrorsAlarm",
+            (
+                "function.metric_errors()",
+                _metric_cdk("AWS/Lambda Errors", "FunctionName", "function.ref", "Sum"),
+            ),
+            1,
+            _ERRORS_YAML,
+        ),
+        QUEUE: _fix(
+            "queue",
+            "MessagesAlarm",
+            (
+                "queue.metric_approximate_number_of_messages_visible()",
+                _metric_cdk(
+                    "AWS/SQS ApproximateNumberOfMessagesVisible",
+                    "QueueName",
+                    "queue.attr_queue_name",
+                    "Maximum",
+                ),
+            ),
+            1,
+            _MESSAGES_YAML,
+        ),
         TOPIC: EMAIL_SUBSCRIPTION,
         **dict.fromkeys(
-            TABLES, Fix(_pipeline_alarms("time_series_table", "table"), _THROTTLES_YAML)
+            TABLES,
+            _fix(
+                "table",
+                "ThrottlesAlarm",
+                (
+                    'table.metric("WriteThrottleEvents", statistic="Sum")',
+                    _metric_cdk(
+                        "AWS/DynamoDB WriteThrottleEvents", "TableName", "table.ref", "Sum"
+                    ),
+                ),
+                1,
+                _THROTTLES_YAML,
+            ),
         ),
-        DELIVERY_STREAM: Fix(_freshness_cdk(_S3_FRESHNESS), _FRESHNESS_YAML),
+        DELIVERY_STREAM: _freshness_fix(_S3_FRESHNESS),
     }
     source_url = f"{DOCS}/AmazonCloudWatch/latest/monitoring/Best_Practice_Recommended_Alarms_AWS_Services.html"
 
@@ -168,13 +234,11 @@ class PipelineAlarmsExist(Rule):
         yield from self._tables(pipeline)
         yield from self._delivery_streams(pipeline)
 
-    def fix_of(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Fix:
         """Return the fix with the metric of the delivery stream's destination."""
-        fix = super().fix_of(finding)
-        if finding.resource_type != DELIVERY_STREAM:
-            return fix
-        yaml = fix.cloudformation.replace(_S3_FRESHNESS, finding.value)
-        return Fix(_freshness_cdk(finding.value), yaml)
+        if finding.resource_type == DELIVERY_STREAM:
+            return _freshness_fix(finding.value)
+        return super().variant(finding)
 
     def _streams(self, pipeline: Pipeline) -> Iterator[Finding]:
         alarms = pipeline.alarms

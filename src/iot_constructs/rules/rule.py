@@ -8,6 +8,8 @@ from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
+from iot_constructs.rules.overrides import overrides
+
 if TYPE_CHECKING:
     from iot_constructs.rules.pipeline import Pipeline
     from iot_constructs.rules.template import Resource
@@ -26,20 +28,36 @@ class Fix:
 
     Attributes:
         cdk: Python for a CDK app: keyword arguments of the construct, or statements. Empty if there is none.
+            ``<LogicalId>`` in it makes the id of a construct unique.
         cloudformation: YAML to merge into ``Resources`` of the template; ``<LogicalId>`` stands for the resource.
+        l1: the same as ``cdk`` for a resource that is declared with its L1 construct, where it differs. By default,
+            overrides of the properties in ``cloudformation``, if it does nothing else.
     """
 
     cdk: str
     cloudformation: str
+    l1: str = ""
 
     def of(self, logical_id: str) -> Fix:
         """Return the fix of one resource."""
-        return replace(self, cloudformation=self.cloudformation.replace(_LOGICAL_ID, logical_id))
+        texts = (self.cdk, self.cloudformation, self.l1)
+        return Fix(*(text.replace(_LOGICAL_ID, logical_id) for text in texts))
+
+    def of_l1(self, type: str) -> Fix:
+        """Return the fix of a resource of ``type`` that is declared with its L1 construct."""
+        return replace(self, cdk=self.l1 or overrides(self.cloudformation, type) or self.cdk)
 
 
 def set_properties(cdk: str, properties: str) -> Fix:
     """Return a fix that sets properties of the resource: keyword arguments for CDK, and YAML."""
     return Fix(cdk, f"{_LOGICAL_ID}:\n  Properties:\n{indent(properties, ' ' * 4)}")
+
+
+FAILURE_BUCKET: Final = (
+    'self.node.try_find_child("Failures") or '
+    'SecureDataBucket(self, "Failures", bucket_name=f"failures-{self.node.addr[-8:]}")'
+)
+"""A bucket for failed records, for the code of a fix: one for all of a stack, with a name that no other stack has."""
 
 
 def email_topic(id: str) -> str:
@@ -80,6 +98,18 @@ class Finding:
     """The key of the rule's fix; empty if the finding is about the stack."""
     value: str = ""
     """What the rule's fix starts from, such as the name in the template."""
+    construct_path: str = ""
+    """Of the resource in the construct tree; empty without CDK, or without its metadata."""
+
+    @property
+    def of_l1(self) -> bool:
+        """Whether the resource is known to be declared with its L1 construct: that of an L2 is called ``Resource``."""
+        return self.construct_path != "" and not self.of_l2
+
+    @property
+    def of_l2(self) -> bool:
+        """Whether the resource is known to be declared with its L2 construct."""
+        return self.construct_path.endswith(("/Resource", "/Default"))
 
 
 class Rule:
@@ -116,11 +146,22 @@ class Rule:
             property_path,
             resource.type,
             value,
+            _construct_path(resource),
         )
 
     def fix_of(self, finding: Finding) -> Fix:
         """Return the code that ends ``finding``."""
-        return self.fixes[finding.resource_type].of(finding.logical_id or "")
+        fix = self.variant(finding).of(finding.logical_id or "")
+        if finding.of_l1:
+            return fix.of_l1(finding.resource_type)
+        if finding.of_l2:  # for example of an alpha module: the fix is that of the L1
+            override = ".add_property_override("
+            return replace(fix, cdk=fix.cdk.replace(override, f".node.default_child{override}"))
+        return fix
+
+    def variant(self, finding: Finding) -> Fix:
+        """Return the fix for what is special about ``finding``."""
+        return self.fixes[finding.resource_type]
 
     @property
     def acknowledgement(self) -> str:
@@ -131,3 +172,9 @@ class Rule:
     def cfn_lint_id(self) -> str:
         """The id in cfn-lint, whose first letter is the level: ``E9313`` is IOT_13."""
         return f"{self.level[0].upper()}93{self.id[4:6]}"
+
+
+def _construct_path(resource: Resource) -> str:
+    metadata = resource.body.get("Metadata")
+    found = metadata.get("aws:cdk:path") if isinstance(metadata, Mapping) else None
+    return found if isinstance(found, str) else ""

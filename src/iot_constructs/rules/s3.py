@@ -29,6 +29,14 @@ _LOG_WRITERS: Final = frozenset(
         "logging.s3.amazonaws.com",
     }
 )
+# One for all buckets of a stack.
+_LOG_BUCKET: Final = """self.node.try_find_child("AccessLogs") or s3.Bucket(
+    self,
+    "AccessLogs",
+    block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+    encryption=s3.BucketEncryption.S3_MANAGED,
+    enforce_ssl=True,
+)"""
 _BLOCK_ALL: Final = """PublicAccessBlockConfiguration:
       BlockPublicAcls: true
       BlockPublicPolicy: true
@@ -71,6 +79,22 @@ class PrivateTlsBucket(Rule):
           Condition:
             Bool:
               aws:SecureTransport: "false\"""",
+            """bucket.public_access_block_configuration = {
+    "blockPublicAcls": True,
+    "blockPublicPolicy": True,
+    "ignorePublicAcls": True,
+    "restrictPublicBuckets": True,
+}
+own = s3.Bucket.from_cfn_bucket(bucket)  # with a policy already: add the statement to that
+own.add_to_resource_policy(
+    iam.PolicyStatement(
+        effect=iam.Effect.DENY,
+        principals=[iam.AnyPrincipal()],
+        actions=["s3:*"],
+        resources=[own.bucket_arn, own.arn_for_objects("*")],
+        conditions={"Bool": {"aws:SecureTransport": "false"}},
+    )
+)""",
         )
     }
     source_url = f"{_GUIDE}/security-best-practices.html"
@@ -127,13 +151,7 @@ class BucketAccessLogs(Rule):
     explanation = "Without access logs, an audit cannot show who read the data."
     fixes: ClassVar = {
         BUCKET: Fix(
-            """server_access_logs_bucket=s3.Bucket(
-    self,
-    "AccessLogs",
-    block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-    encryption=s3.BucketEncryption.S3_MANAGED,
-    enforce_ssl=True,
-)""",
+            f"server_access_logs_bucket={_LOG_BUCKET}",
             f"""<LogicalId>:
   Properties:
     LoggingConfiguration:
@@ -172,6 +190,16 @@ class BucketAccessLogs(Rule):
           Condition:
             Bool:
               aws:SecureTransport: "false\"""",
+            f"""logs_bucket = {_LOG_BUCKET}
+logs_bucket.add_to_resource_policy(
+    iam.PolicyStatement(
+        principals=[iam.ServicePrincipal("logging.s3.amazonaws.com")],
+        actions=["s3:PutObject"],
+        resources=[logs_bucket.arn_for_objects("*")],
+        conditions={{"StringEquals": {{"aws:SourceAccount": self.account}}}},
+    )
+)
+bucket.logging_configuration = {{"destinationBucketName": logs_bucket.bucket_name}}""",
         )
     }
     source_url = f"{_GUIDE}/ServerLogs.html"

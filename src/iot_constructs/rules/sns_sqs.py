@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
 from iot_constructs.rules.graph import Graph
@@ -16,6 +16,68 @@ _TRANSFERS: Final = {
     TOPIC: ("sns:Publish",),
     QUEUE: ("sqs:SendMessage", "sqs:ReceiveMessage"),
 }
+
+
+_CLOUDWATCH: Final = "cloudwatch.amazonaws.com"
+
+
+def _topic_key(services: Sequence[str] = (_CLOUDWATCH,)) -> Fix:
+    """Return the fix with a key for a topic that ``services`` publish to.
+
+    It is not the AWS managed key alias/aws/sns, which they cannot use. Not all of them send the account.
+    """
+    principals = ", ".join(f'iam.ServicePrincipal("{it}")' for it in services)
+    key = f"""kms.Key(
+    self,
+    "<LogicalId>Key",
+    enable_key_rotation=True,
+    policy=iam.PolicyDocument(
+        statements=[
+            iam.PolicyStatement(
+                principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
+            ),
+            iam.PolicyStatement(
+                principals=[{principals}],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],
+                conditions={{"StringEqualsIfExists": {{"aws:SourceAccount": self.account}}}},
+            ),
+        ]
+    ),
+)"""
+    return Fix(
+        f"master_key={key}",
+        f"""<LogicalId>:
+  Properties:
+    KmsMasterKeyId:
+      Fn::GetAtt: [<LogicalId>Key, Arn]
+<LogicalId>Key:  # a role that publishes needs kms:Decrypt and kms:GenerateDataKey*
+  Type: AWS::KMS::Key
+  Properties:
+    EnableKeyRotation: true
+    KeyPolicy:
+      Version: "2012-10-17"
+      Statement:
+        - Effect: Allow
+          Principal:
+            AWS:
+              Fn::Sub: arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:root
+          Action: kms:*
+          Resource: "*"
+        - Effect: Allow
+          Principal:
+            Service: [{", ".join(services)}]
+          Action:
+            - kms:Decrypt
+            - kms:GenerateDataKey*
+          Resource: "*"
+          Condition:
+            StringEqualsIfExists:
+              aws:SourceAccount:
+                Ref: AWS::AccountId""",
+        f"""key = {key}
+topic.kms_master_key_id = key.key_arn  # a role that publishes needs key.grant_encrypt_decrypt(role)""",
+    )
 
 
 class EncryptionAtRest(Rule):
@@ -38,55 +100,7 @@ class EncryptionAtRest(Rule):
         QUEUE: set_properties(
             "encryption=sqs.QueueEncryption.SQS_MANAGED", "SqsManagedSseEnabled: true"
         ),
-        # Not the AWS managed key alias/aws/sns, which CloudWatch cannot use.
-        TOPIC: Fix(
-            """master_key=kms.Key(
-    self,
-    "TopicKey",
-    enable_key_rotation=True,
-    policy=iam.PolicyDocument(
-        statements=[
-            iam.PolicyStatement(
-                principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
-            ),
-            iam.PolicyStatement(  # alarms
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
-                resources=["*"],
-                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
-            ),
-        ]
-    ),
-)""",
-            """<LogicalId>:
-  Properties:
-    KmsMasterKeyId:
-      Fn::GetAtt: [<LogicalId>Key, Arn]
-<LogicalId>Key:  # a role that publishes needs kms:Decrypt and kms:GenerateDataKey*
-  Type: AWS::KMS::Key
-  Properties:
-    EnableKeyRotation: true
-    KeyPolicy:
-      Version: "2012-10-17"
-      Statement:
-        - Effect: Allow
-          Principal:
-            AWS:
-              Fn::Sub: arn:${AWS::Partition}:iam::${AWS::AccountId}:root
-          Action: kms:*
-          Resource: "*"
-        - Effect: Allow  # alarms
-          Principal:
-            Service: cloudwatch.amazonaws.com
-          Action:
-            - kms:Decrypt
-            - kms:GenerateDataKey*
-          Resource: "*"
-          Condition:
-            StringEquals:
-              aws:SourceAccount:
-                Ref: AWS::AccountId""",
-        ),
+        TOPIC: _topic_key(),
     }
     source_url = (
         f"{DOCS}/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-server-side-encryption.html"
@@ -111,9 +125,27 @@ class EncryptionAtRest(Rule):
                     "not encrypted at rest: SqsManagedSseEnabled is false, and no KmsMasterKeyId",
                     "Properties/SqsManagedSseEnabled",
                 )
+        policies = ResourcePolicies(graph, TOPIC)
         for topic in graph.of_type(TOPIC):
             if not _is_set(graph, topic, "KmsMasterKeyId"):
-                yield self.finding(topic, "not encrypted at rest: no KmsMasterKeyId", "Properties")
+                publishers = {
+                    service
+                    for statement in policies.of(topic)
+                    if statement.allows("sns:Publish")
+                    for service in statement.services
+                }
+                yield self.finding(
+                    topic,
+                    "not encrypted at rest: no KmsMasterKeyId",
+                    "Properties",
+                    " ".join(sorted(publishers - {_CLOUDWATCH})),
+                )
+
+    def variant(self, finding: Finding) -> Fix:
+        """Return the fix with a key for all services that publish to the topic."""
+        if finding.resource_type == TOPIC:
+            return _topic_key((_CLOUDWATCH, *finding.value.split()))
+        return super().variant(finding)
 
 
 class TlsOnlyMessaging(Rule):
@@ -172,6 +204,28 @@ topic.add_to_resource_policy(  # as in the default policy, which any other one r
             StringEquals:
               AWS:SourceOwner:
                 Ref: AWS::AccountId""",
+            """sns.CfnTopicPolicy(
+    topic,
+    "Policy",
+    topics=[topic.ref],
+    policy_document=iam.PolicyDocument(
+        statements=[
+            iam.PolicyStatement(
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["sns:Publish"],
+                resources=[topic.ref],
+                conditions={"Bool": {"aws:SecureTransport": "false"}},
+            ),
+            iam.PolicyStatement(  # as in the default policy, which any other one replaces
+                principals=[iam.AnyPrincipal()],
+                actions=["sns:Publish"],
+                resources=[topic.ref],
+                conditions={"StringEquals": {"AWS:SourceOwner": self.account}},
+            ),
+        ]
+    ),
+)""",
         ),
         QUEUE: Fix(
             "enforce_ssl=True",
@@ -191,6 +245,22 @@ topic.add_to_resource_policy(  # as in the default policy, which any other one r
           Condition:
             Bool:
               aws:SecureTransport: "false\"""",
+            """sqs.CfnQueuePolicy(
+    queue,
+    "Policy",
+    queues=[queue.ref],
+    policy_document=iam.PolicyDocument(
+        statements=[
+            iam.PolicyStatement(
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["sqs:*"],
+                resources=[queue.attr_arn],
+                conditions={"Bool": {"aws:SecureTransport": "false"}},
+            )
+        ]
+    ),
+)""",
         ),
     }
     source_url = f"{DOCS}/sns/latest/dg/sns-security-best-practices.html"

@@ -26,7 +26,8 @@ class NoTimestream(Rule):
     )
     # Both replace the resource.
     _FIX: Final = Fix(
-        'TimeSeriesTable(self, "Readings")',
+        # Once for the database and its tables.
+        'self.node.try_find_child("Readings") or TimeSeriesTable(self, "Readings")',
         """<LogicalId>: null  # delete it
 Readings:
   Type: AWS::DynamoDB::Table

@@ -22,6 +22,7 @@ _MODULES: Final[Mapping[str, str]] = {
     "destinations": "lambda_destinations",
     "dynamodb": "dynamodb",
     "firehose": "kinesisfirehose",
+    "glue": "glue",
     "iam": "iam",
     "iot": "iot",
     "kinesis": "kinesis",

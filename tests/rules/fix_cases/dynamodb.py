@@ -181,7 +181,7 @@ table = dynamodb.CfnGlobalTable(
     key_schema=[{"attributeName": "deviceId", "keyType": "HASH"}],
     attribute_definitions=[{"attributeName": "deviceId", "attributeType": "S"}],
     billing_mode="PAY_PER_REQUEST",
-    replicas=[{"region": "eu-central-1"}],
+    replicas=[{"region": "eu-central-1"}, {"region": "eu-west-1"}],
 )
 <fix></fix>
 """,
@@ -192,7 +192,7 @@ State:
     KeySchema: [{AttributeName: deviceId, KeyType: HASH}]
     AttributeDefinitions: [{AttributeName: deviceId, AttributeType: S}]
     BillingMode: PAY_PER_REQUEST
-    Replicas: [{Region: eu-central-1}]
+    Replicas: [{Region: eu-central-1}, {Region: eu-west-1}]
 """,
     ),
 )

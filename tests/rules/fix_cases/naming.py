@@ -13,8 +13,12 @@ CASES: Final = (
         RULE_ID,
         "",
         """
-stack = cdk.Stack(app, "Readings", termination_protection=True, <fix></fix>)
-cdk.CfnResource(stack, "It", type="AWS::SSM::Parameter")
+class Readings(cdk.Stack):
+    def __init__(self, scope, id, **props):
+        super().__init__(scope, id, termination_protection=True, **props, <fix></fix>)
+        cdk.CfnResource(self, "It", type="AWS::SSM::Parameter")
+
+Readings(app, "Readings")
 """,
     ),
     FixCase(
