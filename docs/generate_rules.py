@@ -26,8 +26,8 @@ from iot_constructs.rules import IotPipelineChecks
 cdk.Validations.of(app).add_plugins(IotPipelineChecks(suffix="dev"))
 ```
 
-A finding fails the synth; with `strict=False` it is a warning, as `IOT_00` always is. To accept a finding, acknowledge the id at the end of
-its message, for one construct or for everything below it:
+A finding fails the synth; with `strict=False` it is a warning, as `IOT_00` always is. To accept a finding, acknowledge
+the id at the end of its message, for one construct or for everything below it:
 
 ```python
 cdk.Validations.of(source).acknowledge(
@@ -67,12 +67,13 @@ Metadata:
 * A value that is known only at deployment, such as a parameter, a dynamic reference or an import from elsewhere, is
   never a finding.
 * Of `Fn::If`, each branch is judged. It is a finding if no branch complies.
-* SAM resources and `Fn::ForEach` are expanded; the type of an event tells what its stream is; a finding is at the resource and line that you wrote.
+* SAM resources and `Fn::ForEach` are expanded; a finding is at the resource and line that you wrote. The type of a SAM
+  event tells what its stream is.
 * What cannot be looked at, such as a macro or a nested stack by URL, is reported as `IOT_00`.
 
 Each fix is complete: typed as it is, it ends the finding and raises no other. CloudFormation fixes are merged into
-`Resources`. For a resource inside a construct of somebody else, override the property of its L1 construct, with the path
-of the CloudFormation fix:
+`Resources`. For a resource inside a construct of somebody else, override the property of its L1 construct, with the
+path of the CloudFormation fix:
 `construct.node.find_child("Id").node.default_child.add_property_override("Property.Path", value)`.
 
 ## All rules

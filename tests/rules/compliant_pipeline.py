@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from iot_constructs.rules import python_checks
+from iot_constructs.rules import catalogue
 from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import StackInfo, Template
 
@@ -273,7 +273,7 @@ def template(
 
 def check(*templates: Template, suffix: str | None = "dev") -> list[Finding]:
     """Every finding of every Python rule."""
-    return python_checks.run(templates, suffix)
+    return catalogue.check(templates, suffix)
 
 
 def found(resources: dict[str, Json], suffix: str | None = "dev") -> list[tuple[str, str | None]]:

@@ -10,7 +10,7 @@ import aws_cdk as cdk
 import pytest
 import yaml
 
-from iot_constructs.rules import python_checks
+from iot_constructs.rules import catalogue
 from iot_constructs.rules.alarm_metrics import AlarmMetric
 from iot_constructs.rules.catalogue import RULE_BY_ID
 from iot_constructs.rules.rule import Finding
@@ -239,7 +239,7 @@ class TestFix:
         exec(compile(code, "fix", "exec"), names)
         assert [
             it.rule_id
-            for it in python_checks.run(load_assembly(Path(app.synth().directory)), None)
+            for it in catalogue.check(load_assembly(Path(app.synth().directory)), None)
             if it.rule_id[:6] in OWN
         ] == []
 

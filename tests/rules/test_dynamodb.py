@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from iot_constructs.rules import python_checks
+from iot_constructs.rules import catalogue
 from iot_constructs.rules.catalogue import RULE_BY_ID
 from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import Template
@@ -73,7 +73,7 @@ def global_table(*replicas: Any, deletion_policy: Any = "Retain", **changes: Any
 def check(body: Json, **sections: Any) -> list[Finding]:
     """The findings of the rules for tables in a template with one table."""
     template = Template(Path("it.json"), {"Resources": {"It": body}, **sections})
-    findings = python_checks.run([template], None)
+    findings = catalogue.check([template], None)
     return [it for it in findings if it.rule_id.startswith(RULES)]
 
 

@@ -10,8 +10,7 @@ from typing import Final
 import aws_cdk as cdk
 import pytest
 
-from iot_constructs.rules import python_checks
-from iot_constructs.rules.catalogue import CLASSES
+from iot_constructs.rules import catalogue
 from iot_constructs.rules.rule import Finding, Fix
 from iot_constructs.rules.template import StackInfo, Template, load_assembly
 from tests.rules.fix_cases import (
@@ -38,7 +37,6 @@ CASES: Final = (
     *streams.CASES,
     *timestream.CASES,
 )
-RULES: Final = {rule.id: rule for rule in CLASSES}
 SUFFIX: Final = "dev"
 
 Place = tuple[str, str, str | None]
@@ -55,7 +53,7 @@ def judge_resources(case: FixCase, fix: str | None = None) -> list[Finding]:
     """Return the findings in the template of ``case``."""
     body = json.loads(json.dumps({"Resources": case.resources(fix)}))
     stack = StackInfo("Telemetry-dev", termination_protection=True)
-    return python_checks.run([Template(Path("it.json"), body, stack)], SUFFIX)
+    return catalogue.check([Template(Path("it.json"), body, stack)], SUFFIX)
 
 
 def judge_code(case: FixCase, fix: str | None = None) -> list[Finding]:
@@ -69,7 +67,7 @@ def judge_stacks(code: str, *ids: str) -> list[Finding]:
     for id in ids:
         stack = cdk.Stack(app, id, termination_protection=True)
         exec(compile(code, id, "exec"), {**NAMES, "app": app, "self": stack})
-    return python_checks.run(load_assembly(Path(app.synth().directory)), SUFFIX)
+    return catalogue.check(load_assembly(Path(app.synth().directory)), SUFFIX)
 
 
 def fix_of(case: FixCase, findings: list[Finding]) -> Fix:
@@ -77,7 +75,7 @@ def fix_of(case: FixCase, findings: list[Finding]) -> Fix:
     found = [it for it in findings if it.rule_id == case.rule_id]
     assert {it.resource_type for it in found} == {case.type}, found
     assert len({it.logical_id for it in found}) == 1, found
-    return RULES[case.rule_id].fix_of(found[0])
+    return catalogue.RULE_BY_ID[case.rule_id].fix_of(found[0])
 
 
 def places(findings: list[Finding]) -> set[Place]:
@@ -92,7 +90,7 @@ def assert_fixed(case: FixCase, before: list[Finding], after: list[Finding]) -> 
 
 
 def test_every_rule_has_a_case_for_each_resource_type() -> None:
-    wanted = {(rule.id, type) for rule in CLASSES for type in rule.fixes}
+    wanted = {(rule.id, type) for rule in catalogue.RULES for type in rule.fixes}
     missing = wanted - {(case.rule_id, case.type) for case in CASES}
     # test_naming.py has a test for each of the several hundred types with a name. The fix of IOT_00 is a file.
     assert {it for it in missing if not it[0].startswith(("IOT_00", "IOT_01"))} == set()
@@ -102,7 +100,7 @@ def test_every_rule_has_a_case_for_each_resource_type() -> None:
 @every_case
 def test_the_cloudformation_fix(case: FixCase) -> None:
     if not case.cloudformation:
-        assert RULES[case.rule_id].fixes[case.type].cloudformation == ""
+        assert catalogue.RULE_BY_ID[case.rule_id].fixes[case.type].cloudformation == ""
         return
     before = judge_resources(case)
     after = judge_resources(case, fix_of(case, before).cloudformation)
@@ -198,7 +196,7 @@ def typed(code: str, findings: list[Finding]) -> str:
     def at_marker(found: re.Match[str]) -> str:
         kind, type, id = found.groups()
         fixes = {
-            RULES[it.rule_id].fix_of(it).cdk
+            catalogue.RULE_BY_ID[it.rule_id].fix_of(it).cdk
             for it in findings
             if it.resource_type == type and (it.logical_id or "").startswith(id)
         }
@@ -220,7 +218,7 @@ def test_the_fixes_of_several_resources_in_several_stacks() -> None:
 
 
 def test_the_table_that_replaces_timestream_is_created_once() -> None:
-    fixes = RULES["IOT_08_NO_TIMESTREAM"].fixes
+    fixes = catalogue.RULE_BY_ID["IOT_08_NO_TIMESTREAM"].fixes
     code = "\n".join(fix.cdk for fix in fixes.values())
     assert judge_stacks(code, "One-dev") == []
 
@@ -228,7 +226,7 @@ def test_the_table_that_replaces_timestream_is_created_once() -> None:
 @every_case
 def test_the_cdk_fix(case: FixCase) -> None:
     if "<fix>" not in case.cdk:
-        assert RULES[case.rule_id].fixes[case.type].cdk == ""
+        assert catalogue.RULE_BY_ID[case.rule_id].fixes[case.type].cdk == ""
         return
     before = judge_code(case)
     after = judge_code(case, fix_of(case, before).cdk)

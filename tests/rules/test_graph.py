@@ -292,6 +292,11 @@ class TestSeveralStacks:
 
 
 class TestLoops:
+    def test_an_export_named_by_itself(self) -> None:
+        value = {"Fn::ImportValue": "x"}
+        loop = template({}, Outputs={"X": {"Value": "v", "Export": {"Name": value}}})
+        assert Graph([loop]).text(value, loop) is None
+
     def test_an_export_of_itself(self) -> None:
         value = {"Fn::ImportValue": "x"}
         loop = template({}, Outputs={"X": {"Value": value, "Export": {"Name": "x"}}})

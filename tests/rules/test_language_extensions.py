@@ -138,6 +138,7 @@ Resources:
         Variables:
           Fn::ForEach::V: [X, [A, B], {'${X}': 'value-${X}'}]
       Description: !Sub '${!X} ${X}'
+      Timeout: 30
       Fn::ForEach::U: [X, !Ref Gone, {'${X}': 1}]
 Outputs:
   Fn::ForEach::O: [X, [A], {'Out${X}': {Value: !Ref X}}]
@@ -145,6 +146,7 @@ Outputs:
     function = template.resources["Function"]
     assert function.properties["Environment"]["Variables"] == {"A": "value-A", "B": "value-B"}
     assert function.properties["Description"] == {"Fn::Sub": "${!X} ${X}"}
+    assert function.properties["Timeout"] == 30
     assert template.body["Conditions"] == {"IsA": {"Fn::Equals": [{"Ref": "S"}, "A"]}}
     assert template.body["Outputs"] == {"OutA": {"Value": "A"}}
     (skipped,) = template.not_judged

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from iot_constructs.rules import python_checks, reader, template
+from iot_constructs.rules import catalogue, reader, template
 from iot_constructs.rules.not_judged import NotJudged
 from iot_constructs.rules.reader import Document
 from iot_constructs.rules.template import Template, load, load_assembly
@@ -354,7 +354,7 @@ def test_deep_metadata_hides_nothing(tmp_path: Path) -> None:
     deep = "[" * 300 + "]" * 300
     text = f'{{"Metadata": {deep}, "Resources": {{"T": {{"Type": "AWS::DynamoDB::Table"}}}}}}'
     templates = load([write(tmp_path / "a.json", text)])
-    rules = {finding.rule_id for finding in python_checks.run(templates, None)}
+    rules = {finding.rule_id for finding in catalogue.check(templates, None)}
     assert "IOT_02_POINT_IN_TIME_RECOVERY" in rules
 
 
@@ -368,4 +368,4 @@ def test_conditions_are_not_combined(tmp_path: Path) -> None:
     }
     table = {"Type": "AWS::DynamoDB::Table", "DeletionPolicy": "Delete", "Properties": properties}
     templates = load([write(tmp_path / "a.json", {"Resources": {"T": table}})])
-    assert python_checks.run(templates, None) == []
+    assert catalogue.check(templates, None) == []

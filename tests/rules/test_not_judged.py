@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from iot_constructs.rules import python_checks
+from iot_constructs.rules import catalogue
 from iot_constructs.rules.catalogue import RULE_BY_ID
 from iot_constructs.rules.reader import parse
 from iot_constructs.rules.template import load
@@ -20,7 +20,7 @@ def test_each_thing_is_a_finding(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", {"Transform": "Macro", "Resources": stacks})
     found = [
         (it.template.name, it.logical_id, it.property_path, it.resource_type)
-        for it in python_checks.run(load([path]), None)
+        for it in catalogue.check(load([path]), None)
         if it.rule_id == RULE.id
     ]
     assert found == [

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -31,7 +29,7 @@ from iot_constructs import (
     TelemetryRule,
     TimeSeriesTable,
 )
-from iot_constructs.rules import python_checks
+from iot_constructs.rules import catalogue
 from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import load_assembly
 from tests.plain_pipeline import PlainPipelineStack
@@ -39,7 +37,7 @@ from tests.synth_support import ENV, WholePipeline, fresh_app, inline_code
 
 
 def findings(app: cdk.App, suffix: str | None = "dev") -> list[Finding]:
-    return python_checks.run(load_assembly(Path(app.synth().directory)), suffix)
+    return catalogue.check(load_assembly(Path(app.synth().directory)), suffix)
 
 
 def short(found: list[Finding]) -> list[tuple[str, str | None]]:
@@ -64,21 +62,6 @@ class TestExample:
         app = fresh_app()
         IotPipelineStack(app, "IotPipeline", environment_suffix="dev", env=ENV)
         assert short(findings(app)) == [("IOT_27", "AlarmsAlarmTopic")]
-
-    def test_takes_a_small_part_of_a_synth(self) -> None:
-        app = fresh_app()
-        IotPipelineStack(app, "IotPipeline")
-        folder = Path(app.synth().directory)
-        fastest = min(
-            _seconds(lambda: python_checks.run(load_assembly(folder), "dev")) for _ in range(5)
-        )
-        assert fastest < 0.05
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
 
 
 def processor(scope: Construct, stream: MonitoredStream) -> StreamProcessor:

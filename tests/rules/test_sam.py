@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cfnlint import decode
 
-from iot_constructs.rules import python_checks, sam
+from iot_constructs.rules import catalogue, sam
 from iot_constructs.rules.reader import parse
 from iot_constructs.rules.template import Resource, Template, load
 
@@ -357,7 +357,7 @@ def test_the_template_of_the_user_is_not_changed() -> None:
 
 def found(template: Template) -> list[str]:
     """The rules with a finding, once for each; those that judge the stream alone are left out."""
-    ids = [finding.rule_id[4:6] for finding in python_checks.run([template], None)]
+    ids = [finding.rule_id[4:6] for finding in catalogue.check([template], None)]
     return [each for each in ids if each not in ("29",)]
 
 
@@ -389,9 +389,7 @@ def test_the_type_of_an_event_tells_what_a_parameter_is(
 ) -> None:
     text = FUNCTION.replace("Type: Kinesis\n", f"Type: {event}\n")
     text = text.replace("!GetAtt Stream.Arn", "!Ref SourceArn")
-    findings = python_checks.run(
-        [loaded("Parameters: {SourceArn: {Type: String}}\n" + text)], "dev"
-    )
+    findings = catalogue.check([loaded("Parameters: {SourceArn: {Type: String}}\n" + text)], "dev")
     rules = {it.rule_id[:6] for it in findings}
     assert ("IOT_13" in rules, "IOT_23" in rules) == (judged, monitored)
 

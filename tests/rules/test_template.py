@@ -11,6 +11,7 @@ import pytest
 from iot_constructs.rules.template import (
     StackInfo,
     Template,
+    load,
     load_assembly,
     load_templates,
 )
@@ -48,6 +49,10 @@ def asset_url(hash: str) -> Json:
 QUEUE = {"Resources": {"Queue": resource("AWS::SQS::Queue", QueueName="q")}}
 
 
+def loaded_from(path: Path) -> Template:
+    return load([path])[0]
+
+
 class TestManifest:
     def test_facts_of_a_stack(self, tmp_path: Path) -> None:
         write(tmp_path / "A.template.json", QUEUE)
@@ -68,14 +73,14 @@ class TestManifest:
     def test_a_stack_named_like_its_artifact_bound_to_nothing(self, tmp_path: Path) -> None:
         write(tmp_path / "A.template.json", QUEUE)
         write(tmp_path / "manifest.json", {"artifacts": {"A": stack_artifact("A.template.json")}})
-        assert Template.load(tmp_path / "A.template.json").stack == StackInfo("A", None)
+        assert loaded_from(tmp_path / "A.template.json").stack == StackInfo("A", None)
 
     def test_the_suffix_of_a_suffixed_stack(self, tmp_path: Path) -> None:
         tags = {"ManagedBy": "iot-constructs", "Environment": "pr-123"}
         write(tmp_path / "A.template.json", QUEUE)
         artifact = stack_artifact("A.template.json", tags=tags)
         write(tmp_path / "manifest.json", {"artifacts": {"A": artifact}})
-        loaded = Template.load(tmp_path / "A.template.json")
+        loaded = loaded_from(tmp_path / "A.template.json")
         assert loaded.suffix == "pr-123"
         assert loaded.stack is not None
         assert loaded.stack.suffixed
@@ -86,10 +91,10 @@ class TestManifest:
     def test_a_manifest_of_something_else(self, tmp_path: Path, manifest: str) -> None:
         write(tmp_path / "A.template.json", QUEUE)
         write(tmp_path / "manifest.json", manifest)
-        assert Template.load(tmp_path / "A.template.json").stack is None
+        assert loaded_from(tmp_path / "A.template.json").stack is None
 
     def test_none(self, tmp_path: Path) -> None:
-        assert Template.load(write(tmp_path / "A.json", QUEUE)).stack is None
+        assert loaded_from(write(tmp_path / "A.json", QUEUE)).stack is None
 
 
 class TestAssembly:
@@ -133,7 +138,7 @@ class TestNested:
             files = {HASH: {"source": {"path": "ANested.nested.template.json"}}}
             write(tmp_path / "A.assets.json", {"files": files})
         path = write(tmp_path / "A.template.json", {"Resources": {"Nested": nested}})
-        loaded = Template.load(path)
+        loaded = loaded_from(path)
         inner = loaded.nested["Nested"]
         assert inner.path.name == "ANested.nested.template.json"
         assert inner.parent is loaded.resources["Nested"]
@@ -145,7 +150,7 @@ class TestNested:
         write(tmp_path / "C.json", QUEUE)
         write(tmp_path / "B.json", {"Resources": {"C": nested_stack("C.json")}})
         path = write(tmp_path / "A.json", {"Resources": {"B": nested_stack("B.json")}})
-        assert [it.path.name for it in Template.load(path).walk()] == ["A.json", "B.json", "C.json"]
+        assert [it.path.name for it in loaded_from(path).walk()] == ["A.json", "B.json", "C.json"]
 
     def test_one_that_is_elsewhere(self, tmp_path: Path) -> None:
         stacks = {
@@ -153,11 +158,11 @@ class TestNested:
             "Parameter": nested_stack(url={"Ref": "Url"}),
             "Gone": nested_stack("gone.json"),
         }
-        assert Template.load(write(tmp_path / "A.json", {"Resources": stacks})).nested == {}
+        assert loaded_from(write(tmp_path / "A.json", {"Resources": stacks})).nested == {}
 
     def test_one_that_contains_itself(self, tmp_path: Path) -> None:
         path = write(tmp_path / "A.json", {"Resources": {"A": nested_stack("A.json")}})
-        assert Template.load(path).nested == {}
+        assert loaded_from(path).nested == {}
 
     def test_is_not_repeated_when_it_is_named_by_itself_as_well(self, tmp_path: Path) -> None:
         inner = write(tmp_path / "B.json", QUEUE)
@@ -172,18 +177,18 @@ class TestUnreadable:
     )
     def test_what_is_no_template(self, tmp_path: Path, text: str) -> None:
         with pytest.raises(ValueError) as error:
-            Template.load(write(tmp_path / "A.json", text))
+            loaded_from(write(tmp_path / "A.json", text))
         assert "A.json" in str(error.value)
 
     def test_what_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(OSError):
-            Template.load(tmp_path / "A.json")
+            loaded_from(tmp_path / "A.json")
 
     def test_loops_of_the_language_extensions_are_passed_over(self, tmp_path: Path) -> None:
         resources = {
             "Fn::ForEach::Topics": ["Name", ["a"], {}],
             "Bare": {"Type": "AWS::SNS::Topic"},
         }
-        loaded = Template.load(write(tmp_path / "A.json", {"Resources": resources}))
+        loaded = loaded_from(write(tmp_path / "A.json", {"Resources": resources}))
         assert list(loaded.resources) == ["Bare"]
         assert loaded.resources["Bare"].properties == {}

@@ -11,8 +11,9 @@ from pathlib import Path
 from iot_constructs._words import environment_suffix
 from iot_constructs.cli.check_formats import FORMATS, Row, printable, printed
 from iot_constructs.cli.check_ignores import CfnLintConfig, Ignore, accepted
-from iot_constructs.rules import python_checks
+from iot_constructs.rules import catalogue
 from iot_constructs.rules.catalogue import RULE_BY_ID
+from iot_constructs.rules.not_judged import RULE_ID as NOT_JUDGED
 from iot_constructs.rules.reader import Location
 from iot_constructs.rules.rule import Finding, Fix
 from iot_constructs.rules.sam_fix import in_file
@@ -37,7 +38,6 @@ cfn-lint: cfn-lint --append-rules iot_constructs.rules.cfn_lint -- TEMPLATE"""
 
 FOUND = 1
 COULD_NOT_JUDGE = 2
-NOT_JUDGED = "IOT_00_NOT_JUDGED"
 _WITH_SUMMARY = ("text", "github")
 """The other formats are for programs; their summary goes to stderr."""
 _NO_SUFFIX_NOTE = "Without --suffix, only literal names were checked for an environment suffix."
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         stacks = load(map(Path, arguments.templates), skip_others=arguments.skip_others)
     except (OSError, ValueError) as error:
         return _fail(_format_error(error))
-    findings = python_checks.run(stacks, suffix)
+    findings = catalogue.check(stacks, suffix)
     templates = {each.path: each for stack in stacks for each in stack.walk()}
     kept = [
         finding

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from itertools import groupby, product
 from typing import Any, Final
 
-from iot_constructs.rules.graph import UNKNOWN, Graph
+from iot_constructs.rules.graph import UNKNOWN, Graph, Target
 from iot_constructs.rules.metric_catalogue import emitted
 from iot_constructs.rules.template import Resource
 
 ALARM: Final = "AWS::CloudWatch::Alarm"
+
+# Resource -> namespace and name of the metrics that monitor it.
+_Monitored = dict[Target, set[tuple[str | None, str | None]]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Alarms:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.metrics: list[AlarmMetric] = []
-        self.expressions: list[str] = []
+        self._expressions: set[str] = set()
+        self._monitored: dict[tuple[str, str], _Monitored] = {}
         for alarm in graph.of_type(ALARM):
             self.metrics += self._metrics(alarm)
 
@@ -66,30 +70,35 @@ class Alarms:
             metrics: the metrics, any of which is sufficient.
             dimension: the dimension that identifies the resource. A metric without dimensions covers all resources.
         """
-        for it in self.metrics:
-            if it.namespace not in (None, namespace):
-                continue
-            if it.metric is not None and it.metric not in metrics:
-                continue
-            if it.namespace is None and it.metric is None:
-                continue  # unknown
-            if it.can_receive_data() and self._is_of(it, resource, dimension):
-                return True
+        wanted = {(space, name) for space in (namespace, None) for name in (*metrics, None)}
+        wanted.remove((None, None))  # unknown
+        found = self._monitored_by(dimension, resource.type)
+        if any(not wanted.isdisjoint(found.get(it, ())) for it in (resource, UNKNOWN)):
+            return True
         # SEARCH and Metrics Insights expressions contain the names of metrics and can cover every resource.
         return any(
-            namespace in text and any(name in text for name in metrics) for text in self.expressions
+            namespace in text and any(name in text for name in metrics)
+            for text in self._expressions
         )
 
-    def _is_of(self, metric: AlarmMetric, resource: Resource, dimension: str) -> bool:
+    def _monitored_by(self, dimension: str, type: str) -> _Monitored:
+        """Return what the metrics with this dimension monitor; UNKNOWN is any resource of the type."""
+        if (dimension, type) not in self._monitored:
+            found: _Monitored = {}
+            for metric in self.metrics:
+                if metric.can_receive_data():
+                    target = self._target(metric, dimension, type)
+                    found.setdefault(target, set()).add((metric.namespace, metric.metric))
+            self._monitored[dimension, type] = found
+        return self._monitored[dimension, type]
+
+    def _target(self, metric: AlarmMetric, dimension: str, type: str) -> Target:
         if not metric.dimensions:
-            return True
+            return UNKNOWN
         if "GlobalSecondaryIndexName" in metric.dimensions:
-            return False  # only of the index
+            return None  # only of the index
         value = metric.dimensions.get(dimension)
-        if value is None:
-            return False
-        found = self._graph.target(value, metric.alarm.template, resource.type)
-        return found is UNKNOWN or found is resource
+        return self._graph.target(value, metric.alarm.template, type)
 
     def _metrics(self, alarm: Resource) -> Iterator[AlarmMetric]:
         properties = alarm.properties
@@ -103,7 +112,7 @@ class Alarms:
                 yield from self._branches(alarm, stat, f"{path}/MetricStat/Metric")
             for expression in self._graph.at(query, "Expression"):
                 parts = self._graph.parts(expression, alarm.template)
-                self.expressions.append("".join(it for it in parts if isinstance(it, str)))
+                self._expressions.add("".join(it for it in parts if isinstance(it, str)))
 
     def _branches(self, alarm: Resource, stat: Any, path: str) -> Iterator[AlarmMetric]:
         """Return a metric for each branch of its namespace and name."""

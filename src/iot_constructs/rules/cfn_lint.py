@@ -9,7 +9,7 @@ cfn-lint's own copy of the template is not used, because it is not expanded: of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -17,14 +17,13 @@ from weakref import WeakKeyDictionary
 
 from cfnlint.rules import CloudFormationLintRule, RuleMatch
 
-from iot_constructs.rules import python_checks
+from iot_constructs.rules import catalogue, not_judged
 from iot_constructs.rules.catalogue import RULES
 from iot_constructs.rules.reader import STDIN
 from iot_constructs.rules.rule import Finding, Rule
 from iot_constructs.rules.template import MANIFEST, Template, load, load_assembly
 
 _NAMES = "E9301"
-NOT_JUDGED = "IOT_00_NOT_JUDGED"
 
 # By cfn-lint's Template, of which it has one for each file that it reads.
 _suffixes: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()
@@ -32,8 +31,10 @@ _matches: WeakKeyDictionary[Any, dict[str, list[RuleMatch]]] = WeakKeyDictionary
 
 
 class _Judged(NamedTuple):
-    stacks: Sequence[Template]
-    findings: Sequence[Finding]
+    templates: Mapping[Path, Template]
+    """By resolved path."""
+    findings: Mapping[Path, Sequence[Finding]]
+    """By the path of the template."""
 
 
 class _PipelineRule(CloudFormationLintRule):  # type: ignore[misc]  # cfn-lint has no types
@@ -79,34 +80,36 @@ globals().update({each.__name__: each for each in _classes()})
 def _run(cfn: Any) -> dict[str, list[RuleMatch]]:
     path = Path(cfn.filename) if cfn.filename else STDIN
     try:
-        template, findings = _judged(cfn, path, _suffixes.get(cfn))
+        template, judged = _judged(cfn, path, _suffixes.get(cfn))
     except (OSError, ValueError) as error:  # a template that only cfn-lint can read
-        return {NOT_JUDGED: [RuleMatch([], str(error))]}
+        return {not_judged.RULE_ID: [RuleMatch([], str(error))]}
     matches: dict[str, list[RuleMatch]] = {}
-    for finding in findings:
-        if finding.template == template.path:
-            matches.setdefault(finding.rule_id, []).append(_match(finding, template))
+    for finding in judged.findings.get(template.path, ()):
+        matches.setdefault(finding.rule_id, []).append(_match(finding, template))
     return matches
 
 
-def _judged(cfn: Any, path: Path, suffix: str | None) -> tuple[Template, Sequence[Finding]]:
-    """Return the template, with the findings in it and in the templates that belong to it."""
+def _judged(cfn: Any, path: Path, suffix: str | None) -> tuple[Template, _Judged]:
+    """Return the template, and what was found in it and in the templates that belong to it."""
     if path == STDIN:
         # cfn-lint has read it, and it cannot be read a second time.
         template = Template(STDIN, cfn.template)
-        return template, _judge([template], suffix).findings
+        return template, _judge([template], suffix)
     if (path.parent / MANIFEST).is_file():
         judged = _judge_assembly(path.parent.resolve(), suffix)
-        for stack in judged.stacks:
-            for each in stack.walk():
-                if each.path.resolve() == path.resolve():
-                    return each, judged.findings
+        found = judged.templates.get(path.resolve())
+        if found is not None:
+            return found, judged
     [template] = load([path])
-    return template, _judge([template], suffix).findings
+    return template, _judge([template], suffix)
 
 
 def _judge(stacks: Sequence[Template], suffix: str | None) -> _Judged:
-    return _Judged(stacks, python_checks.run(stacks, suffix))
+    found: dict[Path, list[Finding]] = {}
+    for finding in catalogue.check(stacks, suffix):
+        found.setdefault(finding.template, []).append(finding)
+    templates = {each.path.resolve(): each for stack in stacks for each in stack.walk()}
+    return _Judged(templates, found)
 
 
 @lru_cache(maxsize=1)

@@ -1,12 +1,60 @@
-"""The rule for stacks: termination protection."""
+"""The rules for templates and stacks: what could not be looked at, and termination protection."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
+from iot_constructs.rules.not_judged import NESTED_STACK, RULE_ID
 from iot_constructs.rules.pipeline import Pipeline
 from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule
+
+_GUIDE: Final = f"{DOCS}/AWSCloudFormation/latest"
+
+
+class NotJudgedRule(Rule):
+    """Reports what the other rules could not look at."""
+
+    id = RULE_ID
+    level = "warning"
+    info = "Every part of a template can be looked at."
+    explanation = (
+        "A macro, an included file, a module, a nested stack that is not a local file, or a loop over values that are "
+        "known at deployment only can contain anything that the other rules report."
+    )
+    fixes: ClassVar = {
+        "": Fix(
+            cdk="",
+            cloudformation="# Check the template that CloudFormation deployed:\n"
+            "# aws cloudformation get-template --stack-name NAME --template-stage Processed "
+            "--query TemplateBody > processed.json",
+        ),
+        NESTED_STACK: Fix(
+            cdk="",
+            cloudformation="<LogicalId>:\n  Properties:\n"
+            "    TemplateURL: nested.yaml  # the local file, as before `aws cloudformation package`",
+        ),
+    }
+    source_url = f"{_GUIDE}/APIReference/API_GetTemplate.html"
+
+    def check(self, pipeline: Pipeline) -> Iterator[Finding]:
+        """Return what the reader could not look at."""
+        for template in pipeline.graph.templates:
+            for each in template.not_judged:
+                resource = template.resources.get(each.logical_id or "")
+                yield Finding(
+                    self.id,
+                    template.path,
+                    each.logical_id,
+                    each.detail,
+                    each.property_path,
+                    "" if resource is None else resource.type,
+                )
+
+    def fix_of(self, finding: Finding) -> Fix:
+        """Return how to get what can be looked at."""
+        fix = self.fixes.get(finding.resource_type, self.fixes[""])
+        return fix.of(finding.logical_id or "")
 
 
 class TerminationProtection(Rule):
@@ -16,7 +64,7 @@ class TerminationProtection(Rule):
     info = "Every stack sets its termination protection explicitly."
     explanation = "It is off by default, and one command then deletes the pipeline with its stream."
     fixes: ClassVar = {"": Fix("termination_protection=True", "")}
-    source_url = f"{DOCS}/AWSCloudFormation/latest/UserGuide/using-cfn-protect-stacks.html"
+    source_url = f"{_GUIDE}/UserGuide/using-cfn-protect-stacks.html"
 
     def check(self, pipeline: Pipeline) -> Iterator[Finding]:
         """Find stacks without explicit termination protection; requires the manifest.
@@ -37,4 +85,4 @@ class TerminationProtection(Rule):
             )
 
 
-RULES: Final = (TerminationProtection(),)
+RULES: Final = (NotJudgedRule(), TerminationProtection())

@@ -9,10 +9,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any, Final
 
 from iot_constructs.rules.names import NAME_PROPERTIES
-from iot_constructs.rules.template import Resource, Template
+from iot_constructs.rules.reader import mapping
+from iot_constructs.rules.template import Resource, Template, text_of
 from iot_constructs.rules.transforms import ONE_OF
 
 
@@ -23,6 +25,9 @@ class Unknown(Enum):
 
 
 UNKNOWN: Final = Unknown.UNKNOWN
+
+Target = Resource | Unknown | None
+"""What a value refers to; None if it is not a resource of this app."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +80,18 @@ class Graph:
         self.templates: tuple[Template, ...] = tuple(
             each for template in templates for each in template.walk()
         )
+        self._stacks: dict[str, list[Template]] = {}
+        for template in self.stacks:
+            if template.stack is not None:
+                self._stacks.setdefault(template.stack.name, []).append(template)
         self._by_type: dict[str, list[Resource]] = {}
         for template in self.templates:
             for resource in template.resources.values():
                 self._by_type.setdefault(resource.type, []).append(resource)
-        self._exports: dict[str, list[tuple[Template, Any]]] | None = None
-        self._names: dict[str, list[Resource]] | None = None
         self._evaluated = 0
+        # The template and the value of each export, by name.
+        self._exports: dict[str, list[tuple[Template, Any]]] = {}
+        self._add_exports()
 
     def of_type(self, *types: str) -> list[Resource]:
         """Return all resources of these types."""
@@ -102,10 +112,7 @@ class Graph:
 
     def text(self, value: Any, template: Template) -> str | None:
         """Return ``value`` if it is only text, with the account and Region of the manifest."""
-        parts = self.parts(value, template)
-        if all(isinstance(part, str) for part in parts):
-            return _pinned("".join(str(part) for part in parts), template)
-        return None
+        return _text(self.parts(value, template), template)
 
     def flag(self, value: Any, template: Template) -> bool | Unknown:
         """Return ``value`` as a boolean; None is False."""
@@ -161,7 +168,7 @@ class Graph:
 
     # -- resources -----------------------------------------------------------------------------------------------
 
-    def target(self, value: Any, template: Template, *types: str) -> Resource | Unknown | None:
+    def target(self, value: Any, template: Template, *types: str) -> Target:
         """Return the resource of ``value``, a reference, ARN, queue URL or physical name.
 
         Args:
@@ -175,13 +182,12 @@ class Graph:
         if value is None:
             return None
         parts = self.parts(value, template)
-        references = [part for part in parts if isinstance(part, Reference)]
+        references = [part.resource for part in parts if isinstance(part, Reference)]
         if UNKNOWN in parts or len(references) > 1:
             return self._named_alike(value, template, types)
-        if references:
-            found = references[0].resource
-            return UNKNOWN if found.type.startswith(_OPAQUE) else found
-        text = _pinned("".join(str(part) for part in parts), template)
+        text = _text(parts, template)
+        if text is None:
+            return UNKNOWN if references[0].type.startswith(_OPAQUE) else references[0]
         if text.startswith("arn:"):
             namespace = _SERVICES.get(text.split(":")[2]) if text.count(":") > 1 else None
             types = tuple(it for it in types if namespace and it.startswith(namespace))
@@ -205,25 +211,42 @@ class Graph:
         self, value: Any, template: Template, types: tuple[str, ...]
     ) -> Resource | Unknown:
         """Return the resource whose name is the same expression: only the deployment knows both, but they are equal."""
-        found = [
-            it
-            for it in self.of_type(*types)
-            if it.template is template and is_function(value) and _name(it) == value
-        ]
+        alike = self._expressions.get((template, text_of(value)), ())
+        found = [it for it in alike if it.type in types and _name(it) == value]
         return found[0] if len(found) == 1 else UNKNOWN
 
-    def _named(
-        self, name: str, template: Template, types: tuple[str, ...]
-    ) -> Resource | Unknown | None:
-        if self._names is None:
-            self._names = {}
-            for resource in self.of_type(*NAME_PROPERTIES):
-                parts = self.name_parts(resource)
-                if parts is not None and all(isinstance(part, str) for part in parts):
-                    text = _pinned("".join(str(part) for part in parts), resource.template)
-                    self._names.setdefault(text, []).append(resource)
+    def _named(self, name: str, template: Template, types: tuple[str, ...]) -> Target:
         found = [it for it in self._names.get(name, ()) if it.type in types]
         return _nearest(found, [it.template for it in found], template)
+
+    @cached_property
+    def _names(self) -> dict[str, list[Resource]]:
+        """The resources by physical name."""
+        found: dict[str, list[Resource]] = {}
+        for resource in self.of_type(*NAME_PROPERTIES):
+            text = _text(self.name_parts(resource) or (UNKNOWN,), resource.template)
+            if text is not None:
+                found.setdefault(text, []).append(resource)
+        return found
+
+    @cached_property
+    def _expressions(self) -> dict[tuple[Template, str], list[Resource]]:
+        """The resources by the function that returns their physical name, as JSON."""
+        found: dict[tuple[Template, str], list[Resource]] = {}
+        for resource in self.of_type(*NAME_PROPERTIES):
+            if is_function(name := _name(resource)):
+                found.setdefault((resource.template, text_of(name)), []).append(resource)
+        return found
+
+    def _add_exports(self) -> None:
+        # Not lazily: the name of an export can be an import.
+        for exporter in self.templates:
+            for output in mapping(exporter.body.get("Outputs")).values():
+                name = mapping(mapping(output).get("Export")).get("Name")
+                text = self.text(name, exporter) if name is not None else None
+                if text is not None:
+                    value = mapping(output).get("Value")
+                    self._exports.setdefault(text, []).append((exporter, value))
 
     # -- intrinsic functions -------------------------------------------------------------------------------------
 
@@ -287,7 +310,7 @@ class Graph:
         return (Reference(resource, attribute),)
 
     def _output(self, template: Template, name: str, depth: int) -> Parts:
-        output = _mapping(template.body.get("Outputs")).get(name)
+        output = mapping(template.body.get("Outputs")).get(name)
         if not isinstance(output, Mapping) or "Value" not in output:
             return (UNKNOWN,)
         return self.parts(output["Value"], template, depth)
@@ -343,24 +366,12 @@ class Graph:
             return parts  # a part of the ARN still identifies the resource
         if not all(isinstance(part, str) for part in parts):
             return (UNKNOWN,)
-        pieces = "".join(str(part) for part in parts).split(str(split[0]))
+        pieces = "".join(map(str, parts)).split(str(split[0]))
         return (pieces[at],) if at < len(pieces) else (UNKNOWN,)
 
     def _import(self, argument: Any, template: Template, depth: int) -> Parts:
-        if self._exports is None:
-            self._exports = {}
-            for exporter in self.templates:
-                for output in _mapping(exporter.body.get("Outputs")).values():
-                    name = _mapping(_mapping(output).get("Export")).get("Name")
-                    text = self.text(name, exporter) if name is not None else None
-                    if text is not None:
-                        value = _mapping(output).get("Value")
-                        self._exports.setdefault(text, []).append((exporter, value))
-        parts = self.parts(argument, template, depth)
-        if not all(isinstance(part, str) for part in parts):
-            return (UNKNOWN,)
-        text = _pinned("".join(str(part) for part in parts), template)
-        found = self._exports.get(text, [])
+        text = _text(self.parts(argument, template, depth), template)
+        found = self._exports.get(text, []) if text is not None else []
         chosen = _nearest(found, [exporter for exporter, _ in found], template)
         if isinstance(chosen, tuple):
             return self.parts(chosen[1], chosen[0], depth)
@@ -368,13 +379,9 @@ class Graph:
 
     def _stack_output(self, argument: Any, template: Template, depth: int) -> Parts:
         """Resolve a weak cross-stack reference of CDK."""
-        stack_name, output = (
-            _mapping(argument).get("StackName"),
-            _mapping(argument).get("OutputName"),
-        )
-        producers = [
-            it for it in self.stacks if it.stack is not None and it.stack.name == stack_name
-        ]
+        argument = mapping(argument)
+        stack_name, output = argument.get("StackName"), argument.get("OutputName")
+        producers = self._stacks.get(stack_name, ()) if isinstance(stack_name, str) else ()
         chosen = _nearest(producers, producers, template)
         if isinstance(chosen, Template) and isinstance(output, str):
             return self._output(chosen, output, depth)
@@ -407,8 +414,6 @@ def _nearest(
     found: Sequence[Any], templates: Sequence[Template], template: Template
 ) -> Any | Unknown | None:
     """Return the candidate nearest to ``template``: two stages can have resources of the same name."""
-    if not found:
-        return None
     same_stack = [it for it, at in zip(found, templates, strict=True) if at.root is template.root]
     folder = template.path.parent
     same_stage = [it for it, at in zip(found, templates, strict=True) if at.path.parent == folder]
@@ -447,10 +452,6 @@ def _function(value: Any) -> str | None:
     return None
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
 def _joined(parts: Parts) -> Parts:
     found: list[Part] = []
     for part in parts:
@@ -463,8 +464,12 @@ def _joined(parts: Parts) -> Parts:
     return tuple(found)
 
 
-def _pinned(text: str, template: Template) -> str:
-    """Replace account and Region in ``text`` if the stack has them."""
+def _text(parts: Parts, template: Template) -> str | None:
+    """Return ``parts`` if they are only text, with account and Region if the stack has them."""
+    texts = [part for part in parts if isinstance(part, str)]
+    if len(texts) < len(parts):
+        return None
+    text = "".join(texts)
     stack = template.root.stack
     if stack is None or "<" not in text:
         return text

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from iot_constructs.rules.graph import UNKNOWN
+from iot_constructs.rules.graph import UNKNOWN, Target
 from iot_constructs.rules.pipeline import FUNCTION, Pipeline
 from iot_constructs.rules.rule import DOCS, FAILURE_BUCKET, Finding, Fix, Rule, email_topic
-from iot_constructs.rules.template import Resource
 
 
 class AsyncFailurePath(Rule):
@@ -53,8 +52,10 @@ failures.grant_read_write(iam.Role.from_role_arn(function, "OwnRole", function.r
 
     def check(self, pipeline: Pipeline) -> Iterator[Finding]:
         """Find stream functions with neither a destination nor a dead-letter queue."""
+        configured = _configured(pipeline)
         for function in pipeline.stream_functions:
-            if not _has_async_failure_path(pipeline, function):
+            values = pipeline.graph.at(function.properties, "DeadLetterConfig", "TargetArn")
+            if all(it is None for it in values) and not configured & {function, UNKNOWN}:
                 yield self.finding(
                     function,
                     "a failed asynchronous invocation of this stream function (an operator's "
@@ -63,14 +64,14 @@ failures.grant_read_write(iam.Role.from_role_arn(function, "OwnRole", function.r
                 )
 
 
-def _has_async_failure_path(pipeline: Pipeline, function: Resource) -> bool:
-    graph = pipeline.graph
-    values = graph.at(function.properties, "DeadLetterConfig", "TargetArn")
-    for config in graph.of_type("AWS::Lambda::EventInvokeConfig"):
-        target = pipeline.function(config.properties.get("FunctionName"), config)
-        if target in (function, UNKNOWN):
-            values += graph.at(config.properties, "DestinationConfig", "OnFailure", "Destination")
-    return any(value is not None for value in values)
+def _configured(pipeline: Pipeline) -> set[Target]:
+    """Return the functions with an on-failure destination."""
+    found = set()
+    for config in pipeline.graph.of_type("AWS::Lambda::EventInvokeConfig"):
+        on_failure = ("DestinationConfig", "OnFailure", "Destination")
+        if any(it is not None for it in pipeline.graph.at(config.properties, *on_failure)):
+            found.add(pipeline.function(config.properties.get("FunctionName"), config))
+    return found
 
 
 RULES: Final = (AsyncFailurePath(),)

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from iot_constructs.rules.not_judged import NotJudged
+from iot_constructs.rules.reader import PathInFile, mapping
 
 LOOP: Final = "Fn::ForEach::"
 
 _MOST: Final = 10_000  # iterations; a stack has 500 resources at most
 _DEEPEST: Final = 100
 
-PathInFile = tuple[str | int, ...]
 Names = Mapping[str, str]
 
 
@@ -32,8 +32,8 @@ class Loops:
     def __init__(self, body: Mapping[str, Any]) -> None:
         self.origins: dict[str, PathInFile] = {}
         self.not_judged: list[NotJudged] = []
-        self._parameters = _mapping(body.get("Parameters"))
-        self._mappings = _mapping(body.get("Mappings"))
+        self._parameters = mapping(body.get("Parameters"))
+        self._mappings = mapping(body.get("Mappings"))
         self._iterations = 0
         self.body: dict[str, Any] = {}
         for section, value in body.items():
@@ -58,11 +58,11 @@ class Loops:
         return text if isinstance(text, str) and "${" not in text else found
 
     def _entries(
-        self, mapping: Mapping[str, Any], names: Names, path: PathInFile, depth: int
+        self, body: Mapping[str, Any], names: Names, path: PathInFile, depth: int
     ) -> Iterator[tuple[str, Any]]:
         """Return the entries of a mapping, with those of its loops."""
         in_resources = path[0] == "Resources" and all(_in_loop(step) for step in path[1:])
-        for key, value in mapping.items():
+        for key, value in body.items():
             if str(key).startswith(LOOP):
                 yield from self._loop(value, names, (*path, key), depth + 1)
                 continue
@@ -116,7 +116,7 @@ class Loops:
             return [_replace(str(value), names)]
         if isinstance(value, list):
             return [str(each) for each in value] if not any(map(_is_nested, value)) else None
-        function = _mapping(value)
+        function = mapping(value)
         if isinstance(function.get("Ref"), str):
             return self._reference(function["Ref"], names)
         if isinstance(function.get("Fn::FindInMap"), list):
@@ -126,7 +126,7 @@ class Loops:
     def _reference(self, name: str, names: Names) -> list[str] | None:
         if name in names:
             return [names[name]]
-        parameter = _mapping(self._parameters.get(name))
+        parameter = mapping(self._parameters.get(name))
         default, allowed = parameter.get("Default"), parameter.get("AllowedValues")
         if isinstance(default, str) and "List" in str(parameter.get("Type")):
             return [each.strip() for each in default.split(",")]
@@ -140,11 +140,11 @@ class Loops:
             found = [
                 value
                 for each in found
-                for key, value in _mapping(each).items()
+                for key, value in mapping(each).items()
                 if keys is None or key in keys
             ]
         if not found and len(argument) > 3:  # noqa: PLR2004
-            found = [_mapping(argument[3]).get("DefaultValue")]
+            found = [mapping(argument[3]).get("DefaultValue")]
         texts = [self._texts(each, names) for each in found]
         if not texts or None in texts:
             return None
@@ -166,7 +166,3 @@ def _in_loop(step: str | int) -> bool:
 
 def _is_nested(value: Any) -> bool:
     return isinstance(value, (list, Mapping))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from iot_constructs.rules.alarm_metrics import Alarms
-from iot_constructs.rules.graph import UNKNOWN, Graph, Unknown
+from iot_constructs.rules.graph import UNKNOWN, Graph, Target, Unknown
 from iot_constructs.rules.template import Resource, Template
 
 STREAM: Final = "AWS::Kinesis::Stream"
@@ -58,8 +58,8 @@ class StreamReader:
 
     resource: Resource
     certain: bool
-    stream: Resource | Unknown | None
-    function: Resource | Unknown | None = None
+    stream: Target
+    function: Target = None
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -123,41 +123,42 @@ class Pipeline:
     def failure_queues(self) -> dict[Resource, FailurePath]:
         """The queues of the app that receive failures, directly or through a topic."""
         found = self._failure_targets(QUEUE)
+        first = next(iter(self.failure_topics.values()), None)
         for topic, endpoint in self._subscriptions:
-            if isinstance(endpoint, Resource) and endpoint.type == QUEUE:
-                for failing, path in self.failure_topics.items():
-                    if topic in (failing, UNKNOWN):
-                        found.setdefault(endpoint, path)
+            path = first if topic is UNKNOWN else None
+            if isinstance(topic, Resource):
+                path = self.failure_topics.get(topic)
+            if path is not None and isinstance(endpoint, Resource) and endpoint.type == QUEUE:
+                found.setdefault(endpoint, path)
         return found
 
     @cached_property
     def subscribed_topics(self) -> set[Resource]:
         """The topics of the app that have a subscription, or can have one."""
         named = {topic for topic, _ in self._subscriptions}
-        return {it for it in self.graph.of_type(TOPIC) if it in named or UNKNOWN in named}
+        topics = set(self.graph.of_type(TOPIC))
+        return topics if UNKNOWN in named else topics & named
 
     @cached_property
     def alarms(self) -> Alarms:
         """The alarms of the app."""
         return Alarms(self.graph)
 
-    def source_topics(self, queue: Resource) -> set[Resource | Unknown | None]:
+    def source_topics(self, queue: Resource) -> set[Target]:
         """Return the topics that ``queue`` is subscribed to, in this app or not."""
-        return {topic for topic, endpoint in self._subscriptions if endpoint is queue}
+        return self._topics_by_endpoint.get(queue, set())
 
-    def target(
-        self, resource: Resource, property_name: str, *types: str
-    ) -> Resource | Unknown | None:
+    def target(self, resource: Resource, property_name: str, *types: str) -> Target:
         """Return the resource that a property of ``resource`` refers to."""
         value = resource.properties.get(property_name)
         return self.graph.target(value, resource.template, *types)
 
-    def stream(self, value: Any, at: Resource) -> Resource | Unknown | None:
+    def stream(self, value: Any, at: Resource) -> Target:
         """Return the stream of an ARN, also for the ARN of one of its consumers."""
         found = {self._stream(branch, at) for branch in self.graph.branches(value)}
         return found.pop() if len(found) == 1 else UNKNOWN
 
-    def function(self, value: Any, at: Resource) -> Resource | Unknown | None:
+    def function(self, value: Any, at: Resource) -> Target:
         """Return the function of a name or ARN, also for an alias or a version."""
         found = self.graph.target(value, at.template, FUNCTION)
         text = self.graph.text(value, at.template) if found is None and value is not None else None
@@ -174,7 +175,7 @@ class Pipeline:
     @cached_property
     def _subscriptions(
         self,
-    ) -> list[tuple[Resource | Unknown | None, Resource | Unknown | None]]:
+    ) -> list[tuple[Target, Target]]:
         """Topic and endpoint of every subscription, including those in the topic's properties."""
         found = [
             (self.target(it, "TopicArn", TOPIC), self.target(it, "Endpoint", QUEUE, FUNCTION))
@@ -190,7 +191,16 @@ class Pipeline:
                 found.append((self.graph.target(value, chat.template, TOPIC), None))
         return found
 
-    def _stream(self, value: Any, at: Resource) -> Resource | Unknown | None:
+    @cached_property
+    def _topics_by_endpoint(
+        self,
+    ) -> dict[Target, set[Target]]:
+        found: dict[Target, set[Target]] = {}
+        for topic, endpoint in self._subscriptions:
+            found.setdefault(endpoint, set()).add(topic)
+        return found
+
+    def _stream(self, value: Any, at: Resource) -> Target:
         found = self.graph.target(value, at.template, STREAM)
         if isinstance(found, Resource) and found.type == _CONSUMER:
             found = self.target(found, "StreamARN", STREAM)

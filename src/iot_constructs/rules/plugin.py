@@ -14,7 +14,7 @@ from constructs import IConstruct
 
 from iot_constructs._defaults import MANAGED_BY
 from iot_constructs.environment import EnvironmentSuffix, SuffixedStack
-from iot_constructs.rules import python_checks
+from iot_constructs.rules import catalogue
 from iot_constructs.rules.catalogue import RULE_BY_ID, RULES
 from iot_constructs.rules.rule import PLUGIN_NAME, Finding
 from iot_constructs.rules.template import Template, load_templates
@@ -98,7 +98,7 @@ class IotPipelineChecks:
         app = context.app_construct
         for template in templates:
             _add_construct_data(template, app, construct_paths[template.path], self._suffix)
-        findings = python_checks.run(templates, None)
+        findings = catalogue.check(templates, None)
         return self._report(findings, _deployed(templates, construct_paths))
 
     def _report(

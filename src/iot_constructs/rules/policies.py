@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from iot_constructs.rules.graph import (
@@ -92,15 +93,20 @@ class ResourcePolicies:
     def __init__(self, graph: Graph, type: str) -> None:
         self._graph = graph
         self._type = type
-        self._statements: dict[Resource | Unknown, list[Statement]] = {}
+        self._statements: dict[Resource, list[Statement]] = {}
+        # Of policies whose resource is unknown: by the resource that a statement names.
+        self._elsewhere: dict[Resource | Unknown, list[Statement]] = {}
         for policy_type, property_name in _POLICIES[type].items():
             for policy in graph.of_type(policy_type):
                 document = policy.properties.get("PolicyDocument")
                 written = list(statements(graph, document, policy.template))
                 for value in graph.items(policy.properties.get(property_name)):
                     target = graph.target(value, policy.template, type)
-                    if target is not None:
+                    if isinstance(target, Resource):
                         self._statements.setdefault(target, []).extend(written)
+                    for statement in written if target is UNKNOWN else ():
+                        for named in self._named_in(statement):
+                            self._elsewhere.setdefault(named, []).append(statement)
 
     def of(self, resource: Resource) -> list[Statement]:
         """Return the statements of the policies that certainly are those of ``resource``."""
@@ -111,7 +117,8 @@ class ResourcePolicies:
 
         Those of a policy whose resource is unknown are included: the statement itself names a resource.
         """
-        possible = [*self.of(resource), *self._statements.get(UNKNOWN, [])]
+        elsewhere = (self._elsewhere.get(it, ()) for it in (resource, UNKNOWN))
+        possible = [*self.of(resource), *chain.from_iterable(elsewhere)]
         if any(statement.unknown and statement.may_deny for statement in possible):
             return None
         return [
@@ -121,6 +128,15 @@ class ResourcePolicies:
             and statement.any_principal
             and _requires_plain_http(self._graph, statement)
         ]
+
+    def _named_in(self, statement: Statement) -> set[Resource | Unknown]:
+        """Return the resources that ``statement`` refers to; UNKNOWN can be any."""
+        found: set[Resource | Unknown] = {UNKNOWN} if statement.unknown else set()
+        for value in statement.resources:
+            parts = self._graph.parts(value, statement.template)
+            named = {part.resource for part in parts if isinstance(part, Reference)}
+            found |= named if named and UNKNOWN not in parts else {UNKNOWN}
+        return found
 
     def covers(self, resource: Resource, value: Any, statement: Statement) -> bool:
         """Return whether ``value``, a resource in ``statement``, is or can be ``resource`` or something in it."""

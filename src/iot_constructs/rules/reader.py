@@ -11,13 +11,16 @@ import json
 import re
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 STDIN: Final = Path("-")
+
+PathInFile = tuple[str | int, ...]
+"""The keys and indices that lead from the root of a file to a value."""
 
 _DEEPEST: Final = 1000  # levels of nesting; CloudFormation's functions and policies need about 30
 _LARGEST: Final = 1_000_000  # values after the expansion of YAML aliases
@@ -112,6 +115,11 @@ def parse(text: str, path: Path) -> Document:
     except ValueError as error:  # a number with thousands of digits
         raise ValueError(f"{path}: not JSON: {error}") from error
     return Document(path, body, lambda: _build(_json_events(text), path)[1])
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return ``value``; empty if it is not a mapping."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def extra(module: str) -> Any:

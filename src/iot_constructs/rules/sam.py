@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from iot_constructs.rules.not_judged import NESTED_STACK, NotJudged
-from iot_constructs.rules.reader import extra
+from iot_constructs.rules.reader import PathInFile, extra
 
 TRANSFORM: Final = "AWS::Serverless-2016-10-31"
 
@@ -31,8 +31,6 @@ _UPLOADED: Final = "s3://bucket/key"
 _NO_API: Final[Mapping[str, Any]] = {"swagger": "2.0", "paths": {}}
 _REPOSITORY: Final = "https://serverlessrepo.amazonaws.com/"
 _IMAGE: Final = "123456789012.dkr.ecr.us-east-1.amazonaws.com/image:latest"
-
-PathInFile = tuple[str | int, ...]
 
 
 def is_serverless(resource: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from iot_constructs._defaults import MANAGED_BY
 from iot_constructs.rules.not_judged import NESTED_STACK, NotJudged
-from iot_constructs.rules.reader import STDIN, Document, Location, read
+from iot_constructs.rules.reader import STDIN, Document, Location, PathInFile, mapping, read
 from iot_constructs.rules.transforms import Expanded
 
 MANIFEST = "manifest.json"
@@ -98,18 +98,6 @@ class Template:
             if isinstance(body, Mapping) and isinstance(body.get("Type"), str)
         }
 
-    @classmethod
-    def load(cls, path: Path) -> Template:
-        """Load the template at ``path`` with its nested stacks and the data of a manifest.json in its directory.
-
-        Raises:
-            OSError: it cannot be read.
-            ValueError: it is not a CloudFormation template.
-        """
-        loader = _Loader()
-        loader.add_file(path)
-        return loader.roots()[0]
-
     @property
     def root(self) -> Template:
         """The template of the root stack: itself, or the top-level parent."""
@@ -132,9 +120,7 @@ class Template:
         """Return the type of the SAM event that ``logical_id`` is generated from; None if it is not."""
         return self._expanded.event_type(logical_id)
 
-    def path_in_file(
-        self, logical_id: str | None, property_path: str = ""
-    ) -> tuple[str | int, ...]:
+    def path_in_file(self, logical_id: str | None, property_path: str = "") -> PathInFile:
         """Return where the author wrote a property of a finding, from the root of the file.
 
         The path can go further than the file: the author did not set the property.
@@ -269,7 +255,7 @@ class _Loader:
             self._try_file(folder / file, in_assembly=True)
         for artifact in _artifacts(folder).values():
             if artifact.get("type") == _STAGE:
-                stage = folder / str(_mapping(artifact.get("properties")).get("directoryName"))
+                stage = folder / str(mapping(artifact.get("properties")).get("directoryName"))
                 self._add_assembly(stage, {*above, _resolved(folder)})
 
     def _add_tree(self, folder: Path) -> None:
@@ -325,8 +311,8 @@ class _Loader:
         if "AWSTemplateFormatVersion" in body or "Transform" in body:
             return True
         return any(
-            "Type" in _mapping(each) or str(key).startswith("Fn::")
-            for key, each in _mapping(body.get("Resources")).items()
+            "Type" in mapping(each) or str(key).startswith("Fn::")
+            for key, each in mapping(body.get("Resources")).items()
         )
 
     def _read(self, path: Path) -> Document:
@@ -407,13 +393,14 @@ def _nested_file(stack: Resource, assets: Mapping[str, str]) -> str | None:
     if isinstance(url, str) and "://" not in url and "{{" not in url:
         return url  # before `aws cloudformation package`
     # Without asset metadata, the last part of the URL is the object key of the asset.
-    found = re.search(r"([0-9a-f]{64})\.json", _text(url))
+    found = re.search(r"([0-9a-f]{64})\.json", text_of(url))
     return assets.get(found.group(1)) if found else None
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return a value as JSON, to search or compare it; empty if it is nested too deeply."""
     try:
-        return json.dumps(value)
+        return json.dumps(value, sort_keys=True, default=str)
     except RecursionError:
         return ""
 
@@ -425,8 +412,8 @@ def _asset_files(template: Template) -> dict[str, str]:
     if not manifest.is_file():
         return {}
     found = {}
-    for key, entry in _mapping(_read_json(manifest).get("files")).items():
-        file = _mapping(_mapping(entry).get("source")).get("path")
+    for key, entry in mapping(_read_json(manifest).get("files")).items():
+        file = mapping(mapping(entry).get("source")).get("path")
         if isinstance(file, str):
             found[key] = file
     return found
@@ -442,7 +429,7 @@ def _read_manifest(folder: Path) -> dict[str, StackInfo]:
     """Return the data of the manifest in ``folder`` by template file; empty without a manifest."""
     stacks_info = {}
     for artifact_id, artifact in _artifacts(folder).items():
-        properties = _mapping(artifact.get("properties"))
+        properties = mapping(artifact.get("properties"))
         file = properties.get("templateFile")
         if artifact.get("type") != _STACK or not isinstance(file, str):
             continue
@@ -450,7 +437,7 @@ def _read_manifest(folder: Path) -> dict[str, StackInfo]:
         stacks_info[file] = StackInfo(
             name=properties.get("stackName", artifact_id),
             termination_protection=properties.get("terminationProtection"),
-            tags=_mapping(properties.get("tags")),
+            tags=mapping(properties.get("tags")),
             account=account,
             region=region,
         )
@@ -461,7 +448,7 @@ def _artifacts(folder: Path) -> Json:
     manifest = folder / MANIFEST
     if not manifest.is_file():
         return {}
-    artifacts = _mapping(_read_json(manifest).get("artifacts"))
+    artifacts = mapping(_read_json(manifest).get("artifacts"))
     return {key: entry for key, entry in artifacts.items() if isinstance(entry, Mapping)}
 
 
@@ -480,10 +467,6 @@ def _environment(text: str) -> tuple[str | None, str | None]:
 def _read_json(path: Path) -> Json:
     """Return the content of a manifest; empty if it is not JSON, so that the templates beside it are still read."""
     try:
-        return _mapping(json.loads(path.read_text(encoding="utf-8")))
+        return mapping(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, RecursionError):
         return {}
-
-
-def _mapping(value: Any) -> Json:
-    return value if isinstance(value, Mapping) else {}

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from iot_constructs.rules import sam
-from iot_constructs.rules.language_extensions import LOOP, Loops, PathInFile
+from iot_constructs.rules.language_extensions import LOOP, Loops
 from iot_constructs.rules.not_judged import NotJudged
-from iot_constructs.rules.reader import read
+from iot_constructs.rules.reader import PathInFile, mapping, read
 
 ONE_OF: Final = "Fn::OneOf"
 """Our own function: one of several values of a mapping of the template."""
@@ -69,7 +69,7 @@ class Expanded:
             self._sam = sam.Expansion(body)
             body = self._sam.body
             self.not_judged += self._sam.not_judged
-        elif any(sam.is_serverless(each) for each in _mapping(body.get("Resources")).values()):
+        elif any(sam.is_serverless(each) for each in mapping(body.get("Resources")).values()):
             detail = (
                 f"AWS::Serverless resources are not expanded without Transform: {sam.TRANSFORM}"
             )
@@ -139,7 +139,7 @@ class Expanded:
         if name != _INCLUDE:
             self._skip(path, f"the macro {name} is not applied")
             return None
-        location = _mapping(transform.get("Parameters")).get("Location")
+        location = mapping(transform.get("Parameters")).get("Location")
         if not isinstance(location, str) or "://" in location:
             shown = location if isinstance(location, str) else "a location known at deployment only"
             self._skip(path, f"the file of {_INCLUDE} is not local: {shown}")
@@ -164,10 +164,6 @@ def _names(body: Mapping[str, Any]) -> list[str]:
         if name is not None:
             found.append(str(name))
     return found
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _listed(value: Any) -> list[Any]:
@@ -208,7 +204,7 @@ def _merge(value: Any, included: Mapping[int, Mapping[str, Any]], depth: int) ->
 
 def _resolve_mappings(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Replace each Fn::FindInMap by its value, or by all values that it can have."""
-    mappings = _mapping(body.get("Mappings"))
+    mappings = mapping(body.get("Mappings"))
     if not mappings:
         return body
     return {
