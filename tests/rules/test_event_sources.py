@@ -204,6 +204,24 @@ def test_a_pipe_of_an_unknown_source_reads_what_it_has_parameters_for() -> None:
         assert found(reader) == []
 
 
+@pytest.mark.parametrize("source", OTHER)
+def test_a_source_that_is_judged_by_its_name_is_not_judged(source: str) -> None:
+    reader = mapping(EventSourceArn=OTHER[source])
+    skipped = [
+        it.logical_id
+        for it in check(template({**SOURCES, "Reader": reader}))
+        if it.rule_id == "IOT_00_NOT_JUDGED"
+    ]
+    by_name = ("parameter that says", "table's stream of")
+    assert skipped == (["Reader"] if source.startswith(by_name) else [])
+
+
+def test_a_queue_by_parameter_is_not_a_table_stream() -> None:
+    reader = mapping(EventSourceArn=ref("DynamoDBDlqArn"), StartingPosition=NO_VALUE)
+    del reader["Properties"]["StartingPosition"]
+    assert "IOT_00_NOT_JUDGED" not in {it.rule_id for it in check(template({"Reader": reader}))}
+
+
 def test_a_pipe_of_a_stream_without_parameters() -> None:
     reader = resource("AWS::Pipes::Pipe", Source=att("Stream"), Target="t")
     assert found(reader) == ["IOT_03", "IOT_06", "IOT_14", "IOT_14", "IOT_16"]

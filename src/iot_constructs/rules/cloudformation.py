@@ -50,6 +50,12 @@ class NotJudgedRule(Rule):
                     each.property_path,
                     "" if resource is None else resource.type,
                 )
+        for mapping in pipeline.unjudged_mappings:
+            yield self.finding(
+                mapping,
+                "its source is known at deployment only, and is taken for a DynamoDB stream by its name",
+                "Properties/EventSourceArn",
+            )
 
     def fix_of(self, finding: Finding) -> Fix:
         """Return how to get what can be looked at."""

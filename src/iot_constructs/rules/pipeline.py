@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from iot_constructs.rules.alarm_metrics import Alarms
 from iot_constructs.rules.graph import UNKNOWN, Graph, Target, Unknown
-from iot_constructs.rules.template import Resource, Template
+from iot_constructs.rules.template import Json, Resource, Template
 
 STREAM: Final = "AWS::Kinesis::Stream"
 FUNCTION: Final = "AWS::Lambda::Function"
@@ -97,6 +97,20 @@ class Pipeline:
     def stream_readers(self) -> list[StreamReader]:
         """All event source mappings and pipes that read a Kinesis stream, or that may."""
         return [*self._mappings(), *self._pipes()]
+
+    @cached_property
+    def unjudged_mappings(self) -> list[Resource]:
+        """The mappings whose source is known at deployment only, and is taken for a DynamoDB stream by its name."""
+        return [
+            mapping
+            for mapping in self.graph.of_type(MAPPING)
+            for source in [mapping.properties.get("EventSourceArn")]
+            if _can_read_a_stream(mapping.properties)
+            and mapping.template.event_type(mapping.logical_id) is None
+            and self.graph.target(source, mapping.template, STREAM) is UNKNOWN
+            and self._is_kinesis_arn(source, mapping) is UNKNOWN
+            and self._is_named_like_a_table_stream(source)
+        ]
 
     @property
     def mappings(self) -> list[StreamReader]:
@@ -212,12 +226,10 @@ class Pipeline:
             source = properties.get("EventSourceArn")
             reads = self._reads_kinesis(source, resource)
             event_type = resource.template.event_type(resource.logical_id)
-            if reads is UNKNOWN and event_type is not None:  # SAM's author says it
+            if event_type is not None:  # SAM's author says it
                 reads = event_type == "Kinesis"
             if reads is UNKNOWN:
-                if "StartingPosition" not in properties or any(
-                    name in properties for name in _OTHER_SOURCES
-                ):
+                if not _can_read_a_stream(properties):
                     continue
             elif not reads:
                 continue
@@ -248,12 +260,19 @@ class Pipeline:
         target = self.graph.target(value, at.template, STREAM)
         if isinstance(target, Resource):
             return target.type in (STREAM, _CONSUMER)
+        known = self._is_kinesis_arn(value, at)
+        if known is UNKNOWN and self._is_named_like_a_table_stream(value):
+            return False
+        return known
+
+    def _is_kinesis_arn(self, value: Any, at: Resource) -> bool | Unknown:
         texts = [it for it in self.graph.parts(value, at.template) if isinstance(it, str)]
         if any(":kinesis:" in text for text in texts):
             return True
-        if texts and re.match(r"arn:[^:]*:[^:]+:", texts[0]):
-            return False
-        return False if _TABLE_STREAM.search(json.dumps(value, default=str)) else UNKNOWN
+        return False if texts and re.match(r"arn:[^:]*:[^:]+:", texts[0]) else UNKNOWN
+
+    def _is_named_like_a_table_stream(self, value: Any) -> bool:
+        return _TABLE_STREAM.search(json.dumps(value, default=str)) is not None
 
     def _failure_targets(self, type: str) -> dict[Resource, FailurePath]:
         found: dict[Resource, FailurePath] = {}
@@ -282,3 +301,10 @@ class Pipeline:
             for resource in self.graph.of_type(type):
                 for value in self.graph.at(resource.properties, *path):
                     yield FailurePath(resource, value, what)
+
+
+def _can_read_a_stream(properties: Json) -> bool:
+    """Return whether a mapping of an unknown source reads a Kinesis or DynamoDB stream."""
+    return "StartingPosition" in properties and not any(
+        name in properties for name in _OTHER_SOURCES
+    )
