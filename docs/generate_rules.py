@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from iot_constructs.rules.catalogue import RULES
-from iot_constructs.rules.rule import Fix, Rule
+from iot_constructs.rules.fixes import Fix
+from iot_constructs.rules.rule import Rule
 
 RULES_MD = Path(__file__).parent.parent / "RULES.md"
 

@@ -11,7 +11,8 @@ import aws_cdk as cdk
 import pytest
 
 from iot_constructs.rules import catalogue
-from iot_constructs.rules.rule import Finding, Fix
+from iot_constructs.rules.fixes import Fix
+from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import StackInfo, Template, load_assembly
 from tests.rules.fix_cases import (
     NAMES,

@@ -13,9 +13,10 @@ from iot_constructs.cli.check_formats import FORMATS, Row, printable, printed
 from iot_constructs.cli.check_ignores import CfnLintConfig, Ignore, accepted
 from iot_constructs.rules import catalogue
 from iot_constructs.rules.catalogue import RULE_BY_ID
+from iot_constructs.rules.fixes import Fix
 from iot_constructs.rules.not_judged import RULE_ID as NOT_JUDGED
 from iot_constructs.rules.reader import Location
-from iot_constructs.rules.rule import Finding, Fix
+from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.sam_fix import in_file
 from iot_constructs.rules.template import Template, load
 

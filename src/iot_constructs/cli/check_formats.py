@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from iot_constructs.rules.catalogue import RULE_BY_ID
+from iot_constructs.rules.fixes import Fix
 from iot_constructs.rules.reader import Location
-from iot_constructs.rules.rule import Finding, Fix, Rule
+from iot_constructs.rules.rule import Finding, Rule
 
 _WIDTH = 80
 

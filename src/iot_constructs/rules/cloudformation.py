@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
+from iot_constructs.rules.fixes import Fix
 from iot_constructs.rules.not_judged import NESTED_STACK, RULE_ID
 from iot_constructs.rules.pipeline import Pipeline
-from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule
+from iot_constructs.rules.rule import DOCS, Finding, Rule
 
 _GUIDE: Final = f"{DOCS}/AWSCloudFormation/latest"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Final
 
 from iot_constructs.rules.alarm_metrics import ALARM, AlarmMetric
+from iot_constructs.rules.fixes import Fix, set_properties
 from iot_constructs.rules.metric_catalogue import (
     DimensionNames,
     closest_metric_name,
@@ -13,7 +14,7 @@ from iot_constructs.rules.metric_catalogue import (
     is_unknown_metric,
 )
 from iot_constructs.rules.pipeline import Pipeline
-from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule, set_properties
+from iot_constructs.rules.rule import DOCS, Finding, Rule
 
 _GUIDE: Final = f"{DOCS}/AmazonCloudWatch/latest/monitoring"
 

@@ -9,18 +9,18 @@ from textwrap import indent
 from typing import Any, ClassVar, Final
 
 from iot_constructs.rules.alarm_metrics import ALARM
+from iot_constructs.rules.fixes import CLOUDWATCH, Fix, topic_key, topic_policy
 from iot_constructs.rules.graph import UNKNOWN, Graph, Reference, is_function
 from iot_constructs.rules.pipeline import TOPIC, Pipeline
-from iot_constructs.rules.policies import Statement, statements
-from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule
+from iot_constructs.rules.policies import ResourcePolicies, Statement, statements
+from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource
 
 COMPOSITE: Final = "AWS::CloudWatch::CompositeAlarm"
 ALARMS: Final = (ALARM, COMPOSITE)
 KEY: Final = "AWS::KMS::Key"
 
-_CLOUDWATCH: Final = "cloudwatch.amazonaws.com"
-_PRINCIPAL: Final = f'iam.ServicePrincipal("{_CLOUDWATCH}")'
+_PRINCIPAL: Final = f'iam.ServicePrincipal("{CLOUDWATCH}")'
 _ACTIONS: Final = ("AlarmActions", "OKActions", "InsufficientDataActions")
 _ALARM_IN_RULE: Final = re.compile(r"(?:ALARM|OK|INSUFFICIENT_DATA)\s*\(\s*([\"']?)(.+?)\1\s*\)")
 
@@ -29,44 +29,17 @@ _GRANT_KEY: Final = f"""\
 key = kms.Key(SCOPE, "AlertKey", enable_key_rotation=True)
 key.grant_encrypt_decrypt({_PRINCIPAL})
 """
-_KEY_YAML: Final = f"""\
-AlertKey:
-  Type: AWS::KMS::Key
-  Properties:
-    EnableKeyRotation: true
-    KeyPolicy:
-      Version: "2012-10-17"
-      Statement:
-        - Effect: Allow
-          Principal: {{AWS: {{"Fn::Sub": "arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:root"}}}}
-          Action: kms:*
-          Resource: "*"
-        - Effect: Allow
-          Principal: {{Service: {_CLOUDWATCH}}}
-          Action: [kms:Decrypt, "kms:GenerateDataKey*"]
-          Resource: "*"
-"""
+_KEY_YAML: Final = topic_key("AlertKey", CLOUDWATCH)
 
 
 def _policy_yaml(topic: str) -> str:
-    return f"""\
-{topic}Policy:
-  Type: AWS::SNS::TopicPolicy
-  Properties:
-    Topics: [{{Ref: {topic}}}]
-    PolicyDocument:
-      Version: "2012-10-17"
-      Statement:
+    publish = f"""\
         - Effect: Allow
-          Principal: {{Service: {_CLOUDWATCH}}}
+          Principal: {{Service: {CLOUDWATCH}}}
           Action: sns:Publish
           Resource: {{Ref: {topic}}}
-        - Effect: Deny
-          Principal: "*"
-          Action: sns:Publish
-          Resource: {{Ref: {topic}}}
-          Condition: {{Bool: {{aws:SecureTransport: "false"}}}}
 """
+    return topic_policy(topic, publish)
 
 
 ALERT_TOPIC_CDK: Final = """\
@@ -129,19 +102,21 @@ class AlarmActionReachable(Rule):
     def check(self, pipeline: Pipeline) -> Iterator[Finding]:
         """Find topics whose key or policy does not allow CloudWatch to publish."""
         graph = pipeline.graph
-        policies = _topic_policies(graph)
+        policies = ResourcePolicies(graph, TOPIC)
         for topic, alarms in _alarm_topics(graph).items():
             key, gap = _key_gap(graph, topic)
             if gap is not None:
                 own = key.logical_id if key is not None else ""
                 detail = f"{_used_by(alarms)}: {gap}"
                 yield self.finding(topic, detail, "Properties/KmsMasterKeyId", own)
-            policy = policies.get(topic)
-            if policy is not None and not any(map(_allows_cloudwatch_publish, policy)):
+            # Without a policy, it has the default one, which is compliant.
+            if policies.has_own(topic) and not any(
+                map(_allows_cloudwatch_publish, policies.of(topic))
+            ):
                 yield self.finding(
                     topic,
                     f"{_used_by(alarms)}: the topic's policy replaces the default policy and does "
-                    f"not allow {_CLOUDWATCH} to publish",
+                    f"not allow {CLOUDWATCH} to publish",
                 )
 
     def variant(self, finding: Finding) -> Fix:
@@ -256,24 +231,9 @@ def _alarm_topics(graph: Graph) -> dict[Resource, list[Resource]]:
     return found
 
 
-def _topic_policies(graph: Graph) -> dict[Resource, list[Statement]]:
-    """Return the statements by topic; a topic without a policy has the default one, which is compliant."""
-    found: dict[Resource, list[Statement]] = {}
-    for policy in graph.of_type("AWS::SNS::TopicPolicy", "AWS::SNS::TopicInlinePolicy"):
-        properties = policy.properties
-        topics = graph.items(properties.get("Topics")) + graph.items(properties.get("TopicArn"))
-        for value in topics:
-            topic = graph.target(value, policy.template, TOPIC)
-            if isinstance(topic, Resource):
-                found.setdefault(topic, []).extend(
-                    statements(graph, properties.get("PolicyDocument"), policy.template)
-                )
-    return found
-
-
 def _allows_cloudwatch_publish(statement: Statement) -> bool:
     # The default policy has the account as principal, or any principal with a condition.
-    named = statement.any_principal or statement.accounts or _CLOUDWATCH in statement.services
+    named = statement.any_principal or statement.accounts or CLOUDWATCH in statement.services
     return statement.allows("sns:Publish") and (named or statement.unknown)
 
 
@@ -281,7 +241,7 @@ def _key_gap(graph: Graph, topic: Resource) -> tuple[Resource | None, str | None
     """Return the topic's own key, and why CloudWatch cannot use it; no reason if it can, or if it is unknown."""
     value = topic.properties.get("KmsMasterKeyId")
     if f":{graph.text(value, topic.template)}".endswith(":alias/aws/sns"):
-        return None, f"{_CLOUDWATCH} cannot use the AWS managed key alias/aws/sns of the topic"
+        return None, f"{CLOUDWATCH} cannot use the AWS managed key alias/aws/sns of the topic"
     key = graph.target(value, topic.template, "AWS::KMS::Alias")
     if isinstance(key, Resource) and key.type == "AWS::KMS::Alias":
         key = graph.target(key.properties.get("TargetKeyId"), key.template)
@@ -291,12 +251,12 @@ def _key_gap(graph: Graph, topic: Resource) -> tuple[Resource | None, str | None
     found = list(statements(graph, policy, key.template)) if policy is not None else []
     if any(it.unknown and it.may_allow for it in found):
         return key, None
-    usable = [it for it in found if it.any_principal or _CLOUDWATCH in it.services]
+    usable = [it for it in found if it.any_principal or CLOUDWATCH in it.services]
     # The actions can be allowed by different statements.
     for action in ("kms:Decrypt", "kms:GenerateDataKey"):
         if not any(it.allows(action) for it in usable):
             return key, (
-                f"the policy of the topic's key {key.logical_id} does not allow {_CLOUDWATCH} {action}"
+                f"the policy of the topic's key {key.logical_id} does not allow {CLOUDWATCH} {action}"
             )
     return key, None
 

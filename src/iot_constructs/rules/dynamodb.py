@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
+from iot_constructs.rules.fixes import Fix, set_properties
 from iot_constructs.rules.graph import Graph
 from iot_constructs.rules.pipeline import TABLES, Pipeline
-from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule, set_properties
+from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource
 
 TABLE: Final = "AWS::DynamoDB::Table"

@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
+from iot_constructs.rules.fixes import FAILURE_BUCKET, Fix, email_topic, set_properties
 from iot_constructs.rules.graph import Graph
 from iot_constructs.rules.pipeline import MAPPING, PIPE, Pipeline, StreamReader
-from iot_constructs.rules.rule import (
-    DOCS,
-    FAILURE_BUCKET,
-    Finding,
-    Fix,
-    Rule,
-    email_topic,
-    set_properties,
-)
+from iot_constructs.rules.rule import DOCS, Finding, Rule
 
 _LAMBDA: Final = f"{DOCS}/lambda/latest/dg"
 _WITH_KINESIS: Final = f"{_LAMBDA}/with-kinesis.html"

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
+from iot_constructs.rules.fixes import Fix
 from iot_constructs.rules.graph import Graph
 from iot_constructs.rules.pipeline import TOPIC_RULE, Pipeline
-from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule
+from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource
 
 _GUIDE: Final = f"{DOCS}/iot/latest/developerguide"

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from math import inf
 from typing import ClassVar, Final
 
+from iot_constructs.rules.fixes import set_properties
 from iot_constructs.rules.graph import UNKNOWN, Graph
 from iot_constructs.rules.pipeline import STREAM, Pipeline, StreamReader
-from iot_constructs.rules.rule import DOCS, Finding, Rule, set_properties
+from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource
 
 _DEFAULT_HOURS: Final = 24

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
+from iot_constructs.rules.fixes import FAILURE_BUCKET, Fix, email_topic
 from iot_constructs.rules.graph import UNKNOWN, Target
 from iot_constructs.rules.pipeline import FUNCTION, Pipeline
-from iot_constructs.rules.rule import DOCS, FAILURE_BUCKET, Finding, Fix, Rule, email_topic
+from iot_constructs.rules.rule import DOCS, Finding, Rule
 
 
 class AsyncFailurePath(Rule):

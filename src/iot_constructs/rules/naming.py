@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
+from iot_constructs.rules.fixes import Fix, set_properties
 from iot_constructs.rules.names import L2_KEYWORDS, NAME_PROPERTIES, REQUIRED_NAMES
 from iot_constructs.rules.overrides import variable
 from iot_constructs.rules.pipeline import Pipeline
-from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule, set_properties
+from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource, Template
 
 # "live-metrics" and "production-line" name no environment: only these are clear as a first word.

@@ -10,6 +10,7 @@ from iot_constructs.rules.cloudwatch_actions import (
     ALERT_TOPIC_YAML,
     EMAIL_SUBSCRIPTION,
 )
+from iot_constructs.rules.fixes import Fix
 from iot_constructs.rules.graph import UNKNOWN
 from iot_constructs.rules.pipeline import (
     FUNCTION,
@@ -20,7 +21,7 @@ from iot_constructs.rules.pipeline import (
     TOPIC_RULE,
     Pipeline,
 )
-from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule
+from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource
 
 DELIVERY_STREAM: Final = "AWS::KinesisFirehose::DeliveryStream"

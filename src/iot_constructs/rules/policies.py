@@ -112,6 +112,10 @@ class ResourcePolicies:
         """Return the statements of the policies that certainly are those of ``resource``."""
         return self._statements.get(resource, [])
 
+    def has_own(self, resource: Resource) -> bool:
+        """Return whether a policy certainly is that of ``resource``."""
+        return resource in self._statements
+
     def denials_of_plain_http(self, resource: Resource) -> list[Statement] | None:
         """Return the statements that deny everybody something without TLS; None if there can be more of them.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from textwrap import indent
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
-from iot_constructs.rules.overrides import overrides
+from iot_constructs.rules.fixes import Fix
 
 if TYPE_CHECKING:
     from iot_constructs.rules.pipeline import Pipeline
@@ -18,68 +17,6 @@ PLUGIN_NAME: Final = "IotPipelineChecks"
 """The name of the validation plugin, which CDK prints after each finding."""
 
 DOCS: Final = "https://docs.aws.amazon.com"
-
-_LOGICAL_ID: Final = "<LogicalId>"
-
-
-@dataclass(frozen=True)
-class Fix:
-    """The code that ends a finding, to be typed as it is.
-
-    Attributes:
-        cdk: Python for a CDK app: keyword arguments of the construct, or statements. Empty if there is none.
-            ``<LogicalId>`` in it makes the id of a construct unique.
-        cloudformation: YAML to merge into ``Resources`` of the template; ``<LogicalId>`` stands for the resource.
-        l1: the same as ``cdk`` for a resource that is declared with its L1 construct, where it differs. By default,
-            overrides of the properties in ``cloudformation``, if it does nothing else.
-    """
-
-    cdk: str
-    cloudformation: str
-    l1: str = ""
-
-    def of(self, logical_id: str) -> Fix:
-        """Return the fix of one resource."""
-        texts = (self.cdk, self.cloudformation, self.l1)
-        return Fix(*(text.replace(_LOGICAL_ID, logical_id) for text in texts))
-
-    def of_l1(self, type: str) -> Fix:
-        """Return the fix of a resource of ``type`` that is declared with its L1 construct."""
-        return replace(self, cdk=self.l1 or overrides(self.cloudformation, type) or self.cdk)
-
-
-def set_properties(cdk: str, properties: str) -> Fix:
-    """Return a fix that sets properties of the resource: keyword arguments for CDK, and YAML."""
-    return Fix(cdk, f"{_LOGICAL_ID}:\n  Properties:\n{indent(properties, ' ' * 4)}")
-
-
-FAILURE_BUCKET: Final = (
-    'self.node.try_find_child("Failures") or '
-    'SecureDataBucket(self, "Failures", bucket_name=f"failures-{self.node.addr[-8:]}")'
-)
-"""A bucket for failed records, for the code of a fix: one for all of a stack, with a name that no other stack has."""
-
-
-def email_topic(id: str) -> str:
-    """Return the YAML of a topic that notifies by email, which roles of the account can publish to without a key."""
-    return f"""\
-{id}:
-  Type: AWS::SNS::Topic
-  Properties:
-    KmsMasterKeyId: alias/aws/sns
-    Subscription: [{{Protocol: email, Endpoint: ops@example.com}}]
-{id}Policy:
-  Type: AWS::SNS::TopicPolicy
-  Properties:
-    Topics: [{{Ref: {id}}}]
-    PolicyDocument:
-      Version: "2012-10-17"
-      Statement:
-        - Effect: Deny
-          Principal: "*"
-          Action: sns:Publish
-          Resource: {{Ref: {id}}}
-          Condition: {{Bool: {{aws:SecureTransport: "false"}}}}"""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
+from iot_constructs.rules.fixes import Fix, deny_plain_http, set_properties
 from iot_constructs.rules.graph import UNKNOWN, Graph
 from iot_constructs.rules.pipeline import Pipeline
 from iot_constructs.rules.policies import BUCKET, ResourcePolicies, Statement
-from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule, set_properties
+from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource
 
 _GUIDE: Final = f"{DOCS}/AmazonS3/latest/userguide"
@@ -44,6 +45,11 @@ _BLOCK_ALL: Final = """PublicAccessBlockConfiguration:
       RestrictPublicBuckets: true"""
 
 
+def _tls_only(bucket: str) -> str:
+    whole, objects = f"{{'Fn::GetAtt': [{bucket}, Arn]}}", f"{{'Fn::Sub': '${{{bucket}.Arn}}/*'}}"
+    return deny_plain_http("s3:*", whole, objects)
+
+
 class PrivateTlsBucket(Rule):
     """Reports buckets with public access or plain HTTP."""
 
@@ -70,15 +76,7 @@ class PrivateTlsBucket(Rule):
     PolicyDocument:
       Version: "2012-10-17"
       Statement:
-        - Effect: Deny
-          Principal: "*"
-          Action: s3:*
-          Resource:
-            - Fn::GetAtt: [<LogicalId>, Arn]
-            - Fn::Sub: ${{<LogicalId>.Arn}}/*
-          Condition:
-            Bool:
-              aws:SecureTransport: "false\"""",
+{_tls_only("<LogicalId>")}""",
             """bucket.public_access_block_configuration = {
     "blockPublicAcls": True,
     "blockPublicPolicy": True,
@@ -181,15 +179,7 @@ class BucketAccessLogs(Rule):
             StringEquals:
               aws:SourceAccount:
                 Ref: AWS::AccountId
-        - Effect: Deny
-          Principal: "*"
-          Action: s3:*
-          Resource:
-            - Fn::GetAtt: [<LogicalId>AccessLogs, Arn]
-            - Fn::Sub: ${{<LogicalId>AccessLogs.Arn}}/*
-          Condition:
-            Bool:
-              aws:SecureTransport: "false\"""",
+{_tls_only("<LogicalId>AccessLogs")}""",
             f"""logs_bucket = {_LOG_BUCKET}
 logs_bucket.add_to_resource_policy(
     iam.PolicyStatement(

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
+from iot_constructs.rules.fixes import (
+    CLOUDWATCH,
+    Fix,
+    deny_plain_http,
+    set_properties,
+    topic_key,
+    topic_policy,
+)
 from iot_constructs.rules.graph import Graph
 from iot_constructs.rules.pipeline import QUEUE, STREAM, TOPIC, Pipeline
 from iot_constructs.rules.policies import ResourcePolicies
-from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule, set_properties
+from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource
 
 # The actions that transfer messages, which a policy has to deny without TLS.
@@ -18,10 +26,7 @@ _TRANSFERS: Final = {
 }
 
 
-_CLOUDWATCH: Final = "cloudwatch.amazonaws.com"
-
-
-def _topic_key(services: Sequence[str] = (_CLOUDWATCH,)) -> Fix:
+def _topic_key(services: Sequence[str] = (CLOUDWATCH,)) -> Fix:
     """Return the fix with a key for a topic that ``services`` publish to.
 
     It is not the AWS managed key alias/aws/sns, which they cannot use. Not all of them send the account.
@@ -47,34 +52,8 @@ def _topic_key(services: Sequence[str] = (_CLOUDWATCH,)) -> Fix:
 )"""
     return Fix(
         f"master_key={key}",
-        f"""<LogicalId>:
-  Properties:
-    KmsMasterKeyId:
-      Fn::GetAtt: [<LogicalId>Key, Arn]
-<LogicalId>Key:  # a role that publishes needs kms:Decrypt and kms:GenerateDataKey*
-  Type: AWS::KMS::Key
-  Properties:
-    EnableKeyRotation: true
-    KeyPolicy:
-      Version: "2012-10-17"
-      Statement:
-        - Effect: Allow
-          Principal:
-            AWS:
-              Fn::Sub: arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:root
-          Action: kms:*
-          Resource: "*"
-        - Effect: Allow
-          Principal:
-            Service: [{", ".join(services)}]
-          Action:
-            - kms:Decrypt
-            - kms:GenerateDataKey*
-          Resource: "*"
-          Condition:
-            StringEqualsIfExists:
-              aws:SourceAccount:
-                Ref: AWS::AccountId""",
+        "<LogicalId>:\n  Properties:\n    KmsMasterKeyId: {Ref: <LogicalId>Key}\n"
+        + topic_key("<LogicalId>Key", *services),
         f"""key = {key}
 topic.kms_master_key_id = key.key_arn  # a role that publishes needs key.grant_encrypt_decrypt(role)""",
     )
@@ -138,14 +117,23 @@ class EncryptionAtRest(Rule):
                     topic,
                     "not encrypted at rest: no KmsMasterKeyId",
                     "Properties",
-                    " ".join(sorted(publishers - {_CLOUDWATCH})),
+                    " ".join(sorted(publishers - {CLOUDWATCH})),
                 )
 
     def variant(self, finding: Finding) -> Fix:
         """Return the fix with a key for all services that publish to the topic."""
         if finding.resource_type == TOPIC:
-            return _topic_key((_CLOUDWATCH, *finding.value.split()))
+            return _topic_key((CLOUDWATCH, *finding.value.split()))
         return super().variant(finding)
+
+
+_OWNER_PUBLISH: Final = """\
+        - Effect: Allow  # as in the default policy, which any other one replaces
+          Principal: "*"
+          Action: sns:Publish
+          Resource: {Ref: <LogicalId>}
+          Condition: {StringEquals: {"AWS:SourceOwner": {Ref: AWS::AccountId}}}
+"""
 
 
 class TlsOnlyMessaging(Rule):
@@ -179,31 +167,8 @@ topic.add_to_resource_policy(  # as in the default policy, which any other one r
         conditions={"StringEquals": {"AWS:SourceOwner": self.account}},
     )
 )""",
-            """<LogicalId>Policy:  # if there is one already, add the statements to it
-  Type: AWS::SNS::TopicPolicy
-  Properties:
-    Topics:
-      - Ref: <LogicalId>
-    PolicyDocument:
-      Version: "2012-10-17"
-      Statement:
-        - Effect: Deny
-          Principal: "*"
-          Action: sns:Publish
-          Resource:
-            Ref: <LogicalId>
-          Condition:
-            Bool:
-              aws:SecureTransport: "false"
-        - Effect: Allow  # as in the default policy, which any other one replaces
-          Principal: "*"
-          Action: sns:Publish
-          Resource:
-            Ref: <LogicalId>
-          Condition:
-            StringEquals:
-              AWS:SourceOwner:
-                Ref: AWS::AccountId""",
+            "# If there is a policy already, add the statements to it.\n"
+            + topic_policy("<LogicalId>", _OWNER_PUBLISH),
             """sns.CfnTopicPolicy(
     topic,
     "Policy",
@@ -229,22 +194,16 @@ topic.add_to_resource_policy(  # as in the default policy, which any other one r
         ),
         QUEUE: Fix(
             "enforce_ssl=True",
-            """<LogicalId>Policy:  # if there is one already, add the statement to it
+            """\
+<LogicalId>Policy:  # if there is one already, add the statement to it
   Type: AWS::SQS::QueuePolicy
   Properties:
-    Queues:
-      - Ref: <LogicalId>
+    Queues: [{Ref: <LogicalId>}]
     PolicyDocument:
       Version: "2012-10-17"
       Statement:
-        - Effect: Deny
-          Principal: "*"
-          Action: sqs:*
-          Resource:
-            Fn::GetAtt: [<LogicalId>, Arn]
-          Condition:
-            Bool:
-              aws:SecureTransport: "false\"""",
+"""
+            + deny_plain_http("sqs:*", "{'Fn::GetAtt': [<LogicalId>, Arn]}"),
             """sqs.CfnQueuePolicy(
     queue,
     "Policy",

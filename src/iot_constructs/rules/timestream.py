@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
+from iot_constructs.rules.fixes import Fix
 from iot_constructs.rules.pipeline import Pipeline
-from iot_constructs.rules.rule import DOCS, Finding, Fix, Rule
+from iot_constructs.rules.rule import DOCS, Finding, Rule
 
 _TYPES: Final = (
     "AWS::Timestream::Database",
