@@ -99,7 +99,11 @@ def run(arguments: argparse.Namespace) -> int:
         if not accepted(finding, templates[finding.template], arguments.ignore, config)
     ]
     order = {path: index for index, path in enumerate(templates)}
-    rows = [_row(finding, templates[finding.template]) for finding in kept]
+    from_cdk = {path: _is_from_cdk(template) for path, template in templates.items()}
+    rows = [
+        _row(finding, templates[finding.template], from_cdk=from_cdk[finding.template])
+        for finding in kept
+    ]
     rows.sort(key=lambda row: (row.rule.id, order[row.finding.template], row.location))
     summary = _summary(rows, len(findings) - len(rows), len(templates), suffix)
     print(FORMATS[arguments.format](rows, summary).rstrip("\n"))
@@ -108,11 +112,10 @@ def run(arguments: argparse.Namespace) -> int:
     return _exit_code(rows)
 
 
-def _row(finding: Finding, template: Template) -> Row:
+def _row(finding: Finding, template: Template, *, from_cdk: bool) -> Row:
     location = template.location(finding.logical_id, finding.property_path)
     author = template.author(finding.logical_id) if finding.logical_id is not None else None
     path = template.path_in_file(finding.logical_id, finding.property_path)
-    from_cdk = _is_from_cdk(template)
     fix = _fix(finding, finding.logical_id, template)
     any_resource = replace(finding, logical_id="<LogicalId>") if author is not None else finding
     return Row(

@@ -226,7 +226,7 @@ def _alarm_topics(graph: Graph) -> dict[Resource, list[Resource]]:
                 topic = graph.target(action, alarm.template, TOPIC)
                 if isinstance(topic, Resource) and topic.type == TOPIC:
                     alarms = found.setdefault(topic, [])
-                    if alarm not in alarms:
+                    if alarm not in alarms[-1:]:
                         alarms.append(alarm)
     return found
 
