@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from textwrap import indent
@@ -14,7 +13,7 @@ from iot_constructs.rules.graph import UNKNOWN, Graph, Reference, is_function
 from iot_constructs.rules.pipeline import TOPIC, Pipeline
 from iot_constructs.rules.policies import ResourcePolicies, Statement, statements
 from iot_constructs.rules.rule import DOCS, Finding, Rule
-from iot_constructs.rules.template import Resource
+from iot_constructs.rules.template import Resource, text_of
 
 COMPOSITE: Final = "AWS::CloudWatch::CompositeAlarm"
 ALARMS: Final = (ALARM, COMPOSITE)
@@ -290,7 +289,7 @@ def _used_alarms(graph: Graph) -> set[Resource]:
 def _takes_all_alarms(graph: Graph, resource: Resource) -> bool:
     """Return whether ``resource`` is an event rule for alarms, or a composite alarm over unknown ones."""
     if resource.type == "AWS::Events::Rule":
-        pattern = json.dumps(resource.properties.get("EventPattern"), default=str)
+        pattern = text_of(resource.properties.get("EventPattern"))
         # A pattern with resources or names takes those alarms only, which it refers to as any other resource does.
         return (
             "CloudWatch Alarm State Change" in pattern

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +12,7 @@ from iot_constructs.rules.names import L2_KEYWORDS, NAME_PROPERTIES, REQUIRED_NA
 from iot_constructs.rules.overrides import variable
 from iot_constructs.rules.pipeline import Pipeline
 from iot_constructs.rules.rule import DOCS, Finding, Rule
-from iot_constructs.rules.template import Resource, Template
+from iot_constructs.rules.template import Resource, Template, text_of
 
 # "live-metrics" and "production-line" name no environment: only these are clear as a first word.
 _CLEAR_ENVIRONMENTS: Final = frozenset(
@@ -190,7 +189,7 @@ def _conflict(name: str, resource: Resource, suffix: str | None) -> str | None:
     root = resource.template.root
     if suffix is not None and contains_suffix(name, suffix):
         return None
-    value = json.dumps(_value_of(resource), default=str)
+    value = text_of(_value_of(resource))
     # With the name of the stack in it, that name is checked instead.
     if _is_generated(name, root) or "AWS::StackName" in value or _is_named_after(name, root):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 from iot_constructs.rules.alarm_metrics import Alarms
 from iot_constructs.rules.graph import UNKNOWN, Graph, Target, Unknown
-from iot_constructs.rules.template import Json, Resource, Template
+from iot_constructs.rules.template import Json, Resource, Template, text_of
 
 STREAM: Final = "AWS::Kinesis::Stream"
 FUNCTION: Final = "AWS::Lambda::Function"
@@ -272,7 +271,7 @@ class Pipeline:
         return False if texts and re.match(r"arn:[^:]*:[^:]+:", texts[0]) else UNKNOWN
 
     def _is_named_like_a_table_stream(self, value: Any) -> bool:
-        return _TABLE_STREAM.search(json.dumps(value, default=str)) is not None
+        return _TABLE_STREAM.search(text_of(value)) is not None
 
     def _failure_targets(self, type: str) -> dict[Resource, FailurePath]:
         found: dict[Resource, FailurePath] = {}
