@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from iot_constructs.rules.catalogue import RULES
-from iot_constructs.rules.fixes import Fix
+from iot_constructs.rules.remediations import Remediation
 from iot_constructs.rules.rule import Rule
 
 RULES_MD = Path(__file__).parent.parent / "RULES.md"
@@ -102,20 +102,20 @@ def _section(rule: Rule) -> Iterator[str]:
     yield f"* **Level:** {rule.level}"
     yield f"* **To accept it:** `{rule.acknowledgement}` in CDK, `{rule.cfn_lint_id}` in cfn-lint"
     # Several types can have the same fix.
-    types: dict[Fix, list[str]] = {}
-    for resource_type, fix in rule.fixes.items():
+    types: dict[Remediation, list[str]] = {}
+    for resource_type, fix in rule.remediations.items():
         types.setdefault(fix, []).append(resource_type)
     if len(types) > _MOST_BLOCKS:
-        yield from _table(rule.fixes)
+        yield from _table(rule.remediations)
     else:
         for fix, alike in types.items():
             yield from _blocks(fix, alike)
 
 
-def _table(fixes: Mapping[str, Fix]) -> Iterator[str]:
+def _table(remediations: Mapping[str, Remediation]) -> Iterator[str]:
     yield "\n| Resource type | CDK | CloudFormation |\n|---|---|---|"
-    for resource_type in sorted(fixes):
-        fix = fixes[resource_type]
+    for resource_type in sorted(remediations):
+        fix = remediations[resource_type]
         code = f"{_cell(fix.cdk)} | {_cell(_properties(fix.cloudformation))}"
         yield f"| {_named(resource_type)} | {code} |"
 
@@ -132,7 +132,7 @@ def _cell(code: str) -> str:
     return "<br>".join(f"`{line}`" for line in lines)
 
 
-def _blocks(fix: Fix, alike: list[str]) -> Iterator[str]:
+def _blocks(fix: Remediation, alike: list[str]) -> Iterator[str]:
     yield f"\n{', '.join(_named(it) for it in alike)}:"
     if fix.cdk:
         yield f"\n```python\n{fix.cdk}\n```"

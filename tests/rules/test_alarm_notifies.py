@@ -81,7 +81,7 @@ class TestAction:
         findings = check(template({"It": it}))
         assert places(findings) == SILENT
         assert findings[0].detail == "the alarm notifies nobody: ActionsEnabled is false"
-        fix = AlarmNotifies().fix_of(findings[0])
+        fix = AlarmNotifies().remediation_of(findings[0])
         assert fix.cdk == "actions_enabled=True"
         assert "AlertTopic" not in fix.cloudformation
 

@@ -229,7 +229,7 @@ class TestFormats:
         code, out, err = run(write("table.yaml", TABLE), "--suffix", "dev", "--format", "json")
         assert code == 1
         [finding] = json.loads(out)
-        fix = finding.pop("fix")
+        fix = finding.pop("remediation")
         assert fix["cdk"].startswith("point_in_time_recovery_specification=")
         assert fix["cloudformation"].startswith("Readings:\n")
         rule = RULE_BY_ID[RECOVERY]
@@ -506,7 +506,7 @@ Resources:
         assert {it["rule"][4:6] for it in before} >= {"03", "06", "13", "14", "15", "16"}
         assert {it["resource"] for it in before} == {"Consumer"}
         for finding in before:
-            fix = yaml.safe_load(finding["fix"]["cloudformation"])
+            fix = yaml.safe_load(finding["remediation"]["cloudformation"])
             body["Resources"] = merged(body["Resources"], fix)
         after = json.loads(run(write("sam.json", body), "--json")[1])
         assert [it for it in after if event in it["property"]] == []

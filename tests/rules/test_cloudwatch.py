@@ -231,7 +231,7 @@ class TestFix:
     def test_of_each(self, namespace: str, metric: str, dimensions: Json) -> None:
         resources = alone(namespace, metric, dimensions)
         [finding] = check(template(resources))
-        fix = RULE_BY_ID[finding.rule_id].fix_of(finding)
+        fix = RULE_BY_ID[finding.rule_id].remediation_of(finding)
         assert found(merged(resources, yaml.safe_load(fix.cloudformation))) == []
         app = fresh_app()
         names = {**NAMES, **VARIABLES, "self": cdk.Stack(app, "Stack")}
@@ -246,14 +246,14 @@ class TestFix:
     def test_of_amazon_location(self) -> None:
         [finding] = check(template(alone("AWS/Location", "RequestCount")))
         assert finding.rule_id[:6] == "IOT_10"
-        assert RULE_BY_ID[finding.rule_id].fix_of(finding).cdk == (
+        assert RULE_BY_ID[finding.rule_id].remediation_of(finding).cdk == (
             'metric=cloudwatch.Metric(namespace="AWS/Location", metric_name="CallCount", '
             'dimensions_map={"OperationName": "BatchUpdateDevicePosition"})'
         )
 
     def test_keeps_the_metric(self) -> None:
         [finding] = check(template(alone("AWS/SQS", "NumberOfMessagesSent")))
-        assert RULE_BY_ID[finding.rule_id].fix_of(finding).cdk == (
+        assert RULE_BY_ID[finding.rule_id].remediation_of(finding).cdk == (
             'metric=cloudwatch.Metric(namespace="AWS/SQS", metric_name="NumberOfMessagesSent", '
             'dimensions_map={"QueueName": queue.queue_name})'
         )
@@ -266,7 +266,7 @@ class TestFix:
         queries = [{"Id": "sum", "Expression": "a + b"}, query("a", "NumberOfMessagesSent")]
         resources = {"It": resource("AWS::CloudWatch::Alarm", Metrics=queries)}
         [finding] = check(template(resources))
-        fix = RULE_BY_ID[finding.rule_id].fix_of(finding)
+        fix = RULE_BY_ID[finding.rule_id].remediation_of(finding)
         fixed = merged(resources, yaml.safe_load(fix.cloudformation))
         assert found(fixed) == []
         assert fixed["It"]["Properties"]["Metrics"][0] == queries[0]

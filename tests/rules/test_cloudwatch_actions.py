@@ -411,7 +411,7 @@ class TestSubscriber:
 class TestFix:
     def test_of_a_policy_leaves_the_key(self) -> None:
         [finding] = check(template(with_statements(TLS_DENY)))
-        fix = AlarmActionReachable().fix_of(finding)
+        fix = AlarmActionReachable().remediation_of(finding)
         assert "kms" not in fix.cdk
         assert "Kms" not in fix.cloudformation
         resources = merged(with_statements(TLS_DENY), yaml.safe_load(fix.cloudformation))
@@ -421,7 +421,7 @@ class TestFix:
         resources = compliant()
         resources["Key"] = key("lambda.amazonaws.com")
         [finding] = check(template(resources))
-        fix = AlarmActionReachable().fix_of(finding)
+        fix = AlarmActionReachable().remediation_of(finding)
         assert "topic.master_key.grant_encrypt_decrypt(" in fix.cdk
         assert "kms.Key(" not in fix.cdk
         fixed = merged(resources, yaml.safe_load(fix.cloudformation))

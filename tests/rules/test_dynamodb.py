@@ -277,7 +277,7 @@ def test_a_finding_names_the_replica(setting: str, rule_id: str) -> None:
 def test_the_fix_is_that_of_the_replica(setting: str) -> None:
     body = global_table(replica(), replica(), replica(**{setting: LEFT_OUT}), replica())
     [finding] = check(body)
-    fix = yaml.safe_load(RULE_BY_ID[finding.rule_id].fix_of(finding).cloudformation)
+    fix = yaml.safe_load(RULE_BY_ID[finding.rule_id].remediation_of(finding).cloudformation)
     assert check(merged(body, fix["It"])) == []
 
 

@@ -11,7 +11,7 @@ import aws_cdk as cdk
 import pytest
 
 from iot_constructs.rules import catalogue
-from iot_constructs.rules.fixes import Fix
+from iot_constructs.rules.remediations import Remediation
 from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.template import StackInfo, Template, load_assembly
 from tests.rules.fix_cases import (
@@ -71,12 +71,12 @@ def judge_stacks(code: str, *ids: str) -> list[Finding]:
     return catalogue.check(load_assembly(Path(app.synth().directory)), SUFFIX)
 
 
-def fix_of(case: FixCase, findings: list[Finding]) -> Fix:
+def remediation_of(case: FixCase, findings: list[Finding]) -> Remediation:
     """Return the fix of the findings of the rule, which are about one resource of the type."""
     found = [it for it in findings if it.rule_id == case.rule_id]
     assert {it.resource_type for it in found} == {case.type}, found
     assert len({it.logical_id for it in found}) == 1, found
-    return catalogue.RULE_BY_ID[case.rule_id].fix_of(found[0])
+    return catalogue.RULE_BY_ID[case.rule_id].remediation_of(found[0])
 
 
 def places(findings: list[Finding]) -> set[Place]:
@@ -91,7 +91,7 @@ def assert_fixed(case: FixCase, before: list[Finding], after: list[Finding]) -> 
 
 
 def test_every_rule_has_a_case_for_each_resource_type() -> None:
-    wanted = {(rule.id, type) for rule in catalogue.RULES for type in rule.fixes}
+    wanted = {(rule.id, type) for rule in catalogue.RULES for type in rule.remediations}
     missing = wanted - {(case.rule_id, case.type) for case in CASES}
     # test_naming.py has a test for each of the several hundred types with a name. The fix of IOT_00 is a file.
     assert {it for it in missing if not it[0].startswith(("IOT_00", "IOT_01"))} == set()
@@ -101,10 +101,10 @@ def test_every_rule_has_a_case_for_each_resource_type() -> None:
 @every_case
 def test_the_cloudformation_fix(case: FixCase) -> None:
     if not case.cloudformation:
-        assert catalogue.RULE_BY_ID[case.rule_id].fixes[case.type].cloudformation == ""
+        assert catalogue.RULE_BY_ID[case.rule_id].remediations[case.type].cloudformation == ""
         return
     before = judge_resources(case)
-    after = judge_resources(case, fix_of(case, before).cloudformation)
+    after = judge_resources(case, remediation_of(case, before).cloudformation)
     assert_fixed(case, before, after)
 
 
@@ -114,7 +114,7 @@ def test_the_cdk_fix_of_an_l1_construct(case: FixCase) -> None:
     own = [it for it in before if (it.rule_id, it.resource_type) == (case.rule_id, case.type)]
     assert own
     assert all(it.of_l1 for it in own)
-    after = judge_code(case, fix_of(case, own).cdk)
+    after = judge_code(case, remediation_of(case, own).cdk)
     places_of_own = places(own)
     assert [it for it in after if places([it]) <= places_of_own] == []
     begun = places(after) - places(before)
@@ -192,17 +192,19 @@ MARKER: Final = re.compile(r"<(keywords|statements) (\S+) (\S+)>")
 
 
 def typed(code: str, findings: list[Finding]) -> str:
-    """Return ``code`` with the fixes of ``findings`` at its markers."""
+    """Return ``code`` with the remediations of ``findings`` at its markers."""
 
     def at_marker(found: re.Match[str]) -> str:
         kind, type, id = found.groups()
-        fixes = {
-            catalogue.RULE_BY_ID[it.rule_id].fix_of(it).cdk
+        remediations = {
+            catalogue.RULE_BY_ID[it.rule_id].remediation_of(it).cdk
             for it in findings
             if it.resource_type == type and (it.logical_id or "").startswith(id)
         }
         is_keyword = re.compile(r"\w+=")
-        own = sorted(it for it in fixes if bool(is_keyword.match(it)) == (kind == "keywords"))
+        own = sorted(
+            it for it in remediations if bool(is_keyword.match(it)) == (kind == "keywords")
+        )
         return (",\n" if kind == "keywords" else "\n").join(own)
 
     return MARKER.sub(at_marker, code)
@@ -219,18 +221,18 @@ def test_the_fixes_of_several_resources_in_several_stacks() -> None:
 
 
 def test_the_table_that_replaces_timestream_is_created_once() -> None:
-    fixes = catalogue.RULE_BY_ID["IOT_08_NO_TIMESTREAM"].fixes
-    code = "\n".join(fix.cdk for fix in fixes.values())
+    remediations = catalogue.RULE_BY_ID["IOT_08_NO_TIMESTREAM"].remediations
+    code = "\n".join(fix.cdk for fix in remediations.values())
     assert judge_stacks(code, "One-dev") == []
 
 
 @every_case
 def test_the_cdk_fix(case: FixCase) -> None:
     if "<fix>" not in case.cdk:
-        assert catalogue.RULE_BY_ID[case.rule_id].fixes[case.type].cdk == ""
+        assert catalogue.RULE_BY_ID[case.rule_id].remediations[case.type].cdk == ""
         return
     before = judge_code(case)
-    after = judge_code(case, fix_of(case, before).cdk)
+    after = judge_code(case, remediation_of(case, before).cdk)
     assert_fixed(case, before, after)
 
 
@@ -249,6 +251,6 @@ def test_a_fix_that_does_not_end_its_finding_or_begins_another_is_seen() -> None
     before = judge_resources(case)
     with pytest.raises(AssertionError, match="IOT_02"):
         assert_fixed(case, before, judge_resources(case, "State: {}"))
-    fix = fix_of(case, before).cloudformation
+    fix = remediation_of(case, before).cloudformation
     with pytest.raises(AssertionError, match="IOT_01"):
         assert_fixed(case, before, judge_resources(case, f"{fix}\n    TableName: state"))

@@ -119,7 +119,7 @@ def test_a_key_that_is_constant_in_one_branch(other: Any) -> None:
 )
 def test_the_fix_has_the_level_of_the_device(sql: Any, key: str) -> None:
     [finding] = findings(payload(kinesis("${deviceId}"), Sql=sql))
-    fix = RULE_BY_ID[finding.rule_id].fix_of(finding)
+    fix = RULE_BY_ID[finding.rule_id].remediation_of(finding)
     assert f'"{key}"' in fix.cdk
     assert f'PartitionKey: "{key}"' in fix.cloudformation
 
@@ -138,13 +138,13 @@ def test_the_fix_of_an_l2_construct(path: str, expected: str) -> None:
         "Metadata": {"aws:cdk:path": path},
     }
     [finding] = [it for it in check(template({"Rule": rule})) if it.rule_id[:6] == "IOT_19"]
-    assert RULE_BY_ID[finding.rule_id].fix_of(finding).cdk.startswith(expected)
+    assert RULE_BY_ID[finding.rule_id].remediation_of(finding).cdk.startswith(expected)
 
 
 def test_the_fix_is_for_the_action_of_the_finding() -> None:
     body = payload({"Lambda": {"FunctionArn": "f"}}, kinesis("${deviceId}"))
     [finding] = findings(body)
-    fix = RULE_BY_ID[finding.rule_id].fix_of(finding)
+    fix = RULE_BY_ID[finding.rule_id].remediation_of(finding)
     assert "Actions.1.Kinesis" in fix.cdk
     assert "        - {}\n        - Kinesis" in fix.cloudformation
 

@@ -63,7 +63,7 @@ class TestEachType:
     def test_the_cloudformation_fix(self, type: str, suffix: str | None) -> None:
         resources = {"It": named(type, "iot-device-state")}
         [finding] = check(template(resources), suffix=suffix)
-        fix = EnvironmentSuffixInNames().fix_of(finding)
+        fix = EnvironmentSuffixInNames().remediation_of(finding)
         fixed = merged(resources, yaml.safe_load(fix.cloudformation))
         assert set(fixed) == {"It"}
         assert found(fixed, suffix) == []
@@ -375,13 +375,13 @@ class TestFix:
     )
     def test_keeps_the_name(self, type: str, name: str, cdk: str, cloudformation: Json) -> None:
         [finding] = check(template({"It": named(type, name)}))
-        fix = EnvironmentSuffixInNames().fix_of(finding)
+        fix = EnvironmentSuffixInNames().remediation_of(finding)
         assert fix.cdk == cdk
         assert yaml.safe_load(fix.cloudformation) == {"It": {"Properties": cloudformation}}
 
     def test_keeps_account_and_region(self) -> None:
         [finding] = check(template({"It": named("AWS::S3::Bucket", JOINED)}))
-        assert EnvironmentSuffixInNames().fix_of(finding).cdk == (
+        assert EnvironmentSuffixInNames().remediation_of(finding).cdk == (
             'bucket_name=f"iot-data-{cdk.Aws.ACCOUNT_ID}-{cdk.Aws.REGION}-'
             '{EnvironmentSuffix.of(self)}"'
         )
@@ -390,7 +390,7 @@ class TestFix:
         stack = StackInfo("Telemetry-dev", True, account="123456789012", region="eu-central-1")
         name = "iot-data-123456789012-eu-central-1"
         [finding] = check(template({"It": named("AWS::S3::Bucket", name)}, stack))
-        assert EnvironmentSuffixInNames().fix_of(finding).cdk == (
+        assert EnvironmentSuffixInNames().remediation_of(finding).cdk == (
             'bucket_name=f"iot-data-{cdk.Aws.ACCOUNT_ID}-{cdk.Aws.REGION}-'
             '{EnvironmentSuffix.of(self)}"'
         )
@@ -398,6 +398,6 @@ class TestFix:
     def test_of_a_stack(self) -> None:
         queue = {"It": resource("AWS::SQS::Queue")}
         [finding] = check(template(queue, stack_info(name="Readings")))
-        fix = EnvironmentSuffixInNames().fix_of(finding)
+        fix = EnvironmentSuffixInNames().remediation_of(finding)
         assert fix.cdk.splitlines()[-1] == 'stack_name=f"Readings-{EnvironmentSuffix.of(scope)}"'
         assert fix.cloudformation == ""

@@ -39,7 +39,7 @@ def test_how_to_get_what_can_be_looked_at() -> None:
     one = template({"Url": nested_stack(url="https://x/y"), "M": {"Type": "A::MODULE"}})
     assert one.not_judged  # the module; nested stacks are the loader's
     stack, module = (
-        RULE.fix_of(RULE.finding(one.resources[name], "detail")).cloudformation
+        RULE.remediation_of(RULE.finding(one.resources[name], "detail")).cloudformation
         for name in ("Url", "M")
     )
     assert parse(stack, Path("fix.yaml")).body["Url"]["Properties"]["TemplateURL"] == "nested.yaml"

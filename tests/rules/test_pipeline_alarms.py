@@ -531,7 +531,7 @@ class TestDeliveryStream:
     def test_the_fix_has_the_metric(self, configuration: str, name: str) -> None:
         resources = delivery_to(configuration)
         [finding] = check(template(resources))
-        fix = PipelineAlarmsExist().fix_of(finding)
+        fix = PipelineAlarmsExist().remediation_of(finding)
         fixed = merged(resources, yaml.safe_load(fix.cloudformation))
         assert found(fixed) == []
         assert f'"DeliveryTo{name}.DataFreshness"' in fix.cdk

@@ -69,7 +69,7 @@ class TestEncryptionAtRest:
             ),
         }
         [finding] = check(resources, "IOT_29")
-        fix = RULE_BY_ID[finding.rule_id].fix_of(finding)
+        fix = RULE_BY_ID[finding.rule_id].remediation_of(finding)
         key = yaml.safe_load(fix.cloudformation)["ItKey"]["Properties"]["KeyPolicy"]
         [principal] = [
             it["Principal"]["Service"] for it in key["Statement"] if "Service" in it["Principal"]

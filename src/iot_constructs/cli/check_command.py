@@ -13,9 +13,9 @@ from iot_constructs.cli.check_formats import FORMATS, Row, printable, printed
 from iot_constructs.cli.check_ignores import CfnLintConfig, Ignore, accepted
 from iot_constructs.rules import catalogue
 from iot_constructs.rules.catalogue import RULE_BY_ID
-from iot_constructs.rules.fixes import Fix
 from iot_constructs.rules.not_judged import RULE_ID as NOT_JUDGED
 from iot_constructs.rules.reader import Location
+from iot_constructs.rules.remediations import Remediation
 from iot_constructs.rules.rule import Finding
 from iot_constructs.rules.sam_fix import in_file
 from iot_constructs.rules.template import Template, load
@@ -128,13 +128,15 @@ def _row(finding: Finding, template: Template, *, from_cdk: bool) -> Row:
         if author != finding.logical_id
         else finding.property_path,
         fix=fix,
-        fix_of_any=printed(_fix(any_resource, finding.logical_id, template), from_cdk=from_cdk),
+        remediation_of_any=printed(
+            _fix(any_resource, finding.logical_id, template), from_cdk=from_cdk
+        ),
         from_cdk=from_cdk,
     )
 
 
-def _fix(finding: Finding, generated: str | None, template: Template) -> Fix:
-    fix = RULE_BY_ID[finding.rule_id].fix_of(finding)
+def _fix(finding: Finding, generated: str | None, template: Template) -> Remediation:
+    fix = RULE_BY_ID[finding.rule_id].remediation_of(finding)
     if finding.logical_id is None or generated is None:
         return fix
     path = template.path_in_file(generated)

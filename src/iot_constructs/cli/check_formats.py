@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from iot_constructs.rules.catalogue import RULE_BY_ID
-from iot_constructs.rules.fixes import Fix
 from iot_constructs.rules.reader import Location
+from iot_constructs.rules.remediations import Remediation
 from iot_constructs.rules.rule import Finding, Rule
 
 _WIDTH = 80
@@ -30,8 +30,8 @@ class Row:
     """The resource as the author wrote it; None if the finding is about the template or stack."""
     property_path: str
     """Its path in that resource; empty if it is not about a property."""
-    fix: Fix
-    fix_of_any: str
+    fix: Remediation
+    remediation_of_any: str
     """The fix to print, with a placeholder for the logical id: what several findings have in common."""
     from_cdk: bool
     """Whether the template was written by a CDK app, whose code is the place to fix it."""
@@ -55,7 +55,7 @@ def text(rows: Sequence[Row], summary: str) -> str:
         lines += _heading(found[0].rule)
         by_fix: dict[str, list[Row]] = {}
         for row in found:
-            by_fix.setdefault(row.fix_of_any, []).append(row)
+            by_fix.setdefault(row.remediation_of_any, []).append(row)
         for alike in by_fix.values():
             lines += _findings_with_fix(alike)
         lines.append("")
@@ -74,7 +74,7 @@ def _findings_with_fix(rows: Sequence[Row]) -> Iterator[str]:
         names = f"{row.resource or '(the stack)'} {row.property_path}".rstrip()
         yield printable(f"  {row.file}:{row.location.line}:{row.location.column} {names}")
         yield from _wrapped(printable(finding.detail), 4)
-    fix = rows[0].printed_fix if len(rows) == 1 else rows[0].fix_of_any
+    fix = rows[0].printed_fix if len(rows) == 1 else rows[0].remediation_of_any
     if fix:
         yield "    fix:"
         yield indent("\n".join(printable(line) for line in fix.splitlines()), " " * 6)
@@ -85,7 +85,7 @@ def _wrapped(sentence: str, spaces: int) -> Iterator[str]:
         yield " " * spaces + line
 
 
-def printed(fix: Fix, *, from_cdk: bool) -> str:
+def printed(fix: Remediation, *, from_cdk: bool) -> str:
     """The fix for one kind of author; the other one if there is none, as for a cause outside of an app."""
     return (fix.cdk if from_cdk else fix.cloudformation) or fix.cdk or fix.cloudformation
 
@@ -114,7 +114,7 @@ def _as_object(row: Row) -> dict[str, Any]:
         "level": rule.level,
         "info": rule.info,
         "explanation": rule.explanation,
-        "fix": {"cdk": row.fix.cdk, "cloudformation": row.fix.cloudformation},
+        "remediation": {"cdk": row.fix.cdk, "cloudformation": row.fix.cloudformation},
         "source_url": rule.source_url,
         "acknowledge": rule.acknowledgement,
     }

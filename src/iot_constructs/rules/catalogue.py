@@ -47,9 +47,9 @@ RULES: Final[tuple[Rule, ...]] = tuple(
 )
 """All rules, in the order of their ids.
 
-Each rule has an ``id``; ``info``, the requirement; ``explanation``, the reason; ``fixes``, the code to use by resource
-type, for CDK and for CloudFormation; ``source_url``, the AWS documentation; ``level``, ``"error"`` or ``"warning"``;
-``acknowledgement``, the id to acknowledge a finding with in CDK; and ``cfn_lint_id``.
+Each rule has an ``id``; ``info``, the requirement; ``explanation``, the reason; ``remediations``, the code to use by
+resource type, for CDK and for CloudFormation; ``source_url``, the AWS documentation; ``level``, ``"error"`` or
+``"warning"``; ``acknowledgement``, the id to acknowledge a finding with in CDK; and ``cfn_lint_id``.
 """
 
 RULE_BY_ID: Final = {rule.id: rule for rule in RULES}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from iot_constructs.rules.fixes import Fix
 from iot_constructs.rules.not_judged import NESTED_STACK, RULE_ID
 from iot_constructs.rules.pipeline import Pipeline
+from iot_constructs.rules.remediations import Remediation
 from iot_constructs.rules.rule import DOCS, Finding, Rule
 
 _GUIDE: Final = f"{DOCS}/AWSCloudFormation/latest"
@@ -23,14 +23,14 @@ class NotJudgedRule(Rule):
         "A macro, an included file, a module, a nested stack that is not a local file, or a loop over values that are "
         "known at deployment only can contain anything that the other rules report."
     )
-    fixes: ClassVar = {
-        "": Fix(
+    remediations: ClassVar = {
+        "": Remediation(
             cdk="",
             cloudformation="# Check the template that CloudFormation deployed:\n"
             "# aws cloudformation get-template --stack-name NAME --template-stage Processed "
             "--query TemplateBody > processed.json",
         ),
-        NESTED_STACK: Fix(
+        NESTED_STACK: Remediation(
             cdk="",
             cloudformation="<LogicalId>:\n  Properties:\n"
             "    TemplateURL: nested.yaml  # the local file, as before `aws cloudformation package`",
@@ -58,9 +58,9 @@ class NotJudgedRule(Rule):
                 "Properties/EventSourceArn",
             )
 
-    def fix_of(self, finding: Finding) -> Fix:
+    def remediation_of(self, finding: Finding) -> Remediation:
         """Return how to get what can be looked at."""
-        fix = self.fixes.get(finding.resource_type, self.fixes[""])
+        fix = self.remediations.get(finding.resource_type, self.remediations[""])
         return fix.of(finding.logical_id or "")
 
 
@@ -70,7 +70,7 @@ class TerminationProtection(Rule):
     id = "IOT_05_TERMINATION_PROTECTION"
     info = "Every stack sets its termination protection explicitly."
     explanation = "It is off by default, and one command then deletes the pipeline with its stream."
-    fixes: ClassVar = {"": Fix("termination_protection=True", "")}
+    remediations: ClassVar = {"": Remediation("termination_protection=True", "")}
     source_url = f"{_GUIDE}/UserGuide/using-cfn-protect-stacks.html"
 
     def check(self, pipeline: Pipeline) -> Iterator[Finding]:

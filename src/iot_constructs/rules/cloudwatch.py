@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import ClassVar, Final
 
 from iot_constructs.rules.alarm_metrics import ALARM, AlarmMetric
-from iot_constructs.rules.fixes import Fix, set_properties
 from iot_constructs.rules.metric_catalogue import (
     DimensionNames,
     closest_metric_name,
@@ -14,6 +13,7 @@ from iot_constructs.rules.metric_catalogue import (
     is_unknown_metric,
 )
 from iot_constructs.rules.pipeline import Pipeline
+from iot_constructs.rules.remediations import Remediation, set_properties
 from iot_constructs.rules.rule import DOCS, Finding, Rule
 
 _GUIDE: Final = f"{DOCS}/AmazonCloudWatch/latest/monitoring"
@@ -48,7 +48,9 @@ _USUAL: Final = {
 }
 
 
-def _metric_fix(namespace: str, metric: str, query: int | None = None, replaced: int = 0) -> Fix:
+def _metric_fix(
+    namespace: str, metric: str, query: int | None = None, replaced: int = 0
+) -> Remediation:
     """Return the fix that sets a metric with dimensions that AWS emits.
 
     Args:
@@ -83,9 +85,9 @@ def _metric_fix(namespace: str, metric: str, query: int | None = None, replaced:
 
 
 class _MetricRule(Rule):
-    fixes: ClassVar = {ALARM: _metric_fix("AWS/Lambda", "Errors")}
+    remediations: ClassVar = {ALARM: _metric_fix("AWS/Lambda", "Errors")}
 
-    def variant(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Remediation:
         """Return the fix with the metric that the alarm was meant to have."""
         namespace, replaced, metric = finding.value.split(" ", 2)
         _, _, query = finding.property_path.partition("/Metrics/")

@@ -8,10 +8,10 @@ from textwrap import indent
 from typing import Any, ClassVar, Final
 
 from iot_constructs.rules.alarm_metrics import ALARM
-from iot_constructs.rules.fixes import CLOUDWATCH, Fix, topic_key, topic_policy
 from iot_constructs.rules.graph import UNKNOWN, Graph, Reference, is_function
 from iot_constructs.rules.pipeline import TOPIC, Pipeline
 from iot_constructs.rules.policies import ResourcePolicies, Statement, statements
+from iot_constructs.rules.remediations import CLOUDWATCH, Remediation, topic_key, topic_policy
 from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource, text_of
 
@@ -63,7 +63,7 @@ AlertTopic:
 {_policy_yaml("AlertTopic")}{_KEY_YAML}"""
 """The same topic; its logical ids are those of every fix, so that several fixes share one topic."""
 
-EMAIL_SUBSCRIPTION: Final = Fix(
+EMAIL_SUBSCRIPTION: Final = Remediation(
     'topic.add_subscription(subscriptions.EmailSubscription("ops@example.com"))',
     """\
 <LogicalId>Subscription:
@@ -86,9 +86,9 @@ class AlarmActionReachable(Rule):
         "Otherwise, the alarm fires without a notification: the key alias/aws/sns, or a topic policy "
         "without an Allow statement, denies CloudWatch access."
     )
-    _POLICY: Final = Fix(_GRANT_PUBLISH, _policy_yaml("<LogicalId>"))
-    fixes: ClassVar = {
-        TOPIC: Fix(
+    _POLICY: Final = Remediation(_GRANT_PUBLISH, _policy_yaml("<LogicalId>"))
+    remediations: ClassVar = {
+        TOPIC: Remediation(
             f"{_GRANT_KEY.replace('SCOPE', 'topic')}"
             f"topic.node.default_child.kms_master_key_id = key.key_arn\n{_GRANT_PUBLISH}",
             "# If other services publish to the topic, add them to the policy of the key.\n"
@@ -118,14 +118,14 @@ class AlarmActionReachable(Rule):
                     f"not allow {CLOUDWATCH} to publish",
                 )
 
-    def variant(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Remediation:
         """Return the fix of the policy alone, of the topic's own key, or of both with a new key."""
         if not finding.property_path:
             return self._POLICY
         fix = super().variant(finding)
         if finding.value:
             grant = f"topic.master_key.grant_encrypt_decrypt({_PRINCIPAL})\n{_GRANT_PUBLISH}"
-            return Fix(grant, fix.cloudformation)
+            return Remediation(grant, fix.cloudformation)
         return fix
 
 
@@ -137,7 +137,7 @@ class FailureTopicSubscriber(Rule):
     explanation = (
         "A topic does not store messages, so without a subscription the failed records are lost."
     )
-    fixes: ClassVar = {TOPIC: EMAIL_SUBSCRIPTION}
+    remediations: ClassVar = {TOPIC: EMAIL_SUBSCRIPTION}
     source_url = f"{DOCS}/sns/latest/dg/sns-create-subscribe-endpoint-to-topic.html"
 
     def check(self, pipeline: Pipeline) -> Iterator[Finding]:
@@ -160,15 +160,15 @@ class AlarmNotifies(Rule):
         "another resource that is not a dashboard, or an enabled EventBridge rule with a target uses it."
     )
     explanation = "An alarm without an action changes its color in the console and notifies nobody."
-    _ENABLE: Final = Fix(
+    _ENABLE: Final = Remediation(
         "actions_enabled=True", "<LogicalId>:\n  Properties:\n    ActionsEnabled: true"
     )
-    _FIX: Final = Fix(
+    _FIX: Final = Remediation(
         f"{ALERT_TOPIC_CDK}alarm.add_alarm_action(cloudwatch_actions.SnsAction(alerts))",
         "<LogicalId>:\n  Properties:\n    AlarmActions: [{Ref: AlertTopic}]\n" + ALERT_TOPIC_YAML,
         f"{ALERT_TOPIC_CDK}alarm.alarm_actions = [alerts.topic_arn]",
     )
-    fixes: ClassVar = {ALARM: _FIX, COMPOSITE: _FIX}
+    remediations: ClassVar = {ALARM: _FIX, COMPOSITE: _FIX}
     source_url = f"{DOCS}/AmazonCloudWatch/latest/monitoring/alarm-actions.html"
 
     def check(self, pipeline: Pipeline) -> Iterator[Finding]:
@@ -185,7 +185,7 @@ class AlarmNotifies(Rule):
             if alarm not in used:
                 yield self.finding(alarm, detail, f"Properties/{name}")
 
-    def variant(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Remediation:
         """Return the fix that enables the actions, or that adds one."""
         if finding.property_path.endswith("ActionsEnabled"):
             return self._ENABLE
@@ -198,7 +198,7 @@ class AlarmTopicSubscriber(Rule):
     id = "IOT_27_ALARM_TOPIC_SUBSCRIBER"
     info = "Every topic of the app in an alarm's actions has a subscription in the app."
     explanation = "Without a subscription, the topic discards the notification of the alarm."
-    fixes: ClassVar = {TOPIC: EMAIL_SUBSCRIPTION}
+    remediations: ClassVar = {TOPIC: EMAIL_SUBSCRIPTION}
     source_url = f"{DOCS}/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html"
 
     def check(self, pipeline: Pipeline) -> Iterator[Finding]:

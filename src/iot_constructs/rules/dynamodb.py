@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
-from iot_constructs.rules.fixes import Fix, set_properties
 from iot_constructs.rules.graph import Graph
 from iot_constructs.rules.pipeline import TABLES, Pipeline
+from iot_constructs.rules.remediations import Remediation, set_properties
 from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource
 
@@ -28,7 +28,7 @@ _TIME: Final = re.compile(
 class _ReplicaRule(Rule):
     """A rule for tables and for each replica of a global table."""
 
-    def variant(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Remediation:
         """Return the fix, in CloudFormation for the replica of the finding: the ones before it stay as they are."""
         fix = super().variant(finding)
         index = finding.property_path.rpartition("/Replicas/")[2]
@@ -50,7 +50,7 @@ class PointInTimeRecovery(_ReplicaRule):
         "point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification("
         "point_in_time_recovery_enabled=True)"
     )
-    fixes: ClassVar = {
+    remediations: ClassVar = {
         TABLE: set_properties(
             _CDK, "PointInTimeRecoverySpecification:\n  PointInTimeRecoveryEnabled: true"
         ),
@@ -92,7 +92,7 @@ class TimeSeriesTtl(Rule):
         'time_to_live_attribute="ttl"',
         "TimeToLiveSpecification:\n  AttributeName: ttl\n  Enabled: true",
     )
-    fixes: ClassVar = {TABLE: _FIX, GLOBAL_TABLE: _FIX}
+    remediations: ClassVar = {TABLE: _FIX, GLOBAL_TABLE: _FIX}
     source_url = f"{_GUIDE}/TTL.html"
 
     def check(self, pipeline: Pipeline) -> Iterator[Finding]:
@@ -121,7 +121,7 @@ class DeletionProtection(_ReplicaRule):
         "data."
     )
     _CDK: Final = "deletion_protection=True"
-    fixes: ClassVar = {
+    remediations: ClassVar = {
         TABLE: set_properties(_CDK, "DeletionProtectionEnabled: true"),
         GLOBAL_TABLE: set_properties(_CDK, "Replicas:\n  - DeletionProtectionEnabled: true"),
     }
@@ -149,13 +149,13 @@ class DeletionProtection(_ReplicaRule):
 _RETAIN_YAML: Final = "<LogicalId>:\n  DeletionPolicy: Retain\n  UpdateReplacePolicy: Retain\n"
 
 
-def _retain_replicas(number: int) -> Fix:
+def _retain_replicas(number: int) -> Remediation:
     overrides = (
         f'table.add_property_override("Replicas.{index}.DeletionProtectionEnabled", True)'
         for index in range(number)
     )
     items = "\n      - DeletionProtectionEnabled: true" * number
-    return Fix(
+    return Remediation(
         "\n".join(("table.apply_removal_policy(RemovalPolicy.RETAIN)", *overrides)),
         f"{_RETAIN_YAML}  Properties:\n    Replicas:{items or ' []'}",
     )
@@ -173,8 +173,8 @@ class DataRetention(Rule):
         "or the table is removed from the template."
     )
     # The L2 constructs always set a policy, so that these are the L1 constructs.
-    fixes: ClassVar = {
-        TABLE: Fix(
+    remediations: ClassVar = {
+        TABLE: Remediation(
             "table.apply_removal_policy(RemovalPolicy.RETAIN)\n"
             "table.deletion_protection_enabled = True",
             f"{_RETAIN_YAML}  Properties:\n    DeletionProtectionEnabled: true",
@@ -201,7 +201,7 @@ class DataRetention(Rule):
                     value=str(len(graph.items(table.properties.get("Replicas")))),
                 )
 
-    def variant(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Remediation:
         """Return the fix for each replica that the table has."""
         if finding.resource_type == GLOBAL_TABLE:
             return _retain_replicas(int(finding.value))

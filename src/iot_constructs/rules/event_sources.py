@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
-from iot_constructs.rules.fixes import FAILURE_BUCKET, Fix, email_topic, set_properties
 from iot_constructs.rules.graph import Graph
 from iot_constructs.rules.pipeline import MAPPING, PIPE, Pipeline, StreamReader
+from iot_constructs.rules.remediations import (
+    FAILURE_BUCKET,
+    Remediation,
+    email_topic,
+    set_properties,
+)
 from iot_constructs.rules.rule import DOCS, Finding, Rule
 
 _LAMBDA: Final = f"{DOCS}/lambda/latest/dg"
 _WITH_KINESIS: Final = f"{_LAMBDA}/with-kinesis.html"
 
 
-def _set_in_pipe(**settings: str | int) -> Fix:
+def _set_in_pipe(**settings: str | int) -> Remediation:
     """Return a fix that sets parameters of the pipe's source; aws-cdk-lib has no L2 construct of a pipe."""
     path = "SourceParameters.KinesisStreamParameters"
     return set_properties(
@@ -58,7 +63,7 @@ class BatchingWindow(_ReaderRule):
         "Without a window, the function or target is invoked for every few records, which costs "
         "more."
     )
-    fixes: ClassVar = {
+    remediations: ClassVar = {
         MAPPING: set_properties(
             "max_batching_window=Duration.seconds(5)", "MaximumBatchingWindowInSeconds: 5"
         ),
@@ -89,8 +94,8 @@ class FailureDestination(_ReaderRule):
         "Lambda invokes the function synchronously, so the function's dead-letter queue and "
         "asynchronous configuration never receive a discarded record, and it is lost."
     )
-    fixes: ClassVar = {
-        MAPPING: Fix(
+    remediations: ClassVar = {
+        MAPPING: Remediation(
             f"on_failure=lambda_event_sources.S3OnFailureDestination({FAILURE_BUCKET})",
             """\
 # The role of the function must allow sns:Publish on this topic.
@@ -105,7 +110,7 @@ failures = {FAILURE_BUCKET}
 mapping.add_property_override("DestinationConfig.OnFailure.Destination", failures.bucket_arn)
 # The role of the function has to be allowed: failures.grant_read_write(role)""",
         ),
-        PIPE: Fix(
+        PIPE: Remediation(
             """\
 failed_batches = sns.Topic(
     pipe,
@@ -156,7 +161,7 @@ class TrimHorizon(_ReaderRule):
         "at a timestamp."
     )
     explanation = "LATEST can miss records while the mapping or pipe is created or updated."
-    fixes: ClassVar = {
+    remediations: ClassVar = {
         MAPPING: set_properties(
             "starting_position=lambda_.StartingPosition.TRIM_HORIZON",
             "StartingPosition: TRIM_HORIZON",
@@ -190,7 +195,7 @@ class BoundedRetries(_ReaderRule):
         "throttled invocations do not count as retries, so the record age needs a limit as well."
     )
     # 12 hours are less than the default retention period of a stream (IOT_17).
-    fixes: ClassVar = {
+    remediations: ClassVar = {
         MAPPING: set_properties(
             "retry_attempts=10, max_record_age=Duration.hours(12)",
             "MaximumRetryAttempts: 10\nMaximumRecordAgeInSeconds: 43200",
@@ -223,7 +228,7 @@ class PartialBatches(_ReaderRule):
         "Unless the function returns the records that failed as batchItemFailures, one of them causes "
         "a retry of its whole batch."
     )
-    fixes: ClassVar = {
+    remediations: ClassVar = {
         MAPPING: set_properties(
             "report_batch_item_failures=True", "FunctionResponseTypes: [ReportBatchItemFailures]"
         ),
@@ -261,7 +266,7 @@ class Bisect(_ReaderRule):
         "A function or target that fails does not identify the record, so the whole batch is "
         "discarded with it."
     )
-    fixes: ClassVar = {
+    remediations: ClassVar = {
         MAPPING: set_properties("bisect_batch_on_error=True", "BisectBatchOnFunctionError: true"),
         PIPE: _set_in_pipe(OnPartialBatchItemFailure="AUTOMATIC_BISECT"),
     }

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
-from iot_constructs.rules.fixes import Fix
 from iot_constructs.rules.graph import Graph
 from iot_constructs.rules.pipeline import TOPIC_RULE, Pipeline
+from iot_constructs.rules.remediations import Remediation
 from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource
 
@@ -61,8 +61,8 @@ class ErrorAction(_TopicRuleRule):
     id = "IOT_18_RULE_ERROR_ACTION"
     info = "Every IoT rule has an error action."
     explanation = "Without one, AWS IoT discards a message if the rule's action fails."
-    fixes: ClassVar = {
-        TOPIC_RULE: Fix(
+    remediations: ClassVar = {
+        TOPIC_RULE: Remediation(
             """\
 errors = logs.LogGroup(rule, "Errors", retention=logs.RetentionDays.SIX_MONTHS)
 role = iam.Role(rule, "ErrorsRole", assumed_by=iam.ServicePrincipal("iot.amazonaws.com"))
@@ -123,8 +123,8 @@ class SqlVersion(_TopicRuleRule):
     id = "IOT_19_RULE_SQL_VERSION"
     info = "Every IoT rule sets its SQL version, to one newer than 2015-10-08."
     explanation = "The default is 2015-10-08, which handles nested JSON and arrays differently."
-    fixes: ClassVar = {
-        TOPIC_RULE: Fix(
+    remediations: ClassVar = {
+        TOPIC_RULE: Remediation(
             'rule.add_property_override("TopicRulePayload.AwsIotSqlVersion", "2016-03-23")',
             """\
 <LogicalId>:
@@ -163,8 +163,8 @@ class PartitionKey(_TopicRuleRule):
         "constant key sends all messages to one shard, and a random or missing one does not keep the "
         "order of the messages of a device, as the topic or the client id does."
     )
-    fixes: ClassVar = {
-        TOPIC_RULE: Fix(
+    remediations: ClassVar = {
+        TOPIC_RULE: Remediation(
             'rule.add_property_override("TopicRulePayload.Actions.0.Kinesis.PartitionKey", "${topic(2)}")',
             """\
 <LogicalId>:
@@ -177,11 +177,11 @@ class PartitionKey(_TopicRuleRule):
     }
     source_url = f"{_GUIDE}/kinesis-rule-action.html"
 
-    def variant(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Remediation:
         """Return the fix of the action that the finding is about, with the level of the device in its topic."""
         fix, index = super().variant(finding), int(finding.property_path.split("/")[3])
         before = "- {}\n        " * index
-        return Fix(
+        return Remediation(
             fix.cdk.replace("Actions.0", f"Actions.{index}").replace("topic(2)", finding.value),
             fix.cloudformation.replace("- Kinesis", f"{before}- Kinesis").replace(
                 "topic(2)", finding.value

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from math import inf
 from typing import ClassVar, Final
 
-from iot_constructs.rules.fixes import set_properties
 from iot_constructs.rules.graph import UNKNOWN, Graph
 from iot_constructs.rules.pipeline import STREAM, Pipeline, StreamReader
+from iot_constructs.rules.remediations import set_properties
 from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource
 
@@ -29,7 +29,7 @@ class RetentionAboveAge(Rule):
         "cannot be redriven."
     )
     # One hour more than the highest record age that Lambda and EventBridge accept.
-    fixes: ClassVar = {
+    remediations: ClassVar = {
         STREAM: set_properties("retention_period=Duration.hours(169)", "RetentionPeriodHours: 169")
     }
     source_url = f"{DOCS}/streams/latest/dev/kinesis-extended-retention.html"

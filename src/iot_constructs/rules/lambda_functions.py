@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from iot_constructs.rules.fixes import FAILURE_BUCKET, Fix, email_topic
 from iot_constructs.rules.graph import UNKNOWN, Target
 from iot_constructs.rules.pipeline import FUNCTION, Pipeline
+from iot_constructs.rules.remediations import FAILURE_BUCKET, Remediation, email_topic
 from iot_constructs.rules.rule import DOCS, Finding, Rule
 
 
@@ -23,8 +23,8 @@ class AsyncFailurePath(Rule):
         "Operators invoke it asynchronously to redrive records, and a failed invocation is lost "
         "otherwise."
     )
-    fixes: ClassVar = {
-        FUNCTION: Fix(
+    remediations: ClassVar = {
+        FUNCTION: Remediation(
             f"on_failure=destinations.S3Destination({FAILURE_BUCKET})",
             """\
 # The role of the function must allow sns:Publish on this topic.

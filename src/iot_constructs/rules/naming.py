@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
-from iot_constructs.rules.fixes import Fix, set_properties
 from iot_constructs.rules.names import L2_KEYWORDS, NAME_PROPERTIES, REQUIRED_NAMES
 from iot_constructs.rules.overrides import variable
 from iot_constructs.rules.pipeline import Pipeline
+from iot_constructs.rules.remediations import Remediation, set_properties
 from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource, Template, text_of
 
@@ -81,7 +81,7 @@ def names_environment(name: str) -> bool:
     )
 
 
-def _fix(type: str, name: str) -> Fix:
+def _fix(type: str, name: str) -> Remediation:
     """Return the fix that adds the environment to ``name``, or lets CloudFormation generate one."""
     separator = "_" if type.startswith(_UNDERSCORES) else "-"
     base, fifo = name.removesuffix(".fifo"), ".fifo" if name.endswith(".fifo") else ""
@@ -104,8 +104,8 @@ def _fix(type: str, name: str) -> Fix:
     return replace(fix, l1=l1)
 
 
-def _stack_fix(name: str) -> Fix:
-    return Fix(
+def _stack_fix(name: str) -> Remediation:
+    return Remediation(
         "# The scope of the stack: scope in its class, app outside.\n"
         f'stack_name=f"{name}-{{EnvironmentSuffix.of(scope)}}"',
         "",
@@ -130,7 +130,7 @@ class EnvironmentSuffixInNames(Rule):
         "A fixed name can exist only once in an account, so a second environment fails to deploy or "
         "changes the first one."
     )
-    fixes: ClassVar = {
+    remediations: ClassVar = {
         "": _stack_fix("Telemetry"),
         **{type: _fix(type, _example(type)) for type in NAME_PROPERTIES},
     }
@@ -146,7 +146,7 @@ class EnvironmentSuffixInNames(Rule):
         for stack in pipeline.graph.stacks:
             yield from self._stack(stack, pipeline.suffix_of(stack))
 
-    def variant(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Remediation:
         """Return the fix with the name that is already there."""
         if finding.logical_id is None:
             return _stack_fix(finding.value)

@@ -10,7 +10,6 @@ from iot_constructs.rules.cloudwatch_actions import (
     ALERT_TOPIC_YAML,
     EMAIL_SUBSCRIPTION,
 )
-from iot_constructs.rules.fixes import Fix
 from iot_constructs.rules.graph import UNKNOWN
 from iot_constructs.rules.pipeline import (
     FUNCTION,
@@ -21,6 +20,7 @@ from iot_constructs.rules.pipeline import (
     TOPIC_RULE,
     Pipeline,
 )
+from iot_constructs.rules.remediations import Remediation
 from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource
 
@@ -100,10 +100,12 @@ def _alarm_cdk(resource: str, id: str, metric: str, *, threshold: int) -> str:
     )
 
 
-def _fix(resource: str, id: str, metrics: tuple[str, str], threshold: int, yaml: str) -> Fix:
+def _fix(
+    resource: str, id: str, metrics: tuple[str, str], threshold: int, yaml: str
+) -> Remediation:
     """Return the fix with an alarm, by the metrics of the L2 and of the L1 construct."""
     l2, l1 = (_alarm_cdk(resource, id, it, threshold=threshold) for it in metrics)
-    return Fix(l2, yaml, l1)
+    return Remediation(l2, yaml, l1)
 
 
 def _metric_cdk(metric: str, dimension: str, name: str, statistic: str) -> str:
@@ -144,7 +146,7 @@ _FRESHNESS_YAML: Final = _alarm_yaml(
 )
 
 
-def _freshness_fix(metric: str) -> Fix:
+def _freshness_fix(metric: str) -> Remediation:
     yaml = _FRESHNESS_YAML.replace(_S3_FRESHNESS, metric)
     l1 = _metric_cdk(
         f"AWS/Firehose {metric}", "DeliveryStreamName", "delivery_stream.ref", "Maximum"
@@ -166,7 +168,7 @@ class PipelineAlarmsExist(Rule):
         "each Firehose stream."
     )
     explanation = "Without alarms, a delayed, failing or throttled pipeline goes unnoticed until data is lost."
-    fixes: ClassVar = {
+    remediations: ClassVar = {
         STREAM: _fix(
             "stream",
             "IteratorAgeAlarm",
@@ -235,7 +237,7 @@ class PipelineAlarmsExist(Rule):
         yield from self._tables(pipeline)
         yield from self._delivery_streams(pipeline)
 
-    def variant(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Remediation:
         """Return the fix with the metric of the delivery stream's destination."""
         if finding.resource_type == DELIVERY_STREAM:
             return _freshness_fix(finding.value)

@@ -131,7 +131,7 @@ class IotPipelineChecks:
 
 def _fix(finding: Finding) -> str:
     rule = RULE_BY_ID[finding.rule_id]
-    fix = rule.fix_of(finding)
+    fix = rule.remediation_of(finding)
     # What is declared in no construct, such as the cause of IOT_00, has a fix for its template only.
     code = fix.cdk or fix.cloudformation
     return f"{code} ({rule.source_url})" if "\n" not in code else f"\n{code}\n({rule.source_url})"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
-from iot_constructs.rules.fixes import Fix
+from iot_constructs.rules.remediations import Remediation
 
 if TYPE_CHECKING:
     from iot_constructs.rules.pipeline import Pipeline
@@ -60,7 +60,7 @@ class Rule:
     """What a compliant template looks like; one sentence."""
     explanation: ClassVar[str]
     """Why the rule exists; one sentence."""
-    fixes: ClassVar[Mapping[str, Fix]]
+    remediations: ClassVar[Mapping[str, Remediation]]
     """The fix by resource type; the empty key is the fix of a stack."""
     source_url: ClassVar[str]
     """The AWS documentation behind the rule."""
@@ -86,7 +86,7 @@ class Rule:
             _construct_path(resource),
         )
 
-    def fix_of(self, finding: Finding) -> Fix:
+    def remediation_of(self, finding: Finding) -> Remediation:
         """Return the code that ends ``finding``."""
         fix = self.variant(finding).of(finding.logical_id or "")
         if finding.of_l1:
@@ -96,9 +96,9 @@ class Rule:
             return replace(fix, cdk=fix.cdk.replace(override, f".node.default_child{override}"))
         return fix
 
-    def variant(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Remediation:
         """Return the fix for what is special about ``finding``."""
-        return self.fixes[finding.resource_type]
+        return self.remediations[finding.resource_type]
 
     @property
     def acknowledgement(self) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
-from iot_constructs.rules.fixes import Fix, deny_plain_http, set_properties
 from iot_constructs.rules.graph import UNKNOWN, Graph
 from iot_constructs.rules.pipeline import Pipeline
 from iot_constructs.rules.policies import BUCKET, ResourcePolicies, Statement
+from iot_constructs.rules.remediations import Remediation, deny_plain_http, set_properties
 from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource
 
@@ -62,8 +62,8 @@ class PrivateTlsBucket(Rule):
     explanation = (
         "One wrong policy or ACL makes the data public, and plain HTTP exposes it in transit."
     )
-    fixes: ClassVar = {
-        BUCKET: Fix(
+    remediations: ClassVar = {
+        BUCKET: Remediation(
             "block_public_access=s3.BlockPublicAccess.BLOCK_ALL, enforce_ssl=True",
             f"""<LogicalId>:
   Properties:
@@ -124,7 +124,7 @@ class BucketVersioning(Rule):
         "versioning enabled."
     )
     explanation = "Without versioning, an overwritten or deleted object cannot be restored."
-    fixes: ClassVar = {
+    remediations: ClassVar = {
         BUCKET: set_properties("versioned=True", "VersioningConfiguration:\n  Status: Enabled")
     }
     source_url = f"{_GUIDE}/Versioning.html"
@@ -147,8 +147,8 @@ class BucketAccessLogs(Rule):
     id = "IOT_25_BUCKET_ACCESS_LOGS"
     info = "Every bucket that does not store logs has server access logging enabled."
     explanation = "Without access logs, an audit cannot show who read the data."
-    fixes: ClassVar = {
-        BUCKET: Fix(
+    remediations: ClassVar = {
+        BUCKET: Remediation(
             f"server_access_logs_bucket={_LOG_BUCKET}",
             f"""<LogicalId>:
   Properties:

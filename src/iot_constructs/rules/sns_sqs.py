@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
-from iot_constructs.rules.fixes import (
+from iot_constructs.rules.graph import Graph
+from iot_constructs.rules.pipeline import QUEUE, STREAM, TOPIC, Pipeline
+from iot_constructs.rules.policies import ResourcePolicies
+from iot_constructs.rules.remediations import (
     CLOUDWATCH,
-    Fix,
+    Remediation,
     deny_plain_http,
     set_properties,
     topic_key,
     topic_policy,
 )
-from iot_constructs.rules.graph import Graph
-from iot_constructs.rules.pipeline import QUEUE, STREAM, TOPIC, Pipeline
-from iot_constructs.rules.policies import ResourcePolicies
 from iot_constructs.rules.rule import DOCS, Finding, Rule
 from iot_constructs.rules.template import Resource
 
@@ -26,7 +26,7 @@ _TRANSFERS: Final = {
 }
 
 
-def _topic_key(services: Sequence[str] = (CLOUDWATCH,)) -> Fix:
+def _topic_key(services: Sequence[str] = (CLOUDWATCH,)) -> Remediation:
     """Return the fix with a key for a topic that ``services`` publish to.
 
     It is not the AWS managed key alias/aws/sns, which they cannot use. Not all of them send the account.
@@ -50,7 +50,7 @@ def _topic_key(services: Sequence[str] = (CLOUDWATCH,)) -> Fix:
         ]
     ),
 )"""
-    return Fix(
+    return Remediation(
         f"master_key={key}",
         "<LogicalId>:\n  Properties:\n    KmsMasterKeyId: {Ref: <LogicalId>Key}\n"
         + topic_key("<LogicalId>Key", *services),
@@ -71,7 +71,7 @@ class EncryptionAtRest(Rule):
         "Readings and failed records are stored in them, for days in a stream or a dead-letter "
         "queue, and an audit asks for encryption wherever they are."
     )
-    fixes: ClassVar = {
+    remediations: ClassVar = {
         STREAM: set_properties(
             "encryption=kinesis.StreamEncryption.MANAGED",
             "StreamEncryption:\n  EncryptionType: KMS\n  KeyId: alias/aws/kinesis",
@@ -120,7 +120,7 @@ class EncryptionAtRest(Rule):
                     " ".join(sorted(publishers - {CLOUDWATCH})),
                 )
 
-    def variant(self, finding: Finding) -> Fix:
+    def variant(self, finding: Finding) -> Remediation:
         """Return the fix with a key for all services that publish to the topic."""
         if finding.resource_type == TOPIC:
             return _topic_key((CLOUDWATCH, *finding.value.split()))
@@ -148,8 +148,8 @@ class TlsOnlyMessaging(Rule):
         "The endpoints of both services accept plain HTTP, which exposes messages in transit."
     )
     # The policy of a topic replaces its default policy, which allows CloudWatch and others of the account to publish.
-    fixes: ClassVar = {
-        TOPIC: Fix(
+    remediations: ClassVar = {
+        TOPIC: Remediation(
             """topic.add_to_resource_policy(
     iam.PolicyStatement(
         effect=iam.Effect.DENY,
@@ -192,7 +192,7 @@ topic.add_to_resource_policy(  # as in the default policy, which any other one r
     ),
 )""",
         ),
-        QUEUE: Fix(
+        QUEUE: Remediation(
             "enforce_ssl=True",
             """\
 <LogicalId>Policy:  # if there is one already, add the statement to it

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from iot_constructs.rules.fixes import Fix
 from iot_constructs.rules.pipeline import Pipeline
+from iot_constructs.rules.remediations import Remediation
 from iot_constructs.rules.rule import DOCS, Finding, Rule
 
 _TYPES: Final = (
@@ -26,7 +26,7 @@ class NoTimestream(Rule):
         "deployed to most accounts."
     )
     # Both replace the resource.
-    _FIX: Final = Fix(
+    _FIX: Final = Remediation(
         # Once for the database and its tables.
         'self.node.try_find_child("Readings") or TimeSeriesTable(self, "Readings")',
         """<LogicalId>: null  # delete it
@@ -53,7 +53,7 @@ Readings:
       PointInTimeRecoveryEnabled: true
     DeletionProtectionEnabled: true""",
     )
-    fixes: ClassVar = dict.fromkeys(_TYPES, _FIX)
+    remediations: ClassVar = dict.fromkeys(_TYPES, _FIX)
     source_url = (
         f"{DOCS}/timestream/latest/developerguide/"
         "AmazonTimestreamForLiveAnalytics-availability-change.html"

@@ -1,6 +1,6 @@
 """Minimal broken CDK code and templates, one case per rule and resource type, for test_fixes.py.
 
-A module per service has ``CASES``; the rules' modules have the fixes.
+A module per service has ``CASES``; the rules' modules have the remediations.
 """
 
 from __future__ import annotations

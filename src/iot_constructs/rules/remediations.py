@@ -14,7 +14,7 @@ _LOGICAL_ID: Final = "<LogicalId>"
 
 
 @dataclass(frozen=True)
-class Fix:
+class Remediation:
     """The code that ends a finding, to be typed as it is.
 
     Attributes:
@@ -29,19 +29,19 @@ class Fix:
     cloudformation: str
     l1: str = ""
 
-    def of(self, logical_id: str) -> Fix:
+    def of(self, logical_id: str) -> Remediation:
         """Return the fix of one resource."""
         texts = (self.cdk, self.cloudformation, self.l1)
-        return Fix(*(text.replace(_LOGICAL_ID, logical_id) for text in texts))
+        return Remediation(*(text.replace(_LOGICAL_ID, logical_id) for text in texts))
 
-    def of_l1(self, type: str) -> Fix:
+    def of_l1(self, type: str) -> Remediation:
         """Return the fix of a resource of ``type`` that is declared with its L1 construct."""
         return replace(self, cdk=self.l1 or overrides(self.cloudformation, type) or self.cdk)
 
 
-def set_properties(cdk: str, properties: str) -> Fix:
+def set_properties(cdk: str, properties: str) -> Remediation:
     """Return a fix that sets properties of the resource: keyword arguments for CDK, and YAML."""
-    return Fix(cdk, f"{_LOGICAL_ID}:\n  Properties:\n{indent(properties, ' ' * 4)}")
+    return Remediation(cdk, f"{_LOGICAL_ID}:\n  Properties:\n{indent(properties, ' ' * 4)}")
 
 
 FAILURE_BUCKET: Final = (
