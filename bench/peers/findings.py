@@ -35,7 +35,7 @@ _TITLES = {
 Found = Sequence[Mapping[str, Any]]
 
 
-def synthesize_example(folder: Path) -> None:
+def synthesize_example(folder: Path, **context: str) -> None:
     """Writes the cloud assembly of examples/iot_pipeline for the environment ``dev``."""
     subprocess.run(
         [sys.executable, "app.py"],
@@ -43,7 +43,7 @@ def synthesize_example(folder: Path) -> None:
         env={
             **os.environ,
             "CDK_OUTDIR": str(folder),
-            "CDK_CONTEXT_JSON": json.dumps({"environmentSuffix": SUFFIX}),
+            "CDK_CONTEXT_JSON": json.dumps({"environmentSuffix": SUFFIX, **context}),
         },
         check=True,
         capture_output=True,

@@ -26,6 +26,7 @@ class Gap:
 
 _STATE, _METRICS, _STREAM = "DeviceState03394A42", "Metrics6DBDA108", "Stream790BDEE4"
 _FUNCTION, _RULE, _BUCKET, _ARCHIVE = "Processor60228016", "Rule", "Data666C94C7", "ArchiveDA4CB258"
+_ALERTS = "Alerts91F83244"
 
 
 _UNPROTECTED = Gap(
@@ -72,6 +73,9 @@ def _l2_pipeline(mapping: str) -> tuple[Gap, ...]:
         Gap("IOT_23_ASYNC_FAILURE_PATH", (_FUNCTION,), "no EventInvokeConfig, no DeadLetterConfig"),
         Gap("IOT_24_BUCKET_VERSIONING", (_BUCKET,), "no VersioningConfiguration"),
         Gap("IOT_25_BUCKET_ACCESS_LOGS", (_BUCKET,), "no LoggingConfiguration"),
+        Gap("IOT_27_ALARM_TOPIC_SUBSCRIBER", (_ALERTS,), "no address was given: no subscription"),
+        Gap("IOT_29_ENCRYPTION_AT_REST", (_ALERTS,), "the topic has no KmsMasterKeyId"),
+        Gap("IOT_30_TLS_ONLY_MESSAGING", (_ALERTS,), "the topic has no policy"),
     )
 
 
@@ -130,6 +134,15 @@ _SC_MAPPING = (
     "ProcessLambdaFunctionKinesisEventSourceSolutionsPipelineIngestKinesisStream00E79101651202C0"
 )
 
+_SC_ALARMS = (
+    "IngestKinesisStreamGetRecordsIteratorAgeAlarm1B198400",
+    "IngestKinesisStreamReadProvisionedThroughputExceededAlarmD57A603A",
+    "ProcessKinesisStreamGetRecordsIteratorAgeAlarmBF3278BF",
+    "ProcessKinesisStreamReadProvisionedThroughputExceededAlarmF6ACEB1E",
+    "ArchiveKinesisStreamGetRecordsIteratorAgeAlarm33BFBCCB",
+    "ArchiveKinesisStreamReadProvisionedThroughputExceededAlarmA3902919",
+)
+
 SOLUTIONS_CONSTRUCTS = (
     Gap(
         "IOT_01_ENVIRONMENT_SUFFIX",
@@ -146,14 +159,7 @@ SOLUTIONS_CONSTRUCTS = (
     ),
     Gap(
         "IOT_09_ALARM_DIMENSIONS",
-        (
-            "IngestKinesisStreamGetRecordsIteratorAgeAlarm1B198400",
-            "IngestKinesisStreamReadProvisionedThroughputExceededAlarmD57A603A",
-            "ProcessKinesisStreamGetRecordsIteratorAgeAlarmBF3278BF",
-            "ProcessKinesisStreamReadProvisionedThroughputExceededAlarmF6ACEB1E",
-            "ArchiveKinesisStreamGetRecordsIteratorAgeAlarm33BFBCCB",
-            "ArchiveKinesisStreamReadProvisionedThroughputExceededAlarmA3902919",
-        ),
+        _SC_ALARMS,
         "each of the three patterns with a stream makes the same two alarms in AWS/Kinesis, no dimensions",
     ),
     Gap("IOT_15_PARTIAL_BATCHES", (_SC_MAPPING,), "no FunctionResponseTypes"),
@@ -175,6 +181,7 @@ SOLUTIONS_CONSTRUCTS = (
         "Retain, but no DeletionProtectionEnabled",
     ),
     Gap("IOT_23_ASYNC_FAILURE_PATH", (_SC_FUNCTION,), "no EventInvokeConfig, no DeadLetterConfig"),
+    Gap("IOT_26_ALARM_ACTION", _SC_ALARMS, "no AlarmActions"),
 )
 
 KNOWN_GAPS: Mapping[str, tuple[Gap, ...]] = {

@@ -1,4 +1,4 @@
-"""The rules find every gap of the peers' apps, nothing else, and nothing in our own example."""
+"""The rules find every gap of the peers' apps, nothing else, and in our own example that it wants an address."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.peers.environments import PEERS
-from bench.peers.findings import OURS, findings_of_all, table
+from bench.peers.findings import OURS, check, findings_of_all, synthesize_example, table
 from bench.peers.known_gaps import KNOWN_GAPS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,8 +25,10 @@ def test_every_known_gap_is_found_and_nothing_else(peer: str, found: Any) -> Non
     assert {(each["rule"], each["resource"]) for each in found[peer]} == known
 
 
-def test_our_example_has_no_findings(found: Any) -> None:
-    assert found[OURS] == []
+def test_our_example_wants_an_address_for_its_alarms(found: Any, tmp_path: Path) -> None:
+    assert [each["rule"] for each in found[OURS]] == ["IOT_27_ALARM_TOPIC_SUBSCRIBER"]
+    synthesize_example(tmp_path, alarmEmail="on-call@example.com")
+    assert check(tmp_path) == []
 
 
 def test_the_readme_has_the_table_of_this_run(found: Any) -> None:
