@@ -13,7 +13,7 @@ from typing import Protocol
 
 from .chunks import split_chunks
 from .dead_letters import DeadLetter, DeadLetterTopic, SNSClient
-from .device_state import DeviceStateWriter
+from .device_state import DeviceStateWriter, ExecutorFactory, create_threads
 from .readings import Reading, parse_readings
 from .records import StreamRecord
 from .rejections import InvalidRecordError, Reason
@@ -92,6 +92,7 @@ class Processor:
         sns: SNSClient,
         settings: Settings,
         retries: RetryPolicy | None = None,
+        executor: ExecutorFactory = create_threads,
     ) -> None:
         retries = retries if retries is not None else RetryPolicy()
         self._settings = settings
@@ -103,7 +104,7 @@ class Processor:
             )
         if settings.device_state_table is not None:
             self._writers["device state"] = DeviceStateWriter(
-                dynamodb, settings.device_state_table, retries
+                dynamodb, settings.device_state_table, retries, executor
             )
         self._dead_letters = DeadLetterTopic(sns, settings.dlq_topic_arn, retries)
 

@@ -9,9 +9,10 @@ device costs one additional write unit, once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
 
 from .readings import Reading, ReadingKey
 from .retries import Deadline, RetryPolicy, error_code
@@ -30,13 +31,40 @@ STATE_WRITE_THREADS = 8
 # Codes of API_BatchStatementError that only Lambda's retries, minutes later, can resolve.
 _NOT_RETRYABLE = {"AccessDenied", "ResourceNotFound", "ItemCollectionSizeLimitExceeded"}
 
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class Executor(Protocol):
+    """The part of `concurrent.futures.Executor` that the writer uses."""
+
+    def map(
+        self, function: Callable[[_Item], _Result], items: Iterable[_Item], /
+    ) -> Iterator[_Result]:
+        """Call `function` for each item, concurrently if it can. Returns the results in order."""
+
+
+ExecutorFactory = Callable[[], AbstractContextManager[Executor]]
+
+
+def create_threads() -> ThreadPoolExecutor:
+    """Return the executor of the Lambda function."""
+    return ThreadPoolExecutor(STATE_WRITE_THREADS)
+
 
 class DeviceStateWriter:
     """Writes the latest reading of each device. A late reading never replaces a newer one."""
 
-    def __init__(self, client: DynamoDBClient, table: str, retries: RetryPolicy) -> None:
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table: str,
+        retries: RetryPolicy,
+        executor: ExecutorFactory = create_threads,
+    ) -> None:
         self._client = client
         self._retries = retries
+        self._executor = executor
         # "If the WHERE clause of the UPDATE statement does not evaluate to true for any item",
         # nothing is written (dynamodb/latest/developerguide/ql-reference.update.html).
         self._update = (
@@ -52,10 +80,9 @@ class DeviceStateWriter:
         def write(chunk: Sequence[Reading]) -> None:
             self._write_chunk(chunk, deadline, report)
 
-        with ThreadPoolExecutor(STATE_WRITE_THREADS) as threads:
-            list(
-                threads.map(write, write_chunks(latest_per_device(readings)))
-            )  # list() re-raises an exception of a thread
+        with self._executor() as executor:
+            chunks = write_chunks(latest_per_device(readings))
+            list(executor.map(write, chunks))  # list() re-raises an exception of a thread
         return report
 
     def _write_chunk(

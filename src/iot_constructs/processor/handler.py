@@ -47,12 +47,24 @@ class Context(Protocol):
 
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, list[dict[str, str]]]:
-    """Return the checkpoint from which Lambda has to retry the batch, if any.
+    """Return the checkpoint from which Lambda has to retry the batch, if any."""
+    return process_event(_processor(), event, context)
 
-    Raises KeyError for an event that is not a Kinesis batch: an empty response would mean success.
+
+def process_event(
+    processor: Processor, event: dict[str, Any], context: Context
+) -> dict[str, list[dict[str, str]]]:
+    """Process the batch and report the outcome.
+
+    Returns:
+        The response of Lambda's partial batch responses: the checkpoint from which Lambda has to retry, if any.
+
+    Raises:
+        KeyError: the event is not a Kinesis batch; an empty response would mean success.
+        BatchProcessingError: a record failed, and the event has `raiseOnFailure`.
     """
     records = [StreamRecord.from_event(raw) for raw in event["Records"]]
-    outcome = _processor().process(records, context.get_remaining_time_in_millis)
+    outcome = processor.process(records, context.get_remaining_time_in_millis)
     _report(outcome, len(records), context.function_name)
     if outcome.retry_from is None:
         return {"batchItemFailures": []}
