@@ -39,10 +39,14 @@ CHECK_DEPENDENCIES = [
     "PyYAML>=6,<7",
 ]
 
+# `iot_constructs.testing`: a simulation in virtual time
+TESTING_DEPENDENCIES = [BOTO3, "greenlet>=3.1,<4"]
+
 # No bounds here: constraints.txt pins every one of them.
 DEV_DEPENDENCIES = [
     *LOCAL_DEPENDENCIES,
     *CHECK_DEPENDENCIES,
+    *TESTING_DEPENDENCIES[1:],
     # The processor that it is compared with: bench
     "aws-lambda-powertools",
     "matplotlib",
@@ -143,6 +147,7 @@ PYPROJECT = {
             "ops": [BOTO3],
             "local": LOCAL_DEPENDENCIES,
             "check": CHECK_DEPENDENCIES,
+            "testing": TESTING_DEPENDENCIES,
             "dev": DEV_DEPENDENCIES,
         },
         "scripts": {"iot-constructs": "iot_constructs.cli.main:main"},
@@ -183,7 +188,7 @@ PYPROJECT = {
                 # `client(name)` has 400 overloads, all of which an error message lists.
                 {
                     "module": [
-                        *["boto3.*", "botocore.*", "ministack.*", "cfnlint.*", "yaml.*"],
+                        *["boto3.*", "botocore.*", "ministack.*", "cfnlint.*", "yaml.*", "greenlet"],
                         # In environments of their own: bench/peers/environments.py.
                         *["aws_solutions_constructs.*", "cdk_monitoring_constructs"],
                     ],
@@ -361,6 +366,10 @@ demo: $(READY) ## deploy the example to a local AWS emulator, send telemetry, sh
 .PHONY: chaos
 chaos: $(READY) ## the same under faults, with one redrive at the end (SEED=7; ARGS="--records 2000")
 	$(PY) -m tools.chaos.__main__ $(ARGS)
+
+.PHONY: simulate
+simulate: $(READY) ## the pipeline in virtual time under every fault (SEED=7; ARGS="--seeds 200 --records 500")
+	$(PY) -m tools.simulate $(ARGS)
 
 .PHONY: test
 test: lint $(CHECKOV_READY) ## what CI runs: lint, types and every test

@@ -7,15 +7,17 @@ exceed the maximum age (lambda/latest/dg/kinesis-on-failure-destination.html).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import botocore.config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from iot_constructs.local.emulator import Endpoint
 from iot_constructs.local.mapping_decisions import NotInvoked, Outcome
 from iot_constructs.local.mapping_records import Batch, Response, invocation_payload
 from iot_constructs.local.mapping_responses import parse_response
+
+if TYPE_CHECKING:
+    from iot_constructs.local.emulator import Endpoint
 
 THROTTLED = "TooManyRequestsException"
 # The response to a timeout arrives after the timeout.

@@ -1,0 +1,163 @@
+"""Simulates a Lambda function: environments, cold starts, timeouts, crashes, and concurrency.
+
+Behavior: lambda/latest/dg/lambda-runtime-environment.html (an environment handles one invocation at a time and is used
+again; after a timeout or a crash, the next invocation is in a new one), gettingstarted-concept "timeout", API_Invoke (a
+function error has the status 200 and FunctionError), and lambda-concurrency.html (429 above the reserved concurrency).
+"""
+
+# ruff: noqa: N803  # the parameters have the names of the API
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from iot_constructs.testing.processes import Client, Process, ProcessEnded, World, aws_error
+
+Handler = Callable[[Any, "Context"], Any]
+
+
+class CreateHandler(Protocol):
+    """Creates the handler of a new environment, as a cold start does."""
+
+    def __call__(self, environment: Environment) -> Handler:
+        """Return the handler."""
+
+
+class Environment:
+    """An execution environment: what module-level code creates lives as long as it."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world = world
+        self.number = number
+        self.invocation: Process | None = None
+        self.handler: Handler | None = None
+
+    def client(self, service: str) -> Client:
+        """Return a client, whose calls are part of the current invocation."""
+        return Client(self._current, service)
+
+    def sleep(self, seconds: float) -> None:
+        """Let virtual time pass. Has the signature of `time.sleep`."""
+        self._current().sleep(seconds)
+
+    def _current(self) -> Process:
+        if self.invocation is None:
+            raise RuntimeError("a call outside of an invocation")
+        return self.invocation
+
+
+class Context:
+    """Lambda's context object."""
+
+    def __init__(self, function_name: str, request_id: str, process: Process) -> None:
+        self.function_name = function_name
+        self.aws_request_id = request_id
+        self._process = process
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return how much time the invocation has left."""
+        deadline = self._process.deadline
+        assert deadline is not None
+        return max(0, int((deadline - self._process.world.scheduler.now) * 1000))
+
+
+class Function:
+    """A function that is invoked synchronously, with the `invoke` of a boto3 client."""
+
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        create_handler: CreateHandler,
+        *,
+        timeout_seconds: float = 60.0,
+        concurrency: int = 1000,
+    ) -> None:
+        self.name = name
+        self.timeout_seconds = timeout_seconds
+        self.concurrency = concurrency
+        self.invocations = self.cold_starts = self.timeouts = self.crashes = 0
+        self.running = 0
+        self.on_end: Callable[[Process, Mapping[str, Any], Any], None] = (
+            lambda process, event, response: None
+        )
+        """Called after an invocation with the event, and the response or None."""
+        self._world = world
+        self._create_handler = create_handler
+        self._idle: list[Environment] = []
+
+    def update(self) -> None:
+        """Apply a configuration change: the next invocations are in new environments."""
+        self._idle.clear()
+
+    def invoke(
+        self,
+        *,
+        FunctionName: str,
+        Payload: bytes,
+        InvocationType: str = "RequestResponse",
+    ) -> dict[str, Any]:
+        """Invoke the function and wait for its response."""
+        if self.running >= self.concurrency:
+            raise aws_error("TooManyRequestsException", "Rate Exceeded.", 429)
+        self.invocations += 1
+        number = self.invocations
+        self.running += 1
+        try:
+            return self._run(number, json.loads(Payload))
+        finally:
+            self.running -= 1
+
+    def _run(self, number: int, event: Any) -> dict[str, Any]:
+        world = self._world
+        environment = self._take_environment()
+        process = Process(
+            world,
+            "function",
+            f"invocation {number}",
+            deadline=world.scheduler.now + self.timeout_seconds,
+        )
+        environment.invocation = process
+        request_id = f"request-{number:06d}"
+        error: dict[str, str] | None = None
+        response: Any = None
+        try:
+            if environment.handler is None:
+                self.cold_starts += 1
+                process.sleep(0.2)
+                environment.handler = self._create_handler(environment)
+            response = environment.handler(event, Context(self.name, request_id, process))
+            if process.ended:  # the handler caught what ended it
+                raise ProcessEnded(process.ended)
+            self._idle.append(environment)
+        except ProcessEnded as ended:
+            if str(ended) == "timed out":
+                self.timeouts += 1
+                error = {"errorMessage": f"{request_id} Task timed out"}
+            else:
+                self.crashes += 1
+                error = {"errorType": "Runtime.ExitError", "errorMessage": "Runtime exited"}
+            response = None
+        except Exception as raised:
+            world.log(process.name, f"raised {type(raised).__name__}")
+            error = {"errorType": type(raised).__name__, "errorMessage": str(raised)}
+            self._idle.append(environment)
+        environment.invocation = None
+        self.on_end(process, event, response if error is None else None)
+        payload = json.dumps(response if error is None else error).encode()
+        return {
+            "StatusCode": 200,
+            "ExecutedVersion": "$LATEST",
+            "ResponseMetadata": {"RequestId": request_id, "HTTPStatusCode": 200},
+            "Payload": io.BytesIO(payload),
+            **({"FunctionError": "Unhandled"} if error is not None else {}),
+        }
+
+    def _take_environment(self) -> Environment:
+        if self._idle:
+            index = int(self._world.scheduler.random.random() * len(self._idle))
+            return self._idle.pop(index)
+        return Environment(self._world, self.cold_starts + 1)

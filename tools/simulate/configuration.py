@@ -1,0 +1,69 @@
+"""What a seed decides besides faults: the settings of the pipeline, and the events of a run."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from iot_constructs import _defaults
+from iot_constructs.local.mapping_decisions import UNLIMITED, Rules
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One pipeline and what happens to it."""
+
+    rules: Rules
+    devices: int
+    shards: int
+    timeout_seconds: float
+    concurrency: int
+    to_bucket: bool
+    """Whether failed batches go to a bucket instead of the topic."""
+    use_latest: bool
+    """Whether the mapping starts at LATEST, before the first record."""
+    reshards: int
+    restarts: int
+    """How often the mapping's pollers restart from their checkpoints."""
+    updates: int
+    """How often the function's configuration changes."""
+    outages: int
+    redrives: int
+    """How many redrives start while data flows."""
+    hot_device: bool
+    """Whether the writes of one device are throttled until the end."""
+    poison: bool
+    """Whether one record ends each invocation that receives it, until the end."""
+    minutes: float
+    """How long the devices send."""
+
+
+def configuration(seed: object) -> Configuration:
+    """Return the configuration of a seed."""
+    draw = random.Random(f"configuration {seed}")
+    some = draw.random
+    return Configuration(
+        rules=Rules(
+            batch_size=draw.choice((_defaults.BATCH_SIZE,) * 3 + (1, 10, 500)),
+            batching_window=draw.choice((5.0, 5.0, 0.0, 30.0)),
+            parallelization_factor=draw.choice((1, 1, 2, 10)),
+            maximum_retry_attempts=draw.choice((10, 2, 5, UNLIMITED)),
+            maximum_record_age=draw.choice((UNLIMITED, 86_400.0, 3600.0, 300.0)),
+            bisect=some() < 0.8,
+            report_item_failures=True,
+        ),
+        devices=draw.choice((3, 20, 60)),
+        shards=draw.choice((1, 2, 4)),
+        timeout_seconds=draw.choice((3.0, 10.0, 60.0, 60.0)),
+        concurrency=draw.choice((1, 3, 1000)),
+        to_bucket=some() < 0.3,
+        use_latest=some() < 0.2,
+        reshards=draw.choice((0, 1, 2)),
+        restarts=draw.choice((0, 1, 3)),
+        updates=draw.choice((0, 1, 2)),
+        outages=draw.choice((0, 0, 1, 2)),
+        redrives=draw.choice((0, 1, 3)),
+        hot_device=some() < 0.15,
+        poison=some() < 0.2,
+        minutes=draw.choice((0.5, 3.0, 15.0)),
+    )
