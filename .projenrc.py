@@ -188,7 +188,8 @@ PYPROJECT = {
                 # `client(name)` has 400 overloads, all of which an error message lists.
                 {
                     "module": [
-                        *["boto3.*", "botocore.*", "ministack.*", "cfnlint.*", "yaml.*", "greenlet"],
+                        *["boto3.*", "botocore.*", "ministack.*", "cfnlint.*", "yaml.*"],
+                        "greenlet",
                         # In environments of their own: bench/peers/environments.py.
                         *["aws_solutions_constructs.*", "cdk_monitoring_constructs"],
                     ],
