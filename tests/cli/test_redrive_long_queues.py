@@ -155,21 +155,38 @@ def test_many_reasons_are_summed_up() -> None:
         record = world.kinesis.accept("d1", random_bytes(str(number)))
         body = {**rejected(record), "reason": f"reason {number}"}
         world.add(body, ("d1", record.data))
+    world.add(body, ("d1", record.data))
     found = world.redrive(execute=False)
-    assert "5 other reasons: 5 messages" in list(found.as_table())
-    assert json.loads(found.as_json())["groups_not_listed"] == 5
+    lines = list(found.as_table())
+    assert "5 other reasons: 5 messages" in lines
+    assert sum(line.startswith("rejected-record") for line in lines) == report.MAX_GROUPS
+    said = json.loads(found.as_json())
+    assert (len(said["groups"]), said["groups_not_listed"]) == (report.MAX_GROUPS, 5)
+    # The largest first.
+    assert (said["groups"][0]["reason"], said["groups"][0]["messages"]) == (body["reason"], 2)
 
 
 def test_messages_that_come_back_are_not_taken_for_newer_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However many of them come one after the other."""
+    """All at once, because a message between them takes long, and before those that were not received yet."""
     monkeypatch.setattr(dead_letter_queue, "MAX_RECEIVES_WITHOUT_WORK", 3)
     world = make_world(0.1)
-    add_failed_batches(world, 1_500)
+    for number in range(200):
+        world.add_hopeless({"some": f"message {number}"})
+    add_failed_batches(world, 1)
+    for number in range(50):
+        world.add_hopeless({"some": f"message {number}"})
+    read = world.kinesis._read
+
+    def slow(request: dict[str, object]) -> dict[str, object]:
+        world.clock.now += 1000
+        return read(request)
+
+    world.kinesis._read = slow  # type: ignore[method-assign]
     found = world.redrive(execute=False)
-    assert max(receives(world)) == 2
-    assert (found.read_to_end, len(found.rows), found.newer) == (True, 1_500, 0)
+    assert sum(receives(world)) > 400
+    assert (found.read_to_end, len(found.rows), found.newer) == (True, 251, 0)
 
 
 @pytest.mark.parametrize("execute", [False, True])
@@ -219,15 +236,16 @@ def killed(**request: object) -> dict[str, object]:
     raise KeyboardInterrupt
 
 
-def test_no_message_is_held_for_more_than_12_hours_after_its_receive() -> None:
-    """The fake rejects more, as SQS does."""
+@pytest.mark.parametrize("before", [0, 40_000])
+def test_a_message_is_held_for_12_hours_after_its_receive_and_not_longer(before: int) -> None:
+    """The fake rejects more, as SQS does, and the message would then be visible too early."""
     clock = Clock()
     world = World(clock)
     world.add_rejected(1)
     queue = DeadLetterQueue(
         world.sqs, QUEUE_URL, retry_policy=RetryPolicy(clock.sleep, lambda: 1.0), clock=clock
     )
-    clock.now += 40_000
+    clock.now += before
     [message] = queue.receive(10)
     ends = clock.now + 43_200
     while clock.now < ends - 100:
