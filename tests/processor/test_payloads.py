@@ -235,3 +235,9 @@ def test_a_slice_has_up_to_500_readings() -> None:
 def test_a_slice_takes_no_more_than_a_record_may(large: bytes) -> None:
     """The third of them does not fit, so it is read again for the next slice."""
     assert slices([BAD, *[("d1", large)] * 4, BAD]) == [1 + 2 + 1, 2 + 1]
+
+
+def test_a_rejected_record_takes_no_room() -> None:
+    bomb = gzip.compress(bytes(MAX_DECOMPRESSED_BYTES + 1))
+    fits = gzip.compress(b" " * (MAX_DECOMPRESSED_BYTES - 100) + ONE)
+    assert slices([("d1", bomb)] * 8 + [("d1", fits)]) == [9]

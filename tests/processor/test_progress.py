@@ -138,3 +138,23 @@ def test_what_the_time_did_not_suffice_for_continues_in_the_same_invocation() ->
     # time series: 10 calls. Their states take 0.16 s. In the other 0.54 s, a call to each table fits twice.
     assert series == [True] * 10 + [False] * 10 + [True, False] * 2
     assert (outcome.stored, outcome.retry_from) == (300, newer[300].sequence_number)
+
+
+def test_states_that_do_not_fit_into_one_invocation() -> None:
+    """At most eight of 20 calls with states run at the same time."""
+    longest = (usable_ms(60_000) - 1) // 4
+    invocation = Invocation(60_000, longest)
+    processor = Processor(
+        FakeDynamoDB(invocation.take),
+        FakeSNS(invocation.take),
+        SETTINGS,
+        RetryPolicy(invocation.sleep),
+        invocation.executor,
+    )
+    batch = make_records(*((f"d{n}", {"timestamp": NOW}) for n in range(500)))
+    done = 0
+    while done < len(batch):
+        invocation.start()
+        outcome = processor.process(batch[done:], invocation.remaining_ms)
+        assert outcome.stored > 0
+        done += outcome.stored

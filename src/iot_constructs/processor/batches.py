@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import NamedTuple, Protocol
 
@@ -154,8 +154,11 @@ class Processor:
         part: list[_ParsedRecord] = []
         readings, room, time = 0, Room(), remaining_ms()
         for position in range(start, len(records)):
-            parsed = self._parse(records[position], room)
-            if part and parsed.rejected is not None and parsed.rejected.reason in _NO_ROOM:
+            less = replace(room)
+            parsed = self._parse(records[position], less)
+            if parsed.readings:
+                room = less
+            elif room != Room() and parsed.rejected and parsed.rejected.reason in _NO_ROOM:
                 break  # it starts the next slice, which has more room
             part.append(parsed)
             readings += max(1, len(parsed.readings))
