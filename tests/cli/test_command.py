@@ -155,7 +155,7 @@ def test_messages_in_flight_elsewhere_are_mentioned(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     [id] = world.add_rejected(1)
-    world.sqs.messages[id].visible_at = world.clock.now + 100
+    world.sqs._hide(world.sqs.messages[id], 100)
     assert main(DRY_RUN) == 0
     assert "about 1 messages were not received" in capsys.readouterr().out
     assert main([*DRY_RUN, "--json"]) == 0

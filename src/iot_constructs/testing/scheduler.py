@@ -11,7 +11,7 @@ import heapq
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import greenlet
 
@@ -20,6 +20,15 @@ R = TypeVar("R")
 
 START = 1_800_000_000.0
 """The virtual time at which every simulation starts, in epoch seconds."""
+
+
+class Time(Protocol):
+    """What a model needs to know of time: a `Scheduler`, or the clock of a test."""
+
+    now: float
+    """In epoch seconds."""
+    random: random.Random
+    """Decides what a service leaves open, such as the order of messages."""
 
 
 class DeadlockError(RuntimeError):
