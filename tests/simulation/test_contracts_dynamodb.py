@@ -279,7 +279,7 @@ def test_two_statements_for_one_item_are_refused(models: Models) -> None:
     assert error_code(raised) == "ValidationException"
 
 
-def test_failed_entries_of_a_batch_are_unprocessed_and_none_at_all_is_an_error(
+def test_failed_entries_of_a_batch_are_unprocessed_and_only_throttled_ones_are_an_error(
     models: Models,
 ) -> None:
     """API_BatchWriteItem. The emulator never throttles."""
@@ -295,3 +295,7 @@ def test_failed_entries_of_a_batch_are_unprocessed_and_none_at_all_is_an_error(
             RequestItems={models.series: puts(*sent)}, fails=lambda index: "ThrottlingError"
         )
     assert error_code(raised) == "ProvisionedThroughputExceededException"
+    response = models.dynamodb.batch_write_item(
+        RequestItems={models.series: puts(*sent)}, fails=lambda index: "InternalServerError"
+    )
+    assert response["UnprocessedItems"] == {models.series: puts(*sent)}
