@@ -141,16 +141,20 @@ def test_an_item_has_up_to_32_levels(services: Services, levels: int, is_valid: 
     assert services.items(services.series) == [deep] * is_valid
 
 
+@pytest.mark.parametrize("nested", [False, True], ids=["flat", "nested"])
 @pytest.mark.parametrize(("size", "is_valid"), [(409_600, True), (409_601, False)])
-def test_an_item_has_up_to_400_kb(services: Services, size: int, is_valid: bool) -> None:
-    """developerguide/CapacityUnitCalculations.html: names and values, in UTF-8."""
-    fixed = (
-        len("deviceId" + "d1" + "timestamp" + "note") + 2
-    )  # a number: one byte for two digits, and one
+def test_an_item_has_up_to_400_kb(
+    services: Services, size: int, is_valid: bool, nested: bool
+) -> None:
+    """developerguide/CapacityUnitCalculations.html: names and values in UTF-8, and an overhead of lists and maps."""
+    fixed = len("deviceId" + "d1" + "timestamp" + "note") + 2  # a number: 1, and 1 for two digits
+    if nested:
+        fixed += 3 + 1 + 3 + 1 + len("text")
+    text = {"S": "ü" + "x" * (size - fixed - 2)}
     full = {
         "deviceId": {"S": "d1"},
         "timestamp": {"N": "1"},
-        "note": {"S": "ü" + "x" * (size - fixed - 2)},
+        "note": {"L": [{"M": {"text": text}}]} if nested else text,
     }
     if is_valid:
         services.dynamodb.put_item(TableName=services.series, Item=full)

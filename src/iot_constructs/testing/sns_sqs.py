@@ -279,7 +279,7 @@ class SNS:
         self.delivered_twice = 0
         self._time = time
         self._queue = queue
-        self._duplicates = duplicates
+        self.duplicates = duplicates
 
     def publish(self, *, TopicArn: str, Message: str) -> dict[str, Any]:
         """Publish."""
@@ -330,7 +330,7 @@ class SNS:
             }
         )
         self._queue.send(envelope)
-        if self._time.random.random() < self._duplicates:
+        if self._time.random.random() < self.duplicates:
             self.delivered_twice += 1
             self._queue.send(envelope)
         return id
