@@ -191,10 +191,10 @@ def finding(status: Status, part: str = "stream", text: str = "text") -> Finding
     )
 
 
-def test_the_exit_code_is_1_only_with_a_fail_or_an_error() -> None:
+def test_the_exit_code_is_1_with_a_fail_and_2_after_an_error() -> None:
     report = Report(["S"], DEVICE, [finding(Status.PASS), finding(Status.SKIPPED)])
     assert report.exit_code == 0
-    assert replace(report, error="no").exit_code == 1
+    assert replace(report, error="no").exit_code == 2
     assert replace(report, findings=[*report.findings, finding(Status.FAIL)]).exit_code == 1
 
 

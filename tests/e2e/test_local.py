@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from iot_constructs.cli.exit_codes import FAILED, INTERRUPTED
 from iot_constructs.cli.main import main
 from iot_constructs.local.accounting import Run
 from iot_constructs.local.plan import EXPECTED, Fate, Kind
-from iot_constructs.local.program import FAILED, INTERRUPTED
 from tests.e2e.programs import EXAMPLE, assert_nothing_remains, interrupt, start
 
 SECONDS = 240

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 from pathlib import Path
 
+from iot_constructs.cli.exit_codes import FAILED, describe, print_error
 from iot_constructs.cli.options import positive_integer
 
 HELP = "run a CDK app in a local AWS emulator, with simulated devices"
@@ -18,10 +18,12 @@ The app can be any that reads a Kinesis stream with a Lambda function. Its IoT r
 messages over MQTT; a stream without a rule gets the records directly.
 
 The first run installs the CDK CLI with npm into your cache folder; later ones need no internet access."""
+EXIT_CODES = describe(
+    done="every record is accounted for",
+    negative="records are lost, or in a wrong place",
+    failed="the app can't be run",
+)
 EPILOG = """\
-exit code: 0 every record is accounted for; 1 records are lost, or in a wrong place; 2 usage error, or the app can't be
-run; 130 interrupted (143 by SIGTERM, 129 by SIGHUP)
-
 payload:   a file with one message a line. JSON objects, also those in arrays, get a member messageId. The strings
            "$nowMs" (epoch milliseconds), "$nowIso" (ISO 8601) and "$deviceId" are replaced."""
 
@@ -111,12 +113,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit code."""
     for package in _PACKAGES:
         if importlib.util.find_spec(package) is None:
-            print(
+            print_error(
                 f"error: the package {package!r} is not installed; "
-                "run: pip install 'iot-constructs[local]'",
-                file=sys.stderr,
+                "run: pip install 'iot-constructs[local]'"
             )
-            return 2
+            return FAILED
     # Imported here so that --help works without the extra.
     from iot_constructs.local.run import Options, run  # noqa: PLC0415
 

@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from iot_constructs.cli.dead_letter_messages import TOPIC_LEVEL, Kind
-from iot_constructs.cli.interrupts import interrupted_exit_code, sigterm_as_interrupt
-from iot_constructs.cli.options import add_aws_options, positive_integer
+from iot_constructs.cli.exit_codes import describe
+from iot_constructs.cli.options import add_aws_options, positive_integer, run_and_report
 
 if TYPE_CHECKING:
     from iot_constructs.cli.report import Report
@@ -21,10 +21,10 @@ them back on the stream, or invokes the function with them. Without --execute, i
 
 A message is deleted only after all of its records are accepted. You can interrupt and repeat a run: a record can be put
 twice, which the processor stores once, but no record is lost."""
+EXIT_CODES = describe(
+    done="all messages redriven, or a dry run", negative="messages kept", failed="an error of AWS"
+)
 EPILOG = """\
-exit code: 0 all messages redriven, or a dry run; 1 messages kept, or an error; 2 usage error; 130 interrupted (143 by
-SIGTERM)
-
 kinds: rejected-record   a record that the processor rejected; the message contains it
        failed-batch      a batch that Lambda discarded; the message has its position on the stream
        stored-batch      a batch that Lambda discarded and stored in S3
@@ -99,21 +99,10 @@ def run(arguments: argparse.Namespace) -> int:
             f"--queue-url {arguments.queue_url!r} is not a URL; get it with: aws sqs get-queue-url"
         )
     # Imported here so that --help works without boto3.
-    from iot_constructs.cli.aws_errors import AWS_ERRORS, format_error  # noqa: PLC0415
     from iot_constructs.cli.report import Report  # noqa: PLC0415
 
     report = Report(executed=arguments.execute, destination="")
-    code = None
-    try:
-        with sigterm_as_interrupt():
-            _redrive(arguments, report)
-    except KeyboardInterrupt as stop:
-        report.interrupted = True
-        code = interrupted_exit_code(stop)
-    except AWS_ERRORS as error:
-        report.error = format_error(error)
-    _show(report, arguments.json)
-    return code if code is not None else report.exit_code
+    return run_and_report(lambda: _redrive(arguments, report), report, as_json=arguments.json)
 
 
 def _redrive(arguments: argparse.Namespace, report: Report) -> None:
@@ -205,13 +194,3 @@ class _Clients:
             endpoint_url=self._endpoint_url,
             config=Config(retries={"mode": "standard", "total_max_attempts": 4}, **waits),
         )
-
-
-def _show(report: Report, as_json: bool) -> None:
-    if report.error is not None:
-        print(f"error: {report.error}", file=sys.stderr)
-    if as_json:
-        print(report.as_json())
-    else:
-        for line in report.as_table():
-            print(line)
