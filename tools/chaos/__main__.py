@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from iot_constructs.cli.exit_codes import run_to_exit_code
-from iot_constructs.cli.options import positive_integer
+from iot_constructs.cli.options import integer, non_empty, positive_integer
 from iot_constructs.local.accounting import (
     Account,
     Accountant,
@@ -193,7 +193,7 @@ def parse(arguments: Sequence[str]) -> Options:
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=integer,
         default=os.environ.get("SEED") or "1",
         metavar="N",
         help="seed of the messages, their order, and the faults; default: $SEED or 1",
@@ -204,7 +204,9 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument(
         "--devices", type=positive_integer, default=200, metavar="N", help="default: 200"
     )
-    parser.add_argument("--suffix", default="dev", help="environment suffix; default: dev")
+    parser.add_argument(
+        "--suffix", type=non_empty, default="dev", help="environment suffix; default: dev"
+    )
     return Options(**vars(parser.parse_args(arguments)))
 
 

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from iot_constructs.cli.exit_codes import DONE, FAILED, describe, print_error
+from iot_constructs.cli.options import path
 
 HELP = "write a small CDK project in your name"
 DESCRIPTION = """\
@@ -62,7 +63,7 @@ class Name(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("directory", type=Path, metavar="DIR", help="a new or an empty folder")
+    parser.add_argument("directory", type=path, metavar="DIR", help="a new or an empty folder")
     parser.add_argument(
         "--construct",
         choices=_PROJECTS,

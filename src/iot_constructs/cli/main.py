@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from functools import partial
 
@@ -42,7 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    given = sys.argv[1:] if argv is None else argv
+    for argument in given:
+        if argument.startswith("--") and argument.endswith("=--"):
+            # For argparse of some Python versions, the value is an empty list.
+            parser.error(f"{argument.removesuffix('=--')} has no value")
+    arguments = parser.parse_args(given)
     try:
         return int(_COMMANDS[arguments.command].run(arguments))
     except ImportError as error:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from iot_constructs.cli.exit_codes import interrupted_exit_code, print_error
+
+_LARGEST_INTEGER = 1_000_000_000
 
 
 class Report(Protocol):
@@ -34,19 +38,64 @@ def add_aws_options(parser: argparse.ArgumentParser, *, region: str) -> None:
         region: help for ``--region``.
     """
     parser.add_argument("--json", action="store_true", help="print a JSON document")
-    parser.add_argument("--region", metavar="NAME", help=region)
-    parser.add_argument("--profile", metavar="NAME", help="profile of your AWS configuration")
+    parser.add_argument("--region", type=non_empty, metavar="NAME", help=region)
     parser.add_argument(
-        "--endpoint-url", metavar="URL", help="endpoint of all services, for an AWS emulator"
+        "--profile", type=non_empty, metavar="NAME", help="profile of your AWS configuration"
+    )
+    parser.add_argument(
+        "--endpoint-url",
+        type=url,
+        metavar="URL",
+        help="endpoint of all services, for an AWS emulator",
     )
 
 
 def positive_integer(value: str) -> int:
     """The type of an option, for argparse."""
-    number = int(value) if value.isascii() and value.isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a positive integer")
+    digits = value.isascii() and value.isdigit() and len(value) <= len(str(_LARGEST_INTEGER))
+    number = int(value) if digits else 0
+    if not 1 <= number <= _LARGEST_INTEGER:
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is not a positive integer, at most {_LARGEST_INTEGER}"
+        )
     return number
+
+
+def integer(value: str) -> int:
+    """The type of an option, for argparse."""
+    try:
+        return int(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is not an integer; specify for example 1"
+        ) from None
+
+
+def non_empty(value: str) -> str:
+    """The type of an option, for argparse. An empty value is an unset variable of a script."""
+    if not value:
+        raise argparse.ArgumentTypeError("the value is empty")
+    return value
+
+
+def path(value: str) -> Path:
+    """The type of an option, for argparse. ``Path("")`` would be the current folder."""
+    return Path(non_empty(value))
+
+
+def url(value: str) -> str:
+    """The type of an option, for argparse."""
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and value.isascii()
+        _ = parts.port
+    except ValueError:
+        valid = False
+    if not valid:
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is not a URL; specify for example https://localhost:4566"
+        )
+    return value
 
 
 def run_and_report(work: Callable[[], None], report: Report, *, as_json: bool) -> int:

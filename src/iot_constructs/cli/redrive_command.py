@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from iot_constructs.cli.dead_letter_messages import TOPIC_LEVEL, Kind
 from iot_constructs.cli.exit_codes import describe
-from iot_constructs.cli.options import add_aws_options, positive_integer, run_and_report
+from iot_constructs.cli.options import add_aws_options, positive_integer, run_and_report, url
 
 if TYPE_CHECKING:
     from iot_constructs.cli.report import Report
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument(
         "--queue-url",
+        type=_queue_url,
         required=True,
         metavar="URL",
         help="URL of the dead-letter queue (output DlqQueueUrl)",
@@ -92,12 +93,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _queue_url(value: str) -> str:
+    try:
+        return url(value)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is not a URL; get it with: aws sqs get-queue-url"
+        ) from None
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit code."""
-    if not re.match(r"https?://", arguments.queue_url):
-        arguments.usage_error(
-            f"--queue-url {arguments.queue_url!r} is not a URL; get it with: aws sqs get-queue-url"
-        )
     # Imported here so that --help works without boto3.
     from iot_constructs.cli.report import Report  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import secrets
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from iot_constructs.cli.exit_codes import describe
 from iot_constructs.cli.options import add_aws_options, positive_integer, run_and_report
@@ -76,12 +76,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _json_object(value: str) -> dict[str, Any]:
     try:
-        document = json.loads(value)
-    except ValueError as error:
+        document = json.loads(value, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"{value!r} is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise argparse.ArgumentTypeError(f"{value!r} is not a JSON object")
     return document
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number of JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
