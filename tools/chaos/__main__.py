@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from iot_constructs.cli.exit_codes import run_to_exit_code
-from iot_constructs.cli.options import integer, non_empty, positive_integer
+from iot_constructs.cli.options import integer, name, positive_integer
 from iot_constructs.local.accounting import (
     Account,
     Accountant,
@@ -205,7 +205,7 @@ def parse(arguments: Sequence[str]) -> Options:
         "--devices", type=positive_integer, default=200, metavar="N", help="default: 200"
     )
     parser.add_argument(
-        "--suffix", type=non_empty, default="dev", help="environment suffix; default: dev"
+        "--suffix", type=name, default="dev", help="environment suffix; default: dev"
     )
     return Options(**vars(parser.parse_args(arguments)))
 

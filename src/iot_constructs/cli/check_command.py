@@ -11,7 +11,7 @@ from pathlib import Path
 from iot_constructs._words import environment_suffix
 from iot_constructs.cli.check_formats import FORMATS, Row, printable, printed
 from iot_constructs.cli.check_ignores import CfnLintConfig, Ignore, accepted
-from iot_constructs.cli.exit_codes import DONE, FAILED, NEGATIVE, describe, print_error
+from iot_constructs.cli.exit_codes import DONE, FAILED, NEGATIVE, ExitCodes, print_error
 from iot_constructs.rules import catalogue
 from iot_constructs.rules.catalogue import RULE_BY_ID
 from iot_constructs.rules.not_judged import RULE_ID as NOT_JUDGED
@@ -31,7 +31,7 @@ the termination protection from the manifest. `-` reads a template from the stan
 
 A finding is accepted by --ignore, or as cfn-lint accepts it: by the metadata of its template or resource
 (cfn-lint: config: ignore_checks: [E9313]), or in .cfnlintrc. Each rule's id in cfn-lint is in RULES.md."""
-EXIT_CODES = describe(
+EXIT_CODES = ExitCodes(
     done="no findings",
     negative="findings",
     failed="something could not be read, or judged (IOT_00) without another finding",

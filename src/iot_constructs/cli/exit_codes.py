@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import NamedTuple, NoReturn, TextIO
 
 DONE = 0
 NEGATIVE = 1
@@ -27,6 +27,23 @@ _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+class ExitCodes(NamedTuple):
+    """What the exit codes of a command mean."""
+
+    done: str
+    negative: str | None = None
+    failed: str | None = None
+    """Beside a usage error."""
+
+    def as_text(self) -> str:
+        """Return the text for ``--help``."""
+        failed = f"usage error, or {self.failed}" if self.failed is not None else "usage error"
+        meanings = {DONE: self.done, NEGATIVE: self.negative, FAILED: failed}
+        lines = [f"  {code}      {text}" for code, text in meanings.items() if text is not None]
+        ended = "  128+N  ended by signal N: 130 by Ctrl-C, 143 by SIGTERM"
+        return "\n".join(["exit codes:", *lines, ended])
+
+
 class Ended(KeyboardInterrupt):
     """A signal, which ends the run like Ctrl-C with another exit code."""
 
@@ -38,13 +55,6 @@ class Ended(KeyboardInterrupt):
 def interrupted_exit_code(interrupt: KeyboardInterrupt) -> int:
     """Return the exit code after an interrupt."""
     return interrupt.exit_code if isinstance(interrupt, Ended) else INTERRUPTED
-
-
-def describe(*, done: str, negative: str | None = None, failed: str = "an error") -> str:
-    """Return the exit codes of a command for its ``--help``."""
-    codes = {DONE: done, NEGATIVE: negative, FAILED: f"usage error, or {failed}"}
-    meanings = "; ".join(f"{code} {text}" for code, text in codes.items() if text is not None)
-    return f"exit code: {meanings};\n128 + the number of the signal that ended it: 130 by Ctrl-C, 143 by SIGTERM"
 
 
 @contextmanager

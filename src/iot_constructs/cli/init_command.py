@@ -16,14 +16,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from iot_constructs.cli.exit_codes import DONE, FAILED, describe, print_error
+from iot_constructs.cli.exit_codes import DONE, FAILED, ExitCodes, print_error
 from iot_constructs.cli.options import path
 
 HELP = "write a small CDK project in your name"
 DESCRIPTION = """\
 Writes a CDK app in Python with one stack, its tests, and a README into a new or an empty folder. The last part of DIR
 is the name of the project: my-pipeline gives the class MyPipelineStack and the stack MyPipeline-dev."""
-EXIT_CODES = describe(done="written", failed="the folder cannot be written")
+EXIT_CODES = ExitCodes(done="written", failed="the folder cannot be written")
 EPILOG = "Never overwrites a file."
 
 _PROJECTS = {"pipeline": "iot_pipeline", "one": "one_construct", "existing": "existing_app"}

@@ -6,8 +6,8 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-from iot_constructs.cli.exit_codes import FAILED, describe, print_error
-from iot_constructs.cli.options import integer, non_empty, path, positive_integer
+from iot_constructs.cli.exit_codes import FAILED, ExitCodes, print_error
+from iot_constructs.cli.options import integer, name, path, positive_integer
 
 HELP = "run a CDK app in a local AWS emulator, with simulated devices"
 DESCRIPTION = """\
@@ -18,7 +18,7 @@ The app can be any that reads a Kinesis stream with a Lambda function. Its IoT r
 messages over MQTT; a stream without a rule gets the records directly.
 
 The first run installs the CDK CLI with npm into your cache folder; later ones need no internet access."""
-EXIT_CODES = describe(
+EXIT_CODES = ExitCodes(
     done="every record is accounted for",
     negative="records are lost, or in a wrong place",
     failed="the app can't be run",
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--suffix",
-        type=non_empty,
+        type=name,
         default="dev",
         help="environment suffix (context environmentSuffix); default: dev",
     )

@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=module.HELP,
             description=module.DESCRIPTION,
-            epilog=f"{module.EXIT_CODES}\n\n{module.EPILOG}",
+            epilog=f"{module.EXIT_CODES.as_text()}\n\n{module.EPILOG}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(subparser)

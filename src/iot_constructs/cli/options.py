@@ -38,9 +38,9 @@ def add_aws_options(parser: argparse.ArgumentParser, *, region: str) -> None:
         region: help for ``--region``.
     """
     parser.add_argument("--json", action="store_true", help="print a JSON document")
-    parser.add_argument("--region", type=non_empty, metavar="NAME", help=region)
+    parser.add_argument("--region", type=name, metavar="NAME", help=region)
     parser.add_argument(
-        "--profile", type=non_empty, metavar="NAME", help="profile of your AWS configuration"
+        "--profile", type=name, metavar="NAME", help="profile of your AWS configuration"
     )
     parser.add_argument(
         "--endpoint-url",
@@ -71,16 +71,18 @@ def integer(value: str) -> int:
         ) from None
 
 
-def non_empty(value: str) -> str:
+def name(value: str) -> str:
     """The type of an option, for argparse. An empty value is an unset variable of a script."""
-    if not value:
-        raise argparse.ArgumentTypeError("the value is empty")
+    if not value or not value.isprintable():
+        raise argparse.ArgumentTypeError(f"{value!r} is not a name")
     return value
 
 
 def path(value: str) -> Path:
     """The type of an option, for argparse. ``Path("")`` would be the current folder."""
-    return Path(non_empty(value))
+    if not value:
+        raise argparse.ArgumentTypeError("'' is not a path; the current folder is .")
+    return Path(value)
 
 
 def url(value: str) -> str:

@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from iot_constructs.cli.dead_letter_messages import TOPIC_LEVEL, Kind
-from iot_constructs.cli.exit_codes import describe
-from iot_constructs.cli.options import add_aws_options, positive_integer, run_and_report, url
+from iot_constructs.cli.exit_codes import ExitCodes
+from iot_constructs.cli.options import add_aws_options, name, positive_integer, run_and_report, url
 
 if TYPE_CHECKING:
     from iot_constructs.cli.report import Report
@@ -21,7 +21,7 @@ them back on the stream, or invokes the function with them. Without --execute, i
 
 A message is deleted only after all of its records are accepted. You can interrupt and repeat a run: a record can be put
 twice, which the processor stores once, but no record is lost."""
-EXIT_CODES = describe(
+EXIT_CODES = ExitCodes(
     done="all messages redriven, or a dry run", negative="messages kept", failed="an error of AWS"
 )
 EPILOG = """\
@@ -50,11 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     to = parser.add_mutually_exclusive_group()
     to.add_argument(
         "--stream",
+        type=name,
         metavar="NAME|ARN",
         help="put the records on this stream; default: their original stream",
     )
     to.add_argument(
-        "--function", metavar="NAME|ARN", help="invoke this function with the records instead"
+        "--function",
+        type=name,
+        metavar="NAME|ARN",
+        help="invoke this function with the records instead",
     )
     parser.add_argument(
         "--execute",

@@ -8,8 +8,8 @@ import secrets
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from iot_constructs.cli.exit_codes import describe
-from iot_constructs.cli.options import add_aws_options, positive_integer, run_and_report
+from iot_constructs.cli.exit_codes import ExitCodes
+from iot_constructs.cli.options import add_aws_options, name, positive_integer, run_and_report
 
 if TYPE_CHECKING:
     from iot_constructs.cli.verification.findings import Report
@@ -21,7 +21,7 @@ AWS IoT as a device of its own, and reports for each part whether it works. Name
 
 The items and dead letters of these messages are removed at the end; those of other devices are not touched. Archived
 records stay. --page notifies the subscribers of the alarm topic."""
-EXIT_CODES = describe(
+EXIT_CODES = ExitCodes(
     done="no FAIL",
     negative="a FAIL",
     failed="an error of AWS, after which the other checks did not run",
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument(
         "stacks",
+        type=name,
         nargs="*",
         metavar="STACK",
         help="name of a deployed stack; nested stacks are read as well",
@@ -52,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "To see them in the archive, give it more than the buffering interval",
     )
     parser.add_argument(
-        "--rule", metavar="NAME", help="IoT rule to publish to, if the stacks have several"
+        "--rule",
+        type=name,
+        metavar="NAME",
+        help="IoT rule to publish to, if the stacks have several",
     )
     parser.add_argument(
         "--reading",
