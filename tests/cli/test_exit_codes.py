@@ -71,7 +71,9 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("folder").mkdir()
     Path("empty").touch()
     Path("binary").write_bytes(b"\xff\xfe\x00")
-    Path("template.json").write_text(json.dumps({"Resources": {}}))
+    Path("template.json").write_text(
+        json.dumps({"Resources": {"P": {"Type": "AWS::SSM::Parameter"}}})
+    )
     Path("app").mkdir()
 
 
@@ -302,8 +304,10 @@ def test_a_closed_pipe_is_never_a_traceback(arguments: list[str], stream: str) -
     )
     os.close(writer)
     usage_error = arguments == ["plan"]
-    expected = FAILED if usage_error else EX_SIGPIPE if stream == "stdout" else DONE
-    assert ended.returncode == expected
+    expected = {FAILED if usage_error else EX_SIGPIPE if stream == "stdout" else DONE}
+    if "--help" in arguments:
+        expected.add(DONE)  # argparse ignores the error if the help does not fit into its buffer
+    assert ended.returncode in expected
     if stream == "stdout":
         assert (b"required" if usage_error else b"") in ended.stderr
         assert b"Broken" not in ended.stderr

@@ -64,10 +64,12 @@ def ending_signals(*more: int) -> Iterator[None]:
     Only the first one is raised: a closed terminal sends SIGHUP twice, and the second must not end the clean-up.
     """
     numbers = [*_ENDING, *more]
+    first: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> NoReturn:
         for each in numbers:
             signal.signal(each, signal.SIG_IGN)
+        first.append(number)
         raise Ended(number)
 
     before = {number: signal.getsignal(number) for number in numbers}
@@ -77,6 +79,11 @@ def ending_signals(*more: int) -> Iterator[None]:
             signal.signal(number, end)
     try:
         yield
+    except OSError:
+        if not first:
+            raise
+        # The clean-up cannot print to a closed terminal.
+        raise Ended(first[0]) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -120,7 +127,8 @@ def _run_and_flush(work: Callable[[], int]) -> int:
     except SystemExit:  # argparse, which can have printed the help
         sys.stdout.flush()
         raise
-    sys.stdout.flush()
+    if code < BY_SIGNAL:
+        sys.stdout.flush()
     return code
 
 
