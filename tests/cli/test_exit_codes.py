@@ -64,6 +64,9 @@ WRONG = [
     "--",
 ]
 
+# An output with a buffer, as a user has it.
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+
 
 @pytest.fixture
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +134,8 @@ def test_no_value_of_an_option_is_a_traceback(
         (["local", "--devices", "1001", "--readings", "1000"], "more than 1000000 records"),
         (["local", "--devices", "1000000001"], "not a positive integer, at most 1000000000"),
         (["verify", "S", "--endpoint-url", "localhost:4566"], "example https://localhost:4566"),
+        (["verify", "S", "--endpoint-url", "https://"], "example https://localhost:4566"),
+        (["verify", "S", "--endpoint-url", "http://x:port"], "example https://localhost:4566"),
         (["verify", "S", "--region", ""], "'' is not a name"),
         (["verify", "S", "--reading", '{"a": NaN}'], "NaN is not a number of JSON"),
         (["verify", "\udcff"], "is not a name"),
@@ -219,8 +224,9 @@ def test_an_error_of_the_system_is_one_line(
 # A program that cleans up as the commands do; it tells its folder, and waits.
 PROGRAM = """
 import os, signal, sys, tempfile, time
+from contextlib import suppress
 from pathlib import Path
-from iot_constructs.cli.exit_codes import run_to_exit_code
+from iot_constructs.cli.exit_codes import ending_signals, interrupted_exit_code, run_to_exit_code
 
 def work():
     with tempfile.TemporaryDirectory(dir=sys.argv[1]) as name:
@@ -228,18 +234,31 @@ def work():
             print("ready", flush=True)
             signal.pause()
         finally:
-            for number in [int(each) for each in sys.argv[2:]]:
+            for number in [int(each) for each in sys.argv[2:] if each.isdigit()]:
                 os.kill(os.getpid(), number)
-            print("x" * 100)
+            if "quiet" not in sys.argv:
+                print("x" * 100)
             Path(name, "cleaned").touch()
     return 0
 
-sys.exit(run_to_exit_code(work))
+def report():
+    # As `local`: it ignores a second Ctrl-C, and prints a line after an interrupt.
+    try:
+        with ending_signals(signal.SIGINT):
+            return work()
+    except KeyboardInterrupt as interrupt:
+        with suppress(OSError):
+            print("report")
+        return interrupted_exit_code(interrupt)
+
+sys.exit(run_to_exit_code(report if "report" in sys.argv else work))
 """
 
 
 def start(tmp_path: Path, *arguments: str, **streams: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path), *arguments], **streams)  # type: ignore[call-overload, no-any-return]
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), *arguments]
+    process: subprocess.Popen[bytes] = subprocess.Popen(command, env=ENVIRONMENT, **streams)  # type: ignore[call-overload]
+    return process
 
 
 def end(process: subprocess.Popen[bytes], number: int) -> int:
@@ -257,10 +276,18 @@ def test_a_signal_cleans_up_and_is_the_exit_code(tmp_path: Path, number: int) ->
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_second_signal_does_not_end_the_clean_up(tmp_path: Path, number: int) -> None:
-    again = [str(int(each)) for each in (signal.SIGTERM, signal.SIGHUP)]
-    process = start(tmp_path, *again, stdout=subprocess.PIPE)
+@pytest.mark.parametrize(
+    ("number", "program", "again"),
+    [
+        (signal.SIGTERM, "work", [signal.SIGTERM, signal.SIGHUP]),
+        (signal.SIGHUP, "work", [signal.SIGTERM, signal.SIGHUP]),
+        (signal.SIGINT, "report", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]),
+    ],
+)
+def test_a_second_signal_does_not_end_the_clean_up(
+    tmp_path: Path, number: int, program: str, again: list[signal.Signals]
+) -> None:
+    process = start(tmp_path, program, *[str(int(each)) for each in again], stdout=subprocess.PIPE)
     assert end(process, number) == 128 + number
     assert list(tmp_path.iterdir()) == []
 
@@ -280,9 +307,10 @@ def test_nohup_ignores_a_closed_terminal(tmp_path: Path) -> None:
     assert process.returncode == 128 + signal.SIGTERM
 
 
-def test_a_closed_terminal_is_exit_code_129(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [[], ["report", "quiet"]], ids=["clean-up", "report"])
+def test_a_closed_terminal_is_exit_code_129(tmp_path: Path, arguments: list[str]) -> None:
     parent, child = pty.openpty()
-    process = start(tmp_path, stdin=child, stdout=child, stderr=child)
+    process = start(tmp_path, *arguments, stdin=child, stdout=child, stderr=child)
     os.close(child)
     assert os.read(parent, 100).startswith(b"ready")
     os.close(parent)  # from now on, each write of the program fails
@@ -299,6 +327,7 @@ def test_a_closed_pipe_is_never_a_traceback(arguments: list[str], stream: str) -
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
     ended = subprocess.run(
         [sys.executable, "-m", "iot_constructs.cli", *arguments],
+        env=ENVIRONMENT,
         check=False,
         **streams,  # type: ignore[call-overload]
     )
@@ -319,6 +348,7 @@ def test_a_stream_that_the_shell_closed(closed: str, arguments: list[str], code:
     command = [sys.executable, "-m", "iot_constructs.cli", *arguments]
     ended = subprocess.run(
         ["sh", "-c", f'"$@" {closed}', "sh", *command],
+        env=ENVIRONMENT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -336,6 +366,7 @@ def test_a_full_disk_is_exit_code_2() -> None:
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
             [sys.executable, "-m", "iot_constructs.cli", *PLAN],
+            env=ENVIRONMENT,
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -346,15 +377,16 @@ def test_a_full_disk_is_exit_code_2() -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_locale_without_the_characters_of_the_output() -> None:
+def test_a_locale_without_the_characters_of_the_output(tmp_path: Path) -> None:
+    (tmp_path / "ü☃.json").write_text(json.dumps({"Resources": {"S": {"Type": "AWS::S3::Bucket"}}}))
     ended = subprocess.run(
-        [sys.executable, "-m", "iot_constructs.cli", "check", "ü☃"],
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        [sys.executable, "-m", "iot_constructs.cli", "check", str(tmp_path / "ü☃.json")],
+        env={**ENVIRONMENT, "PYTHONIOENCODING": "ascii"},
         capture_output=True,
         check=False,
     )
-    assert ended.returncode == FAILED
-    assert b"Traceback" not in ended.stderr
+    assert ended.returncode == NEGATIVE, ended.stderr
+    assert b"\\xfc\\u2603.json" in ended.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
