@@ -236,9 +236,9 @@ def work():
         finally:
             for number in [int(each) for each in sys.argv[2:] if each.isdigit()]:
                 os.kill(os.getpid(), number)
+            Path(sys.argv[1], "cleaned-up").touch()
             if "quiet" not in sys.argv:
                 print("x" * 100)
-            Path(name, "cleaned").touch()
     return 0
 
 def report():
@@ -273,7 +273,7 @@ def end(process: subprocess.Popen[bytes], number: int) -> int:
 def test_a_signal_cleans_up_and_is_the_exit_code(tmp_path: Path, number: int) -> None:
     process = start(tmp_path, stdout=subprocess.PIPE)
     assert end(process, number) == 128 + number
-    assert list(tmp_path.iterdir()) == []
+    assert [each.name for each in tmp_path.iterdir()] == ["cleaned-up"]
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_second_signal_does_not_end_the_clean_up(
 ) -> None:
     process = start(tmp_path, program, *[str(int(each)) for each in again], stdout=subprocess.PIPE)
     assert end(process, number) == 128 + number
-    assert list(tmp_path.iterdir()) == []
+    assert [each.name for each in tmp_path.iterdir()] == ["cleaned-up"]
 
 
 def test_nohup_ignores_a_closed_terminal(tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_a_closed_terminal_is_exit_code_129(tmp_path: Path, arguments: list[str]
     os.close(parent)  # from now on, each write of the program fails
     process.send_signal(signal.SIGHUP)
     assert process.wait(timeout=60) == 128 + signal.SIGHUP
-    assert list(tmp_path.iterdir()) == []
+    assert [each.name for each in tmp_path.iterdir()] == ["cleaned-up"]
 
 
 @pytest.mark.parametrize("arguments", [PLAN, ["plan", "--help"], ["plan"]], ids=" ".join)
