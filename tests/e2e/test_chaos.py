@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from iot_constructs.local.program import INTERRUPTED
+from iot_constructs.cli.exit_codes import INTERRUPTED
 from tests.e2e.programs import assert_nothing_remains, interrupt, start
 from tools.chaos.fault_proxy import CAN_CRASH
 from tools.chaos.faults import Fault
