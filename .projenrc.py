@@ -54,6 +54,7 @@ DEV_DEPENDENCIES = [
     "hypothesis",
     "mypy",
     "pytest",
+    "pytest-xdist",
     "ruff",
     # What reads the templates that the constructs make (checkov has an environment of its own)
     "cdk-nag",
