@@ -18,7 +18,7 @@ from tools.chaos.fault_proxy import CAN_CRASH
 from tools.chaos.faults import Fault
 
 SECONDS = 420
-# The rarest fault of a short run occurs once in 60 calls of BatchWriteItem, of which this makes 90 before the faults stop.
+# The rarest fault of a short run occurs once in 60 calls of BatchWriteItem, of which this makes about 90.
 RECORDS = 1000
 
 
