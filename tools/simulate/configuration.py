@@ -79,6 +79,6 @@ def configuration(seed: object) -> Configuration:
         poison=some() < 0.2,
         refused=some() < 0.15,
         rule_errors=some() < 0.2,
-        heavy=some() < 0.02,
+        heavy=some() < 0.01,
         expires=some() < 0.1 and not to_bucket,
     )

@@ -176,6 +176,7 @@ class Pipeline:
         logging.disable(logging.CRITICAL)
         if self.configuration.heavy:
             tracemalloc.start()
+            self.dynamodb.keep = _without_samples
         try:
             with redirect_stdout(metrics):
                 self.scheduler.run(self._main)
@@ -434,6 +435,11 @@ class Pipeline:
 
     def _count(self, event: str) -> None:
         self.events[event] = self.events.get(event, 0) + 1
+
+
+def _without_samples(item: Item) -> Item:
+    members = {name: value for name, value in item["reading"]["M"].items() if name != "samples"}
+    return {**item, "reading": {"M": members}}
 
 
 def _rule_error(sent: Sent) -> str:

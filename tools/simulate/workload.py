@@ -50,7 +50,7 @@ _INVALID = (
 _START_MS = int(START) * 1000
 _DAY_MS = 86_400_000
 # What one invocation can receive: 6 MB with base64 (lambda/latest/dg/gettingstarted-limits.html).
-_HEAVY_RECORDS, _HEAVY_BYTES = 35, 128_000
+_HEAVY_RECORDS, _HEAVY_BYTES = 12, 128_000
 _REFUSED_SHARE, _RULE_ERROR_SHARE = 0.02, 0.02
 
 
