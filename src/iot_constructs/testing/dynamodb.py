@@ -60,6 +60,10 @@ class DynamoDB:
         """Called with each write: the table, the old item, and the new one."""
         self.refuses: Callable[[str, Item], bool] = lambda table, item: False
         """Whether an item is not valid for a reason of the table."""
+        self.keep: Callable[[Item], Item] = lambda item: item
+        """What the table keeps of an item, for a test that measures memory."""
+        self.throttles: Callable[[str, Item], bool] = lambda table, item: False
+        """Whether the partition of an item gets more writes than it can take."""
 
     def create_table(self, name: str, partition_key: str, sort_key: str | None = None) -> Table:
         """Create a table."""
@@ -87,10 +91,11 @@ class DynamoDB:
             raise aws_error("ValidationException", "an item is not valid")
         unprocessed: dict[str, list[Any]] = {}
         for index, (name, table, each) in enumerate(writes):
-            if fails is not None and fails(index) is not None:
+            item = each["PutRequest"]["Item"]
+            if self.throttles(name, item) or (fails is not None and fails(index) is not None):
                 unprocessed.setdefault(name, []).append(each)
             else:
-                self._put(name, table, each["PutRequest"]["Item"])
+                self._put(name, table, item)
         # "If none of the items can be processed due to insufficient provisioned throughput on all of the tables",
         # BatchWriteItem throws the exception instead.
         if sum(map(len, unprocessed.values())) == len(writes):
@@ -103,6 +108,8 @@ class DynamoDB:
         table.key(Item)
         if self.refuses(TableName, Item):
             raise aws_error("ValidationException", "the item is not valid")
+        if self.throttles(TableName, Item):
+            raise aws_error("ProvisionedThroughputExceededException", "a hot partition")
         self._put(TableName, table, Item)
         return {}
 
@@ -139,6 +146,8 @@ class DynamoDB:
         table = self._table(name)
         if self.refuses(name, item):
             return {"Error": {"Code": "ValidationError", "Message": "the item is not valid"}}
+        if self.throttles(name, item):
+            return {"Error": {"Code": "ThrottlingError", "Message": "a hot partition"}}
         if table.key(item) in table.items:
             return {"Error": {"Code": "DuplicateItem", "Message": "Duplicate primary key exists"}}
         self._put(name, table, item)
@@ -155,6 +164,8 @@ class DynamoDB:
         new[key_name] = key_value
         if self.refuses(name, new):
             return {"Error": {"Code": "ValidationError", "Message": "the item is not valid"}}
+        if self.throttles(name, new):
+            return {"Error": {"Code": "ThrottlingError", "Message": "a hot partition"}}
         old = table.items.get(table.key({key_name: key_value}))
         if old is None or not Decimal(old[compared]["N"]) < Decimal(limit["N"]):
             error: dict[str, Any] = {"Code": "ConditionalCheckFailed"}
@@ -169,7 +180,7 @@ class DynamoDB:
     def _put(self, name: str, table: Table, item: Item) -> None:
         key = table.key(item)
         self.on_write(name, table.items.get(key), item)
-        table.items[key] = item
+        table.items[key] = self.keep(item)
 
     def _table(self, name: str) -> Table:
         try:
