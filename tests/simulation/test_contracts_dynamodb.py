@@ -303,3 +303,20 @@ def test_failed_entries_of_a_batch_are_unprocessed_and_only_throttled_ones_are_a
         RequestItems={models.series: puts(*sent)}, fails=lambda index: "InternalServerError"
     )
     assert response["UnprocessedItems"] == {models.series: puts(*sent)}
+
+
+def test_a_hot_partition_throttles_its_items_only(models: Models) -> None:
+    """developerguide/bp-partition-key-design.html: the throughput of a partition. The emulator never throttles."""
+    models.dynamodb.throttles = lambda table, item: item["deviceId"]["S"] == "hot"
+    sent = [item("hot"), item("d1")]
+    assert write(models, *sent)["UnprocessedItems"] == {models.series: puts(item("hot"))}
+    statements = [insert(models, device, 1, "v") for device in ("hot", "d1")]
+    assert codes(execute(models, *statements)) == ["ThrottlingError", None]
+    for call in (
+        lambda: write(models, item("hot")),
+        lambda: models.dynamodb.put_item(TableName=models.series, Item=item("hot")),
+    ):
+        with pytest.raises(ClientError) as raised:
+            call()
+        assert error_code(raised) == "ProvisionedThroughputExceededException"
+    assert models.items(models.series) == [item("d1")]

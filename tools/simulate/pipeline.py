@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import logging
 import random
+import tracemalloc
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -33,7 +36,7 @@ from iot_constructs.processor.batches import Processor
 from iot_constructs.processor.handler import process_event
 from iot_constructs.processor.retries import RetryPolicy
 from iot_constructs.processor.settings import Settings
-from iot_constructs.testing.dynamodb import DynamoDB
+from iot_constructs.testing.dynamodb import DynamoDB, Item
 from iot_constructs.testing.event_source_mapping import EventSourceMapping
 from iot_constructs.testing.faults import FaultPlan, Rate
 from iot_constructs.testing.history import History
@@ -43,10 +46,10 @@ from iot_constructs.testing.processes import Process, ProcessEnded, World
 from iot_constructs.testing.s3 import S3
 from iot_constructs.testing.scheduler import Scheduler, executor
 from iot_constructs.testing.sns_sqs import SNS, SQS
-from tools.simulate.configuration import Configuration, configuration
+from tools.simulate.configuration import BATCH_SIZES, Configuration, configuration
 from tools.simulate.faults import RATES
 from tools.simulate.invariants import Invariants
-from tools.simulate.workload import Sent, records
+from tools.simulate.workload import Sent, Workload
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 STREAM_ARN = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/iot-sensor-data-stream-dev"
@@ -120,10 +123,9 @@ class Pipeline:
         self.world = World(self.scheduler, self.faults, self.history)
         self.random = random.Random(f"events {seed}")
         self.events: dict[str, int] = {}
+        self.workload = Workload(seed, options.records, of)
         self.sent = [
-            each
-            for each in records(seed, options.records, of.devices)
-            if each.number not in options.skipped_records
+            each for each in self.workload.sent if each.number not in options.skipped_records
         ]
         self.kinesis = Kinesis(
             self.scheduler, STREAM_ARN, shards=of.shards, retention_seconds=RETENTION_SECONDS
@@ -131,6 +133,8 @@ class Pipeline:
         self.dynamodb = DynamoDB()
         self.dynamodb.create_table(SERIES, "deviceId", "timestamp")
         self.dynamodb.create_table(STATE, "deviceId")
+        self.series = self.dynamodb.tables[SERIES].items
+        self.states = self.dynamodb.tables[STATE].items
         self.sqs = SQS(self.scheduler, QUEUE_URL, duplicates=DUPLICATES)
         self.sns = SNS(self.scheduler, TOPIC_ARN, self.sqs, duplicates=DUPLICATES)
         self.s3 = S3(BUCKET, self.sqs.send)
@@ -139,7 +143,8 @@ class Pipeline:
             FUNCTION,
             self._create_handler,
             timeout_seconds=of.timeout_seconds,
-            concurrency=of.concurrency,
+            # One at a time where the memory of an invocation is measured.
+            concurrency=1 if of.heavy else of.concurrency,
         )
         self.world.services = {
             "kinesis": self.kinesis,
@@ -158,6 +163,10 @@ class Pipeline:
             starting_position=LATEST if of.use_latest else TRIM_HORIZON,
         )
         self.poison = self._choose_poison()
+        self.hot_device = "device-0" if of.hot_device else None
+        self.refused = self.workload.refused
+        self.dynamodb.throttles = self._throttles
+        self.dynamodb.refuses = self._refuses
         self.invariants = Invariants(self)
         self._operators = 0
 
@@ -165,11 +174,15 @@ class Pipeline:
         """Run until every record is stored or dead-lettered, and check the invariants."""
         metrics = io.StringIO()
         logging.disable(logging.CRITICAL)
+        if self.configuration.heavy:
+            tracemalloc.start()
+            self.dynamodb.keep = _without_samples
         try:
             with redirect_stdout(metrics):
                 self.scheduler.run(self._main)
         finally:
             logging.disable(logging.NOTSET)
+            tracemalloc.stop()
         self.invariants.check_end(metrics.getvalue())
         return Result(
             self.options,
@@ -180,7 +193,7 @@ class Pipeline:
             self.faults.injected_ids,
             self.events,
             accepted=len(self.kinesis.accepted),
-            stored=len(self.dynamodb.tables[SERIES].items),
+            stored=len(self.series),
             dead_lettered=len(self.sqs.messages),
             virtual_seconds=self.scheduler.now - self.history_start,
             invocations=self.function.invocations,
@@ -208,7 +221,8 @@ class Pipeline:
         ]
         self.scheduler.wait_for([producer, *tasks])
         self.faults.active = False
-        self.poison = None
+        self.poison = self.hot_device = None
+        self.refused = set()
         self._log("operator", "the faults end")
         self._settle()
 
@@ -230,6 +244,11 @@ class Pipeline:
             self._put(client, process, group)
 
     def _put(self, client: Any, process: Process, group: Sequence[Sent]) -> None:
+        for each in group:
+            if each.number in self.workload.rule_errors:
+                self._count("rule error")
+                self.sqs.send(_rule_error(each))
+        group = [each for each in group if each.number not in self.workload.rule_errors]
         while group:
             entries = [{"Data": each.payload, "PartitionKey": each.device_id} for each in group]
             try:
@@ -254,6 +273,7 @@ class Pipeline:
     def _restart(self) -> None:
         self.mapping.stop()
         self.scheduler.sleep(self.random.choice((0.0, 30.0)))
+        self.mapping.rules = replace(self.mapping.rules, batch_size=self.random.choice(BATCH_SIZES))
         self.mapping.start()
         self._log("mapping", "started")
 
@@ -274,22 +294,29 @@ class Pipeline:
         seconds = self.random.choice((10.0, 120.0, 1200.0))
         self._log("outage", f"{operations[0]} fails for {seconds:.0f} s")
         self.faults.outages.update(dict.fromkeys(operations, code))
-        self.invariants.pauses.append((self.scheduler.now, self.scheduler.now + seconds))
+        self.invariants.outages.append((self.scheduler.now, self.scheduler.now + seconds))
         self.scheduler.sleep(seconds)
         for operation in operations:
             self.faults.outages.pop(operation, None)
 
     def _redrive_while_data_flows(self) -> None:
         kinds = self.random.choice((tuple(LetterKind), REDRIVEN))
-        self._redrive(kinds, to_function=self.random.random() < 0.3)
+        stream = self.random.choice((None, STREAM_ARN, STREAM_ARN.rpartition("/")[2]))
+        self._redrive(kinds, stream=stream, to_function=self.random.random() < 0.3)
 
-    def _redrive(self, kinds: Collection[LetterKind], *, to_function: bool = False) -> None:
+    def _redrive(
+        self,
+        kinds: Collection[LetterKind],
+        *,
+        stream: str | None = STREAM_ARN,
+        to_function: bool = False,
+    ) -> None:
         """Redrive until a run is not killed."""
-        for _ in range(20):
+        while True:
             self._operators += 1
             process = Process(self.world, "operator", f"redrive {self._operators}")
             try:
-                self._run_redrive(process, kinds, to_function)
+                self._run_redrive(process, kinds, stream, to_function)
             except ProcessEnded:
                 self._count("killed redrive")
                 self.scheduler.sleep(self.random.choice((1.0, 400.0)))
@@ -299,7 +326,11 @@ class Pipeline:
             return
 
     def _run_redrive(
-        self, process: Process, kinds: Collection[LetterKind], to_function: bool
+        self,
+        process: Process,
+        kinds: Collection[LetterKind],
+        stream: str | None,
+        to_function: bool,
     ) -> None:
         retries = OperatorRetryPolicy(process.sleep, self.random.random)
         queue = DeadLetterQueue(
@@ -315,7 +346,7 @@ class Pipeline:
         if to_function:
             destination = FunctionDestination(process.client("lambda"), FUNCTION, **settings)
         else:
-            destination = StreamDestination(lambda region: kinesis, None, **settings)
+            destination = StreamDestination(lambda region: kinesis, stream, **settings)
         report = Report(executed=True, destination=destination.name)
         Redrive(
             queue,
@@ -330,25 +361,37 @@ class Pipeline:
             topic_level=TOPIC_LEVEL,
             progress=Progress(io.StringIO(), 0),
         ).run()
+        self._count("redrive to the function" if to_function else "redrive to the stream")
         self._log(process.name, f"{len(report.rows)} messages, {len(report.kept)} kept")
 
     def _settle(self) -> None:
-        """Wait until all records are processed and redriven."""
+        """Wait until all records are processed, and redrive what can be redriven."""
         limit = self.scheduler.now + SETTLE_SECONDS
+        redriven = False
         while self.scheduler.now < limit:
-            last = self.kinesis.accepted[-1].arrival if self.kinesis.accepted else 0.0
-            idle = self.mapping.idle_since
-            if self.function.running or idle is None or idle <= max(last, self._started_redrive):
-                self.scheduler.sleep(5.0)
-                continue
-            if not self.invariants.redrivable():
+            self._wait_until_idle(limit)
+            if self.configuration.expires and not redriven:
+                self.mapping.stop()
+                self.scheduler.sleep(RETENTION_SECONDS)
+                self.mapping.start()
+                limit += RETENTION_SECONDS
+            waiting = self.invariants.redrivable()
+            if not waiting or (self.configuration.expires and redriven):
                 return
-            # A killed redrive's messages become visible again after five minutes.
-            self._redrive(REDRIVEN)
-            self._started_redrive = self.scheduler.now
+            # A killed redrive's messages become visible again later.
+            self._redrive(tuple(LetterKind) if self.workload.refused else REDRIVEN)
+            redriven = True
+            self.scheduler.sleep(1.0)
         self.invariants.violated("progress", "the run does not come to rest")
 
-    _started_redrive = 0.0
+    def _wait_until_idle(self, limit: float) -> None:
+        """Wait until every record that is on the stream now is processed."""
+        called = self.scheduler.now
+        while self.scheduler.now < limit:
+            idle = self.mapping.idle_since
+            if not self.function.running and idle is not None and idle > called:
+                return
+            self.scheduler.sleep(5.0)
 
     # --- parts
 
@@ -366,6 +409,12 @@ class Pipeline:
             return process_event(processor, event, context)
 
         return handler
+
+    def _throttles(self, table: str, item: Item) -> bool:
+        return str(item["deviceId"]["S"]) == self.hot_device
+
+    def _refuses(self, table: str, item: Item) -> bool:
+        return bool(self.refused) and item["reading"]["M"]["id"]["S"] in self.refused
 
     def _choose_poison(self) -> Sent | None:
         valid = [each for each in self.sent if each.readings]
@@ -386,6 +435,24 @@ class Pipeline:
 
     def _count(self, event: str) -> None:
         self.events[event] = self.events.get(event, 0) + 1
+
+
+def _without_samples(item: Item) -> Item:
+    members = {name: value for name, value in item["reading"]["M"].items() if name != "samples"}
+    return {**item, "reading": {"M": members}}
+
+
+def _rule_error(sent: Sent) -> str:
+    """Return the message of an IoT rule's error action (iot/latest/developerguide/rule-error-handling.html)."""
+    failure = {"failedAction": "KinesisAction", "failedResource": STREAM_ARN, "errorMessage": "no"}
+    document = {
+        "ruleName": "iot_telemetry_dev",
+        "topic": f"device/{sent.device_id}/telemetry",
+        "clientId": sent.device_id,
+        "base64OriginalPayload": base64.b64encode(sent.payload).decode(),
+        "failures": [failure],
+    }
+    return json.dumps(document)
 
 
 def simulate(options: Options) -> Result:

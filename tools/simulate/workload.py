@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from iot_constructs.testing.scheduler import START
+from tools.simulate.configuration import Configuration
 
 
 class Fate(str, Enum):
@@ -48,62 +49,99 @@ _INVALID = (
 # Epoch milliseconds.
 _START_MS = int(START) * 1000
 _DAY_MS = 86_400_000
+# What one invocation can receive: 6 MB with base64 (lambda/latest/dg/gettingstarted-limits.html).
+_HEAVY_RECORDS, _HEAVY_BYTES = 12, 128_000
+_REFUSED_SHARE, _RULE_ERROR_SHARE = 0.02, 0.02
 
 
-def records(seed: object, count: int, devices: int) -> Iterator[Sent]:
-    """Yield the records in the order in which they are sent."""
-    random_ = random.Random(f"workload {seed}")
-    skew = {f"device-{n}": int(random_.gauss(0, 60_000)) for n in range(devices)}
-    names = list(skew)
-    sequence = dict.fromkeys(names, 0)
-    earlier: list[Sent] = []
-    for number in range(count):
-        # Some devices send much more than others.
-        device = names[int(devices * random_.random() ** 2)]
-        draw = random_.random()
-        if draw < 0.03:
-            payload = random_.choice(_INVALID) + b" " * number  # each of them differs
-            sent = Sent(number, device, payload, (), Fate.DEAD_LETTERED)
-        elif draw < 0.06 and earlier:
-            repeated = random_.choice(earlier[-200:])
-            sent = Sent(
-                number, repeated.device_id, repeated.payload, repeated.readings, repeated.fate
-            )
-        elif draw < 0.065:
-            reading = {"timestamp": _START_MS + 2 * _DAY_MS, "id": f"future-{number}"}
-            sent = Sent(number, device, _dump(reading), (), Fate.DEAD_LETTERED)
-        else:
-            sent = _valid(random_, number, device, sequence, skew[device])
-        earlier.append(sent)
-        yield sent
+class Workload:
+    """The records of a seed, in the order in which they are sent."""
 
-
-def _valid(
-    random_: random.Random, number: int, device: str, sequence: dict[str, int], skew: int
-) -> Sent:
-    readings = []
-    several = random_.random()
-    size = 1 if several < 0.9 else 60 if several > 0.999 else 2 + int(random_.random() * 4)
-    for _ in range(size):
-        sequence[device] += 1
-        # Out of order: some readings are late by up to an hour, and some share a millisecond.
-        late = int(random_.random() * 3_600_000) if random_.random() < 0.1 else 0
-        reading: dict[str, object] = {
-            "timestamp": _START_MS + sequence[device] // 2 * 1000 + skew - late,
-            "id": f"{device}/{sequence[device]}",
-            "temperature": round(20 + 10 * random_.random(), 2),
+    def __init__(self, seed: object, count: int, configuration: Configuration) -> None:
+        self._random = random.Random(f"workload {seed}")
+        self._devices = [f"device-{n}" for n in range(configuration.devices)]
+        # The devices' clocks are wrong.
+        self._skew = {name: int(self._random.gauss(0, 60_000)) for name in self._devices}
+        self._sequence = dict.fromkeys(self._devices, 0)
+        self.sent: list[Sent] = list(self._records(count))
+        if configuration.heavy:
+            middle = count // 2
+            self.sent[middle:middle] = [self._heavy(count + n) for n in range(_HEAVY_RECORDS)]
+        chance = self._random.random
+        self.refused = {
+            id
+            for each in self.sent
+            for id in each.readings
+            if configuration.refused and chance() < _REFUSED_SHARE
         }
-        if random_.random() < 0.002:
-            reading["waveform"] = "x" * random_.choice((10_000, 100_000, 200_000))
-        readings.append(reading)
-    ids = tuple(str(reading["id"]) for reading in readings)
-    form = random_.random()
-    data = b"\n".join(map(_dump, readings)) if form < 0.5 else _dump(readings[0])
-    if len(readings) > 1 and form >= 0.5:
-        data = json.dumps(readings).encode()
-    if form > 0.95:
-        data = gzip.compress(data, mtime=0)
-    return Sent(number, device, data, ids, Fate.STORED)
+        """The ids of the readings that the tables refuse."""
+        self.rule_errors = {
+            each.number
+            for each in self.sent
+            if configuration.rule_errors
+            and chance() < _RULE_ERROR_SHARE
+            and len(each.payload) < 100_000
+        }
+        """The numbers of the records that the IoT rule does not put on the stream."""
+
+    def _records(self, count: int) -> Iterator[Sent]:
+        earlier: list[Sent] = []
+        for number in range(count):
+            sent = self._record(number, earlier)
+            earlier.append(sent)
+            yield sent
+
+    def _record(self, number: int, earlier: list[Sent]) -> Sent:
+        # Some devices send much more than others.
+        device = self._devices[int(len(self._devices) * self._random.random() ** 2)]
+        draw = self._random.random()
+        if draw < 0.03:
+            # Spaces, so that each of them differs.
+            payload = self._random.choice(_INVALID) + b" " * number
+            return Sent(number, device, payload, (), Fate.DEAD_LETTERED)
+        if draw < 0.06 and earlier:
+            repeated = self._random.choice(earlier[-200:])
+            content = (repeated.device_id, repeated.payload, repeated.readings, repeated.fate)
+            return Sent(number, *content)
+        if draw < 0.065:
+            reading = {"timestamp": _START_MS + 2 * _DAY_MS, "id": f"future-{number}"}
+            return Sent(number, device, _dump(reading), (), Fate.DEAD_LETTERED)
+        if draw < 0.066:
+            # More than a message takes, also compressed.
+            payload = b"\xff" + self._random.randbytes(300_000)
+            return Sent(number, device, payload, (), Fate.DEAD_LETTERED)
+        return self._valid(number, device)
+
+    def _valid(self, number: int, device: str) -> Sent:
+        several = self._random.random()
+        size = 1
+        if several > 0.9:
+            size = 60 if several > 0.999 else 2 + int(self._random.random() * 4)
+        readings = [self._reading(device) for _ in range(size)]
+        form = self._random.random()
+        data = json.dumps(readings).encode() if form < 0.5 else b"\n".join(map(_dump, readings))
+        if form > 0.95:
+            data = gzip.compress(data, mtime=0)
+        ids = tuple(str(reading["id"]) for reading in readings)
+        return Sent(number, device, data, ids, Fate.STORED)
+
+    def _reading(self, device: str) -> dict[str, object]:
+        self._sequence[device] += 1
+        # Out of order: some readings are late by up to an hour, and some share a millisecond.
+        late = int(self._random.random() * 3_600_000) if self._random.random() < 0.1 else 0
+        reading: dict[str, object] = {
+            "timestamp": _START_MS + self._sequence[device] // 2 * 1000 + self._skew[device] - late,
+            "id": f"{device}/{self._sequence[device]}",
+            "temperature": round(20 + 10 * self._random.random(), 2),
+        }
+        if self._random.random() < 0.002:
+            reading["waveform"] = "x" * self._random.choice((10_000, 100_000, 200_000))
+        return reading
+
+    def _heavy(self, number: int) -> Sent:
+        reading = self._reading(self._devices[0])
+        reading["samples"] = [{}] * (_HEAVY_BYTES // len("{}, "))
+        return Sent(number, self._devices[0], _dump(reading), (str(reading["id"]),), Fate.STORED)
 
 
 def _dump(value: object) -> bytes:

@@ -166,6 +166,8 @@ class DynamoDB:
         """Called with each write: the table, the old item, and the new one."""
         self.refuses: Callable[[str, Item], bool] = lambda table, item: False
         """Whether an item is not valid for a reason of the table."""
+        self.throttles: Callable[[str, Item], bool] = lambda table, item: False
+        """Whether the partition of an item is over its throughput."""
 
     def create_table(self, name: str, partition_key: str, sort_key: str | None = None) -> Table:
         """Create a table."""
@@ -197,6 +199,9 @@ class DynamoDB:
         if may_be_too_large and len(json.dumps(RequestItems)) > _MAX_REQUEST_BYTES:
             raise _invalid("the request is larger than 16 MB")
         codes = [fails(index) if fails is not None else None for index in range(len(writes))]
+        for index, (name, _, entry) in enumerate(writes):
+            if self.throttles(name, entry["PutRequest"]["Item"]):
+                codes[index] = "ThrottlingError"
         if None not in codes and INTERNAL_ERROR not in codes:
             raise aws_error("ProvisionedThroughputExceededException", "no item was processed")
         unprocessed: dict[str, list[Any]] = {}
@@ -211,6 +216,8 @@ class DynamoDB:
         """PutItem, without a condition."""
         table = self._table(TableName)
         self._check(TableName, table, Item)
+        if self.throttles(TableName, Item):
+            raise aws_error("ProvisionedThroughputExceededException", "a hot partition")
         self._put(TableName, table, Item)
         return {}
 
@@ -247,6 +254,8 @@ class DynamoDB:
         except ClientError as error:
             details = error.response["Error"]
             return {"Code": _STATEMENT_CODES[details["Code"]], "Message": details["Message"]}
+        if self.throttles(name, item):
+            return {"Code": "ThrottlingError", "Message": "a hot partition"}
         if statement.compared is None:
             if old is not None:
                 return {"Code": "DuplicateItem", "Message": "Duplicate primary key exists in table"}

@@ -7,6 +7,7 @@ All decisions (batches, retries, bisecting, discarding) are those of `local.mapp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -53,6 +54,7 @@ class EventSourceMapping:
         self.world = world
         self.rules = rules
         self.undelivered: list[Failure] = []
+        self.on_invoke: Callable[[Batch], None] = lambda batch: None
         self.on_outcome: Callable[[Batch, Outcome], None] = lambda batch, outcome: None
         self._configuration = Configuration(
             uuid="00000000-0000-0000-0000-000000000001",
@@ -72,8 +74,11 @@ class EventSourceMapping:
         self._ids = 0
 
     def start(self) -> None:
-        """Start, or continue from the checkpoints."""
-        world, of = self.world, self._configuration
+        """Start, or continue from the checkpoints, with the settings in `rules`."""
+        if self._loop is not None:
+            return
+        world = self.world
+        of = self._configuration = replace(self._configuration, rules=self.rules)
         process = Process(world, "mapping", "mapping")
         template = EventTemplate(
             of.stream_arn, of.region, "arn:aws:iam::123456789012:role/function"
@@ -85,6 +90,7 @@ class EventSourceMapping:
         )
 
         def invoke(batch: Batch) -> Outcome:
+            self.on_invoke(batch)
             outcome = invoker.invoke(batch)
             self.on_outcome(batch, outcome)
             return outcome
@@ -129,8 +135,8 @@ class EventSourceMapping:
 
     def stop(self) -> None:
         """End the poller at once. Invocations go on, and their records are delivered again after `start`."""
-        assert self._loop is not None
-        assert self._process is not None
+        if self._loop is None or self._process is None:
+            return
         self._checkpoints = dict(self._loop.checkpoints)
         self.undelivered = self._loop.undelivered
         try:

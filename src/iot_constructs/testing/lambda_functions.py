@@ -88,6 +88,8 @@ class Function:
         self.concurrency = concurrency
         self.invocations = self.cold_starts = self.timeouts = self.crashes = 0
         self.running = 0
+        self.on_start: Callable[[Process], None] = lambda process: None
+        """Called before an invocation."""
         self.on_end: Callable[[Process, Mapping[str, Any], Any], None] = (
             lambda process, event, response: None
         )
@@ -132,6 +134,7 @@ class Function:
             deadline=world.scheduler.now + self.timeout_seconds,
         )
         environment.invocation = process
+        self.on_start(process)
         request_id = f"request-{number:06d}"
         error: dict[str, str] | None = None
         response: Any = None
