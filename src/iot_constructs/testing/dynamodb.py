@@ -166,8 +166,10 @@ class DynamoDB:
         """Called with each write: the table, the old item, and the new one."""
         self.refuses: Callable[[str, Item], bool] = lambda table, item: False
         """Whether an item is not valid for a reason of the table."""
+        self.keep: Callable[[Item], Item] = lambda item: item
+        """What the table keeps of an item, for a test that measures memory."""
         self.throttles: Callable[[str, Item], bool] = lambda table, item: False
-        """Whether the partition of an item is over its throughput."""
+        """Whether the partition of an item gets more writes than it can take."""
 
     def create_table(self, name: str, partition_key: str, sort_key: str | None = None) -> Table:
         """Create a table."""
@@ -278,7 +280,7 @@ class DynamoDB:
     def _put(self, name: str, table: Table, item: Item) -> None:
         key = table.key(item)
         self.on_write(name, table.items.get(key), item)
-        table.items[key] = item
+        table.items[key] = self.keep(item)
 
     def _table(self, name: str) -> Table:
         try:
