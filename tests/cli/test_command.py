@@ -146,7 +146,9 @@ def test_messages_in_flight_elsewhere_are_mentioned(
     [id] = world.add_rejected(1)
     world.sqs.messages[id].visible_at = world.clock.now + 100
     assert main(DRY_RUN) == 0
-    assert "about 1 messages are in flight" in capsys.readouterr().err
+    assert "about 1 messages were not received" in capsys.readouterr().out
+    assert main([*DRY_RUN, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["in_flight_elsewhere"] == 1
 
 
 def test_the_region_defaults_to_that_of_the_queue(world: World) -> None:
