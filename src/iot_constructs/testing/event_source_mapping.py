@@ -74,7 +74,9 @@ class EventSourceMapping:
         self._ids = 0
 
     def start(self) -> None:
-        """Start, or continue from the checkpoints."""
+        """Start, or continue from the checkpoints. Does nothing if it runs."""
+        if self._loop is not None:
+            return
         world, of = self.world, self._configuration
         process = Process(world, "mapping", "mapping")
         template = EventTemplate(
@@ -132,9 +134,12 @@ class EventSourceMapping:
         world.log("mapping", partial(_describe_start, checkpoints))
 
     def stop(self) -> None:
-        """End the poller at once. Invocations go on, and their records are delivered again after `start`."""
-        assert self._loop is not None
-        assert self._process is not None
+        """End the poller at once. Invocations go on, and their records are delivered again after `start`.
+
+        Does nothing if it is stopped.
+        """
+        if self._loop is None or self._process is None:
+            return
         self._checkpoints = dict(self._loop.checkpoints)
         self.undelivered = self._loop.undelivered
         try:
