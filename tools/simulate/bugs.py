@@ -18,12 +18,20 @@ from unittest.mock import patch
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from iot_constructs.cli import destinations, recovery
+from iot_constructs.cli.dead_letter_messages import parse_stored_batch
 from iot_constructs.cli.dead_letter_queue import DeadLetterQueue
 from iot_constructs.cli.destinations import StreamDestination
 from iot_constructs.cli.redrive import Redrive
 from iot_constructs.cli.stream_records import StreamReader
 from iot_constructs.local import shard_batches
-from iot_constructs.local.mapping_decisions import UNLIMITED, Decision, Failed, Outcome, Rules
+from iot_constructs.local.mapping_decisions import (
+    UNLIMITED,
+    Decision,
+    Failed,
+    Outcome,
+    Rules,
+    decide,
+)
 from iot_constructs.local.mapping_invocation import Invoker
 from iot_constructs.local.mapping_loop import MappingLoop
 from iot_constructs.local.mapping_records import Batch, Record
@@ -33,7 +41,7 @@ from iot_constructs.processor import batches, device_state, readings
 from iot_constructs.processor.batches import Processor
 from iot_constructs.processor.dead_letters import DeadLetterTopic
 from iot_constructs.processor.device_state import DeviceStateWriter
-from iot_constructs.processor.readings import Reading
+from iot_constructs.processor.readings import Reading, parse_readings
 from iot_constructs.processor.retries import Deadline
 from iot_constructs.processor.time_series import TimeSeriesWriter, WriteReport, device_state_item
 
@@ -163,7 +171,6 @@ def _counter() -> Patch:
 @_bug("key from the sequence number", "time series", "stored twice")
 def _sequence_number() -> Patch:
     """The sort key has the sequence number, which is another one after a redrive."""
-    parse = batches.parse_readings
 
     def parse_with_number(record: Any, *args: Any, **options: Any) -> list[Reading]:
         number = int(record.sequence_number) % 10**9
@@ -173,7 +180,7 @@ def _sequence_number() -> Patch:
                 sort_key=reading.sort_key.to_integral_value(ROUND_FLOOR)
                 + Decimal(number * 10**4 + position).scaleb(-14),
             )
-            for position, reading in enumerate(parse(record, *args, **options))
+            for position, reading in enumerate(parse_readings(record, *args, **options))
         ]
 
     return patch.object(batches, "parse_readings", parse_with_number)
@@ -346,8 +353,6 @@ def _deadline() -> Patch:
 
 
 def _with_decision(change: Callable[[Batch, Outcome, Rules, Decision], Decision]) -> Patch:
-    decide = shard_batches.decide
-
     def decide_with_bug(batch: Batch, outcome: Outcome, rules: Rules) -> Decision:
         return change(batch, outcome, rules, decide(batch, outcome, rules))
 
@@ -394,7 +399,6 @@ def _discarded() -> Patch:
 @_bug("poison record blocks the shard", "mapping", "bounded delay")
 def _poison() -> Patch:
     """A failed batch is neither bisected nor discarded, but retried until its records expire."""
-    decide = shard_batches.decide
 
     def retry(batch: Batch, outcome: Outcome, rules: Rules) -> Decision:
         if isinstance(outcome, Failed):
@@ -501,8 +505,7 @@ def _range() -> Patch:
 @_bug("last record of the object left out", "redrive", "deleted too early")
 def _object() -> Patch:
     """The last record of a failed batch in the bucket is skipped."""
-    parse = recovery.parse_stored_batch
-    return patch.object(recovery, "parse_stored_batch", lambda body: parse(body)[:-1])
+    return patch.object(recovery, "parse_stored_batch", lambda body: parse_stored_batch(body)[:-1])
 
 
 @_bug("item failures of the function ignored", "redrive", "deleted too early")

@@ -169,8 +169,10 @@ class Function:
 
 def _describe_event(event: Any, environment: int) -> str:
     records = event.get("Records") if isinstance(event, dict) else None
-    kinesis = records and all("kinesis" in record for record in records)
-    return f"{describe_records(records) if kinesis else 'begins'} (environment {environment})"
+    text = "begins"
+    if records and all("kinesis" in record for record in records):
+        text = describe_records(records)
+    return f"{text} (environment {environment})"
 
 
 def _describe_response(response: Any) -> str:
