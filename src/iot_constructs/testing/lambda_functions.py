@@ -17,8 +17,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
+from iot_constructs.testing.calls import describe_records, short_number
 from iot_constructs.testing.processes import Client, Process, ProcessEnded, World, aws_error
 
 _MAX_PAYLOAD_BYTES = 6 * 2**20
@@ -132,6 +134,7 @@ class Function:
             deadline=world.scheduler.now + self.timeout_seconds,
         )
         environment.invocation = process
+        world.log(process.name, partial(_describe_event, event, environment.number))
         request_id = f"request-{number:06d}"
         error: dict[str, str] | None = None
         response: Any = None
@@ -143,6 +146,7 @@ class Function:
             response = environment.handler(event, Context(self.name, request_id, process))
             if process.ended:  # the handler caught what ended it
                 raise ProcessEnded(process.ended)
+            world.log(process.name, partial(_describe_response, response))
             self._idle.append(environment)
         except ProcessEnded as ended:
             if str(ended) == "timed out":
@@ -173,3 +177,19 @@ class Function:
             index = int(self._world.scheduler.random.random() * len(self._idle))
             return self._idle.pop(index)
         return Environment(self._world, self.cold_starts + 1)
+
+
+def _describe_event(event: Any, environment: int) -> str:
+    records = event.get("Records") if isinstance(event, dict) else None
+    text = "begins"
+    if records and all("kinesis" in record for record in records):
+        text = describe_records(records)
+    return f"{text} (environment {environment})"
+
+
+def _describe_response(response: Any) -> str:
+    failures = response.get("batchItemFailures") if isinstance(response, dict) else None
+    if not failures:
+        return "returns no failures"
+    numbers = [short_number(str(failure["itemIdentifier"])) for failure in failures]
+    return f"returns the failures {', '.join(numbers)}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from iot_constructs.testing.calls import describe_call, is_described
 from iot_constructs.testing.faults import Fault, FaultPlan, Kind
 from iot_constructs.testing.history import History
 from iot_constructs.testing.scheduler import Scheduler
@@ -59,9 +60,9 @@ class World:
         self.services: dict[str, Model] = {}
         """Name of the boto3 client -> the service."""
 
-    def log(self, actor: str, text: str) -> None:
-        """Add an event to the history."""
-        self.history.add(self.scheduler.now, actor, text)
+    def log(self, actor: str, content: str | Callable[[], str]) -> None:
+        """Add an event to the history, with its text or a function that returns it."""
+        self.history.add(self.scheduler.now, actor, content)
 
 
 class Process:
@@ -145,6 +146,8 @@ class Process:
             response = method(fails=partial(_entry_code, fault), **request)
         else:
             response = method(**request)
+        if is_described(operation, response):
+            self.world.log(self.name, partial(describe_call, operation, request, response))
         self.sleep(latency / 2)
         return response
 
