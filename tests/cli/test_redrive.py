@@ -89,7 +89,15 @@ def test_the_table_tells_kind_reason_place_devices_and_age() -> None:
     report.verbose = True
     lines = list(report.as_table())
     heading = next(number for number, line in enumerate(lines) if line.startswith("message "))
-    assert lines[heading].split() == "message kind reason records from devices age".split()
+    assert lines[heading].split() == [
+        "message",
+        "kind",
+        "reason",
+        "records",
+        "from",
+        "devices",
+        "age",
+    ]
     for cell in ("failed-batch", "RetryAttemptsExhausted", " 2  ", "stream shardId-0", "3h"):
         assert cell in lines[heading + 1]
 

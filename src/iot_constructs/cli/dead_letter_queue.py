@@ -98,7 +98,6 @@ class DeadLetterQueue:
         self._handles: dict[str, str] = {}
         self._seen: set[str] = set()
         self._current: list[str] = []
-        self._received_at = 0.0
         self._visible_at = 0.0
         self._longest_hold = 0.0
         self.newer = 0
@@ -165,8 +164,7 @@ class DeadLetterQueue:
 
     def _receive(self, at_most: int) -> list[Message] | None:
         """Receive messages and hold them; None if too many are in flight."""
-        self._received_at = self._clock()
-        timeout = self._hold_seconds()
+        now, timeout = self._clock(), self._hold_seconds()
         try:
             response = self._client.receive_message(
                 QueueUrl=self._url,
@@ -181,7 +179,7 @@ class DeadLetterQueue:
             return None
         received = [_message(raw) for raw in response.get("Messages", [])]
         self._handles.update((message.id, message.receipt_handle) for message in received)
-        self._visible_at = self._received_at + timeout
+        self._visible_at = now + timeout
         # The timeout began at the latest when the response arrived.
         self._longest_hold = max(self._longest_hold, self._clock() + timeout)
         return received
@@ -207,17 +205,13 @@ class DeadLetterQueue:
         if self._visible_at - now > RENEW_BEFORE_SECONDS:
             return
         held = [id for id in self._current if id in self._handles]
-        # SQS rejects more than 12 hours from the receive. The call can take a moment.
-        most = int(self._received_at + MAX_VISIBILITY_SECONDS - now) - 60
-        timeout = min(self._hold_seconds(), most)
-        if timeout <= self._visible_at - now:
-            return
-        self._visible_at = now + timeout
-        # If it fails, another run can process the message as well: its records are put twice, but not lost.
+        self._visible_at = now + VISIBILITY_SECONDS
+        # If it fails, as 12 hours after the receive, another run can process the message as well: its records are put
+        # twice, but not lost.
         with suppress(*AWS_ERRORS):
             for group in _batches_of_10(held):
-                self._change_visibility(group, timeout)
-        self._longest_hold = max(self._longest_hold, self._clock() + timeout)
+                self._change_visibility(group, VISIBILITY_SECONDS)
+        self._longest_hold = max(self._longest_hold, self._clock() + VISIBILITY_SECONDS)
 
     def delete(self, messages: Iterable[Message]) -> dict[str, str]:
         """Delete messages; return the errors by the id of the messages that could not be deleted."""

@@ -20,7 +20,8 @@ Receives the messages of the dead-letter queue, fetches their records (from the 
 them back on the stream, or invokes the function with them. Without --execute, it is a dry run.
 
 A message is deleted only after all of its records are accepted. You can interrupt and repeat a run: a record can be put
-twice, which the processor stores once, but no record is lost."""
+twice, which the processor stores once, but no record is lost. The messages that stay on the queue become visible again
+when the run ends; if it is killed, within twice the time that it took (5 minutes to 12 hours)."""
 EPILOG = """\
 exit code: 0 all messages redriven, or a dry run; 1 messages kept, or an error; 2 usage error; 130 interrupted (143 by
 SIGTERM)

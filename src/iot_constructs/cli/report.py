@@ -278,8 +278,8 @@ class Report:
             yield "the run did not receive all messages; run the command again."
         if self.in_flight_elsewhere:
             yield (
-                f"about {self.in_flight_elsewhere} messages were not received: another consumer or run, or one that was "
-                "killed, holds them."
+                f"about {self.in_flight_elsewhere} messages were not received: another consumer or run holds them, or "
+                "one that was killed did."
             )
         if self.invisible:
             yield (
