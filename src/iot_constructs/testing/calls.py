@@ -21,7 +21,7 @@ def is_described(operation: str, response: Response) -> bool:
     if operation == "get_records":
         return bool(response["Records"])
     if operation == "receive_message":
-        return bool(response["Messages"])
+        return bool(response.get("Messages"))
     return operation not in _POLLING and operation != _INVOKE
 
 
@@ -113,7 +113,7 @@ def _publish_batch(request: Request, response: Response) -> list[str]:
 
 
 def _receive_message(request: Request, response: Response) -> list[str]:
-    return [str(message["MessageId"]) for message in response["Messages"]]
+    return [str(message["MessageId"]) for message in response.get("Messages", [])]
 
 
 def _message_batch(request: Request, response: Response) -> list[str]:
