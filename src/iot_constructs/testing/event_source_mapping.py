@@ -57,6 +57,7 @@ class EventSourceMapping:
         self.undelivered: list[Failure] = []
         self.on_outcome: Callable[[Batch, Outcome], None] = lambda batch, outcome: None
         self.on_discard: Callable[[Failure], None] = lambda failure: None
+        """Called after the failure record was sent."""
         self.on_start: Callable[[Rules], None] = lambda rules: None
         self._configuration = Configuration(
             uuid="00000000-0000-0000-0000-000000000001",
@@ -175,8 +176,8 @@ class EventSourceMapping:
 
         def send(failure: Failure) -> None:
             self.world.log("mapping", partial(_describe_discard, failure))
-            self.on_discard(failure)
             destination(failure)
+            self.on_discard(failure)
 
         return send
 
