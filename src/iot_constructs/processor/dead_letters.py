@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from .chunks import split_chunks
 from .records import StreamRecord
 from .rejections import InvalidRecordError
-from .retries import Deadline, RetryPolicy, error_code
+from .retries import NO_TIME, Deadline, RetryPolicy, error_code
 
 # sns/latest/dg/sns-batch-api-actions.html: 10 messages and 256 KiB per call, including attributes.
 # The same size limit applies to one message.
@@ -74,7 +74,8 @@ class DeadLetterTopic:
         Stops after the first call with a failure: Lambda retries the later records together with
         the failed one, so their messages would be sent twice.
         """
-        entries = [_entry(index, letter) for index, letter in enumerate(letters)]
+        # One after another: all messages of a slice can take several times the memory of its records.
+        entries = (_entry(index, letter) for index, letter in enumerate(letters))
         for chunk in split_chunks(
             entries, _entry_bytes, max_items=MAX_MESSAGES_PER_CALL, max_bytes=MAX_BYTES_PER_CALL
         ):
@@ -85,12 +86,13 @@ class DeadLetterTopic:
 
     def _publish_chunk(self, chunk: list[dict[str, Any]], deadline: Deadline) -> dict[int, str]:
         pending = {entry["Id"]: entry for entry in chunk}
-        errors = dict.fromkeys(pending, "no time left")
+        errors = dict.fromkeys(pending, NO_TIME)
         for _ in self._retries.attempts(deadline):
             try:
-                response = self._client.publish_batch(
-                    TopicArn=self._topic_arn, PublishBatchRequestEntries=list(pending.values())
-                )
+                with deadline.call():
+                    response = self._client.publish_batch(
+                        TopicArn=self._topic_arn, PublishBatchRequestEntries=list(pending.values())
+                    )
             except Exception as error:
                 return dict.fromkeys(map(int, pending), error_code(error))
             # "check for batch errors even when the call returns an HTTP status code of 200"
