@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import heapq
 import io
 import json
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -67,6 +69,7 @@ class Calls:
     """Counts the calls of all services, and lets one of them fail."""
 
     clock: Clock
+    latency: float = 0.01
     names: list[str] = field(default_factory=list)
     fail_at: int | None = None
     after: bool = False
@@ -75,7 +78,7 @@ class Calls:
     def made(self, name: str, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         number = len(self.names)
         self.names.append(name)
-        self.clock.now += 0.01
+        self.clock.now += self.latency
         if number == self.fail_at and not self.after:
             raise self.error()
         answer = action()
@@ -95,9 +98,13 @@ class Stored:
     visible_at: float = 0.0
     handle: str | None = None
     receives: int = 0
+    received_at: float = 0.0
+    number: int = 0
 
 
 class FakeSQS:
+    """A standard queue. Each call takes a time that does not depend on the length of the queue."""
+
     def __init__(self, calls: Calls) -> None:
         self.calls = calls
         self.clock = calls.clock
@@ -106,13 +113,19 @@ class FakeSQS:
         self.before_delete: Callable[[str], None] = lambda id: None
         self.refuses_delete: Callable[[str], dict[str, Any] | None] = lambda id: None
         self.skew = 0.0
+        # SQSDeveloperGuide/quotas-queues.html: with long polling, a receive beyond it is empty, without an error.
+        self.max_in_flight = 120_000
+        self.change_failures: list[dict[str, Any]] = []
         self._number = 0
+        self._ready: list[tuple[int, str]] = []
+        self._hidden: list[tuple[float, str]] = []
 
     def send(self, body: object, id: str | None = None) -> str:
         self._number += 1
         id = id if id is not None else f"message-{self._number:04d}"
         text = body if isinstance(body, str) else json.dumps(body)
-        self.messages[id] = Stored(id, text, self.clock.now + self.skew)
+        self.messages[id] = Stored(id, text, self.clock.now + self.skew, number=self._number)
+        heapq.heappush(self._ready, (self._number, id))
         return id
 
     def visible(self) -> list[str]:
@@ -142,14 +155,16 @@ class FakeSQS:
         return self.calls.made("receive_message", lambda: self._receive(request))
 
     def _receive(self, request: dict[str, Any]) -> dict[str, Any]:
-        received = [self.messages[id] for id in self.visible()][: request["MaxNumberOfMessages"]]
+        assert 0 <= request["VisibilityTimeout"] <= 43_200
+        received = self._take(request["MaxNumberOfMessages"])
         if not received:
             self.clock.now += request["WaitTimeSeconds"]
             return {}
         for message in received:
             message.receives += 1
             message.handle = f"{message.id}#{message.receives}"
-            message.visible_at = self.clock.now + request["VisibilityTimeout"]
+            message.received_at = self.clock.now
+            self._hide(message, request["VisibilityTimeout"])
         return {
             "Messages": [
                 {
@@ -162,14 +177,43 @@ class FakeSQS:
             ]
         }
 
+    def _take(self, at_most: int) -> list[Stored]:
+        """Return the oldest visible messages."""
+        while self._hidden and self._hidden[0][0] <= self.clock.now:
+            message = self.messages.get(heapq.heappop(self._hidden)[1])
+            if message is not None:
+                heapq.heappush(self._ready, (message.number, message.id))
+        taken: dict[str, Stored] = {}
+        while self._ready and len(taken) < min(at_most, self.max_in_flight - self._in_flight()):
+            message = self.messages.get(heapq.heappop(self._ready)[1])
+            if message is None or message.id in taken:
+                continue
+            if message.visible_at <= self.clock.now:
+                taken[message.id] = message
+            else:  # hidden since, or for longer
+                heapq.heappush(self._hidden, (message.visible_at, message.id))
+        return list(taken.values())
+
+    def _in_flight(self) -> int:
+        if len(self.messages) <= self.max_in_flight:
+            return 0
+        return len(self.messages) - len(self.visible())
+
+    def _hide(self, message: Stored, seconds: float) -> None:
+        message.visible_at = self.clock.now + seconds
+        heapq.heappush(self._hidden, (message.visible_at, message.id))
+
     def change_message_visibility_batch(self, **request: Any) -> dict[str, Any]:
         return self.calls.made(
             "change_message_visibility_batch",
-            lambda: self._each(request, self._change_visibility),
+            lambda: self._each(request, self._change_visibility, self._refuses_change),
         )
 
     def _change_visibility(self, message: Stored, entry: dict[str, Any]) -> None:
-        message.visible_at = self.clock.now + entry["VisibilityTimeout"]
+        self._hide(message, entry["VisibilityTimeout"])
+
+    def _refuses_change(self, id: str) -> dict[str, Any] | None:
+        return self.change_failures.pop() if self.change_failures else None
 
     def delete_message_batch(self, **request: Any) -> dict[str, Any]:
         return self.calls.made(
@@ -180,6 +224,11 @@ class FakeSQS:
         self.before_delete(message.id)
         del self.messages[message.id]
         self.deleted.append(message.id)
+
+    def _beyond_12_hours(self, message: Stored, entry: dict[str, Any]) -> bool:
+        """SQSDeveloperGuide/sqs-visibility-timeout.html: 12 hours from the receipt, whatever is changed since."""
+        ends = self.clock.now + float(entry.get("VisibilityTimeout", 0))
+        return ends - message.received_at > 43_200
 
     def _each(
         self,
@@ -202,6 +251,10 @@ class FakeSQS:
                 )
             elif refused is not None:
                 failed.append({"Id": entry["Id"], **refused})
+            elif self._beyond_12_hours(message, entry):
+                failed.append(
+                    {"Id": entry["Id"], "Code": "InvalidParameterValue", "SenderFault": True}
+                )
             else:
                 action(message, entry)
                 done.append({"Id": entry["Id"]})
@@ -229,6 +282,7 @@ class FakeKinesis:
         self.throttled_reads = 0
         self.refuses: Callable[[dict[str, Any]], str | None] = lambda entry: None
         self.put: list[tuple[str, bytes]] = []
+        self.put_counts: Counter[tuple[str, bytes]] = Counter()
         self.put_sizes: list[int] = []
         self.targets: list[str] = []
         self.put_errors: list[BaseException] = []
@@ -251,7 +305,7 @@ class FakeKinesis:
         del self.shards[shard][:records]
 
     def counts(self) -> Counter[tuple[str, bytes]]:
-        return Counter(self.put)
+        return self.put_counts
 
     def get_shard_iterator(self, **request: Any) -> dict[str, Any]:
         return self.calls.made("get_shard_iterator", lambda: self._iterator(request))
@@ -266,8 +320,7 @@ class FakeKinesis:
         start = int(request["StartingSequenceNumber"])
         if self.trimmed_is_an_error and (not shard or start < int(shard[0].sequence_number)):
             raise aws_error("InvalidArgumentException", "the sequence number is not of this stream")
-        later = [i for i, record in enumerate(shard) if int(record.sequence_number) >= start]
-        position = later[0] if later else len(shard)
+        position = bisect_left(shard, start, key=lambda record: int(record.sequence_number))
         return {"ShardIterator": f"{request['ShardId']}/{position}"}
 
     def get_records(self, **request: Any) -> dict[str, Any]:
@@ -328,6 +381,7 @@ class FakeKinesis:
                 results.append({"ErrorCode": code, "ErrorMessage": "later"})
                 continue
             self.put.append((entry["PartitionKey"], entry["Data"]))
+            self.put_counts[entry["PartitionKey"], entry["Data"]] += 1
             open_shard = next(name for name in self.shards if name not in self.closed)
             accepted = self.accept(entry["PartitionKey"], entry["Data"], open_shard)
             results.append({"SequenceNumber": accepted.sequence_number, "ShardId": open_shard})
@@ -357,12 +411,13 @@ class FakeLambda:
         self.calls = calls
         self.events: list[Any] = []
         self.stored: list[tuple[str, bytes]] = []
+        self.stored_counts: Counter[tuple[str, bytes]] = Counter()
         self.errors: list[BaseException] = []
         self.answer: Callable[[Any], tuple[str | None, bytes]] | None = None
         self.fails_on: set[bytes] = set()
 
     def counts(self) -> Counter[tuple[str, bytes]]:
-        return Counter(self.stored)
+        return self.stored_counts
 
     def invoke(self, **request: Any) -> dict[str, Any]:
         assert request["InvocationType"] == "RequestResponse"
@@ -386,6 +441,7 @@ class FakeLambda:
                 failures = [{"itemIdentifier": kinesis["sequenceNumber"]}]
                 return None, json.dumps({"batchItemFailures": failures}).encode()
             self.stored.append((kinesis["partitionKey"], data))
+            self.stored_counts[kinesis["partitionKey"], data] += 1
         return None, b'{"batchItemFailures": []}'
 
 

@@ -62,7 +62,7 @@ def test_everything_redriven_is_exit_code_0(
     assert main(EXECUTE) == 0
     out, err = capsys.readouterr()
     assert "25 messages with 25 records; 25 records put to stream" in out
-    assert "25 of about 25 messages" in err
+    assert "25 of about 25 messages, 25 records" in err
     assert not world.sqs.messages
     assert world.accepted() == world.expected()
 
@@ -81,6 +81,17 @@ def test_something_kept_is_exit_code_1(world: World, capsys: pytest.CaptureFixtu
         }
     ]
     assert (said["messages"], said["records_found"], said["unknown"]) == (1, 0, 1)
+
+
+def test_verbose_lists_every_message(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = world.add_rejected(25)
+    assert main(DRY_RUN) == 0
+    assert "would put 1, delete" not in capsys.readouterr().out
+    assert main([*DRY_RUN, "--verbose"]) == 0
+    assert capsys.readouterr().out.count("would put 1, delete") == 25
+    assert main([*DRY_RUN, "--verbose", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [each["message_id"] for each in said["details"]] == ids
 
 
 def test_to_the_function(world: World) -> None:
@@ -146,7 +157,9 @@ def test_messages_in_flight_elsewhere_are_mentioned(
     [id] = world.add_rejected(1)
     world.sqs.messages[id].visible_at = world.clock.now + 100
     assert main(DRY_RUN) == 0
-    assert "about 1 messages are in flight" in capsys.readouterr().err
+    assert "about 1 messages were not received" in capsys.readouterr().out
+    assert main([*DRY_RUN, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["in_flight_elsewhere"] == 1
 
 
 def test_the_region_defaults_to_that_of_the_queue(world: World) -> None:

@@ -20,7 +20,8 @@ Receives the messages of the dead-letter queue, fetches their records (from the 
 them back on the stream, or invokes the function with them. Without --execute, it is a dry run.
 
 A message is deleted only after all of its records are accepted. You can interrupt and repeat a run: a record can be put
-twice, which the processor stores once, but no record is lost."""
+twice, which the processor stores once, but no record is lost. The messages that stay on the queue become visible again
+when the run ends; if it is killed, within twice the time that it took (5 minutes to 12 hours)."""
 EPILOG = """\
 exit code: 0 all messages redriven, or a dry run; 1 messages kept, or an error; 2 usage error; 130 interrupted (143 by
 SIGTERM)
@@ -86,6 +87,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"topic level of the device id in a rule error, without $aws/rules/<rule>; default: {TOPIC_LEVEL}",
     )
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="list every message; without it, only the groups by kind and reason and the first kept messages",
+    )
     add_aws_options(
         parser,
         region="AWS Region of the queue and of everything without an ARN; default: the one in the queue URL",
@@ -102,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     from iot_constructs.cli.aws_errors import AWS_ERRORS, format_error  # noqa: PLC0415
     from iot_constructs.cli.report import Report  # noqa: PLC0415
 
-    report = Report(executed=arguments.execute, destination="")
+    report = Report(executed=arguments.execute, destination="", verbose=arguments.verbose)
     code = None
     try:
         with sigterm_as_interrupt():
@@ -135,12 +141,6 @@ def _redrive(arguments: argparse.Namespace, report: Report) -> None:
     clients = _Clients(arguments)
     retry_policy = RetryPolicy()
     queue = DeadLetterQueue(clients.create("sqs"), arguments.queue_url, retry_policy=retry_policy)
-    if not queue.waiting and queue.in_flight:
-        print(
-            f"about {queue.in_flight} messages are in flight in another run or consumer; "
-            "they become visible within 5 minutes after it ends",
-            file=sys.stderr,
-        )
     rate = RateLimit(arguments.rate)
     destination: Destination
     if arguments.function is not None:

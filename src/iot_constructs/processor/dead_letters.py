@@ -4,7 +4,8 @@ This is the only definition of the message: `iot-constructs redrive` reads it wi
 this module.
 
 Delivery is at least once: a retried record can be published again. The combination of `streamArn`,
-`shardId`, and `sequenceNumber` identifies a message.
+`shardId`, and `sequenceNumber` identifies the message of a record from a stream. They are null for
+a record that never reached a stream: an IoT rule error that was redriven to the function.
 """
 
 from __future__ import annotations
@@ -37,12 +38,15 @@ SHARD_ID = "shardId"
 SEQUENCE_NUMBER = "sequenceNumber"
 PARTITION_KEY = "partitionKey"
 ARRIVAL = "approximateArrivalTimestamp"
+# The `eventSourceARN` in an event of `iot-constructs redrive` for a record that never reached a stream.
+NO_STREAM = "none"
 
 _BASE64, _GZIP_BASE64, _NO_PAYLOAD = "base64", "gzip+base64", "none"
-_NOT_IN_MESSAGE = (
+_ON_STREAM = (
     "too large for a message: read the record at shardId and sequenceNumber from the stream before "
     "its retention ends, or find it in the archive"
 )
+_UNKNOWN_LOCATION = "too large for a message, and the record is not on a stream"
 
 
 class SNSClient(Protocol):
@@ -144,6 +148,7 @@ def decode_payload(message: Mapping[str, Any]) -> bytes | None:
 
 def _body(letter: DeadLetter, encoding: str, payload: str | None) -> str:
     record, rejected = letter.record, letter.rejected
+    on_stream = record.stream_arn != NO_STREAM
     # json.dumps escapes non-ASCII characters, so the length in characters is the size in bytes.
     return json.dumps(
         {
@@ -151,15 +156,19 @@ def _body(letter: DeadLetter, encoding: str, payload: str | None) -> str:
             "reason": rejected.reason.value,
             "detail": rejected.detail,
             PARTITION_KEY: record.partition_key,
-            STREAM_ARN: record.stream_arn,
-            SHARD_ID: record.shard_id,
-            SEQUENCE_NUMBER: record.sequence_number,
+            STREAM_ARN: record.stream_arn if on_stream else None,
+            SHARD_ID: record.shard_id if on_stream else None,
+            SEQUENCE_NUMBER: record.sequence_number if on_stream else None,
             ARRIVAL: record.arrival,
             "payloadEncoding": encoding,
             "payload": payload,
-            "payloadLocation": _NOT_IN_MESSAGE if payload is None else None,
+            "payloadLocation": _location(on_stream) if payload is None else None,
         }
     )
+
+
+def _location(on_stream: bool) -> str:
+    return _ON_STREAM if on_stream else _UNKNOWN_LOCATION
 
 
 def _entry(index: int, letter: DeadLetter) -> dict[str, Any]:

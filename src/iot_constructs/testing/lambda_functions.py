@@ -1,8 +1,13 @@
 """Simulates a Lambda function: environments, cold starts, timeouts, crashes, and concurrency.
 
-Behavior: lambda/latest/dg/lambda-runtime-environment.html (an environment handles one invocation at a time and is used
-again; after a timeout or a crash, the next invocation is in a new one), gettingstarted-concept "timeout", API_Invoke (a
-function error has the status 200 and FunctionError), and lambda-concurrency.html (429 above the reserved concurrency).
+Pages, in lambda/latest:
+
+- dg/lambda-runtime-environment.html: an environment handles one invocation at a time and is used again; after a timeout
+  or a crash, the next invocation is in a new one.
+- api/API_Invoke.html: a function error has the status 200 and FunctionError. A payload has up to 6 MB
+  (dg/gettingstarted-limits.html). dg/python-exceptions.html: the response to an exception.
+- dg/troubleshooting-invocation.html: the message of a timeout.
+- dg/lambda-concurrency.html: status 429 above the reserved concurrency.
 """
 
 # ruff: noqa: N803  # the parameters have the names of the API
@@ -17,6 +22,8 @@ from typing import Any, Protocol
 
 from iot_constructs.testing.calls import describe_records, short_number
 from iot_constructs.testing.processes import Client, Process, ProcessEnded, World, aws_error
+
+_MAX_PAYLOAD_BYTES = 6 * 2**20
 
 Handler = Callable[[Any, "Context"], Any]
 
@@ -103,6 +110,10 @@ class Function:
         InvocationType: str = "RequestResponse",
     ) -> dict[str, Any]:
         """Invoke the function and wait for its response."""
+        if self.name not in (FunctionName, *FunctionName.split(":")[6:7]):
+            raise aws_error("ResourceNotFoundException", f"no function {FunctionName}", 404)
+        if len(Payload) > _MAX_PAYLOAD_BYTES:
+            raise aws_error("RequestTooLargeException", "the payload is larger than 6 MB", 413)
         if self.running >= self.concurrency:
             raise aws_error("TooManyRequestsException", "Rate Exceeded.", 429)
         self.invocations += 1
@@ -140,7 +151,8 @@ class Function:
         except ProcessEnded as ended:
             if str(ended) == "timed out":
                 self.timeouts += 1
-                error = {"errorMessage": f"{request_id} Task timed out"}
+                seconds = f"{self.timeout_seconds:.2f} seconds"
+                error = {"errorMessage": f"{request_id} Task timed out after {seconds}"}
             else:
                 self.crashes += 1
                 error = {"errorType": "Runtime.ExitError", "errorMessage": "Runtime exited"}
