@@ -113,7 +113,7 @@ def _publish_batch(request: Request, response: Response) -> list[str]:
 
 
 def _receive_message(request: Request, response: Response) -> list[str]:
-    return [str(message["MessageId"]) for message in response["Messages"]]
+    return [str(message["MessageId"]) for message in response.get("Messages", [])]
 
 
 def _message_batch(request: Request, response: Response) -> list[str]:

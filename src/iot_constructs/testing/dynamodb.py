@@ -163,6 +163,8 @@ class DynamoDB:
         """Called with each write: the table, the old item, and the new one."""
         self.refuses: Callable[[str, Item], bool] = lambda table, item: False
         """Whether an item is not valid for a reason of the table."""
+        self.throttles: Callable[[str, Item], bool] = lambda table, item: False
+        """Whether the partition of an item is over its throughput."""
 
     def create_table(self, name: str, partition_key: str, sort_key: str | None = None) -> Table:
         """Create a table."""
@@ -195,10 +197,11 @@ class DynamoDB:
             raise _invalid("the request is larger than 16 MB")
         unprocessed: dict[str, list[Any]] = {}
         for index, (name, table, each) in enumerate(writes):
-            if fails is not None and fails(index) is not None:
+            item = each["PutRequest"]["Item"]
+            if (fails is not None and fails(index) is not None) or self.throttles(name, item):
                 unprocessed.setdefault(name, []).append(each)
             else:
-                self._put(name, table, each["PutRequest"]["Item"])
+                self._put(name, table, item)
         # "If none of the items can be processed due to insufficient provisioned throughput on all of the tables",
         # BatchWriteItem throws the exception instead.
         if sum(map(len, unprocessed.values())) == len(writes):
@@ -209,6 +212,8 @@ class DynamoDB:
         """PutItem, without a condition."""
         table = self._table(TableName)
         self._check(TableName, table, Item)
+        if self.throttles(TableName, Item):
+            raise aws_error("ProvisionedThroughputExceededException", "a hot partition")
         self._put(TableName, table, Item)
         return {}
 
@@ -245,6 +250,8 @@ class DynamoDB:
         except ClientError as error:
             details = error.response["Error"]
             return {"Code": _STATEMENT_CODES[details["Code"]], "Message": details["Message"]}
+        if self.throttles(name, item):
+            return {"Code": "ThrottlingError", "Message": "a hot partition"}
         if statement.compared is None:
             if old is not None:
                 return {"Code": "DuplicateItem", "Message": "Duplicate primary key exists in table"}

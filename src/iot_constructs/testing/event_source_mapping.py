@@ -7,6 +7,7 @@ All decisions (batches, retries, bisecting, discarding) are those of `local.mapp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -53,9 +54,11 @@ class EventSourceMapping:
         starting_position: str = TRIM_HORIZON,
     ) -> None:
         self.world = world
-        self.rules = rules
         self.undelivered: list[Failure] = []
         self.on_outcome: Callable[[Batch, Outcome], None] = lambda batch, outcome: None
+        self.on_discard: Callable[[Failure], None] = lambda failure: None
+        """Called after the failure record was sent."""
+        self.on_start: Callable[[Rules], None] = lambda rules: None
         self._configuration = Configuration(
             uuid="00000000-0000-0000-0000-000000000001",
             stream_arn=stream_arn,
@@ -85,7 +88,7 @@ class EventSourceMapping:
         invoker = Invoker(
             process.client("lambda"),
             of.function_arn,
-            report_item_failures=self.rules.report_item_failures,
+            report_item_failures=of.rules.report_item_failures,
         )
 
         def invoke(batch: Batch) -> Outcome:
@@ -130,6 +133,7 @@ class EventSourceMapping:
                 pass
 
         poller = world.scheduler.spawn("mapping", work)
+        self.on_start(of.rules)
         checkpoints = dict(self._checkpoints)
         world.log("mapping", partial(_describe_start, checkpoints))
 
@@ -146,6 +150,10 @@ class EventSourceMapping:
             self._process.end("stopped")
         except ProcessEnded:
             self._loop = self._process = None
+
+    def update(self, rules: Rules) -> None:
+        """Change the settings of a stopped mapping: UpdateEventSourceMapping keeps the checkpoints."""
+        self._configuration = replace(self._configuration, rules=rules)
 
     @property
     def checkpoints(self) -> Mapping[str, str]:
@@ -169,6 +177,7 @@ class EventSourceMapping:
         def send(failure: Failure) -> None:
             self.world.log("mapping", partial(_describe_discard, failure))
             destination(failure)
+            self.on_discard(failure)
 
         return send
 

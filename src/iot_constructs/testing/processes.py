@@ -59,6 +59,12 @@ class World:
         self.history = history
         self.services: dict[str, Model] = {}
         """Name of the boto3 client -> the service."""
+        self.caller: Process | None = None
+        """The process whose call takes effect at this moment."""
+        self.on_call: Callable[[Process, str, Mapping[str, Any]], None] = (
+            lambda process, operation, request: None
+        )
+        """Called before each call, with the operation and the request."""
 
     def log(self, actor: str, content: str | Callable[[], str]) -> None:
         """Add an event to the history, with its text or a function that returns it."""
@@ -80,6 +86,8 @@ class Process:
         """Why the process ended, or empty."""
         self.faulty = False
         """Whether a fault was injected into one of its calls."""
+        self.caller: Process | None = None
+        """The process that invoked it, if it is an invocation of a function that waits for the response."""
 
     def client(self, service: str) -> Client:
         """Return the client of a service."""
@@ -106,6 +114,7 @@ class Process:
         """Call an operation of a service."""
         self._check()
         world = self.world
+        world.on_call(self, operation, request)
         fault = world.faults.next(f"{self.role}.{operation}")
         latency = 0.002 + 0.03 * world.scheduler.random.random() ** 2
         if fault is not None:
@@ -142,6 +151,7 @@ class Process:
         """Let a call take effect in the middle of its latency."""
         self.sleep(latency / 2)
         method: Callable[..., Any] = getattr(self.world.services[service], operation)
+        self.world.caller = self
         if fault is not None and fault.kind is Kind.PARTIAL:
             response = method(fails=partial(_entry_code, fault), **request)
         else:
