@@ -23,7 +23,8 @@ def violations_without_a_bug(seed: int) -> tuple[str, ...]:
 
 def first_seed(bug: Bug) -> int | None:
     """Return a seed that violates an expected invariant. The remembered one is the first that is tried."""
-    for seed in [bug.seed, *SEEDS]:
+    candidates: list[int] = [bug.seed, *SEEDS]
+    for seed in candidates:
         with bug.apply():
             result = simulate(Options(seed, records=RECORDS))
         if set(map(invariant, result.violations)) & set(bug.invariants):

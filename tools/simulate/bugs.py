@@ -344,19 +344,19 @@ def _dropped() -> Patch:
     return patch.object(DeadLetterTopic, "publish", publish_and_forget)
 
 
-@_bug("reserve longer than the timeout", "processor", "progress", seed=3)
+@_bug("reserve for a long timeout", "processor", "progress")
 def _reserve() -> Patch:
-    """Ten seconds are reserved for the last call, also of a function with a timeout of three."""
+    """The reserve for the last call leaves nothing of a timeout of three or ten seconds."""
     create = Deadline.__init__
 
-    def create_with_reserve(self: Deadline, remaining_ms: Any) -> None:
+    def create_with_reserve(self: Deadline, remaining_ms: Callable[[], int]) -> None:
         create(self, remaining_ms)
-        self._invocation.reserve_ms = CALL_RESERVE_MS
+        self._invocation.reserve_ms = min(CALL_RESERVE_MS, remaining_ms() * 97 // 100)
 
     return patch.object(Deadline, "__init__", create_with_reserve)
 
 
-@_bug("unbounded slice", "processor", "bounded memory")
+@_bug("unbounded slice", "processor", "bounded memory", seed=19)
 def _slice() -> Patch:
     """A slice is a whole batch, however much its records decompress to."""
     parse = Processor._parse
@@ -431,7 +431,7 @@ def _discarded() -> Patch:
     return _with_decision(drop)
 
 
-@_bug("poison record blocks the shard", "mapping", "bounded delay")
+@_bug("poison record blocks the shard", "mapping", "bounded delay", seed=34)
 def _poison() -> Patch:
     """A failed batch is neither bisected nor discarded, but retried until its records expire."""
 
@@ -481,7 +481,7 @@ def _last_read() -> Patch:
     return patch.object(MappingLoop, "checkpoints", property(checkpoints))
 
 
-@_bug("child shard read too early", "mapping", "order per device")
+@_bug("child shard read too early", "mapping", "order per device", seed=7)
 def _child() -> Patch:
     """The shards after a reshard are read before their parents are completed."""
 
@@ -523,6 +523,18 @@ def _failed_put() -> Patch:
         create(self, wrapped, *args, **options)
 
     return patch.object(StreamDestination, "__init__", create_with_client)
+
+
+@_bug("failed deletion reported as done", "redrive", "report", seed=22)
+def _failed_deletion() -> Patch:
+    """Failed entries in a successful response of DeleteMessageBatch count as deleted."""
+    delete = DeadLetterQueue.delete
+
+    def delete_and_forget(self: DeadLetterQueue, messages: Any) -> dict[str, str]:
+        delete(self, messages)
+        return {}
+
+    return patch.object(DeadLetterQueue, "delete", delete_and_forget)
 
 
 @_bug("last record of the range left out", "redrive", "deleted too early", seed=5)
