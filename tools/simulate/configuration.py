@@ -71,7 +71,7 @@ def configuration(seed: object) -> Configuration:
         redrives=draw.choice((0, 1, 3)),
         hot_device=some() < 0.15,
         poison=some() < 0.2,
-        minutes=draw.choice((0.5, 3.0, 15.0)),
+        minutes=draw.choice((0.5, 2.0, 6.0)),
         reconfigurations=draw.choice((0, 0, 0, 1)),
         replays=draw.choice((0, 0, 1, 2)),
         refusing=draw.choice(("", "", "", "", "series", "state", "both")),

@@ -257,7 +257,7 @@ class Invariants:
         for row in report.rows:
             if self._has_expired(self._messages[row.message_id]) and not row.deleted:
                 self._pipeline.count("expired and reported")
-                if not row.missing and not process.faulty:
+                if row.problem is None:
                     self.violated("report", f"{name}: {row.message_id} has expired")
         is_done = all(row.deleted for row in report.rows) and report.read_to_end
         if (report.exit_code == 0) != (is_done and report.error is None):

@@ -327,7 +327,7 @@ class Pipeline:
                 (("mapping.invoke",), "TooManyRequestsException"),
             )
         )
-        seconds = self.random.choice((10.0, 120.0, 1200.0))
+        seconds = self.random.choice((10.0, 60.0, 300.0))
         self._log("outage", f"{operations[0]} fails for {seconds:.0f} s")
         self.faults.outages.update(dict.fromkeys(operations, code))
         self.scheduler.sleep(seconds)
@@ -351,6 +351,7 @@ class Pipeline:
             if expires:
                 expires = False
                 limit += self._expire()
+                continue
             redrivable = self.invariants.redrivable()
             if not redrivable:
                 return

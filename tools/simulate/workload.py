@@ -110,7 +110,7 @@ class _Workload:
             repeated = some.choice(self._earlier[-200:])
             sent = replace(repeated, number=number)
         elif draw < 0.065:
-            reading = {"timestamp": _START_MS + 2 * _DAY_MS, "id": f"{device}/future-{number}"}
+            reading = {"timestamp": _START_MS + 60 * _DAY_MS, "id": f"{device}/future-{number}"}
             sent = Sent(number, device, _dump(reading))
         elif draw < 0.08:
             sent = self._aggregate(number, device)

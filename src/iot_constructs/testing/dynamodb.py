@@ -46,6 +46,8 @@ _MAX_ITEM_BYTES = 400 * 2**10
 _MAX_PARTITION_KEY_BYTES = 2048
 _MAX_LEVELS = 32
 _MAX_DIGITS = 38
+# Most numbers: without an exponent, they are in the range.
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _LARGEST_NUMBER = Decimal("9.9999999999999999999999999999999999999E+125")
 _SMALLEST_NUMBER = Decimal("1E-130")
 _STATEMENT_CODES = {
@@ -82,15 +84,18 @@ def _key_value(value: Mapping[str, Any]) -> str | Decimal:
 
 def _number(text: str) -> Decimal:
     number = Decimal(text)
-    if len(_digits(number)) > _MAX_DIGITS or (
+    if len(text) <= _MAX_DIGITS and _PLAIN_NUMBER.fullmatch(text):
+        return number
+    if len(_digits(text)) > _MAX_DIGITS or (
         number and not _SMALLEST_NUMBER <= abs(number) <= _LARGEST_NUMBER
     ):
         raise _invalid("a number has more than 38 digits or is out of range")
     return number
 
 
-def _digits(number: Decimal) -> str:
-    return "".join(map(str, number.as_tuple().digits)).strip("0")
+def _digits(text: str) -> str:
+    mantissa = text.upper().partition("E")[0]
+    return mantissa.lstrip("+-").replace(".", "").strip("0")
 
 
 def item_bytes(item: Mapping[str, Any]) -> int:
@@ -112,7 +117,8 @@ def _value_bytes(value: Mapping[str, Any], level: int) -> int:
     if kind == "S":
         return len(content.encode())
     if kind == "N":
-        return (len(_digits(_number(content))) + 1) // 2 + 1
+        _number(content)
+        return (len(_digits(content)) + 1) // 2 + 1
     if kind == "L":
         return 3 + sum(1 + _value_bytes(each, level + 1) for each in content)
     if kind == "M":

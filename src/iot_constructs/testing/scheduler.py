@@ -59,6 +59,8 @@ class Scheduler:
         self._queue: list[tuple[float, float, int, Task[Any], int]] = []
         self._number = 0
         self._current: Task[Any] | None = None
+        self._unfinished: dict[Task[Any], None] = {}
+        """The tasks that have started, in this order."""
         self._hub: Any = None
 
     def time(self) -> float:
@@ -104,6 +106,7 @@ class Scheduler:
                 self.now = max(self.now, moment)
                 self._continue(following)
         self._queue.clear()
+        self._end_unfinished()
         if task.error is not None:
             raise task.error
         return task.result  # type: ignore[return-value]
@@ -113,16 +116,24 @@ class Scheduler:
         task._continued += 1
         if task._greenlet is None:
             task._greenlet = greenlet.greenlet(task._run)
+            self._unfinished[task] = None
         self._current = task
         task._greenlet.switch()
         self._current = None
         if not task.done:
             return
         task._greenlet = None
+        del self._unfinished[task]
         if task.error is not None and not task._waiting and task.name != "main":
             raise task.error
         for waiting in task._waiting:
             self._schedule(waiting, self.now)
+
+    def _end_unfinished(self) -> None:
+        """End the abandoned tasks: the garbage collector does not see what a suspended greenlet refers to."""
+        for task in self._unfinished:
+            task._greenlet.throw()  # GreenletExit, which is the task's error then
+        self._unfinished.clear()
 
     def _schedule(self, task: Task[Any], moment: float) -> None:
         self._number += 1
