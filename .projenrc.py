@@ -373,7 +373,7 @@ chaos: $(READY) ## the same under faults, with one redrive at the end (SEED=7; A
 	$(PY) -m tools.chaos.__main__ $(ARGS)
 
 .PHONY: simulate
-simulate: $(READY) ## the pipeline in virtual time under every fault (SEED=7; ARGS="--seeds 200 --records 500")
+simulate: $(READY) ## the pipeline in virtual time under every fault (SEED=7; ARGS="--seeds 200", ARGS=--bugs)
 	$(PY) -m tools.simulate $(ARGS)
 
 .PHONY: test
