@@ -44,8 +44,7 @@ TESTING_DEPENDENCIES = [
     BOTO3,
     "greenlet>=3.1,<4",
     "moto>=5.1,<6",  # the services that a handler writes to
-    "py-partiql-parser>=0.6,<0.7",  # moto needs it for the statements of DynamoDB
-    "time-machine>=2.16,<4",
+    "time-machine>=2.16,<4",  # what the handler reads from the clock
 ]
 
 # No bounds here: constraints.txt pins every one of them.

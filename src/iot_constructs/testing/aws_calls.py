@@ -102,6 +102,7 @@ class AwsCalls:
         self.simulation: Observer | None = None
         self._keys: dict[str, list[str]] = {}
         self._services: Any = None
+        self._tables: Any = None
 
     @contextmanager
     def connected(self, environment: Mapping[str, str]) -> Iterator[None]:
@@ -120,17 +121,18 @@ class AwsCalls:
         ]
         kept = {name: value for name, value in os.environ.items() if not _UNSET.fullmatch(name)}
         new = {**kept, **_ENVIRONMENT, **environment}
-        # As moto does: the only list that the sessions of boto3, of botocore, and of other libraries share.
-        BUILTIN_HANDLERS.extend(handlers)
         default = boto3.DEFAULT_SESSION
-        try:
-            with mock.patch.dict(os.environ, new, clear=True):
-                boto3.setup_default_session(region_name=REGION)
+        with mock.patch.dict(os.environ, new, clear=True):
+            self._tables = boto3.Session().client("dynamodb")
+            # As moto does: the only list that the sessions of boto3, of botocore, and of other libraries share.
+            BUILTIN_HANDLERS.extend(handlers)
+            try:
+                boto3.setup_default_session()
                 yield
-        finally:
-            boto3.DEFAULT_SESSION = default
-            for handler in handlers:
-                BUILTIN_HANDLERS.remove(handler)
+            finally:
+                boto3.DEFAULT_SESSION = default
+                for handler in handlers:
+                    BUILTIN_HANDLERS.remove(handler)
 
     @contextmanager
     def running(self, simulation: Observer) -> Iterator[boto3.Session]:
@@ -235,11 +237,10 @@ class AwsCalls:
 
     def _key_names(self, table: str) -> list[str]:
         if table not in self._keys:
-            with mock.patch.object(self, "simulation", None):
-                try:
-                    found = boto3.client("dynamodb").describe_table(TableName=table)
-                except ClientError:  # the call fails for the same reason
-                    return []
+            try:
+                found = self._tables.describe_table(TableName=table)
+            except ClientError:  # the call fails for the same reason
+                return []
             self._keys[table] = [each["AttributeName"] for each in found["Table"]["KeySchema"]]
         return self._keys[table]
 

@@ -3,7 +3,7 @@
 Each operation's page in the API reference of its service has the shapes. A batch that fails partially names the failed
 entries in one of three ways: with the unprocessed requests (dynamodb, API_BatchWriteItem), with the failed IDs (sns,
 API_PublishBatch; sqs, API_SendMessageBatch), or with an error code at their position (kinesis, API_PutRecords;
-firehose, API_PutRecordBatch; eventbridge, API_PutEvents; dynamodb, API_BatchExecuteStatement).
+firehose, API_PutRecordBatch; eventbridge, API_PutEvents).
 """
 
 from __future__ import annotations
@@ -77,8 +77,6 @@ class Batch:
             return {**response, self.results: [*response.get(self.results, ()), *added]}
         results = iter(response[self.results])
         error = {"ErrorCode": code, "ErrorMessage": "injected"}
-        if self.results == "Responses":
-            error = {"Error": {"Code": code, "Message": "injected"}}  # type: ignore[dict-item]
         combined = [
             error if index in failed else next(results)
             for index in range(len(request[self.entries]))
@@ -96,7 +94,7 @@ class Batch:
         if self.by_id:
             ids = {each["Id"] for each in results}
             return {n for n, each in enumerate(request[self.entries]) if each["Id"] in ids}
-        return {n for n, each in enumerate(results) if each.get("ErrorCode") or "Error" in each}
+        return {n for n, each in enumerate(results) if each.get("ErrorCode")}
 
 
 class _BatchWrite(Batch):
@@ -131,9 +129,6 @@ def _by_table(request: Request, selects: Callable[[int], bool]) -> dict[str, lis
 
 BATCHES = {
     "dynamodb.BatchWriteItem": _BatchWrite("RequestItems", "UnprocessedItems"),
-    "dynamodb.BatchExecuteStatement": Batch(
-        "Statements", "Responses", codes=("ThrottlingError", "InternalServerError")
-    ),
     "sqs.SendMessageBatch": Batch("Entries", "Failed", by_id=True, codes=("InternalError",)),
     "sns.PublishBatch": Batch(
         "PublishBatchRequestEntries", "Failed", by_id=True, codes=("InternalError",)
@@ -182,8 +177,7 @@ def writes(name: str, request: Request, key_names: KeyNames) -> list[Write]:
     target = target_name(request)
     if name in BATCHES:
         entries = request[BATCHES[name].entries]
-        appends = name != "dynamodb.BatchExecuteStatement"
-        return [_entry(target, each, appends=appends) for each in entries]
+        return [_entry(target, each, appends=True) for each in entries]
     if name == "s3.PutObject":
         return [Write(target, str(request["Key"]), as_text(request))]
     return [_entry(target, request, appends=operation in _APPENDS)]

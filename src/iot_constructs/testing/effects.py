@@ -42,15 +42,17 @@ class Effects:
 
     def append(self, value: Any) -> None:
         """Add a value, which contains the record's ID."""
-        self._write("append", None, value)
-        self.values.append(value)
+        with self._written("append", None, value):
+            self.values.append(value)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Set the value of a key, either of which contains the record's ID."""
-        self._write("put", key, value)
-        self.items[key] = value
+        with self._written("put", key, value):
+            self.items[key] = value
 
-    def _write(self, method: str, key: Any, value: Any) -> None:
+    @contextmanager
+    def _written(self, method: str, key: Any, value: Any) -> Iterator[None]:
+        """Let a write be a call, which takes effect in the middle."""
         invocation = _running[-1].current() if _running else None
         if invocation is None:
             raise RuntimeError("effects are recorded by the handler of a simulation")
@@ -68,6 +70,7 @@ class Effects:
             process.send(call)
         finally:
             invocation.resume()
+        yield
         simulation.observations.written(process.name, method, [write])
         try:
             process.receive(call)

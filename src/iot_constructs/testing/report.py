@@ -121,12 +121,16 @@ class Report:
         if len(self.runs) > 1:
             yield f"{failing} of {len(self.runs)} seeds fail, the first one is seed={run.seed}"
         yield f"{counts} of {run.records} records with seed={run.seed}"
-        for finding in here[:_SHOWN]:
+        shown = 0
+        for group in list(_groups(here))[:_SHOWN]:
             yield ""
-            yield str(finding)
-        if len(here) > _SHOWN:
+            yield str(group[0])
+            if len(group) > 1:
+                yield f"The same is true of {len(group) - 1} more records."
+            shown += len(group)
+        if len(here) > shown:
             yield ""
-            yield f"and {len(here) - _SHOWN} more records"
+            yield f"and {len(here) - shown} more records"
         if run.error and "stuck" in kinds:
             yield ""
             yield "The last exception of the handler:"
@@ -134,6 +138,18 @@ class Report:
         yield ""
         yield from self.notes
         yield f"To repeat this history, pass seed={run.seed} and the same arguments."
+
+
+def _groups(found: Sequence[Finding]) -> Iterator[list[Finding]]:
+    """Group findings that follow each other and have the same history."""
+    group: list[Finding] = []
+    for finding in found:
+        if group and finding.history != group[0].history:
+            yield group
+            group = []
+        group.append(finding)
+    if group:
+        yield group
 
 
 def findings(

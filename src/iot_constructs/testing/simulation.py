@@ -21,8 +21,12 @@ from unittest import mock
 import boto3
 import time_machine
 from botocore import xform_name
+from botocore.loaders import create_loader
+from botocore.model import ServiceModel
 
 from iot_constructs.local.mapping_configuration import TRIM_HORIZON, read_configuration
+from iot_constructs.local.mapping_decisions import NotInvoked, Outcome
+from iot_constructs.local.mapping_records import Batch
 from iot_constructs.testing import effects
 from iot_constructs.testing.aws_calls import ACCOUNT, REGION, AwsCalls, runs_as_task
 from iot_constructs.testing.aws_operations import BATCHES
@@ -37,6 +41,7 @@ from iot_constructs.testing.processes import Process, World
 from iot_constructs.testing.records import Given, Records, RecordSource
 from iot_constructs.testing.report import Report, Run, findings
 from iot_constructs.testing.scheduler import START, Scheduler
+from iot_constructs.testing.template import CdkTemplate, Deployed, read_template
 
 FUNCTION = "function"
 STREAM_ARN = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/stream"
@@ -50,18 +55,18 @@ _SETTLE_SECONDS = 900.0
 _LONGEST_BURST = 25
 
 RATES = (
-    Rate("function.*", Kind.ERROR, 0.008),
-    Rate("function.*", Kind.NO_RESPONSE, 0.004),
-    Rate("function.*", Kind.NO_REQUEST, 0.002),
-    Rate("function.*", Kind.SLOW, 0.002),
-    Rate("function.*", Kind.CRASH_BEFORE, 0.002),
-    Rate("function.*", Kind.CRASH_AFTER, 0.004),
+    Rate("function.*", Kind.ERROR, 0.02),
+    Rate("function.*", Kind.NO_RESPONSE, 0.008),
+    Rate("function.*", Kind.NO_REQUEST, 0.004),
+    Rate("function.*", Kind.SLOW, 0.004),
+    Rate("function.*", Kind.CRASH_BEFORE, 0.004),
+    Rate("function.*", Kind.CRASH_AFTER, 0.008),
     *(
         Rate(f"function.{xform_name(name.partition('.')[2])}", Kind.PARTIAL, 0.1)
         for name in BATCHES
     ),
-    Rate("mapping.invoke", Kind.ERROR, 0.03, ("TooManyRequestsException", "ServiceException")),
-    Rate("mapping.invoke", Kind.NO_RESPONSE, 0.03),
+    Rate("mapping.invoke", Kind.ERROR, 0.05, ("TooManyRequestsException", "ServiceException")),
+    Rate("mapping.invoke", Kind.NO_RESPONSE, 0.1),
 )
 """How often which call fails, by default. A call of the function is ``function.`` and the method of boto3's client."""
 
@@ -81,11 +86,11 @@ class Resources:
         """Create the resources."""
         for name, key in self.tables.items():
             _create_table(session, name, [key] if isinstance(key, str) else key)
-        for name in self.queues:
+        for name in sorted(self.queues):
             session.client("sqs").create_queue(QueueName=name)
-        for name in self.topics:
+        for name in sorted(self.topics):
             session.client("sns").create_topic(Name=name)
-        for name in self.buckets:
+        for name in sorted(self.buckets):
             session.client("s3").create_bucket(Bucket=name)
         if self.setup is not None:
             self.setup(session)
@@ -173,8 +178,9 @@ class _Invocation:
                 event, LambdaContext(FUNCTION, context.aws_request_id, process)
             )
             json.dumps(response)  # Lambda does, and an error is one of the function
-        except Exception:
-            simulation.error = traceback.format_exc()
+        except Exception as error:
+            frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
+            simulation.error = "".join(traceback.format_exception(type(error), error, frames))
             raise
         finally:
             simulation.active = None
@@ -309,13 +315,23 @@ class Simulation:
         on_failure = (settings.get("DestinationConfig") or {}).get("OnFailure") or {}
         has_destination = bool(on_failure.get("Destination"))
         settings["DestinationConfig"] = {}
-        return EventSourceMapping(
+        mapping = EventSourceMapping(
             self.world,
             stream_arn=STREAM_ARN,
             function_arn=FUNCTION_ARN,
             rules=read_configuration(settings).rules,
             destination_arn=_DESTINATION_ARN if has_destination else None,
         )
+        mapping.on_outcome = self._outcome
+        return mapping
+
+    def _outcome(self, batch: Batch, outcome: Outcome) -> None:
+        if not isinstance(outcome, NotInvoked):
+            return
+        numbers = [self._number(each.sequence_number) for each in batch.records]
+        self.observations.lines[len(self.history)] = frozenset(numbers)
+        cause = "throttled" if outcome.throttled else "no response"
+        self.world.log("mapping", f"{cause}: it invokes the function again")
 
     def _cold_start(self, environment: Environment) -> Callable[[Any, Context], Any]:
         self.active = None  # the calls of a module that is imported take effect at once
@@ -410,8 +426,9 @@ def simulate(
     seed: int = 0,
     seeds: Iterable[int] | None = None,
     event_source_mapping: Mapping[str, Any] | None = None,
-    timeout: float = 3.0,
+    timeout: float | None = None,
     shards: int = 1,
+    template: Mapping[str, Any] | CdkTemplate | Path | str | None = None,
     faults: Collection[Kind | Rate] | None = None,
     tables: Mapping[str, str | Sequence[str]] | None = None,
     queues: Collection[str] = (),
@@ -438,8 +455,10 @@ def simulate(
         seeds: simulate each of these, instead of one seed.
         event_source_mapping: the properties of ``AWS::Lambda::EventSourceMapping``, such as
             ``{"BisectBatchOnFunctionError": True}``; otherwise Lambda's defaults.
-        timeout: the function's timeout in seconds.
+        timeout: the function's timeout in seconds; by default 3, as of Lambda.
         shards: how many shards the stream has.
+        template: a CloudFormation template, `aws_cdk.assertions.Template`, or the path of a JSON file, from which the
+            mapping, the timeout, the environment, and the tables, queues, topics, and buckets come. Arguments win.
         faults: the kinds of faults, or rates; all kinds by default, and ``()`` for none.
         tables: DynamoDB tables: name -> partition key, or (partition key, sort key). ``timestamp:N`` is a number.
         queues: names of SQS queues.
@@ -455,14 +474,21 @@ def simulate(
         UnsupportedMappingError: the mapping has a setting that the simulation does not support.
         ValueError: an argument is not valid.
     """
+    deployed = Deployed() if template is None else read_template(template, handler)
     calls = AwsCalls()
     options = _Options(
         code=FunctionCode(handler, code),
         calls=calls,
         records=RecordSource(records, devices, malformed, record_id),
-        resources=Resources(tables or {}, queues, topics, buckets, setup),
-        mapping=_mapping_properties(event_source_mapping or {}),
-        timeout=timeout,
+        resources=Resources(
+            {**deployed.tables, **(tables or {})},
+            {*deployed.queues, *queues},
+            {*deployed.topics, *topics},
+            {*deployed.buckets, *buckets},
+            setup,
+        ),
+        mapping={**deployed.mapping, **_mapping_properties(event_source_mapping or {})},
+        timeout=deployed.timeout if timeout is None else timeout,
         shards=shards,
         rates=_rates(faults),
         targets=targets,
@@ -470,7 +496,7 @@ def simulate(
     )
     runs = []
     with ExitStack() as stack:
-        stack.enter_context(calls.connected(environment or {}))
+        stack.enter_context(calls.connected({**deployed.environment, **(environment or {})}))
         stack.enter_context(options.code.importable())
         for each in (seed,) if seeds is None else seeds:
             simulation = Simulation(options, each)
@@ -493,7 +519,7 @@ def _rates(faults: Collection[Kind | Rate] | None) -> Sequence[Rate]:
 
 
 def _mapping_properties(properties: Mapping[str, Any]) -> Mapping[str, Any]:
-    model = boto3.Session().client("lambda", region_name=REGION).meta.service_model
+    model = ServiceModel(create_loader().load_service_model("lambda", "service-2"))
     known = model.operation_model("CreateEventSourceMapping").input_shape.members
     unknown = sorted(properties.keys() - known.keys())
     if unknown:
