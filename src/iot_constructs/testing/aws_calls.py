@@ -181,7 +181,7 @@ class AwsCalls:
         context[_WRITES] = done
         if call is None or self.simulation is None:
             return None
-        if call.fault is not None:
+        if call.fault is not None and call.fault.kind in (Kind.ERROR, Kind.PARTIAL):
             self.simulation.observations.affected(done)
         try:
             _wait(invocation, invocation.process.send, call, context)

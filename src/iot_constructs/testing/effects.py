@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from iot_constructs.testing.aws_operations import Write, as_text
+from iot_constructs.testing.faults import Kind
 
 if TYPE_CHECKING:
     from iot_constructs.testing.simulation import Simulation
@@ -64,7 +65,7 @@ class Effects:
         process = invocation.process
         write = Write(self.name, None if key is None else as_text(key), as_text([key, value]))
         call = process.start_call(method, _CODES)
-        if call.fault is not None:
+        if call.fault is not None and call.fault.kind is Kind.ERROR:
             simulation.observations.affected([write])
         try:
             process.send(call)

@@ -41,6 +41,11 @@ class Observations:
     def __post_init__(self) -> None:
         self._marks = [(mark, each.number) for each in self.records for mark in each.marks]
 
+    def accepted(self, number: int, sequence_number: str) -> None:
+        """Observe that the stream accepted a record: its sequence number is one of its marks."""
+        if self.records[number].marks:
+            self._marks.append((sequence_number, number))
+
     def received(self, actor: str, numbers: Sequence[int]) -> None:
         """Observe an event of the function."""
         for number in numbers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -104,10 +105,11 @@ def _reading(number: int, rng: random.Random, devices: int) -> tuple[str, bytes]
 def _marks(data: bytes, id: str | None, *, is_reading: bool) -> tuple[str, ...]:
     if id is None:
         return ()
+    encoded = base64.b64encode(data).decode()  # as in the event
     if not is_reading:
-        return (id,)
+        return (id, encoded)
     reading = json.loads(data)
-    return (id, reading["timestamp"], str(reading["temperature"]))
+    return (id, encoded, reading["timestamp"], str(reading["temperature"]))
 
 
 def _encode(data: Data) -> bytes:

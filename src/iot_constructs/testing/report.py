@@ -10,7 +10,7 @@ from iot_constructs.testing.history import History
 from iot_constructs.testing.observations import Observations
 from iot_constructs.testing.records import Record
 
-_SHOWN = 3
+_SHOWN = 2
 
 
 @dataclass(frozen=True)

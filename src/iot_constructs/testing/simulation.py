@@ -24,6 +24,7 @@ from botocore import xform_name
 from botocore.loaders import create_loader
 from botocore.model import ServiceModel
 
+from iot_constructs.local import mapping_loop
 from iot_constructs.local.mapping_configuration import TRIM_HORIZON, read_configuration
 from iot_constructs.local.mapping_decisions import NotInvoked, Outcome
 from iot_constructs.local.mapping_records import Batch
@@ -295,6 +296,7 @@ class Simulation:
             )
             for record, result in zip(burst, accepted["Records"], strict=True):
                 self._numbers[result["SequenceNumber"]] = record.number
+                self.observations.accepted(record.number, result["SequenceNumber"])
             self.scheduler.sleep(pause * rng.random())
 
     def _is_at_rest(self) -> bool:
@@ -498,6 +500,8 @@ def simulate(
     with ExitStack() as stack:
         stack.enter_context(calls.connected({**deployed.environment, **(environment or {})}))
         stack.enter_context(options.code.importable())
+        # The history has what it logs.
+        stack.enter_context(mock.patch.object(mapping_loop.LOG, "disabled", True))
         for each in (seed,) if seeds is None else seeds:
             simulation = Simulation(options, each)
             with calls.running(simulation) as session, effects.recorded_by(simulation):
