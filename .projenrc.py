@@ -40,7 +40,12 @@ CHECK_DEPENDENCIES = [
 ]
 
 # `iot_constructs.testing`: a simulation in virtual time
-TESTING_DEPENDENCIES = [BOTO3, "greenlet>=3.1,<4"]
+TESTING_DEPENDENCIES = [
+    BOTO3,
+    "greenlet>=3.1,<4",
+    "moto>=5.1,<6",  # the services that a handler writes to
+    "time-machine>=2.16,<4",  # what the handler reads from the clock
+]
 
 # No bounds here: constraints.txt pins every one of them.
 DEV_DEPENDENCIES = [

@@ -64,6 +64,8 @@ class Scheduler:
         self.now = START
         self.steps = 0
         """How many times a task was continued."""
+        self.on_time: Callable[[float], object] = lambda now: None
+        """Called with the virtual time whenever it passes."""
         # The last two are the task, and how often it had been continued: an entry of an earlier wait is out of date.
         self._queue: list[tuple[float, float, int, Task[Any], int]] = []
         self._number = 0
@@ -112,7 +114,9 @@ class Scheduler:
                 raise DeadlockError("every task waits for another one")
             moment, _, _, following, continued = heapq.heappop(self._queue)
             if continued == following._continued and not following.done:
-                self.now = max(self.now, moment)
+                if moment > self.now:
+                    self.now = moment
+                    self.on_time(moment)
                 self._continue(following)
         self._queue.clear()
         self._end_unfinished()
