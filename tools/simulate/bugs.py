@@ -525,16 +525,14 @@ def _failed_put() -> Patch:
     return patch.object(StreamDestination, "__init__", create_with_client)
 
 
-@_bug("failed deletion reported as done", "redrive", "report", seed=22)
+@_bug("failed deletion reported as done", "redrive", "report", seed=86)
 def _failed_deletion() -> Patch:
     """Failed entries in a successful response of DeleteMessageBatch count as deleted."""
-    delete = DeadLetterQueue.delete
 
-    def delete_and_forget(self: DeadLetterQueue, messages: Any) -> dict[str, str]:
-        delete(self, messages)
-        return {}
+    def delete(call: Callable[..., Any], **request: Any) -> Any:
+        return {**call(**request), "Failed": []}
 
-    return patch.object(DeadLetterQueue, "delete", delete_and_forget)
+    return _with_client(DeadLetterQueue, delete_message_batch=delete)
 
 
 @_bug("last record of the range left out", "redrive", "deleted too early", seed=2)
