@@ -8,6 +8,7 @@ import pytest
 
 from iot_constructs.testing.history import History
 from iot_constructs.testing.scheduler import START
+from tools.simulate import shrink as shrinking
 from tools.simulate.bugs import BUGS, RECORDS
 from tools.simulate.pipeline import Options, Result, simulate
 from tools.simulate.runs import count_sent
@@ -34,6 +35,16 @@ def test_the_violation_is_of_the_same_invariant(failing: Result, shrunk: Shrunk)
     assert kinds[0] == "order"
     assert "lost" in kinds
     assert "order" in map(invariant, shrunk.result.violations)
+
+
+def test_a_run_that_violates_another_invariant_is_not_kept(
+    failing: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def simulate_another(options: Options) -> Result:
+        return replace(failing, options=options, violations=["lost: device-1/2"])
+
+    monkeypatch.setattr(shrinking, "simulate", simulate_another)
+    assert shrink(failing, max_runs=10).result is failing
 
 
 def test_everything_that_is_not_needed_is_left_out(failing: Result, shrunk: Shrunk) -> None:
