@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from iot_constructs._defaults import MEMORY_MB
+from iot_constructs.testing.dynamodb import item_bytes
 from iot_constructs.testing.processes import Process
 from tools.simulate.workload import Fate, Sent, Trouble
 
@@ -164,7 +165,7 @@ class InvocationInvariants:
                 item = put["PutRequest"]["Item"]
                 key = item["deviceId"]["S"], item["timestamp"]["N"]
                 if key not in running.slice:
-                    running.slice[key] = len(json.dumps(item))
+                    running.slice[key] = item_bytes(item)
         total = sum(running.slice.values())
         if total > MAX_SLICE_BYTES:
             text = f"{process.name} holds {total} bytes, {MAX_SLICE_BYTES} allowed"

@@ -72,7 +72,7 @@ _DAY_MS = 86_400_000
 # With base64, more than the 256 KiB of a message, and less than the 1 MiB of a record.
 _NOT_FOR_A_MESSAGE = 220_000
 # Of these records of one device, one after another, each decompresses to nearly the 10 MiB that a record may have.
-HEAVY_RECORDS = 6
+HEAVY_RECORDS = 4
 _HEAVY_READINGS, _HEAVY_BYTES = 28, 330_000
 _FIRST_HEAVY = 20
 
