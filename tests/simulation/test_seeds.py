@@ -31,6 +31,7 @@ EVENTS = {
     "reshard while records wait",
     "restart",
     "rule error",
+    "slow calls",
     "start at LATEST",
     "start at TRIM_HORIZON",
     "throttled partition",

@@ -48,6 +48,8 @@ class Configuration:
     """Whether the IoT rule sends some messages to the topic instead of the stream."""
     expires: bool = False
     """Whether nobody redrives until all records of the stream have expired."""
+    slow: bool = False
+    """Whether the function's calls take up to a twelfth of its timeout, so that few fit into an invocation."""
     heavy: bool = False
     """Whether there are records that decompress to much more than they have."""
 
@@ -79,6 +81,7 @@ def configuration(seed: object) -> Configuration:
         rule_errors=some() < 0.3,
         expires=some() < 0.1,
         heavy=some() < 0.04,
+        slow=some() < 0.15,
     )
 
 

@@ -23,6 +23,10 @@ Violated = Callable[[str, str], None]
 MAX_SLICE_BYTES = MEMORY_MB * 2**20 // 16
 # An invocation with more time than this left has no reason to stop.
 _SHORT_SHARE = 0.25
+# No call starts in the last 10 s, or in the second half of a shorter time, and a pause after a call takes up to 1 s.
+_RESERVE_SECONDS, _PAUSE_SECONDS, _COLD_START_SECONDS = 10.0, 1.0, 0.2
+# What one call of the time series takes.
+_READINGS_PER_CALL, _BYTES_PER_CALL = 25, 1_000_000
 
 
 @dataclass
@@ -43,9 +47,10 @@ class _Running:
 class InvocationInvariants:
     """Follows the invocations of one function.
 
-    Progress: an invocation without a fault in its calls never times out, and acknowledges every record before the
-    first one that cannot be processed at the moment (a throttled device, a bug in the user's step): at least the first
-    record, and all of them if a quarter of its time is not used.
+    Progress: an invocation never times out unless a call takes longer than the time that is reserved for one. Without
+    a fault in its calls, it acknowledges every record before the first one that cannot be processed at the moment (a
+    throttled device, a bug in the user's step): at least the first record if one call takes all of its readings, and
+    the others if only a quarter of the time is used.
 
     Counters: RecordsStored and RecordsRejected of the line in embedded metric format are the records that the response
     acknowledges, and RecordsFailed the others. So over all lines each record counts once for each acknowledgment. An
@@ -105,18 +110,22 @@ class InvocationInvariants:
     def _check_progress(
         self, process: Process, running: _Running, response: Any, done: int
     ) -> None:
-        if process.faulty:
+        assert process.deadline is not None
+        time = process.deadline - running.began
+        reserve = min(_RESERVE_SECONDS, (time - _COLD_START_SECONDS) / 2)
+        if process.ended == "timed out" and process.slowest_call < reserve - _PAUSE_SECONDS:
+            text = f"{process.name} timed out, its slowest call took {process.slowest_call:.1f} s"
+            self._violated("progress", text)
+        if process.faulty or process.ended:
             return
         troubled = running.troubled
         if response is None:
-            if process.ended == "timed out":
-                self._violated("progress", f"{process.name} timed out without a fault")
-            elif not any(troubled):
+            if not any(troubled):
                 self._violated("progress", f"{process.name} failed without a fault")
             return
-        assert process.deadline is not None
-        used = (self._now - running.began) / (process.deadline - running.began)
-        if done < len(troubled) and not troubled[done] and (not done or used < _SHORT_SHARE):
+        used = (self._now - running.began) / time
+        has_to = used < _SHORT_SHARE or (not done and _fits(running.sent[0]))
+        if done < len(troubled) and not troubled[done] and has_to:
             text = f"{process.name} stopped at record {done + 1} of {len(troubled)}"
             self._violated("progress", text)
 
@@ -174,3 +183,7 @@ class InvocationInvariants:
     @property
     def _now(self) -> float:
         return self._pipeline.scheduler.now
+
+
+def _fits(sent: Sent) -> bool:
+    return len(sent.readings) <= _READINGS_PER_CALL and len(sent.payload) <= _BYTES_PER_CALL

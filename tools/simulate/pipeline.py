@@ -64,6 +64,8 @@ DUPLICATES = 0.01
 # AWS IoT Core accepts messages of up to 128 KB (general/latest/gr/iot-core.html).
 _MAX_MQTT_BYTES = 128 * 1024
 _RULE_ERRORS = 0.03
+# In half of the timeout, a record takes five calls, one after another.
+_CALLS_PER_TIMEOUT = 12
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,8 @@ class Pipeline:
             "s3": self.s3,
             "lambda": self.function,
         }
+        if of.slow:
+            self.world.latencies["function"] = of.timeout_seconds / _CALLS_PER_TIMEOUT
         self.mapping = EventSourceMapping(
             self.world,
             stream_arn=STREAM_ARN,
@@ -315,7 +319,8 @@ class Pipeline:
 
     def _update(self) -> None:
         self.function.update()
-        self.function.timeout_seconds = self.random.choice((3.0, 10.0, 60.0))
+        if not self.configuration.slow:
+            self.function.timeout_seconds = self.random.choice((3.0, 10.0, 60.0))
         self._log("operator", f"timeout {self.function.timeout_seconds:.0f} s")
 
     def _outage(self) -> None:
@@ -431,6 +436,7 @@ class Pipeline:
             "concurrency limit 1": int(self.configuration.concurrency == 1),
             "bug of the user's step": int(self.configuration.transform),
             "records that decompress to 10 MiB": int(self.configuration.heavy),
+            "slow calls": int(self.configuration.slow),
         }
         for event, number in counts.items():
             if number:

@@ -69,6 +69,8 @@ class World:
         self.history = history
         self.services: dict[str, Model] = {}
         """Name of the boto3 client -> the service."""
+        self.latencies: dict[str, float] = {}
+        """Role of a process -> the longest latency of its calls, if they take longer than usual."""
         self.caller: Process | None = None
         """The process whose call takes effect at this moment."""
         self.on_call: Callable[[Process, str, Mapping[str, Any]], None] = (
@@ -97,6 +99,8 @@ class Process:
         """Why the process ended, or empty."""
         self.faulty = False
         """Whether a fault was injected into one of its calls."""
+        self.slowest_call = 0.0
+        """The seconds of its longest call, also of one that it did not survive."""
         self.caller: Process | None = None
         """The process that invoked it, if it is an invocation of a function that waits for the response."""
 
@@ -123,6 +127,13 @@ class Process:
 
     def call(self, service: str, operation: str, request: dict[str, Any]) -> Any:
         """Call an operation of a service."""
+        began = self.world.scheduler.now
+        try:
+            return self._call(service, operation, request)
+        finally:
+            self.slowest_call = max(self.slowest_call, self.world.scheduler.now - began)
+
+    def _call(self, service: str, operation: str, request: dict[str, Any]) -> Any:
         self._check()
         self.world.on_call(self, operation, request)
         call = self.start_call(operation)
@@ -148,7 +159,10 @@ class Process:
         self._check()
         world = self.world
         fault = world.faults.next(f"{self.role}.{operation}")
-        latency = 0.002 + 0.03 * world.scheduler.random.random() ** 2
+        draw = world.scheduler.random.random()
+        latency = 0.002 + 0.03 * draw**2
+        if self.role in world.latencies:
+            latency = world.latencies[self.role] * (0.5 + draw / 2)
         if fault is not None:
             if fault.kind in (Kind.ERROR, Kind.PARTIAL) and not fault.code:
                 fault = replace(fault, code=codes[fault.seed % len(codes)])
