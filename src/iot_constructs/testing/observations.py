@@ -113,11 +113,12 @@ class Observations:
                     keys.setdefault((number, effect.target), set()).add(effect.key)
         for place, several in keys.items():
             times[place] += len(several)
-        return {
-            number: f"is {count} times in {target}"
-            for (number, target), count in times.items()
-            if count > 1
-        }
+        found: dict[int, str] = {}
+        for (number, target), count in sorted(times.items()):
+            if count > 1:
+                before = f"{found[number]} and" if number in found else "is"
+                found[number] = f"{before} {count} times in {target}"
+        return found
 
     def reordered(self) -> dict[int, str]:
         """Return the records that took effect after a newer one, where that matters.
