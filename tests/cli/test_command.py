@@ -16,8 +16,8 @@ import pytest
 
 import iot_constructs.cli
 from iot_constructs.cli.dead_letter_messages import Kind
-from iot_constructs.cli.interrupts import INTERRUPTED
-from iot_constructs.cli.main import EX_SIGPIPE, main
+from iot_constructs.cli.exit_codes import EX_SIGPIPE, FAILED, INTERRUPTED
+from iot_constructs.cli.main import main
 from iot_constructs.cli.progress import Progress
 
 from .aws_fakes import ACCOUNT, QUEUE_URL, STREAM, aws_error, failed_batch
@@ -62,7 +62,7 @@ def test_everything_redriven_is_exit_code_0(
     assert main(EXECUTE) == 0
     out, err = capsys.readouterr()
     assert "25 messages with 25 records; 25 records put to stream" in out
-    assert "25 of about 25 messages" in err
+    assert "25 of about 25 messages, 25 records" in err
     assert not world.sqs.messages
     assert world.accepted() == world.expected()
 
@@ -81,6 +81,17 @@ def test_something_kept_is_exit_code_1(world: World, capsys: pytest.CaptureFixtu
         }
     ]
     assert (said["messages"], said["records_found"], said["unknown"]) == (1, 0, 1)
+
+
+def test_verbose_lists_every_message(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = world.add_rejected(25)
+    assert main(DRY_RUN) == 0
+    assert "would put 1, delete" not in capsys.readouterr().out
+    assert main([*DRY_RUN, "--verbose"]) == 0
+    assert capsys.readouterr().out.count("would put 1, delete") == 25
+    assert main([*DRY_RUN, "--verbose", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [each["message_id"] for each in said["details"]] == ids
 
 
 def test_to_the_function(world: World) -> None:
@@ -136,7 +147,7 @@ def test_an_aws_error_is_printed_in_one_line(
 ) -> None:
     world.calls.fail_at = 0
     world.calls.error = lambda: aws_error("AccessDenied", "no sqs:GetQueueAttributes")
-    assert main(EXECUTE) == 1
+    assert main(EXECUTE) == FAILED
     assert "error: AccessDenied: no sqs:GetQueueAttributes\n" in capsys.readouterr().err
 
 
@@ -144,9 +155,11 @@ def test_messages_in_flight_elsewhere_are_mentioned(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     [id] = world.add_rejected(1)
-    world.sqs.messages[id].visible_at = world.clock.now + 100
+    world.sqs._hide(world.sqs.messages[id], 100)
     assert main(DRY_RUN) == 0
-    assert "about 1 messages are in flight" in capsys.readouterr().err
+    assert "about 1 messages were not received" in capsys.readouterr().out
+    assert main([*DRY_RUN, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["in_flight_elsewhere"] == 1
 
 
 def test_the_region_defaults_to_that_of_the_queue(world: World) -> None:

@@ -74,6 +74,46 @@ def as_record(record: OnShard) -> Record:
     )
 
 
+@pytest.mark.parametrize(
+    "position",
+    [
+        {"streamArn": None, "shardId": None, "sequenceNumber": None},
+        # What a function without this version of the processor copies from the event.
+        {"streamArn": "none", "shardId": "shardId-none", "sequenceNumber": "1"},
+    ],
+    ids=["null", "copied"],
+)
+def test_a_rejected_record_that_was_never_on_a_stream(position: dict[str, Any]) -> None:
+    message = {**rejected(OnShard("1", "d1", b"x", NOW)), **position}
+    expected = Record("d1", b"x", arrival=NOW)
+    assert records_in(parse_dead_letter(json.dumps(message))) == (expected,)
+    without = {**message, "payloadEncoding": "none", "payload": None}
+    source = parse_dead_letter(json.dumps(without)).source
+    assert isinstance(source, Unreadable)
+    assert "neither the payload nor its position" in source.problem
+
+
+def test_the_event_of_a_record_that_was_never_on_a_stream_has_no_position_for_a_redrive() -> None:
+    expected = (Record("d1", b"x", arrival=NOW), Record("d2", b"y", arrival=NOW))
+    event = build_event(expected)
+    assert parse_event(event) == expected
+    assert records_in(parse_dead_letter(json.dumps(async_failure(event)))) == expected
+    for raw in event["Records"]:
+        letter = ProcessorsDeadLetter(
+            StreamRecord.from_event(raw), InvalidRecordError(Reason.NOT_UTF8, "byte 0")
+        )
+        message = json.loads(format_message(letter))
+        assert [message[name] for name in ("streamArn", "shardId", "sequenceNumber")] == [None] * 3
+
+
+def test_a_payload_that_is_in_no_message_and_on_no_stream_is_not_looked_for_there() -> None:
+    raw = build_event((Record("d1", random_bytes("large", 300_000), arrival=NOW),))["Records"][0]
+    letter = ProcessorsDeadLetter(
+        StreamRecord.from_event(raw), InvalidRecordError(Reason.NOT_UTF8, "byte 0")
+    )
+    assert "not on a stream" in json.loads(format_message(letter))["payloadLocation"]
+
+
 @FAST
 @given(RECORDS, st.sampled_from(WRAPPERS))
 def test_a_rejected_record(record: OnShard, wrap: Callable[[Any], str]) -> None:

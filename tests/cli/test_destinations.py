@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -201,6 +202,29 @@ def test_the_function_gets_events_as_lambda_makes_them() -> None:
     assert raw["awsRegion"] == "eu-central-1"
     assert raw["kinesis"]["approximateArrivalTimestamp"] == 1_800_000_000.5
     assert raw["kinesis"]["data"] == "eA=="
+
+
+def test_records_without_a_stream_have_numbers_that_no_other_record_has() -> None:
+    """A function can use them as a key; the next run has to give the same ones."""
+    bench = Bench()
+    records = [Record("d1", b"x", arrival=NOW), Record("d2", b"x", arrival=NOW)]
+    records += [Record("d1", b"y", arrival=NOW), Record("d1", b"x", arrival=NOW + 1)]
+    for _ in range(2):
+        assert bench.to_function.deliver([found(each) for each in records]) == [Outcome(1)] * 4
+    numbers = [event["Records"][0]["kinesis"]["sequenceNumber"] for event in bench.function.events]
+    assert numbers[:4] == numbers[4:]
+    assert len(set(numbers)) == 4
+    # No sequence number of Kinesis looks like this: API_SequenceNumberRange.html.
+    assert not any(re.fullmatch(r"0|([1-9]\d{0,128})", number) for number in numbers)
+    assert all(number.isdigit() for number in numbers)
+
+
+def test_of_equal_records_without_a_stream_the_first_is_the_one_that_failed() -> None:
+    bench = Bench()
+    bench.function.fails_on = {b"x"}
+    equal = Record("d1", b"x", arrival=NOW)
+    [outcome] = bench.to_function.deliver([found(Record("d1", b"y", arrival=NOW), equal, equal)])
+    assert outcome.accepted == 1
 
 
 def test_an_event_has_a_batch_of_one_shard_in_its_order() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+from iot_constructs.cli.report import Report
 
 from .aws_fakes import aws_error
 from .world import World
@@ -45,6 +48,24 @@ def test_a_run_that_breaks_off_at_any_call_loses_nothing_and_puts_nothing_thrice
         accepted = world.accepted()
         assert set(accepted) == set(world.expected())
         assert max(accepted.values()) <= 2, "put more than twice"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_dry_run_that_breaks_off_at_any_call_changes_nothing(after: bool) -> None:
+    undisturbed = World().add_every_kind()
+    undisturbed.redrive(execute=False)
+    for number in range(len(undisturbed.calls.names)):
+        world = World().add_every_kind()
+        before = dict(world.sqs.messages)
+        world.calls.fail_at, world.calls.after = number, after
+        found = Report(executed=False, destination="")
+        with suppress(KeyboardInterrupt):  # the call for the missing object fails before it
+            world.redrive(execute=False, report=found)
+        assert number < len(world.calls.names), "the fault never came"
+        assert world.sqs.messages == before
+        assert not world.accepted()
+        world.clock.now += max(found.invisible_seconds, 301 if after else 0)
+        assert sorted(world.sqs.visible()) == sorted(before)
 
 
 def test_what_is_held_is_visible_at_once_after_an_interruption() -> None:

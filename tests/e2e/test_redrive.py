@@ -58,7 +58,7 @@ def test_one_redrive_restores_all_records(
         done = _redrive(emulator, deployment, route, "--execute")
         assert done["records_put"] == _RECORDS
         assert done["kept"] == []
-        assert {detail["kind"] for detail in done["details"]} <= {kind, "test-event"}
+        assert {group["kind"] for group in done["groups"]} <= {kind, "test-event"}
         assert mapping.wait_until_idle(_PATIENCE)
 
     assert _stored(emulator, deployment, route) == identities

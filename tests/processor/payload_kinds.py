@@ -392,7 +392,7 @@ KINDS: tuple[PayloadKind, ...] = (
         "more than 5,000 readings", b'{"timestamp":1700000000000}' * 5_001, Reason.TOO_MANY_READINGS
     ),
     PayloadKind(
-        "more than 250,000 commas, and so values",
+        "more than 250,000 commas, brackets, and braces, and so values",
         value_of(f"[{'0,' * 250_000}0]"),
         Reason.TOO_MANY_VALUES,
     ),

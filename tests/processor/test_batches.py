@@ -9,12 +9,14 @@ import pytest
 from iot_constructs.processor import batches
 from iot_constructs.processor.batches import SLICE_READINGS
 from iot_constructs.processor.dead_letters import decode_payload
+from iot_constructs.processor.payloads import Room
 from iot_constructs.processor.readings import Reading, parse_readings
 from iot_constructs.processor.records import StreamRecord
 from iot_constructs.processor.retries import Deadline, RetryPolicy
 from iot_constructs.processor.settings import Settings
 
 from .aws_fakes import (
+    FIRST_SEQUENCE,
     NOW,
     SERIES,
     SETTINGS,
@@ -23,6 +25,7 @@ from .aws_fakes import (
     FakeDynamoDB,
     FakeSNS,
     Fault,
+    Item,
     always,
     aws_error,
     group_by_device,
@@ -255,19 +258,20 @@ def test_a_failure_while_searching_for_the_refused_item_is_reported() -> None:
 
 
 def test_the_search_for_the_refused_item_stops_before_the_timeout() -> None:
-    clock = Clock(30_000)
+    clock = Clock(33_000)
 
     def slow(called: str) -> None:
-        clock.remaining -= 9_000
+        clock.remaining -= 3_000 if " " not in called else 0
 
     dynamodb = FakeDynamoDB(slow, refuses=lambda item: item["reading"]["M"]["value"] == {"N": "9"})
     records = make_records(*make_readings("d1", range(10)))
     outcome = make_processor(dynamodb, clock=clock).process(records, clock.remaining_ms)
     assert clock.remaining > 0
-    assert len(dynamodb.items(SERIES)) == 3
-    # No time was left to write the newest stored reading as the state.
-    assert outcome.retry_from == sequence(2)
-    assert dynamodb.items(STATE) == []
+    # The others leave the time to write the newest of these as the state, which takes two calls of a new device.
+    assert len(dynamodb.items(SERIES)) == 4
+    assert dynamodb.state("d1")["reading"]["value"] == 3
+    assert outcome.retry_from == sequence(4)
+    assert outcome.errors == {"time series: no time left": 6}
 
 
 def test_a_reading_that_only_the_state_table_refuses_is_dead_lettered() -> None:
@@ -322,7 +326,7 @@ def test_the_checkpoint_is_returned_before_the_timeout() -> None:
     clock = Clock(30_000)
 
     def slow(called: str) -> None:
-        clock.remaining -= 9_000
+        clock.remaining -= 9_000 if " " not in called else 0
 
     dynamodb, sns = FakeDynamoDB(slow), FakeSNS()
     records = make_records(*make_readings("d1", range(100)), BAD)
@@ -330,9 +334,85 @@ def test_the_checkpoint_is_returned_before_the_timeout() -> None:
     # Three calls of 9 s leave 3 s. A fourth call could exceed the timeout.
     assert clock.remaining > 0
     assert len(dynamodb.calls) == 3
-    # 75 readings are stored, but the newest is not the state yet.
-    assert outcome.retry_from == sequence(74)
+    assert (outcome.retry_from, outcome.stored) == (sequence(25), 25)
     assert sns.messages == []
+
+
+def test_the_time_series_leaves_time_for_the_state_and_the_dead_letters() -> None:
+    clock = Clock(30_000)
+
+    def slow(called: str) -> None:
+        clock.remaining -= 3_000 if " " not in called else 0
+
+    dynamodb, sns = FakeDynamoDB(slow), FakeSNS()
+    records = make_records(BAD, *make_readings("d1", range(100)))
+    outcome = make_processor(dynamodb, sns, clock).process(records, clock.remaining_ms)
+    assert [operation for operation, _ in dynamodb.calls] == [
+        *["batch_write_item"] * 3,
+        *["batch_execute_statement"] * 2,
+    ]
+    assert list(sns.reasons()) == [sequence(0)]
+    assert outcome.retry_from == sequence(76)
+    assert dynamodb.state("d1")["reading"]["value"] == 74
+
+
+def test_records_for_which_no_time_is_left_are_an_error_of_their_own() -> None:
+    clock, sns = Clock(3_000), FakeSNS()
+
+    def remaining_ms() -> int:
+        return clock.remaining if not sns.messages else 0
+
+    records = make_records(*[BAD] * (SLICE_READINGS + 1))
+    outcome = make_processor(FakeDynamoDB(), sns, clock).process(
+        make_records(*make_readings("d1", range(SLICE_READINGS - 1)), BAD, BAD), remaining_ms
+    )
+    assert outcome.retry_from == records[SLICE_READINGS].sequence_number
+    assert outcome.errors == {"no time left": 1}
+
+
+def test_a_record_is_done_when_the_state_of_its_devices_is_written() -> None:
+    """The newest reading of d2 is on the last record. If Lambda discards that one, d2 would lose the second one."""
+    dynamodb = FakeDynamoDB(always("statement d2", Fault(error=THROTTLED)))
+    sent = [*make_readings("d1", [1]), *make_readings("d2", [2]), *make_readings("d3", [3])]
+    sent += [("d2", {"timestamp": NOW + 9, "value": 9})]
+    outcome = make_processor(dynamodb).process(make_records(*sent), Clock().remaining_ms)
+    assert outcome.retry_from == sequence(1)
+    assert outcome.errors == {"device state: ProvisionedThroughputExceededException": 2}
+    assert len(dynamodb.items(SERIES)) == 4
+
+
+@pytest.mark.parametrize("refused", [{9}, {9, 8}, {9, 8, 7}, {9, 0}, {9, 8, 3}, set(range(10))])
+def test_the_state_is_the_newest_reading_that_its_table_does_not_refuse(refused: set[int]) -> None:
+    def refuses(item: Item) -> bool:  # only the time-series item has a ttl
+        return "ttl" not in item and int(item["reading"]["M"]["value"]["N"]) in refused
+
+    dynamodb, sns = FakeDynamoDB(refuses=refuses), FakeSNS()
+    sent = make_readings("d1", range(10))
+    outcome = make_processor(dynamodb, sns).process(make_records(*sent), Clock().remaining_ms)
+    assert outcome.retry_from is None
+    accepted = set(range(10)) - refused
+    states = [state["reading"]["value"] for state in dynamodb.items(STATE)]
+    assert states == ([max(accepted)] if accepted else [])
+    # A refused reading that is older than the state is not tried.
+    tried = {number for number in refused if number > max(accepted, default=-1)}
+    assert tried <= {int(key) - FIRST_SEQUENCE for key in sns.reasons()} <= refused
+
+
+def test_a_failure_after_a_refused_state_fails_the_other_records_of_the_device() -> None:
+    def refuses(item: Item) -> bool:
+        return "ttl" not in item and item["reading"]["M"]["value"] == {"N": "9"}
+
+    plan = iter([None])  # the first statement is refused, and the others fail
+
+    def faults(called: str) -> Fault | None:
+        return next(plan, Fault(error=THROTTLED)) if called == "statement d1" else None
+
+    dynamodb, sns = FakeDynamoDB(faults, refuses), FakeSNS()
+    sent = [BAD, *make_readings("d1", range(10))]
+    outcome = make_processor(dynamodb, sns).process(make_records(*sent), Clock().remaining_ms)
+    assert outcome.retry_from == sequence(1)
+    assert list(sns.reasons()) == [sequence(0)]
+    assert dynamodb.items(STATE) == []
 
 
 def test_a_short_timeout_leaves_time_to_process() -> None:
@@ -369,9 +449,9 @@ def test_records_that_take_long_to_decode_do_not_use_up_the_time(
     """A kilobyte of gzip can take a second to decode. Without a checkpoint, the next invocation would start over."""
     clock, sns = Clock(60_000), FakeSNS()
 
-    def slow(record: StreamRecord, settings: Settings) -> list[Reading]:
+    def slow(record: StreamRecord, settings: Settings, room: Room) -> list[Reading]:
         clock.remaining -= 2_000
-        return parse_readings(record, settings)
+        return parse_readings(record, settings, room)
 
     monkeypatch.setattr(batches, "parse_readings", slow)
     process = make_processor(FakeDynamoDB(), sns, clock).process

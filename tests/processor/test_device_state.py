@@ -223,7 +223,7 @@ def test_no_call_starts_without_enough_time() -> None:
     report = store(dynamodb, reading("d1"), clock=clock)
     # The UPDATE finds no item, and an INSERT could exceed the function's timeout.
     assert dynamodb.calls == [(CALL, 1)]
-    assert report.failed == {reading("d1").key: "no attempts or time left"}
+    assert report.failed == {reading("d1").key: "no time left"}
 
 
 def test_calls_are_concurrent() -> None:

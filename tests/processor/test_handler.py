@@ -26,6 +26,7 @@ from .aws_fakes import (
     kinesis_event,
     make_processor,
     make_readings,
+    once,
     sequence,
 )
 
@@ -66,6 +67,40 @@ def test_raise_on_failure_raises_an_exception(monkeypatch: pytest.MonkeyPatch) -
     event = {**kinesis_event(*make_readings("d1", range(3))), "raiseOnFailure": True}
     with pytest.raises(handler.BatchProcessingError, match="3 of 3 records"):
         handler.handler(event, CONTEXT)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_record_that_lambda_delivers_again_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], raises: bool
+) -> None:
+    """Two stored ones and a duplicate, a rejected one and a mismatch come before a state that fails, and after it."""
+    hot = once("statement d9", *[Fault(error=aws_error("ThrottlingError"))] * 6)
+    use(monkeypatch, FakeDynamoDB(hot))
+    some = [
+        ("d1", {"timestamp": NOW}),
+        ("d1", [{"timestamp": NOW}, {"timestamp": NOW + 1}]),
+        ("d2", b"junk"),
+        ("d3", {"timestamp": NOW, "deviceId": "d4"}),
+    ]
+    others = [(device.replace("d", "e"), payload) for device, payload in some]
+    event = kinesis_event(*some, ("d9", {"timestamp": NOW}), *others)
+    again = {"Records": event["Records"] if raises else event["Records"][len(some) :]}
+    if raises:
+        with pytest.raises(handler.BatchProcessingError, match="of 9 records"):
+            handler.handler({**event, "raiseOnFailure": True}, CONTEXT)
+    else:
+        response = handler.handler(event, CONTEXT)
+        assert response == {"batchItemFailures": [{"itemIdentifier": sequence(len(some))}]}
+    assert handler.handler(again, CONTEXT) == {"batchItemFailures": []}
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    counts = {name: sum(line[name] for line in lines) for name in METRICS}
+    assert counts == {
+        "RecordsStored": 7,
+        "RecordsRejected": 2,
+        "RecordsFailed": 9 if raises else 5,
+        "DuplicateReadings": 2,
+        "DeviceIdMismatches": 2,
+    }
 
 
 @pytest.mark.parametrize("event", [{}, {"Records": [{}]}, {"Records": [{"kinesis": {}}]}])

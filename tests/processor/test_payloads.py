@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iot_constructs.processor import kpl
-from iot_constructs.processor.batches import SLICE_BYTES, SLICE_READINGS
+from iot_constructs.processor.batches import SLICE_READINGS
 from iot_constructs.processor.payloads import MAX_DECOMPRESSED_BYTES, MAX_VALUES
 from iot_constructs.processor.readings import MAX_READINGS, Reading, parse_readings
 from iot_constructs.processor.records import StreamRecord
@@ -31,7 +31,7 @@ from .aws_fakes import (
     make_records,
     sequence,
 )
-from .payload_kinds import KINDS, dump, kpl_aggregate, seal
+from .payload_kinds import KINDS, dump, kpl_aggregate, seal, value_of
 
 PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=300)
 ONE = dump({"timestamp": NOW})
@@ -91,11 +91,13 @@ def test_a_record_can_decompress_to_10_mib() -> None:
         assert rejection(data).reason is Reason.DECOMPRESSED_TOO_LARGE
 
 
-def test_a_record_can_have_250000_commas() -> None:
+def test_a_record_can_have_250000_values() -> None:
     assert MAX_VALUES == 250_000
     numbers = b'{"timestamp": 1, "v": [%s0]}'
-    assert rejection(numbers % (b"0," * (MAX_VALUES - 1))).reason is not Reason.TOO_MANY_VALUES
-    assert rejection(numbers % (b"0," * MAX_VALUES)).reason is Reason.TOO_MANY_VALUES
+    assert rejection(numbers % (b"0," * (MAX_VALUES - 3))).reason is not Reason.TOO_MANY_VALUES
+    assert rejection(numbers % (b"0," * (MAX_VALUES - 2))).reason is Reason.TOO_MANY_VALUES
+    nested = rejection(numbers % ((b"[" * 30 + b"]" * 30 + b",") * (MAX_VALUES // 30)))
+    assert nested.reason is Reason.TOO_MANY_VALUES
     half = gzip.compress(numbers.replace(b"1", b"1700000000000") % (b"0," * 60_000))
     parts = [("a", half)] * 5
     assert rejection(kpl_aggregate(*parts)).reason is Reason.TOO_MANY_VALUES
@@ -202,15 +204,13 @@ def slices(sent: Sequence[tuple[str, object]]) -> list[int]:
 
     class Sns(FakeSNS):
         def publish_batch(self, **request: Any) -> dict[str, Any]:
-            # The record after a slice is decoded to know whether it belongs to it.
-            seen.append(len(Watched.decoded) - 1)
+            seen.append(len(Watched.decoded))
             return super().publish_batch(**request)
 
     # Each slice publishes once, since a record in it is rejected.
     records = [Watched(**vars(record)) for record in make_records(*sent)]
     outcome = make_processor(FakeDynamoDB(), Sns()).process(records, Clock().remaining_ms)
     assert outcome.retry_from is None
-    seen[-1] += 1
     return [after - before for before, after in zip([0, *seen], seen, strict=False)]
 
 
@@ -223,7 +223,23 @@ def test_a_slice_has_up_to_500_readings() -> None:
     assert slices([BAD, *[hundred] * 4, ("d2", lines(99)), BAD, hundred]) == [6, 2]
 
 
-def test_a_slice_has_up_to_5_mb() -> None:
-    assert SLICE_BYTES == 5_000_000
-    large = [("d1", {"timestamp": NOW + n, "text": "x" * 399_000}) for n in range(13)]
-    assert slices([BAD, *large, BAD]) == [13, 2]
+@pytest.mark.parametrize(
+    "large",
+    [
+        value_of(f"[{'0,' * 100_000}0]"),
+        value_of(f"[{'[],' * 50_000}0]"),
+        gzip.compress(b" " * 5_000_000 + dump({"timestamp": NOW})),
+    ],
+    ids=["commas", "brackets", "decompressed"],
+)
+def test_a_slice_takes_no_more_than_a_record_may(large: bytes) -> None:
+    """The third of them does not fit, so it is read again for the next slice."""
+    assert slices([BAD, *[("d1", large)] * 4, BAD]) == [1 + 2 + 1, 2 + 1]
+
+
+def test_a_rejected_record_takes_no_room() -> None:
+    too_many = gzip.compress(b"0," * (MAX_VALUES + 1))
+    sns = FakeSNS()
+    records = make_records(*[("d1", too_many)] * 8, ("d1", ONE), BAD)
+    outcome = make_processor(FakeDynamoDB(), sns).process(records, Clock().remaining_ms)
+    assert (outcome.stored, outcome.rejected.total(), sns.calls) == (1, 9, [9])

@@ -31,11 +31,25 @@ class Configuration:
     redrives: int
     """How many redrives start while data flows."""
     hot_device: bool
-    """Whether the writes of one device are throttled until the end."""
+    """Whether the writes of one device are throttled until the faults end."""
     poison: bool
-    """Whether one record ends each invocation that receives it, until the end."""
+    """Whether one record ends each invocation that receives it, until the faults end."""
     minutes: float
     """How long the devices send."""
+    reconfigurations: int = 0
+    """How often the mapping's settings change."""
+    replays: int = 0
+    """How often an operator invokes the function asynchronously with records of the stream."""
+    refusing: str = ""
+    """Which tables refuse some items until the faults end: series, state, both, or none if empty."""
+    transform: bool = False
+    """Whether the user's own step has a bug until the faults end."""
+    rule_errors: bool = False
+    """Whether the IoT rule sends some messages to the topic instead of the stream."""
+    expires: bool = False
+    """Whether nobody redrives until all records of the stream have expired."""
+    heavy: bool = False
+    """Whether there are records that decompress to much more than they have."""
 
 
 def configuration(seed: object) -> Configuration:
@@ -43,15 +57,7 @@ def configuration(seed: object) -> Configuration:
     draw = random.Random(f"configuration {seed}")
     some = draw.random
     return Configuration(
-        rules=Rules(
-            batch_size=draw.choice((_defaults.BATCH_SIZE,) * 3 + (1, 10, 500)),
-            batching_window=draw.choice((5.0, 5.0, 0.0, 30.0)),
-            parallelization_factor=draw.choice((1, 1, 2, 10)),
-            maximum_retry_attempts=draw.choice((10, 2, 5, UNLIMITED)),
-            maximum_record_age=draw.choice((UNLIMITED, 86_400.0, 3600.0, 300.0)),
-            bisect=some() < 0.8,
-            report_item_failures=True,
-        ),
+        rules=rules(draw),
         devices=draw.choice((3, 20, 60)),
         shards=draw.choice((1, 2, 4)),
         timeout_seconds=draw.choice((3.0, 10.0, 60.0, 60.0)),
@@ -65,5 +71,25 @@ def configuration(seed: object) -> Configuration:
         redrives=draw.choice((0, 1, 3)),
         hot_device=some() < 0.15,
         poison=some() < 0.2,
-        minutes=draw.choice((0.5, 3.0, 15.0)),
+        minutes=draw.choice((0.5, 2.0, 6.0)),
+        reconfigurations=draw.choice((0, 0, 0, 1)),
+        replays=draw.choice((0, 0, 1, 2)),
+        refusing=draw.choice(("", "", "", "", "series", "state", "both")),
+        transform=some() < 0.15,
+        rule_errors=some() < 0.3,
+        expires=some() < 0.1,
+        heavy=some() < 0.04,
+    )
+
+
+def rules(draw: random.Random) -> Rules:
+    """Return the settings of a mapping."""
+    return Rules(
+        batch_size=draw.choice((_defaults.BATCH_SIZE,) * 3 + (1, 10, 500)),
+        batching_window=draw.choice((5.0, 5.0, 0.0, 30.0)),
+        parallelization_factor=draw.choice((1, 1, 2, 10)),
+        maximum_retry_attempts=draw.choice((10, 2, 5, UNLIMITED)),
+        maximum_record_age=draw.choice((UNLIMITED, 86_400.0, 3600.0, 300.0)),
+        bisect=draw.random() < 0.8,
+        report_item_failures=True,
     )

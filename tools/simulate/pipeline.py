@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
@@ -13,40 +15,28 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from iot_constructs.cli.aws_errors import RetryPolicy as OperatorRetryPolicy
-from iot_constructs.cli.dead_letter_messages import TOPIC_LEVEL
 from iot_constructs.cli.dead_letter_messages import Kind as LetterKind
-from iot_constructs.cli.dead_letter_queue import DeadLetterQueue
-from iot_constructs.cli.destinations import (
-    Destination,
-    FunctionDestination,
-    RateLimit,
-    StreamDestination,
-)
-from iot_constructs.cli.progress import Progress
-from iot_constructs.cli.recovery import Recovery
-from iot_constructs.cli.redrive import Redrive
-from iot_constructs.cli.report import Report
-from iot_constructs.cli.stream_records import StreamReader
 from iot_constructs.local.mapping_configuration import LATEST, TRIM_HORIZON
 from iot_constructs.processor.batches import Processor
 from iot_constructs.processor.handler import process_event
 from iot_constructs.processor.retries import RetryPolicy
 from iot_constructs.processor.settings import Settings
-from iot_constructs.testing.dynamodb import DynamoDB
+from iot_constructs.testing.dynamodb import DynamoDB, Item, Key
 from iot_constructs.testing.event_source_mapping import EventSourceMapping
 from iot_constructs.testing.faults import FaultPlan, Rate
 from iot_constructs.testing.history import History
 from iot_constructs.testing.kinesis import Kinesis
 from iot_constructs.testing.lambda_functions import Context, Environment, Function, Handler
-from iot_constructs.testing.processes import Process, ProcessEnded, World
+from iot_constructs.testing.processes import Process, World
 from iot_constructs.testing.s3 import S3
 from iot_constructs.testing.scheduler import Scheduler, executor
 from iot_constructs.testing.sns_sqs import SNS, SQS
-from tools.simulate.configuration import Configuration, configuration
+from tools.simulate import transform
+from tools.simulate.configuration import Configuration, configuration, rules
 from tools.simulate.faults import RATES
 from tools.simulate.invariants import Invariants
-from tools.simulate.workload import Sent, records
+from tools.simulate.redrives import Operator
+from tools.simulate.workload import Sent, Trouble, device_of, records
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 STREAM_ARN = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/iot-sensor-data-stream-dev"
@@ -64,14 +54,16 @@ SETTINGS = Settings(
 )
 RETENTION_SECONDS = 7 * 86_400.0
 STATE_WRITE_THREADS = 8
-# What a redrive cannot change: the processor rejects these records again.
-REJECTED = LetterKind.REJECTED_RECORD
-REDRIVEN = tuple(kind for kind in LetterKind if kind is not REJECTED)
+# A redrive cannot change the others: the processor rejects these records again.
+REDRIVEN = tuple(kind for kind in LetterKind if kind is not LetterKind.REJECTED_RECORD)
 # Virtual time after which a run that does not come to rest is a violation.
 SETTLE_SECONDS = 3 * 86_400.0
 
 DUPLICATES = 0.01
 """The share of messages that SNS or SQS deliver twice."""
+# AWS IoT Core accepts messages of up to 128 KB (general/latest/gr/iot-core.html).
+_MAX_MQTT_BYTES = 128 * 1024
+_RULE_ERRORS = 0.03
 
 
 @dataclass(frozen=True)
@@ -104,6 +96,20 @@ class Result:
     invocations: int
 
 
+class MetricLines(io.TextIOBase):
+    """Standard output of the function, where the processor prints its metrics."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        """Add a part of a line."""
+        *complete, self._line = (self._line + text).split("\n")
+        self.lines += complete
+        return len(text)
+
+
 class Pipeline:
     """A pipeline with its devices and its operator."""
 
@@ -120,17 +126,20 @@ class Pipeline:
         self.world = World(self.scheduler, self.faults, self.history)
         self.random = random.Random(f"events {seed}")
         self.events: dict[str, int] = {}
+        self.metrics = MetricLines()
         self.sent = [
             each
-            for each in records(seed, options.records, of.devices)
+            for each in records(seed, options.records, of.devices, heavy=of.heavy)
             if each.number not in options.skipped_records
         ]
         self.kinesis = Kinesis(
             self.scheduler, STREAM_ARN, shards=of.shards, retention_seconds=RETENTION_SECONDS
         )
         self.dynamodb = DynamoDB()
-        self.dynamodb.create_table(SERIES, "deviceId", "timestamp")
-        self.dynamodb.create_table(STATE, "deviceId")
+        self.series = self.dynamodb.create_table(SERIES, "deviceId", "timestamp").items
+        self.states: dict[Key, Item] = self.dynamodb.create_table(STATE, "deviceId").items
+        self.dynamodb.refuses = self._refuses
+        self.dynamodb.throttles = self._throttles
         self.sqs = SQS(self.scheduler, QUEUE_URL, duplicates=DUPLICATES)
         self.sns = SNS(self.scheduler, TOPIC_ARN, self.sqs, duplicates=DUPLICATES)
         self.s3 = S3(BUCKET, self.sqs.send)
@@ -157,20 +166,28 @@ class Pipeline:
             destination_arn=f"arn:aws:s3:::{BUCKET}" if of.to_bucket else TOPIC_ARN,
             starting_position=LATEST if of.use_latest else TRIM_HORIZON,
         )
+        self.function.on_async_failure = lambda record: self.sns.publish(
+            TopicArn=TOPIC_ARN, Message=json.dumps(record)
+        )
         self.poison = self._choose_poison()
+        devices = sorted({each.device_id for each in self.sent})
+        self.hot_device = self.random.choice(devices) if of.hot_device and devices else None
+        self.refusing = of.refusing
+        """Which tables refuse some items at the moment."""
+        self.transform_has_bug = of.transform
+        self.operator = Operator(self)
         self.invariants = Invariants(self)
-        self._operators = 0
 
     def run(self) -> Result:
         """Run until every record is stored or dead-lettered, and check the invariants."""
-        metrics = io.StringIO()
         logging.disable(logging.CRITICAL)
         try:
-            with redirect_stdout(metrics):
+            with redirect_stdout(self.metrics), transform.deployed(lambda: self.transform_has_bug):
                 self.scheduler.run(self._main)
         finally:
             logging.disable(logging.NOTSET)
-        self.invariants.check_end(metrics.getvalue())
+        self.invariants.check_end()
+        self._count_events()
         return Result(
             self.options,
             self.configuration,
@@ -180,11 +197,23 @@ class Pipeline:
             self.faults.injected_ids,
             self.events,
             accepted=len(self.kinesis.accepted),
-            stored=len(self.dynamodb.tables[SERIES].items),
+            stored=len(self.series),
             dead_lettered=len(self.sqs.messages),
             virtual_seconds=self.scheduler.now - self.history_start,
             invocations=self.function.invocations,
         )
+
+    def is_troubled(self, sent: Sent) -> bool:
+        """Whether the function cannot process a record at the moment, although its calls have no faults."""
+        return (
+            (self.poison is not None and sent.content == self.poison.content)
+            or (self.transform_has_bug and sent.trouble is Trouble.TRANSFORM)
+            or (self.hot_device is not None and self.hot_device in map(device_of, sent.readings))
+        )
+
+    def count(self, event: str) -> None:
+        """Count an event of the run."""
+        self.events[event] = self.events.get(event, 0) + 1
 
     # --- what happens in a run
 
@@ -200,6 +229,8 @@ class Pipeline:
             (of.updates, self._update),
             (of.outages, self._outage),
             (of.redrives, self._redrive_while_data_flows),
+            (of.reconfigurations, self._reconfigure),
+            (of.replays, self.operator.replay),
         ]
         tasks = [
             self.scheduler.spawn(action.__name__, partial(self._at_some_time, action))
@@ -208,13 +239,15 @@ class Pipeline:
         ]
         self.scheduler.wait_for([producer, *tasks])
         self.faults.active = False
-        self.poison = None
+        self.poison = self.hot_device = None
+        self.refusing, self.transform_has_bug = "", False
+        self.function.update()
         self._log("operator", "the faults end")
         self._settle()
 
     def _at_some_time(self, action: Callable[[], None]) -> None:
         self.scheduler.sleep(self.random.random() * self.configuration.minutes * 60)
-        self._count(action.__name__.lstrip("_"))
+        self.count(action.__name__.lstrip("_"))
         action()
 
     def _send(self) -> None:
@@ -227,6 +260,8 @@ class Pipeline:
             group = pending[position : position + 1 + int(self.random.random() * 20)]
             position += len(group)
             process.sleep(2 * pause * len(group) * self.random.random())
+            if self.configuration.rule_errors and self.random.random() < _RULE_ERRORS:
+                group = [each for each in group if not self._publish_rule_error(each)]
             self._put(client, process, group)
 
     def _put(self, client: Any, process: Process, group: Sequence[Sent]) -> None:
@@ -240,8 +275,25 @@ class Pipeline:
             results = zip(group, response["Records"], strict=True)
             group = [each for each, result in results if "ErrorCode" in result]
 
+    def _publish_rule_error(self, sent: Sent) -> bool:
+        """Do what the error action does if IoT cannot put a message on the stream."""
+        if sent.aggregate or len(sent.payload) > _MAX_MQTT_BYTES:
+            return False  # not from the rule
+        self.count("rule error")
+        prefix = self.random.choice(("", "$aws/rules/telemetry_dev/"))
+        document = {
+            "ruleName": "telemetry_dev",
+            "topic": f"{prefix}device/{sent.device_id}/telemetry",
+            "base64OriginalPayload": b64encode(sent.payload).decode(),
+            "failures": [{"failedAction": "KinesisAction", "errorMessage": "injected"}],
+        }
+        self.sns.publish(TopicArn=TOPIC_ARN, Message=json.dumps(document))
+        return True
+
     def _reshard(self) -> None:
         shards = self.kinesis.open_shards()
+        if self.mapping.idle_since is None:
+            self.count("reshard while records wait")
         if len(shards) > 1 and self.random.random() < 0.5:
             index = int(self.random.random() * (len(shards) - 1))
             self.kinesis.merge_shards(shards[index].id, shards[index + 1].id)
@@ -255,7 +307,11 @@ class Pipeline:
         self.mapping.stop()
         self.scheduler.sleep(self.random.choice((0.0, 30.0)))
         self.mapping.start()
-        self._log("mapping", "started")
+
+    def _reconfigure(self) -> None:
+        self.mapping.stop()
+        self.mapping.update(rules(self.random))
+        self.mapping.start()
 
     def _update(self) -> None:
         self.function.update()
@@ -271,84 +327,54 @@ class Pipeline:
                 (("mapping.invoke",), "TooManyRequestsException"),
             )
         )
-        seconds = self.random.choice((10.0, 120.0, 1200.0))
+        seconds = self.random.choice((10.0, 60.0, 300.0))
         self._log("outage", f"{operations[0]} fails for {seconds:.0f} s")
         self.faults.outages.update(dict.fromkeys(operations, code))
-        self.invariants.pauses.append((self.scheduler.now, self.scheduler.now + seconds))
         self.scheduler.sleep(seconds)
         for operation in operations:
             self.faults.outages.pop(operation, None)
 
     def _redrive_while_data_flows(self) -> None:
         kinds = self.random.choice((tuple(LetterKind), REDRIVEN))
-        self._redrive(kinds, to_function=self.random.random() < 0.3)
-
-    def _redrive(self, kinds: Collection[LetterKind], *, to_function: bool = False) -> None:
-        """Redrive until a run is not killed."""
-        for _ in range(20):
-            self._operators += 1
-            process = Process(self.world, "operator", f"redrive {self._operators}")
-            try:
-                self._run_redrive(process, kinds, to_function)
-            except ProcessEnded:
-                self._count("killed redrive")
-                self.scheduler.sleep(self.random.choice((1.0, 400.0)))
-                continue
-            except (ClientError, BotoCoreError) as error:
-                self._log(process.name, f"failed: {type(error).__name__}")
-            return
-
-    def _run_redrive(
-        self, process: Process, kinds: Collection[LetterKind], to_function: bool
-    ) -> None:
-        retries = OperatorRetryPolicy(process.sleep, self.random.random)
-        queue = DeadLetterQueue(
-            process.client("sqs"), QUEUE_URL, retry_policy=retries, clock=self.scheduler.time
-        )
-        settings: dict[str, Any] = {
-            "rate": RateLimit(None, clock=self.scheduler.time, sleep=process.sleep),
-            "retry_policy": retries,
-            "keep_alive": queue.keep_alive,
-        }
-        kinesis = process.client("kinesis")
-        destination: Destination
-        if to_function:
-            destination = FunctionDestination(process.client("lambda"), FUNCTION, **settings)
-        else:
-            destination = StreamDestination(lambda region: kinesis, None, **settings)
-        report = Report(executed=True, destination=destination.name)
-        Redrive(
-            queue,
-            Recovery(
-                StreamReader(lambda region: kinesis, retries, queue.keep_alive),
-                process.client("s3"),
-            ),
-            destination,
-            report,
-            kinds=kinds,
-            limit=None,
-            topic_level=TOPIC_LEVEL,
-            progress=Progress(io.StringIO(), 0),
-        ).run()
-        self._log(process.name, f"{len(report.rows)} messages, {len(report.kept)} kept")
+        to_function = self.random.random() < 0.3
+        stream = self.random.choice((None, self.kinesis.name))
+        self.operator.redrive(kinds, to_function=to_function, stream=stream)
 
     def _settle(self) -> None:
         """Wait until all records are processed and redriven."""
         limit = self.scheduler.now + SETTLE_SECONDS
+        expires = self.configuration.expires
         while self.scheduler.now < limit:
-            last = self.kinesis.accepted[-1].arrival if self.kinesis.accepted else 0.0
-            idle = self.mapping.idle_since
-            if self.function.running or idle is None or idle <= max(last, self._started_redrive):
+            if self._is_busy():
                 self.scheduler.sleep(5.0)
                 continue
-            if not self.invariants.redrivable():
+            if expires:
+                expires = False
+                limit += self._expire()
+                continue
+            redrivable = self.invariants.redrivable()
+            if not redrivable:
                 return
             # A killed redrive's messages become visible again after five minutes.
-            self._redrive(REDRIVEN)
-            self._started_redrive = self.scheduler.now
+            kinds = tuple(LetterKind) if LetterKind.REJECTED_RECORD in redrivable else REDRIVEN
+            self.operator.redrive(kinds, stream=self.kinesis.name)
         self.invariants.violated("progress", "the run does not come to rest")
 
-    _started_redrive = 0.0
+    def _is_busy(self) -> bool:
+        last = self.kinesis.accepted[-1].arrival if self.kinesis.accepted else 0.0
+        idle = self.mapping.idle_since
+        working = self.function.running or self.function.pending_events
+        return bool(working) or idle is None or idle <= max(last, self.operator.last_started)
+
+    def _expire(self) -> float:
+        """Let all records of the stream expire before the first redrive, and one redrive report them."""
+        seconds = RETENTION_SECONDS + 60.0
+        self.mapping.stop()
+        self.scheduler.sleep(seconds)
+        self.mapping.start()
+        self.count("expired stream")
+        self.operator.redrive(tuple(LetterKind), stream=self.kinesis.name)
+        return seconds
 
     # --- parts
 
@@ -376,16 +402,42 @@ class Pipeline:
         if self.poison is None:
             return
         for record in event["Records"]:
-            if self.invariants.content(record) == self.poison.content:
+            if self.invariants.sent_of(record).content == self.poison.content:
                 assert environment.invocation is not None
-                self._count("killed by a record")
+                self.count("killed by a record")
                 environment.invocation.end("killed by a record")
+
+    def _refuses(self, table: str, item: Item) -> bool:
+        refusing = {"": (), "series": (SERIES,), "state": (STATE,), "both": (SERIES, STATE)}
+        if table not in refusing[self.refusing] or Trouble.REFUSED not in item["reading"]["M"]:
+            return False
+        self.count("refused item")
+        return True
+
+    def _throttles(self, table: str, item: Item) -> bool:
+        if self.hot_device is None or item["deviceId"]["S"] != self.hot_device:
+            return False
+        self.count("throttled partition")
+        return True
+
+    def _count_events(self) -> None:
+        counts = {
+            "cold start": self.function.cold_starts,
+            "timeout": self.function.timeouts,
+            "crash": self.function.crashes,
+            "message delivered twice": self.sns.delivered_twice + self.sqs.delivered_twice,
+            "start at LATEST": int(self.configuration.use_latest),
+            "start at TRIM_HORIZON": int(not self.configuration.use_latest),
+            "concurrency limit 1": int(self.configuration.concurrency == 1),
+            "bug of the user's step": int(self.configuration.transform),
+            "records that decompress to 10 MiB": int(self.configuration.heavy),
+        }
+        for event, number in counts.items():
+            if number:
+                self.events[event] = self.events.get(event, 0) + number
 
     def _log(self, actor: str, text: str) -> None:
         self.history.add(self.scheduler.now, actor, text)
-
-    def _count(self, event: str) -> None:
-        self.events[event] = self.events.get(event, 0) + 1
 
 
 def simulate(options: Options) -> Result:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -28,6 +28,7 @@ from iot_constructs.cli.kinesis_records import (
     require_string,
 )
 from iot_constructs.processor import dead_letters
+from iot_constructs.processor.records import NO_STREAM
 
 TOPIC_LEVEL = 2
 """The level of the device id in ``device/<device id>/telemetry``, as in TelemetryRule."""
@@ -109,6 +110,8 @@ class DeadLetter:
     kind: Kind
     reason: str
     """The reason for the failure, as in the message."""
+    cause: str
+    """The part of the reason that many messages have in common."""
     source: Source
 
 
@@ -116,14 +119,17 @@ def parse_dead_letter(body: str, topic_level: int = TOPIC_LEVEL) -> DeadLetter:
     """Parse a message that was delivered raw or in an SNS envelope."""
     document = _unwrap_sns_envelope(_json(body))
     if not isinstance(document, dict):
-        return DeadLetter(Kind.UNKNOWN, "", Unreadable("the message is not a JSON object"))
+        return DeadLetter(Kind.UNKNOWN, "", "", Unreadable("the message is not a JSON object"))
     kind = _detect_kind(document)
+    parts = _reason_parts(kind, document)
+    # The second part is a detail of the record or of AWS's error, except for Lambda's: there, it is the error's type.
+    common = parts if kind in (Kind.FAILED_BATCH, Kind.ASYNC_FAILURE) else parts[:1]
+    source: Source
     try:
-        return DeadLetter(
-            kind, _format_reason(kind, document), _PARSERS[kind](document, topic_level)
-        )
+        source = _PARSERS[kind](document, topic_level)
     except MalformedMessageError as error:
-        return DeadLetter(kind, _format_reason(kind, document), Unreadable(str(error)))
+        source = Unreadable(str(error))
+    return DeadLetter(kind, _join(parts), _join(common), source)
 
 
 def parse_stored_batch(body: str) -> tuple[Record, ...]:
@@ -182,22 +188,26 @@ def _detect_kind(document: Mapping[str, Any]) -> Kind:
     return Kind.UNKNOWN
 
 
-def _format_reason(kind: Kind, document: Mapping[str, Any]) -> str:
-    """Return the reason for the report, from those fields that the message has."""
+def _join(parts: Sequence[Any]) -> str:
+    return ": ".join(part for part in parts if isinstance(part, str) and part)
+
+
+def _reason_parts(kind: Kind, document: Mapping[str, Any]) -> list[Any]:
+    """Return the reason for the report, the general part first; a message can lack any of them."""
     if kind is Kind.REJECTED_RECORD:
-        parts = [document.get("reason"), document.get("detail")]
-    elif kind in (Kind.FAILED_BATCH, Kind.ASYNC_FAILURE):
-        parts = [_field(document, "requestContext", "condition")]
-        parts.append(_field(document, "responseContext", "functionError"))
-    elif kind is Kind.RULE_ERROR:
+        return [document.get("reason"), document.get("detail")]
+    if kind in (Kind.FAILED_BATCH, Kind.ASYNC_FAILURE):
+        return [
+            _field(document, "requestContext", "condition"),
+            _field(document, "responseContext", "functionError"),
+        ]
+    if kind is Kind.RULE_ERROR:
         failures = document.get("failures")
         first = failures[0] if isinstance(failures, list) and failures else None
-        parts = [_field({"": first}, "", name) for name in ("failedAction", "errorMessage")]
-    elif kind is Kind.STORED_BATCH:
-        parts = [_field({"": document["Records"][0]}, "", "eventName")]
-    else:
-        parts = []
-    return ": ".join(part for part in parts if isinstance(part, str) and part)
+        return [_field({"": first}, "", name) for name in ("failedAction", "errorMessage")]
+    if kind is Kind.STORED_BATCH:
+        return [_field({"": document["Records"][0]}, "", "eventName")]
+    return []
 
 
 def _field(document: Mapping[str, Any], outer: str, inner: str) -> Any:
@@ -206,27 +216,23 @@ def _field(document: Mapping[str, Any], outer: str, inner: str) -> Any:
 
 
 def _rejected_record(document: Mapping[str, Any], topic_level: int) -> Source:
-    stream_arn = parse_stream_arn(document, dead_letters.STREAM_ARN)
-    shard_id = parse_shard_id(document, dead_letters.SHARD_ID)
-    sequence_number = parse_sequence_number(document, dead_letters.SEQUENCE_NUMBER)
+    # Null for a record that never reached a stream: an IoT rule error that was redriven to the function.
+    stream_arn = shard_id = sequence_number = None
+    if document.get(dead_letters.STREAM_ARN) not in (None, NO_STREAM):
+        stream_arn = parse_stream_arn(document, dead_letters.STREAM_ARN)
+        shard_id = parse_shard_id(document, dead_letters.SHARD_ID)
+        sequence_number = parse_sequence_number(document, dead_letters.SEQUENCE_NUMBER)
     try:
         data = dead_letters.decode_payload(document)
     except ValueError as error:
         raise MalformedMessageError(str(error)) from None
-    if data is None:
-        return StreamRange(stream_arn, shard_id, sequence_number, sequence_number, 1)
-    return InlineRecords(
-        (
-            Record(
-                partition_key=parse_partition_key(document.get(dead_letters.PARTITION_KEY)),
-                data=data,
-                stream_arn=stream_arn,
-                shard_id=shard_id,
-                sequence_number=sequence_number,
-                arrival=parse_arrival_time(document.get(dead_letters.ARRIVAL)),
-            ),
-        )
-    )
+    if data is not None:
+        key = parse_partition_key(document.get(dead_letters.PARTITION_KEY))
+        arrival = parse_arrival_time(document.get(dead_letters.ARRIVAL))
+        return InlineRecords((Record(key, data, stream_arn, shard_id, sequence_number, arrival),))
+    if stream_arn is None or shard_id is None or sequence_number is None:
+        raise MalformedMessageError("the message has neither the payload nor its position")
+    return StreamRange(stream_arn, shard_id, sequence_number, sequence_number, 1)
 
 
 def _failed_batch(document: Mapping[str, Any], topic_level: int) -> Source:

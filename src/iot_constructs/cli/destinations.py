@@ -132,7 +132,7 @@ class StreamDestination:
         if found.event is not None:
             return "not a Kinesis event: only the function can process it; use --function"
         if self._stream is None and any(record.stream_arn is None for record in found.records):
-            return "an IoT rule error does not contain the stream; specify it with --stream"
+            return "a record that never reached the stream, as of an IoT rule error; use --stream"
         return None
 
     def deliver(self, found: Sequence[Recovered]) -> list[Outcome]:
@@ -339,7 +339,8 @@ def _count_before_failure(group: Sequence[Record], failures: Sequence[Any]) -> i
     It is 0 if an identifier is not in this batch: Lambda then treats the whole batch as failed
     (https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html).
     """
-    positions = {item_identifier(n, record): n for n, record in enumerate(group, 1)}
+    # Records that never reached a stream can have the same identifier: it then stands for the first of them.
+    positions = {item_identifier(each): n for n, each in reversed([*enumerate(group, 1)])}
     failed = [
         positions.get(str(failure.get("itemIdentifier")), 0) if isinstance(failure, dict) else 0
         for failure in failures

@@ -6,6 +6,7 @@ The functions make no AWS calls and raise only `MalformedMessageError`.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 import re
@@ -13,6 +14,8 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from iot_constructs.processor.records import NO_STREAM
 
 # kinesis/latest/APIReference/API_PutRecordsRequestEntry.html
 MAX_PARTITION_KEY_CHARACTERS = 256
@@ -36,6 +39,7 @@ class Record:
     partition_key: str
     data: bytes
     stream_arn: str | None = None
+    """None if it never reached a stream; it then has no position either."""
     shard_id: str | None = None
     sequence_number: str | None = None
     arrival: float | None = None
@@ -82,40 +86,48 @@ def _parse_event_record(raw: Mapping[str, Any]) -> Record:
     kinesis = raw["kinesis"]
     if not isinstance(kinesis, dict):
         raise MalformedMessageError(f"'kinesis' is {reprlib.repr(kinesis)}, not an object")
+    arrival = parse_arrival_time(kinesis.get("approximateArrivalTimestamp"))
+    key, data = parse_partition_key(kinesis.get("partitionKey")), require_base64(kinesis, "data")
+    if raw.get("eventSourceARN") == NO_STREAM:
+        return Record(key, data, arrival=arrival)
     shard_id = require_string(raw, "eventID").partition(":")[0]
     return Record(
-        partition_key=parse_partition_key(kinesis.get("partitionKey")),
-        data=require_base64(kinesis, "data"),
+        partition_key=key,
+        data=data,
         stream_arn=parse_stream_arn(raw, "eventSourceARN"),
         shard_id=parse_shard_id({"eventID": shard_id}, "eventID"),
         sequence_number=parse_sequence_number(kinesis, "sequenceNumber"),
-        arrival=parse_arrival_time(kinesis.get("approximateArrivalTimestamp")),
+        arrival=arrival,
     )
 
 
 def build_event(records: Sequence[Record]) -> dict[str, Any]:
     """Return the event with which Lambda would invoke a function for these records."""
-    return {"Records": [_event_record(number, record) for number, record in enumerate(records, 1)]}
+    return {"Records": [_event_record(record) for record in records]}
 
 
 def event_record_size(record: Record) -> int:
     """Return an upper bound of the size of one record in an event, in bytes."""
-    return len(json.dumps(_event_record(1, record))) + len(", ") + MAX_PARTITION_KEY_CHARACTERS
+    return len(json.dumps(_event_record(record))) + len(", ") + MAX_PARTITION_KEY_CHARACTERS
 
 
-def item_identifier(number: int, record: Record) -> str:
+def item_identifier(record: Record) -> str:
     """Return the sequence number, which a function reports as ``itemIdentifier``.
 
-    A record that did not reach the stream has none and uses its number in the event, which no sequence number of
-    Kinesis equals.
+    A record that never reached a stream has none. Functions also use the sequence number as a key, so its substitute
+    differs for each content and arrival, and is the same in each run. It begins with a zero, as no other number of
+    several digits does (the pattern in kinesis/latest/APIReference/API_SequenceNumberRange.html).
     """
-    return record.sequence_number if record.sequence_number is not None else str(number)
+    if record.sequence_number is not None:
+        return record.sequence_number
+    content = repr((record.partition_key, record.data, record.arrival)).encode()
+    return f"0{int(hashlib.sha256(content).hexdigest()[:32], 16):039}"
 
 
-def _event_record(number: int, record: Record) -> dict[str, Any]:
+def _event_record(record: Record) -> dict[str, Any]:
     shard_id = record.shard_id if record.shard_id is not None else "shardId-none"
-    stream_arn = record.stream_arn if record.stream_arn is not None else "none"
-    sequence_number = item_identifier(number, record)
+    stream_arn = record.stream_arn if record.stream_arn is not None else NO_STREAM
+    sequence_number = item_identifier(record)
     region = stream_arn.split(":")[3] if record.stream_arn is not None else "none"
     return {
         "kinesis": {

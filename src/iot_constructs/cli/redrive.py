@@ -1,8 +1,8 @@
 """A redrive of the dead-letter queue.
 
 A run can be interrupted and repeated: a message is deleted only after all of its records are accepted, and all other
-received messages become visible again at the end of the run, or after their visibility timeout if the run is killed. A
-record can be put twice, which the processor stores once, but is never lost.
+received messages become visible again at the end of the run, or after their visibility timeout if the run is killed
+(see `dead_letter_queue`). A record can be put twice, which the processor stores once, but is never lost.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Redrive:
         self._limit = limit
         self._topic_level = topic_level
         self._progress = progress
+        self._records = 0
 
     def run(self) -> None:
         """Run until the queue is empty or the limit is reached, and fill the report."""
@@ -65,12 +66,18 @@ class Redrive:
             self._progress.close()
             self._report.newer = self._queue.newer
             self._report.read_to_end = self._queue.read_to_end
+            self._report.in_flight_elsewhere = self._queue.in_flight
+            self._release()
+
+    def _release(self) -> None:
+        """Make the messages that stay on the queue visible again, and report those that are not."""
+        try:
             problem = self._queue.release()
-            if problem is not None and self._report.error is None:
-                self._report.error = (
-                    f"messages cannot be made visible again ({problem}); "
-                    "they become visible within 5 minutes"
-                )
+        finally:
+            self._report.invisible = self._queue.held
+            self._report.invisible_seconds = self._queue.held_seconds
+        if problem is not None and self._report.error is None:
+            self._report.error = f"messages cannot be made visible again ({problem})"
 
     def _room(self) -> int:
         """Return the number of messages that can still be received."""
@@ -85,8 +92,8 @@ class Redrive:
         work = [self._inspect(message, letter) for message, letter in wanted]
         if self._report.executed:
             self._deliver(work)
-        rows = self._report.rows
-        self._progress.update(len(rows) + self._report.skipped, sum(row.records for row in rows))
+        self._records += sum(each.row.records for each in work)
+        self._progress.update(len(self._report.rows) + self._report.skipped, self._records)
 
     def _inspect(self, message: Message, letter: DeadLetter) -> _Work:
         self._queue.keep_alive()
@@ -97,6 +104,7 @@ class Redrive:
             message_id=message.id,
             kind=letter.kind,
             reason=letter.reason,
+            cause=letter.cause,
             origin=found.origin,
             records=found.count,
             deliverable=deliverable.count,

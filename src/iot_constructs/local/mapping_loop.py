@@ -135,6 +135,8 @@ class MappingLoop:
             self._read(shard)
             wakes.append(shard.next_read)
         for shard in self._shards.known.values():
+            if shard.batches.is_empty:
+                continue  # most steps only read, and no worker of the shard has something to do
             for worker in shard.batches.workers:
                 wakes.extend(self._run_worker(shard, worker))
         self._update_idle_since()

@@ -8,30 +8,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from math import ceil
+from typing import NamedTuple, Protocol
 
-from .chunks import split_chunks
-from .dead_letters import DeadLetter, DeadLetterTopic, SNSClient
-from .device_state import DeviceStateWriter, ExecutorFactory, create_threads
+from .dead_letters import MAX_MESSAGES_PER_CALL, DeadLetter, DeadLetterTopic, SNSClient
+from .device_state import (
+    MAX_CALLS_PER_CHUNK,
+    STATE_WRITE_THREADS,
+    DeviceStateWriter,
+    ExecutorFactory,
+    create_threads,
+)
+from .payloads import Room
 from .readings import Reading, parse_readings
 from .records import StreamRecord
 from .rejections import InvalidRecordError, Reason
-from .retries import Deadline, RetryPolicy, error_code
+from .retries import NO_TIME, Deadline, RetryPolicy, error_code
 from .settings import Settings
-from .time_series import DynamoDBClient, TimeSeriesWriter, WriteReport
+from .time_series import MAX_WRITES_PER_CALL, DynamoDBClient, TimeSeriesWriter, WriteReport
 from .transform import TransformError
 
 # Each slice is completed, including its dead letters, before the next one starts. Otherwise, a batch
 # of 10,000 records could use every invocation for its first step and never advance the checkpoint.
-# A slice is decoded when it starts, so the limits also bound the memory. A record that exceeds one of
-# them is a slice of its own. Items of plain JSON records don't reach the second one: an event has up
-# to 6 MB in base64 (lambda/latest/dg/gettingstarted-limits.html).
+# A slice is decoded when it starts, and takes no more `payloads.Room` than a single record may. This bounds the memory.
 SLICE_READINGS = 500
-SLICE_BYTES = 5_000_000
 # A kilobyte of gzip can take a second to decode, and so can a user's step: without this limit, an invocation could end
 # before its first slice does.
 SLICE_TIME_SHARE = 0.25
+_TIME_SERIES, _DEVICE_STATE = "time series", "device state"
+_NO_ROOM = {Reason.TOO_MANY_VALUES, Reason.DECOMPRESSED_TOO_LARGE}
+# The calls for a few records, one after another: to the time series, to the state, and to the topic.
+_CALLS_PER_RECORD = 1 + MAX_CALLS_PER_CHUNK + 1
 
 
 @dataclass
@@ -58,8 +66,18 @@ class Outcome:
 class Writer(Protocol):
     """Writes readings to one table."""
 
-    def store(self, readings: Sequence[Reading], deadline: Deadline) -> WriteReport:
-        """Store `readings`, which have unique keys."""
+    def store(
+        self,
+        readings: Sequence[Reading],
+        deadline: Deadline,
+        first: Sequence[Reading],
+        calls_after: int,
+    ) -> WriteReport:
+        """Store `readings`, which have unique keys.
+
+        Those of `first`, which complete the first record, as long as there is time. The others only if it suffices for
+        `calls_after` calls of the next stages.
+        """
 
 
 @dataclass(slots=True)
@@ -70,17 +88,16 @@ class _ParsedRecord:
     readings: list[Reading] = field(default_factory=list)
     rejected: InvalidRecordError | None = None
     failed: str | None = None
-    time_share: float = 0.0
-    """How much of the invocation's remaining time it took to decode it."""
 
-    def count(self) -> int:
-        """Return how many readings of a slice it takes, or the time of how many."""
-        of_time = int(self.time_share / SLICE_TIME_SHARE * SLICE_READINGS)
-        return max(1, len(self.readings), of_time)
 
-    def stored_bytes(self) -> int:
-        """Return the size of its items."""
-        return sum([reading.stored_bytes for reading in self.readings])
+class _Failure(NamedTuple):
+    """Why Lambda has to retry a record."""
+
+    error: str
+    stage: str | None = None
+
+    def __str__(self) -> str:
+        return self.error if self.stage is None else f"{self.stage}: {self.error}"
 
 
 class Processor:
@@ -99,11 +116,11 @@ class Processor:
         # In this order: the state never shows a reading that the time series lacks.
         self._writers: dict[str, Writer] = {}
         if settings.time_series_table is not None:
-            self._writers["time series"] = TimeSeriesWriter(
+            self._writers[_TIME_SERIES] = TimeSeriesWriter(
                 dynamodb, settings.time_series_table, retries
             )
         if settings.device_state_table is not None:
-            self._writers["device state"] = DeviceStateWriter(
+            self._writers[_DEVICE_STATE] = DeviceStateWriter(
                 dynamodb, settings.device_state_table, retries, executor
             )
         self._dead_letters = DeadLetterTopic(sns, settings.dlq_topic_arn, retries)
@@ -113,49 +130,84 @@ class Processor:
         deadline = Deadline(remaining_ms)
         outcome = Outcome()
         completed = 0
-        for part in split_chunks(
-            (self._parse(record, remaining_ms) for record in records),
-            _ParsedRecord.stored_bytes,
-            max_items=SLICE_READINGS,
-            max_bytes=SLICE_BYTES,
-            count=_ParsedRecord.count,
-        ):
-            done = self._process_slice(part, deadline, outcome)
+        part: list[_ParsedRecord] = []
+        while completed < len(records):
+            if not part:
+                part = self._read_slice(records, completed, remaining_ms)
+            done, failed = self._process_slice(part, deadline, outcome)
             completed += done
-            if done < len(part):
-                outcome.retry_from = part[done].record.sequence_number
-                outcome.failed = len(records) - completed
+            part = part[done:]
+            out_of_time = done and failed and failed[done].error == NO_TIME
+            if (part and not out_of_time) or not _can_go_on(deadline):
+                outcome.errors.update(str(failure) for failure in failed.values())
                 break
+        if completed < len(records):
+            outcome.retry_from = records[completed].sequence_number
+            outcome.failed = len(records) - completed
+            outcome.errors = outcome.errors or Counter({NO_TIME: outcome.failed})
         return outcome
 
-    def _parse(self, record: StreamRecord, remaining_ms: Callable[[], int]) -> _ParsedRecord:
-        parsed, before = _ParsedRecord(record), remaining_ms()
+    def _read_slice(
+        self, records: Sequence[StreamRecord], start: int, remaining_ms: Callable[[], int]
+    ) -> list[_ParsedRecord]:
+        """Decode records from `start` on: at least one, and as many as a slice takes."""
+        part: list[_ParsedRecord] = []
+        readings, room, time = 0, Room(), remaining_ms()
+        for position in range(start, len(records)):
+            less = replace(room)
+            parsed = self._parse(records[position], less)
+            if parsed.readings:
+                room = less
+            elif room != Room() and parsed.rejected and parsed.rejected.reason in _NO_ROOM:
+                break  # it starts the next slice, which has more room
+            part.append(parsed)
+            readings += max(1, len(parsed.readings))
+            if readings >= SLICE_READINGS or remaining_ms() < time * (1 - SLICE_TIME_SHARE):
+                break
+        return part
+
+    def _parse(self, record: StreamRecord, room: Room) -> _ParsedRecord:
+        parsed = _ParsedRecord(record)
         try:
-            parsed.readings = parse_readings(record, self._settings)
+            parsed.readings = parse_readings(record, self._settings, room)
         except InvalidRecordError as rejection:
-            parsed.rejected = rejection
+            # The traceback of `rejection` refers to everything that was decoded.
+            parsed.rejected = InvalidRecordError(rejection.reason, rejection.context)
         except TransformError as error:
             parsed.failed = str(error)
         except Exception as error:  # a bug in the parser must not lose the record
             parsed.failed = f"reading: {error_code(error)}"
-        parsed.time_share = (before - remaining_ms()) / max(before, 1)
         return parsed
+
+    def _calls_after(self, table: str, readings: Sequence[Reading], letters: int) -> int:
+        """Return how many calls, one after another, the stages after `table` take at most, without retries."""
+        calls = ceil(letters / MAX_MESSAGES_PER_CALL)
+        if table == _TIME_SERIES and _DEVICE_STATE in self._writers:
+            devices = len({reading.device_id for reading in readings})
+            calls += ceil(devices / MAX_WRITES_PER_CALL / STATE_WRITE_THREADS) * MAX_CALLS_PER_CHUNK
+        return calls
 
     def _process_slice(
         self, part: Sequence[_ParsedRecord], deadline: Deadline, outcome: Outcome
-    ) -> int:
-        """Return how many records from the start are completed."""
+    ) -> tuple[int, dict[int, _Failure]]:
+        """Return how many records from the start are completed, and the failures by position."""
         rejected = {n: parsed.rejected for n, parsed in enumerate(part) if parsed.rejected}
-        failed = {n: parsed.failed for n, parsed in enumerate(part) if parsed.failed}
+        failed = {n: _Failure(parsed.failed) for n, parsed in enumerate(part) if parsed.failed}
         pending = {reading.key: reading for parsed in part for reading in parsed.readings}
         for table, writer in self._writers.items():
-            report = writer.store(list(pending.values()), deadline)
+            readings = list(pending.values())
+            report = writer.store(
+                readings,
+                deadline,
+                part[0].readings,
+                self._calls_after(table, readings, len(rejected)),
+            )
             if not report.refused and not report.failed:
                 continue
             for position, parsed in enumerate(part):
                 for number, reading in enumerate(parsed.readings, 1):
                     if reading.key in report.failed:
-                        failed[position] = f"{table}: {report.failed[reading.key]}"
+                        failed[position] = _Failure(report.failed[reading.key], table)
                     elif reading.key in report.refused:
                         # The other readings of the record are stored, and again after a redrive.
                         where = table if number == 1 else f"{table}, reading {number}"
@@ -175,12 +227,16 @@ class Processor:
             deadline,
         )
         for index, code in unpublished.items():
-            failed[letters[index]] = f"dead letters: {code}"
+            failed[letters[index]] = _Failure(code, "dead letters")
 
         done = min(failed, default=len(part))
-        outcome.errors.update(failed.values())
         _count(outcome, part[:done], rejected)
-        return done
+        return done, failed
+
+
+def _can_go_on(deadline: Deadline) -> bool:
+    """Whether there is time for another record."""
+    return deadline.leaving(_CALLS_PER_RECORD - 1).has_time()
 
 
 def _count(

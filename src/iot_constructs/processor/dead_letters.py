@@ -4,7 +4,8 @@ This is the only definition of the message: `iot-constructs redrive` reads it wi
 this module.
 
 Delivery is at least once: a retried record can be published again. The combination of `streamArn`,
-`shardId`, and `sequenceNumber` identifies a message.
+`shardId`, and `sequenceNumber` identifies the message of a record from a stream. They are null for
+a record that never reached a stream: an IoT rule error that was redriven to the function.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 from .chunks import split_chunks
 from .records import StreamRecord
 from .rejections import InvalidRecordError
-from .retries import Deadline, RetryPolicy, error_code
+from .retries import NO_TIME, Deadline, RetryPolicy, error_code
 
 # sns/latest/dg/sns-batch-api-actions.html: 10 messages and 256 KiB per call, including attributes.
 # The same size limit applies to one message.
@@ -39,10 +40,11 @@ PARTITION_KEY = "partitionKey"
 ARRIVAL = "approximateArrivalTimestamp"
 
 _BASE64, _GZIP_BASE64, _NO_PAYLOAD = "base64", "gzip+base64", "none"
-_NOT_IN_MESSAGE = (
+_ON_STREAM = (
     "too large for a message: read the record at shardId and sequenceNumber from the stream before "
     "its retention ends, or find it in the archive"
 )
+_UNKNOWN_LOCATION = "too large for a message, and the record is not on a stream"
 
 
 class SNSClient(Protocol):
@@ -74,7 +76,8 @@ class DeadLetterTopic:
         Stops after the first call with a failure: Lambda retries the later records together with
         the failed one, so their messages would be sent twice.
         """
-        entries = [_entry(index, letter) for index, letter in enumerate(letters)]
+        # One after another: all messages of a slice can take several times the memory of its records.
+        entries = (_entry(index, letter) for index, letter in enumerate(letters))
         for chunk in split_chunks(
             entries, _entry_bytes, max_items=MAX_MESSAGES_PER_CALL, max_bytes=MAX_BYTES_PER_CALL
         ):
@@ -85,12 +88,13 @@ class DeadLetterTopic:
 
     def _publish_chunk(self, chunk: list[dict[str, Any]], deadline: Deadline) -> dict[int, str]:
         pending = {entry["Id"]: entry for entry in chunk}
-        errors = dict.fromkeys(pending, "no time left")
+        errors = dict.fromkeys(pending, NO_TIME)
         for _ in self._retries.attempts(deadline):
             try:
-                response = self._client.publish_batch(
-                    TopicArn=self._topic_arn, PublishBatchRequestEntries=list(pending.values())
-                )
+                with deadline.call():
+                    response = self._client.publish_batch(
+                        TopicArn=self._topic_arn, PublishBatchRequestEntries=list(pending.values())
+                    )
             except Exception as error:
                 return dict.fromkeys(map(int, pending), error_code(error))
             # "check for batch errors even when the call returns an HTTP status code of 200"
@@ -142,6 +146,7 @@ def decode_payload(message: Mapping[str, Any]) -> bytes | None:
 
 def _body(letter: DeadLetter, encoding: str, payload: str | None) -> str:
     record, rejected = letter.record, letter.rejected
+    on_stream = record.is_on_stream
     # json.dumps escapes non-ASCII characters, so the length in characters is the size in bytes.
     return json.dumps(
         {
@@ -149,15 +154,19 @@ def _body(letter: DeadLetter, encoding: str, payload: str | None) -> str:
             "reason": rejected.reason.value,
             "detail": rejected.detail,
             PARTITION_KEY: record.partition_key,
-            STREAM_ARN: record.stream_arn,
-            SHARD_ID: record.shard_id,
-            SEQUENCE_NUMBER: record.sequence_number,
+            STREAM_ARN: record.stream_arn if on_stream else None,
+            SHARD_ID: record.shard_id if on_stream else None,
+            SEQUENCE_NUMBER: record.sequence_number if on_stream else None,
             ARRIVAL: record.arrival,
             "payloadEncoding": encoding,
             "payload": payload,
-            "payloadLocation": _NOT_IN_MESSAGE if payload is None else None,
+            "payloadLocation": _location(on_stream) if payload is None else None,
         }
     )
+
+
+def _location(on_stream: bool) -> str:
+    return _ON_STREAM if on_stream else _UNKNOWN_LOCATION
 
 
 def _entry(index: int, letter: DeadLetter) -> dict[str, Any]:

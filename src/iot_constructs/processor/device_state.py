@@ -9,15 +9,14 @@ device costs one additional write unit, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from .readings import Reading, ReadingKey
-from .retries import Deadline, RetryPolicy, error_code
+from .retries import NO_TIME, Deadline, RetryPolicy, error_code
 from .time_series import (
-    EXHAUSTED,
     DynamoDBClient,
     WriteReport,
     device_state_item,
@@ -27,6 +26,8 @@ from .time_series import (
 # A slice of a batch needs up to 20 calls. DynamoDB does not document whether it runs the statements
 # of one call concurrently.
 STATE_WRITE_THREADS = 8
+# UPDATE, INSERT, and the second UPDATE.
+MAX_CALLS_PER_CHUNK = 3
 
 # Codes of API_BatchStatementError that only Lambda's retries, minutes later, can resolve.
 _NOT_RETRYABLE = {"AccessDenied", "ResourceNotFound", "ItemCollectionSizeLimitExceeded"}
@@ -73,22 +74,61 @@ class DeviceStateWriter:
         )
         self._insert = f"INSERT INTO \"{table}\" VALUE {{'deviceId':?,'timestamp':?,'reading':?}}"
 
-    def store(self, readings: Sequence[Reading], deadline: Deadline) -> WriteReport:
-        """Store the newest of `readings` of each device."""
+    def store(
+        self,
+        readings: Sequence[Reading],
+        deadline: Deadline,
+        first: Sequence[Reading] = (),
+        calls_after: int = 0,
+    ) -> WriteReport:
+        """Store the newest of `readings` of each device that the table does not refuse.
+
+        A reading that is neither in `failed` nor in `refused` is the device's state, or older than it.
+        """
         report = WriteReport()
+        required = {reading.device_id for reading in first}
+        tried = latest_per_device(readings)
+        self._write(tried, deadline, required, calls_after, report)
+        others = _others(readings, [r for r in tried if not report.has_stored(r)])
+        while others:
+            for reading in tried:
+                queue = others.get(reading.device_id, [])
+                if reading.key in report.failed:
+                    report.failed.update((r.key, report.failed[reading.key]) for r in queue)
+                    queue.clear()
+                elif reading.key not in report.refused:
+                    queue[:] = [r for r in queue if r.sort_key > reading.sort_key]
+            others = {device: queue for device, queue in others.items() if queue}
+            tried = [queue.pop(0) for queue in others.values()]
+            # Each of them can be refused, which needs a dead letter.
+            self._write(tried, deadline, set(), max(calls_after, 1), report)
+        return report
+
+    def _write(
+        self,
+        readings: Sequence[Reading],
+        deadline: Deadline,
+        required: Set[str],
+        calls_after: int,
+        report: WriteReport,
+    ) -> None:
+        """Write one reading of each device."""
 
         def write(chunk: Sequence[Reading]) -> None:
-            self._write_chunk(chunk, deadline, report)
+            if any(reading.device_id in required for reading in chunk):
+                self._write_chunk(chunk, deadline, report)
+            elif deadline.leaving(calls_after + MAX_CALLS_PER_CHUNK - 1).has_time():
+                self._write_chunk(chunk, deadline.leaving(calls_after), report)
+            else:
+                report.failed.update(dict.fromkeys((r.key for r in chunk), NO_TIME))
 
         with self._executor() as executor:
-            chunks = write_chunks(latest_per_device(readings))
-            list(executor.map(write, chunks))  # list() re-raises an exception of a thread
-        return report
+            list(executor.map(write, write_chunks(readings)))  # list() re-raises an exception
 
     def _write_chunk(
         self, chunk: Sequence[Reading], deadline: Deadline, report: WriteReport
     ) -> None:
-        failed = dict.fromkeys((reading.key for reading in chunk), EXHAUSTED)
+        failed = dict.fromkeys((reading.key for reading in chunk), NO_TIME)
         for _ in self._retries.attempts(deadline):
             pending = [reading for reading in chunk if reading.key in failed]
             failed = self._attempt(pending, deadline, report)
@@ -104,7 +144,7 @@ class DeviceStateWriter:
         # The second UPDATE covers a device that another invocation inserted after the first one.
         for statement in (self._update, self._insert, self._update):
             if not deadline.has_time():
-                failed.update(dict.fromkeys((reading.key for reading in readings), EXHAUSTED))
+                failed.update(dict.fromkeys((reading.key for reading in readings), NO_TIME))
                 break
             readings = self._execute(statement, readings, deadline, report, failed)
             if not readings:
@@ -121,9 +161,10 @@ class DeviceStateWriter:
     ) -> list[Reading]:
         """Return the readings that need the other statement."""
         try:
-            response = self._client.batch_execute_statement(
-                Statements=[self._request(statement, reading) for reading in readings]
-            )
+            with deadline.call():
+                response = self._client.batch_execute_statement(
+                    Statements=[self._request(statement, reading) for reading in readings]
+                )
         except Exception as error:
             if error_code(error) == "ValidationException" and len(readings) > 1:
                 # In case DynamoDB rejects the whole call: find the invalid item, store the others.
@@ -173,3 +214,20 @@ def latest_per_device(readings: Iterable[Reading]) -> list[Reading]:
         if known is None or known.sort_key < reading.sort_key:
             newest[reading.device_id] = reading
     return list(newest.values())
+
+
+def _others(readings: Sequence[Reading], not_stored: Sequence[Reading]) -> dict[str, list[Reading]]:
+    """Return the other readings of the devices of `not_stored`, in the order in which to try them.
+
+    The second-newest one first, because usually a single reading is refused. Then in the order of the records, so that
+    the first ones are completed if the time does not suffice for all.
+    """
+    newest = {reading.device_id: reading for reading in not_stored}
+    others: dict[str, list[Reading]] = {device: [] for device in newest}
+    for reading in readings:
+        if reading.device_id in newest and reading is not newest[reading.device_id]:
+            others[reading.device_id].append(reading)
+    for device, queue in others.items():
+        for second in latest_per_device(queue):
+            others[device] = [second, *(reading for reading in queue if reading is not second)]
+    return others

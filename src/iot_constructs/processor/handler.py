@@ -65,10 +65,14 @@ def process_event(
     """
     records = [StreamRecord.from_event(raw) for raw in event["Records"]]
     outcome = processor.process(records, context.get_remaining_time_in_millis)
+    raises = outcome.retry_from is not None and event.get(RAISE_ON_FAILURE)
+    if raises:
+        # After an exception, Lambda retries all records of the event, which counts them then.
+        outcome = Outcome(records[0].sequence_number, failed=len(records), errors=outcome.errors)
     _report(outcome, len(records), context.function_name)
     if outcome.retry_from is None:
         return {"batchItemFailures": []}
-    if event.get(RAISE_ON_FAILURE):
+    if raises:
         raise BatchProcessingError(
             f"{outcome.failed} of {len(records)} records: {dict(outcome.errors)}"
         )

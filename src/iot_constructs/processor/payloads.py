@@ -13,6 +13,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from json.decoder import JSONDecodeError
 from typing import Any, NoReturn
 
@@ -24,7 +25,7 @@ from .rejections import InvalidRecordError, Reason
 # The size of the largest record of a stream (streams/latest/dev/large-records.html) is also the limit of what a record
 # decompresses to, so that a small one can't exhaust the function's memory.
 MAX_DECOMPRESSED_BYTES = 10 * 1024 * 1024
-# 250,000 numbers take 100 MB as Python objects. One reading of 400 KB has at most 137,000 values.
+# A value takes up to 700 bytes as Python objects, whatever it takes in the payload.
 MAX_VALUES = 250_000
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -57,26 +58,41 @@ _SIGNATURES = (
 )
 
 
-def decode_payloads(record: StreamRecord) -> Iterator[tuple[str, Any]]:
+@dataclass(slots=True)
+class Room:
+    """What can still be decoded, of one record or of several that are in memory together."""
+
+    decompressed_bytes: int = MAX_DECOMPRESSED_BYTES
+    values: int = MAX_VALUES
+
+    def take_text(self, text: str) -> None:
+        """Take the values of `text`, before they are decoded.
+
+        Raises `InvalidRecordError` if there is not enough room. Counts what begins a value, so also what looks like it
+        in a string.
+        """
+        self.values -= text.count(",") + text.count("[") + text.count("{")
+        if self.values < 0:
+            raise InvalidRecordError(Reason.TOO_MANY_VALUES)
+
+
+def decode_payloads(record: StreamRecord, room: Room) -> Iterator[tuple[str, Any]]:
     """Yield the partition key and the JSON value of each reading. Numbers are `Decimal`.
 
-    Raises `InvalidRecordError` when it comes to what can't be decoded.
+    Raises `InvalidRecordError` when it comes to what can't be decoded, or what exceeds `room`.
     """
     data = record.data
     if data.startswith(kpl.MAGIC):
         parts: Iterator[tuple[str, bytes]] = kpl.user_records(data)
     else:
         parts = iter(((record.partition_key, data),))
-    decompressed = values = 0
     for key, part in parts:
         content = part
         if part.startswith(_GZIP_MAGIC):
-            content = _decompress(part, MAX_DECOMPRESSED_BYTES - decompressed)
-            decompressed += len(content)
+            content = _decompress(part, room.decompressed_bytes)
+            room.decompressed_bytes -= len(content)
         text = _decode_utf8(content)
-        values += text.count(",")
-        if values > MAX_VALUES:
-            raise InvalidRecordError(Reason.TOO_MANY_VALUES)
+        room.take_text(text)
         for value in _json_values(text, content):
             yield key, value
 

@@ -10,7 +10,7 @@ from decimal import Context, Decimal
 from typing import Any
 
 from .attribute_values import AttributeValue, stored_number_size, to_attribute_value, utf8_size
-from .payloads import decode_payloads
+from .payloads import Room, decode_payloads
 from .records import StreamRecord
 from .rejections import InvalidRecordError, Reason
 from .settings import Settings
@@ -57,8 +57,15 @@ class Reading:
         return self.device_id, self.sort_key
 
 
-def parse_readings(record: StreamRecord, settings: Settings) -> list[Reading]:
+def parse_readings(
+    record: StreamRecord, settings: Settings, room: Room | None = None
+) -> list[Reading]:
     """Return the readings in `record`, of which there is at least one.
+
+    Args:
+        record: the record.
+        settings: the function's settings.
+        room: what other records left, if they are in memory together.
 
     Raises `InvalidRecordError` if one of them can't be stored; its detail names the position of a reading other than
     the first.
@@ -67,7 +74,7 @@ def parse_readings(record: StreamRecord, settings: Settings) -> list[Reading]:
     arrival = math.floor(record.arrival * 1000)
     readings: list[Reading] = []
     try:
-        for partition_key, payload in decode_payloads(record):
+        for partition_key, payload in decode_payloads(record, room if room is not None else Room()):
             if len(readings) == MAX_READINGS:
                 raise InvalidRecordError(Reason.TOO_MANY_READINGS)
             if not isinstance(payload, dict):
@@ -109,6 +116,8 @@ def _parse_reading(
             Reason.TIMESTAMP_BEFORE_RETENTION, _format_offset(arrival - milliseconds, "before")
         )
     content, content_bytes = to_attribute_value(payload)
+    if content_bytes > MAX_ITEM_BYTES:  # before its hash takes memory
+        raise InvalidRecordError(Reason.TOO_LARGE, f"{content_bytes} bytes")
     sort_key = compute_sort_key(milliseconds, content)
     expires_at = None if retention_seconds is None else milliseconds // 1000 + retention_seconds
     stored_bytes = _ATTRIBUTE_NAME_BYTES + utf8_size(device_id) + content_bytes

@@ -40,7 +40,10 @@ class Reason(str, Enum):
     NOT_FINITE = ("not-a-finite-number", "neither JSON nor DynamoDB supports NaN or Infinity")
     NOT_AN_OBJECT = ("not-an-object", "a reading must be a JSON object")
     TOO_MANY_READINGS = ("too-many-readings", "a record can have up to 5,000 readings")
-    TOO_MANY_VALUES = ("too-many-values", "a record can have up to 250,000 commas between values")
+    TOO_MANY_VALUES = (
+        "too-many-values",
+        "a record can have up to 250,000 commas, brackets, and braces",
+    )
     DUPLICATE_MEMBER = ("duplicate-member", "a member occurs twice, so one value would be lost")
     EMPTY_NAME = ("empty-attribute-name", "DynamoDB does not support an empty attribute name")
     NO_DEVICE_ID = ("no-device-id", "the reading has no device ID, or it is null")

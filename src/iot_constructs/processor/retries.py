@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 # The slowest call takes 9 s with the client configuration in handler.py. An invocation that times
 # out reports no checkpoint, so Lambda retries the whole batch.
@@ -13,18 +16,46 @@ ATTEMPTS = 6
 BASE_PAUSE_SECONDS = 0.05
 MAX_PAUSE_SECONDS = 1.0
 
+NO_TIME = "no time left"
+NO_ATTEMPTS = "no attempts left"
+
+
+@dataclass(slots=True)
+class _Invocation:
+    remaining_ms: Callable[[], int]
+    reserve_ms: int
+    slowest_call_ms: int = 0
+
 
 class Deadline:
     """Tracks whether another call fits before the function has to return."""
 
     def __init__(self, remaining_ms: Callable[[], int]) -> None:
-        self._remaining_ms = remaining_ms
         # At most half of the remaining time, so that a function with a short timeout still starts.
-        self._reserve_ms = min(CALL_RESERVE_MS, remaining_ms() // 2)
+        self._invocation = _Invocation(remaining_ms, min(CALL_RESERVE_MS, remaining_ms() // 2))
+        self._calls_after = 0
+
+    def leaving(self, calls: int) -> Deadline:
+        """Return a deadline that leaves the time of `calls` calls, each as slow as the slowest so far."""
+        other = copy.copy(self)  # both measure calls for the same invocation
+        other._calls_after = calls
+        return other
 
     def has_time(self) -> bool:
         """Whether another call fits."""
-        return self._remaining_ms() > self._reserve_ms
+        now = self._invocation
+        left = now.remaining_ms() - self._calls_after * now.slowest_call_ms
+        return left > now.reserve_ms
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Measure a call, also one that raises an exception."""
+        now = self._invocation
+        before = now.remaining_ms()
+        try:
+            yield
+        finally:
+            now.slowest_call_ms = max(now.slowest_call_ms, before - now.remaining_ms())
 
 
 class RetryPolicy:
@@ -39,7 +70,7 @@ class RetryPolicy:
         self._jitter = jitter
 
     def attempts(self, deadline: Deadline) -> Iterator[int]:
-        """Yield attempt numbers until the attempts or the time run out."""
+        """Yield attempt numbers until the attempts or the time run out; `exhausted` tells which."""
         for attempt in range(ATTEMPTS):
             if attempt:
                 self._sleep(
@@ -48,6 +79,11 @@ class RetryPolicy:
             if not deadline.has_time():
                 return
             yield attempt
+
+    @staticmethod
+    def exhausted(deadline: Deadline) -> str:
+        """Return the error of what is left after the last attempt."""
+        return NO_ATTEMPTS if deadline.has_time() else NO_TIME
 
 
 def error_code(error: BaseException) -> str:

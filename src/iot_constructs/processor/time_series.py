@@ -7,7 +7,7 @@ permission or table. The processor reports its record, and Lambda retries it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
@@ -15,15 +15,13 @@ from typing import Any, Protocol
 from .attribute_values import AttributeValue
 from .chunks import split_chunks
 from .readings import Reading, ReadingKey
-from .retries import Deadline, RetryPolicy, error_code, error_message
+from .retries import NO_TIME, Deadline, RetryPolicy, error_code, error_message
 
 # BatchWriteItem accepts 25 puts and 16 MB, and BatchExecuteStatement 25 statements
 # (amazondynamodb/latest/APIReference). One byte of item size takes up to 11 bytes in the request:
 # '{"S": ""}, ' is an empty string in a list.
 MAX_WRITES_PER_CALL = 25
 MAX_STORED_BYTES_PER_CALL = 1_400_000
-
-EXHAUSTED = "no attempts or time left"
 
 
 class DynamoDBClient(Protocol):
@@ -46,6 +44,10 @@ class WriteReport:
     refused: dict[ReadingKey, str] = field(default_factory=dict)
     failed: dict[ReadingKey, str] = field(default_factory=dict)
 
+    def has_stored(self, reading: Reading) -> bool:
+        """Whether it is in neither of them."""
+        return reading.key not in self.refused and reading.key not in self.failed
+
     def add(self, reading: Reading, error: Exception) -> None:
         """Add the error of a call for one reading."""
         if error_code(error) == "ValidationException":
@@ -66,28 +68,45 @@ class TimeSeriesWriter:
         self._table = table
         self._retries = retries
 
-    def store(self, readings: Sequence[Reading], deadline: Deadline) -> WriteReport:
+    def store(
+        self,
+        readings: Sequence[Reading],
+        deadline: Deadline,
+        first: Sequence[Reading] = (),
+        calls_after: int = 0,
+    ) -> WriteReport:
         """Store `readings`. The keys must be unique: BatchWriteItem rejects duplicates.
 
         Continues after a failure to store as many readings as possible, in case Lambda discards
         the batch.
         """
         report = WriteReport()
+        keys = {reading.key for reading in first}
+
+        def deadline_of(chunk: Sequence[Reading]) -> Deadline:
+            required = any(reading.key in keys for reading in chunk)
+            return deadline if required else deadline.leaving(calls_after)
+
         for chunk in write_chunks(readings):
-            self._write_chunk(chunk, deadline, report)
+            self._write_chunk(chunk, deadline_of, report)
         return report
 
     def _write_chunk(
-        self, chunk: Sequence[Reading], deadline: Deadline, report: WriteReport
+        self,
+        chunk: Sequence[Reading],
+        deadline_of: Callable[[Sequence[Reading]], Deadline],
+        report: WriteReport,
     ) -> None:
         pending = {reading.key: reading for reading in chunk}
+        deadline = deadline_of(chunk)
         for _ in self._retries.attempts(deadline):
             puts = [{"PutRequest": {"Item": time_series_item(r)}} for r in pending.values()]
             try:
-                response = self._client.batch_write_item(RequestItems={self._table: puts})
+                with deadline.call():
+                    response = self._client.batch_write_item(RequestItems={self._table: puts})
             except Exception as error:
                 if error_code(error) == "ValidationException":
-                    self._write_one_by_one(list(pending.values()), deadline, report)
+                    self._write_one_by_one(list(pending.values()), deadline_of, report)
                 else:
                     for reading in pending.values():
                         report.add(reading, error)
@@ -97,18 +116,23 @@ class TimeSeriesWriter:
             pending = {key: pending[key] for key in keys}
             if not pending:
                 return
-        report.failed.update(dict.fromkeys(pending, EXHAUSTED))
+        report.failed.update(dict.fromkeys(pending, self._retries.exhausted(deadline)))
 
     def _write_one_by_one(
-        self, readings: Sequence[Reading], deadline: Deadline, report: WriteReport
+        self,
+        readings: Sequence[Reading],
+        deadline_of: Callable[[Sequence[Reading]], Deadline],
+        report: WriteReport,
     ) -> None:
         """Find the invalid item that made DynamoDB reject the whole call, and store the others."""
         for reading in readings:
+            deadline = deadline_of([reading])
             if not deadline.has_time():
-                report.failed[reading.key] = EXHAUSTED
+                report.failed[reading.key] = NO_TIME
                 continue
             try:
-                self._client.put_item(TableName=self._table, Item=time_series_item(reading))
+                with deadline.call():
+                    self._client.put_item(TableName=self._table, Item=time_series_item(reading))
             except Exception as error:
                 report.add(reading, error)
 

@@ -1,20 +1,34 @@
 """Simulates DynamoDB: the writes of the processor, with the limits and the partial failures of batches.
 
-Behavior: amazondynamodb/latest/APIReference, API_BatchWriteItem (25 puts, no two with the same key, UnprocessedItems),
-API_PutItem (replaces an item with the same key), API_BatchExecuteStatement (25 statements, each with its own result, in
-their order), and API_BatchStatementError (the codes). A comparison with a missing attribute is false, and an UPDATE of
-a missing item fails its condition (developerguide/ql-reference.update.html). Each call takes effect at one moment.
+Pages, in amazondynamodb/latest:
+
+- APIReference/API_BatchWriteItem.html: 25 puts, 16 MB, no two with the same key, "the entire batch" is rejected for an
+  invalid entry; failed entries are in UnprocessedItems; an exception if it "cannot process any items due to
+  throttling".
+- APIReference/API_PutItem.html: a put replaces the whole item with the same key.
+- APIReference/API_BatchExecuteStatement.html and API_BatchStatementError.html: 25 statements, each with its own result,
+  in their order; the codes; the item of a failed condition with ALL_OLD.
+- developerguide/ql-reference.insert.html: an INSERT fails if the item exists. ql-reference.update.html: an UPDATE
+  writes only what its WHERE clause selects. A comparison with a missing attribute is false.
+- developerguide/Constraints.html: an item has up to 400 KB (CapacityUnitCalculations.html) and 32 levels, a number 38
+  digits, a partition key 2048 bytes. An attribute of a key must not be empty (HowItWorks.NamingRulesDataTypes.html).
+
+No page tells the result of two statements for one item in a call: the model rejects it, so no code relies on one.
+Throughput is not simulated: throttling is a fault. Each call takes effect at one moment.
 """
 
 # ruff: noqa: N803  # the parameters have the names of the API
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from iot_constructs.testing.processes import aws_error
 
@@ -28,6 +42,22 @@ _SET = re.compile(r'SET "(\w+)"=\?')
 _INSERT = re.compile(r"INSERT INTO \"([^\"]+)\" VALUE \{((?:'\w+':\?,?)+)\}")
 _MEMBER = re.compile(r"'(\w+)':\?")
 _MAX_ENTRIES = 25
+_MAX_REQUEST_BYTES = 16 * 2**20
+_MAX_ITEM_BYTES = 400 * 2**10
+_MAX_PARTITION_KEY_BYTES = 2048
+_MAX_LEVELS = 32
+_MAX_DIGITS = 38
+# Most numbers: without an exponent, they are in the range.
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_LARGEST_NUMBER = Decimal("9.9999999999999999999999999999999999999E+125")
+_SMALLEST_NUMBER = Decimal("1E-130")
+INTERNAL_ERROR = "InternalServerError"
+"""The code of a failed entry that was not throttled."""
+_STATEMENT_CODES = {
+    "ValidationException": "ValidationError",
+    "ResourceNotFoundException": "ResourceNotFound",
+}
+_MOST_BYTES_AS_JSON = 6  # a character of one byte as \\u0000
 
 
 @dataclass
@@ -44,11 +74,93 @@ class Table:
         try:
             return tuple(_key_value(item[name]) for name in names)
         except KeyError as missing:
-            raise aws_error("ValidationException", f"missing the key {missing}") from None
+            raise _invalid(f"missing the key {missing}") from None
 
 
 def _key_value(value: Mapping[str, Any]) -> str | Decimal:
-    return Decimal(value["N"]) if "N" in value else str(value["S"])
+    if "N" in value:
+        return _number(value["N"])
+    if not 1 <= len(value["S"].encode()) <= _MAX_PARTITION_KEY_BYTES:
+        raise _invalid("a key is empty or too long")
+    return str(value["S"])
+
+
+def _number(text: str) -> Decimal:
+    number = Decimal(text)
+    if len(text) <= _MAX_DIGITS and _PLAIN_NUMBER.fullmatch(text):
+        return number
+    if len(_digits(text)) > _MAX_DIGITS or (
+        number and not _SMALLEST_NUMBER <= abs(number) <= _LARGEST_NUMBER
+    ):
+        raise _invalid("a number has more than 38 digits or is out of range")
+    return number
+
+
+def _digits(text: str) -> str:
+    mantissa = text.upper().partition("E")[0]
+    return mantissa.lstrip("+-").replace(".", "").strip("0")
+
+
+def item_bytes(item: Mapping[str, Any]) -> int:
+    """Return the size of an item.
+
+    Raises:
+        ClientError: it is larger than 400 KB, or has too many levels or an invalid number.
+    """
+    size = sum(len(name.encode()) + _value_bytes(value, 1) for name, value in item.items())
+    if size > _MAX_ITEM_BYTES:
+        raise _invalid("Item size has exceeded the maximum allowed size")
+    return size
+
+
+def _value_bytes(value: Mapping[str, Any], level: int) -> int:
+    if level > _MAX_LEVELS:
+        raise _invalid("Nesting Levels have exceeded supported limits")
+    [(kind, content)] = value.items()
+    if kind == "S":
+        return len(content.encode())
+    if kind == "N":
+        _number(content)
+        return (len(_digits(content)) + 1) // 2 + 1
+    if kind == "L":
+        return 3 + sum(1 + _value_bytes(each, level + 1) for each in content)
+    if kind == "M":
+        return 3 + sum(
+            1 + len(name.encode()) + _value_bytes(each, level + 1) for name, each in content.items()
+        )
+    return len(content) if kind == "B" else 1
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """One of the two statements of the processor."""
+
+    table: str
+    item: Item
+    """The attributes that it writes, with the key."""
+    compared: str | None = None
+    """The attribute that has to be below the limit, for an UPDATE."""
+    limit: Decimal = Decimal(0)
+    returns_old: bool = False
+
+
+def _parse(statement: Mapping[str, Any]) -> _Statement:
+    text, parameters = statement["Statement"], statement["Parameters"]
+    insert, update = _INSERT.fullmatch(text), _UPDATE.fullmatch(text)
+    if insert is not None:
+        return _Statement(insert[1], dict(zip(_MEMBER.findall(insert[2]), parameters, strict=True)))
+    if update is None:
+        raise NotImplementedError(f"the model does not have the statement {text}")
+    table, assignments, key, compared = update.groups()
+    *values, limit = parameters
+    item = dict(zip([*_SET.findall(assignments), key], values, strict=True))
+    returns_old = statement.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+    return _Statement(table, item, compared, Decimal(limit["N"]), returns_old)
+
+
+def _invalid(message: str) -> Exception:
+    error: Exception = aws_error("ValidationException", message)
+    return error
 
 
 class DynamoDB:
@@ -60,6 +172,8 @@ class DynamoDB:
         """Called with each write: the table, the old item, and the new one."""
         self.refuses: Callable[[str, Item], bool] = lambda table, item: False
         """Whether an item is not valid for a reason of the table."""
+        self.throttles: Callable[[str, Item], bool] = lambda table, item: False
+        """Whether the partition of an item is over its throughput."""
 
     def create_table(self, name: str, partition_key: str, sort_key: str | None = None) -> Table:
         """Create a table."""
@@ -74,35 +188,42 @@ class DynamoDB:
     ) -> dict[str, Any]:
         """BatchWriteItem, with puts only."""
         writes = [
-            (name, self._table(name), each)
+            (name, self._table(name), entry)
             for name, entries in RequestItems.items()
-            for each in entries
+            for entry in entries
         ]
         if not 1 <= len(writes) <= _MAX_ENTRIES:
-            raise aws_error("ValidationException", "1 to 25 requests")
-        keys = [(name, table.key(each["PutRequest"]["Item"])) for name, table, each in writes]
+            raise _invalid("1 to 25 requests")
+        keys, sizes = [], []
+        for name, table, entry in writes:
+            key, size = self._check(name, table, entry["PutRequest"]["Item"])
+            keys.append((name, key))
+            sizes.append(size)
         if len(set(keys)) < len(keys):
-            raise aws_error("ValidationException", "Provided list of item keys contains duplicates")
-        if any(self.refuses(name, each["PutRequest"]["Item"]) for name, _, each in writes):
-            raise aws_error("ValidationException", "an item is not valid")
-        unprocessed: dict[str, list[Any]] = {}
-        for index, (name, table, each) in enumerate(writes):
-            if fails is not None and fails(index) is not None:
-                unprocessed.setdefault(name, []).append(each)
-            else:
-                self._put(name, table, each["PutRequest"]["Item"])
-        # "If none of the items can be processed due to insufficient provisioned throughput on all of the tables",
-        # BatchWriteItem throws the exception instead.
-        if sum(map(len, unprocessed.values())) == len(writes):
+            raise _invalid("Provided list of item keys contains duplicates")
+        may_be_too_large = sum(sizes) * _MOST_BYTES_AS_JSON > _MAX_REQUEST_BYTES
+        if may_be_too_large and len(json.dumps(RequestItems)) > _MAX_REQUEST_BYTES:
+            raise _invalid("the request is larger than 16 MB")
+        codes = [fails(index) if fails is not None else None for index in range(len(writes))]
+        for index, (name, _, entry) in enumerate(writes):
+            if self.throttles(name, entry["PutRequest"]["Item"]):
+                codes[index] = "ThrottlingError"
+        if None not in codes and INTERNAL_ERROR not in codes:
             raise aws_error("ProvisionedThroughputExceededException", "no item was processed")
+        unprocessed: dict[str, list[Any]] = {}
+        for (name, table, entry), code in zip(writes, codes, strict=True):
+            if code is not None:
+                unprocessed.setdefault(name, []).append(entry)
+            else:
+                self._put(name, table, entry["PutRequest"]["Item"])
         return {"UnprocessedItems": unprocessed}
 
     def put_item(self, *, TableName: str, Item: Item) -> dict[str, Any]:
         """PutItem, without a condition."""
         table = self._table(TableName)
-        table.key(Item)
-        if self.refuses(TableName, Item):
-            raise aws_error("ValidationException", "the item is not valid")
+        self._check(TableName, table, Item)
+        if self.throttles(TableName, Item):
+            raise aws_error("ProvisionedThroughputExceededException", "a hot partition")
         self._put(TableName, table, Item)
         return {}
 
@@ -114,57 +235,51 @@ class DynamoDB:
     ) -> dict[str, Any]:
         """BatchExecuteStatement, with the two statements of the processor."""
         if not 1 <= len(Statements) <= _MAX_ENTRIES:
-            raise aws_error("ValidationException", "1 to 25 statements")
+            raise _invalid("1 to 25 statements")
+        parsed = [_parse(each) for each in Statements]
+        items = [
+            (each.table, self.tables[each.table].key(each.item))
+            for each in parsed
+            if each.table in self.tables
+        ]
+        if len(set(items)) < len(items):
+            raise _invalid("several statements for one item")
         responses = []
-        for index, statement in enumerate(Statements):
+        for index, statement in enumerate(parsed):
             code = fails(index) if fails is not None else None
-            if code is not None:
-                responses.append({"Error": {"Code": code, "Message": "injected"}})
-            else:
-                responses.append(self._execute(statement))
+            error = {"Code": code, "Message": "injected"} if code else self._execute(statement)
+            responses.append({"Error": error} if error else {"TableName": statement.table})
         return {"Responses": responses}
 
-    def _execute(self, statement: Mapping[str, Any]) -> dict[str, Any]:
-        text, parameters = statement["Statement"], list(statement["Parameters"])
-        insert = _INSERT.fullmatch(text)
-        if insert is not None:
-            item = dict(zip(_MEMBER.findall(insert[2]), parameters, strict=True))
-            return self._insert(insert[1], item)
-        update = _UPDATE.fullmatch(text)
-        if update is None:
-            raise aws_error("ValidationException", f"not a supported statement: {text}")
-        return self._update(update, parameters, statement)
+    def _execute(self, statement: _Statement) -> dict[str, Any] | None:
+        """Execute a statement. Returns its error."""
+        name, item = statement.table, statement.item
+        try:
+            table = self._table(name)
+            old = table.items.get(self._check(name, table, item)[0])
+        except ClientError as error:
+            details = error.response["Error"]
+            return {"Code": _STATEMENT_CODES[details["Code"]], "Message": details["Message"]}
+        if self.throttles(name, item):
+            return {"Code": "ThrottlingError", "Message": "a hot partition"}
+        if statement.compared is None:
+            if old is not None:
+                return {"Code": "DuplicateItem", "Message": "Duplicate primary key exists in table"}
+            self._put(name, table, item)
+            return None
+        compared = (old or {}).get(statement.compared)
+        if old is None or compared is None or not Decimal(compared["N"]) < statement.limit:
+            shown = {"Item": old} if old is not None and statement.returns_old else {}
+            return {"Code": "ConditionalCheckFailed", "Message": "The condition failed", **shown}
+        self._put(name, table, {**old, **item})
+        return None
 
-    def _insert(self, name: str, item: Item) -> dict[str, Any]:
-        table = self._table(name)
+    def _check(self, name: str, table: Table, item: Item) -> tuple[Key, int]:
+        """Return the key and the size of an item if the item is valid."""
+        key, size = table.key(item), item_bytes(item)
         if self.refuses(name, item):
-            return {"Error": {"Code": "ValidationError", "Message": "the item is not valid"}}
-        if table.key(item) in table.items:
-            return {"Error": {"Code": "DuplicateItem", "Message": "Duplicate primary key exists"}}
-        self._put(name, table, item)
-        return {"TableName": name}
-
-    def _update(
-        self, parsed: re.Match[str], parameters: list[Any], statement: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        name, assignments, key_name, compared = parsed.groups()
-        table = self._table(name)
-        members = _SET.findall(assignments)
-        new = dict(zip(members, parameters, strict=False))
-        key_value, limit = parameters[len(members) :]
-        new[key_name] = key_value
-        if self.refuses(name, new):
-            return {"Error": {"Code": "ValidationError", "Message": "the item is not valid"}}
-        old = table.items.get(table.key({key_name: key_value}))
-        if old is None or not Decimal(old[compared]["N"]) < Decimal(limit["N"]):
-            error: dict[str, Any] = {"Code": "ConditionalCheckFailed"}
-            if old is not None and (
-                statement.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
-            ):
-                error["Item"] = old
-            return {"Error": error}
-        self._put(name, table, {**old, **new})
-        return {"TableName": name}
+            raise _invalid("the item is invalid")
+        return key, size
 
     def _put(self, name: str, table: Table, item: Item) -> None:
         key = table.key(item)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from iot_constructs.testing.scheduler import START
@@ -16,7 +16,13 @@ class Event:
     time: float
     """Virtual time, in epoch seconds."""
     actor: str
-    text: str
+    content: str | Callable[[], str]
+    """The text, or a function that returns it: most histories are never printed."""
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return self.content if isinstance(self.content, str) else self.content()
 
     def __str__(self) -> str:
         return f"{self.time - START:10.3f}  {self.actor:<18} {self.text}"
@@ -28,9 +34,9 @@ class History:
     def __init__(self) -> None:
         self._events: list[Event] = []
 
-    def add(self, time: float, actor: str, text: str) -> None:
-        """Append an event."""
-        self._events.append(Event(time, actor, text))
+    def add(self, time: float, actor: str, content: str | Callable[[], str]) -> None:
+        """Append an event with its text, or a function that returns it."""
+        self._events.append(Event(time, actor, content))
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self._events)

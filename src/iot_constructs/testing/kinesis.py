@@ -1,10 +1,17 @@
 """Simulates Kinesis: shards, resharding, retention, and the calls of a mapping, a producer, and a redrive.
 
-Behavior: kinesis/latest/APIReference, API_PutRecords (500 records, 10 MiB; a failed record is in the response with an
-ErrorCode, and the order is not guaranteed), API_GetShardIterator, API_GetRecords (up to 10,000 records and 10 MiB; a
-closed shard ends with a null NextShardIterator; "it might take multiple calls"), API_ListShards, API_SplitShard and
-API_MergeShards (the parents are closed and stay readable until their records expire,
-streams/latest/dev/kinesis-using-sdk-java-after-resharding.html). A record expires after the retention period.
+Pages, in kinesis/latest/APIReference except for the last one:
+
+- API_PutRecords.html: 500 records and 10 MiB with the partition keys; a failed record is in the response with an
+  ErrorCode, and the others are put; no deduplication. API_PutRecordsRequestEntry.html: keys of 1 to 256 characters.
+- API_GetShardIterator.html: the types, and that an iterator expires after 5 minutes.
+- API_GetRecords.html: up to 10,000 records and 10 MiB; "it might take multiple calls to get to a portion of the shard
+  that contains records"; the iterator after the last record of a closed shard is null.
+- API_ListShards.html: open shards, and closed ones within the retention period.
+- API_SplitShard.html, API_MergeShards.html, and streams/latest/dev/kinesis-using-sdk-java-after-resharding.html: the
+  parents are closed and stay readable until their records expire.
+
+Throughput (1 MB/s of writes, 2 MB/s and 5 reads per second, for each shard) is not simulated: throttling is a fault.
 """
 
 # ruff: noqa: N803  # the parameters have the names of the API
@@ -18,13 +25,16 @@ from datetime import datetime, timezone
 from typing import Any
 
 from iot_constructs.testing.processes import aws_error
-from iot_constructs.testing.scheduler import Scheduler
+from iot_constructs.testing.scheduler import Time
 
 _HASH_KEYS = 2**128
 _FIRST_SEQUENCE = 49_590_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000
 _MAX_RECORDS_PER_PUT = 500
 _MAX_BYTES_PER_PUT = 10 * 2**20
 _MAX_BYTES_PER_READ = 10 * 2**20
+_MAX_RECORDS_PER_READ = 10_000
+_MAX_KEY_CHARACTERS = 256
+_ITERATOR_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -47,17 +57,24 @@ class Shard:
     end: int
     starting_sequence_number: int
     parents: tuple[str, ...] = ()
-    closed: bool = False
+    closed_at: float | None = None
+    last_sequence_number: int | None = None
+    """EndingSequenceNumber of a closed shard."""
     records: list[StoredRecord] = field(default_factory=list)
     trimmed: int = 0
     """How many records have expired, so that an iterator's position does not change."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it accepts no more records."""
+        return self.closed_at is not None
 
 
 class Kinesis:
     """A Region with one stream."""
 
     def __init__(
-        self, scheduler: Scheduler, arn: str, *, shards: int = 1, retention_seconds: float = 86_400
+        self, time: Time, arn: str, *, shards: int = 1, retention_seconds: float = 86_400
     ) -> None:
         self.arn = arn
         self.name = arn.rpartition("/")[2]
@@ -66,8 +83,12 @@ class Kinesis:
         self.accepted: list[StoredRecord] = []
         """All records in the order of their acceptance."""
         self.on_accept: Callable[[Shard, StoredRecord], None] = lambda shard, record: None
-        self._scheduler = scheduler
+        self.reads_nothing: Callable[[], bool] = lambda: False
+        """Whether a read returns no records although there are some."""
+        self.records_per_read = _MAX_RECORDS_PER_READ
+        self._time = time
         self._sequence = _FIRST_SEQUENCE
+        self._created = 0
         width = _HASH_KEYS // shards
         for number in range(shards):
             end = _HASH_KEYS if number == shards - 1 else (number + 1) * width
@@ -85,7 +106,9 @@ class Kinesis:
         self._check_stream(StreamName, StreamARN)
         sizes = [len(each["Data"]) + len(each["PartitionKey"].encode()) for each in Records]
         if not 1 <= len(sizes) <= _MAX_RECORDS_PER_PUT or sum(sizes) > _MAX_BYTES_PER_PUT:
-            raise aws_error("InvalidArgumentException", "too many or too large records")
+            raise _invalid("too many or too large records")
+        if not all(1 <= len(each["PartitionKey"]) <= _MAX_KEY_CHARACTERS for each in Records):
+            raise _invalid("a partition key has 1 to 256 characters")
         results: list[dict[str, Any]] = []
         for index, each in enumerate(Records):
             code = fails(index) if fails is not None else None
@@ -121,9 +144,7 @@ class Kinesis:
         """GetShardIterator. The iterator is the shard and the position in it."""
         self._check_stream(None, StreamARN)
         self._expire()
-        shard = self.shards.get(ShardId)
-        if shard is None:
-            raise aws_error("ResourceNotFoundException", f"no shard {ShardId}")
+        shard = self._shard(ShardId)
         start = int(StartingSequenceNumber)
         tests: dict[str, Callable[[StoredRecord], bool]] = {
             "TRIM_HORIZON": lambda record: True,
@@ -136,7 +157,7 @@ class Kinesis:
         }
         matches = tests[ShardIteratorType]
         position = _first_match(shard.records, matches)
-        return {"ShardIterator": f"{shard.id}/{shard.trimmed + position}"}
+        return {"ShardIterator": self._iterator(shard, shard.trimmed + position)}
 
     def get_records(
         self,
@@ -148,14 +169,13 @@ class Kinesis:
         """GetRecords."""
         self._check_stream(None, StreamARN)
         self._expire()
-        shard_id, _, place = ShardIterator.partition("/")
-        shard = self.shards.get(shard_id)
-        if shard is None:
-            raise aws_error("ResourceNotFoundException", f"no shard {shard_id}")
-        position = max(int(place), shard.trimmed)
+        if not 1 <= Limit <= _MAX_RECORDS_PER_READ:
+            raise _invalid("Limit is 1 to 10,000")
+        shard, position = self._position(ShardIterator)
+        limit = 0 if self.reads_nothing() else min(Limit, self.records_per_read)
         found: list[StoredRecord] = []
         size = 0
-        for record in shard.records[position - shard.trimmed :][:Limit]:
+        for record in shard.records[position - shard.trimmed :][:limit]:
             size += len(record.data)
             if found and size > _MAX_BYTES_PER_READ:
                 break
@@ -175,24 +195,25 @@ class Kinesis:
                 }
                 for record in found
             ],
-            "NextShardIterator": None if ended else f"{shard_id}/{position}",
+            "NextShardIterator": None if ended else self._iterator(shard, position),
             "MillisBehindLatest": 1000 if behind else 0,
         }
 
     def split_shard(self, shard_id: str) -> None:
         """Split a shard in the middle of its hash keys."""
-        shard = self.shards[shard_id]
+        shard = self._shard(shard_id)
         middle = (shard.first + shard.end) // 2
-        shard.closed = True
+        self._close(shard)
         self._add_shard(shard.first, middle, shard)
         self._add_shard(middle, shard.end, shard)
 
     def merge_shards(self, first_id: str, second_id: str) -> None:
         """Merge two adjacent shards."""
-        first, second = self.shards[first_id], self.shards[second_id]
-        if first.end != second.first:
-            raise aws_error("InvalidArgumentException", "the shards are not adjacent")
-        first.closed = second.closed = True
+        first, second = self._shard(first_id), self._shard(second_id)
+        if first.closed or second.closed or first.end != second.first:
+            raise _invalid("the shards are not open and adjacent")
+        self._close(first)
+        self._close(second)
         self._add_shard(first.first, second.end, first, second)
 
     def open_shards(self) -> list[Shard]:
@@ -207,27 +228,55 @@ class Kinesis:
             for each in self.shards.values()
             if not each.closed and each.first <= hash_key < each.end
         )
-        self._sequence += 1 + self._scheduler.random.getrandbits(4)
-        record = StoredRecord(self._sequence, partition_key, data, round(self._scheduler.now, 3))
+        self._sequence += 1 + self._time.random.getrandbits(4)
+        record = StoredRecord(self._sequence, partition_key, data, round(self._time.now, 3))
         shard.records.append(record)
         self.accepted.append(record)
         self.on_accept(shard, record)
         return shard, record
 
-    def _add_shard(self, first: int, end: int, *parents: Shard) -> None:
-        shard_id = f"shardId-{len(self.shards):012d}"
+    def _shard(self, shard_id: str) -> Shard:
+        try:
+            return self.shards[shard_id]
+        except KeyError:
+            raise aws_error("ResourceNotFoundException", f"no shard {shard_id}") from None
+
+    def _add_shard(self, first: int, end: int, *parents: Shard) -> Shard:
+        shard_id = f"shardId-{self._created:012d}"
+        self._created += 1
         self._sequence += 1
-        self.shards[shard_id] = Shard(
-            shard_id, first, end, self._sequence, tuple(parent.id for parent in parents)
-        )
+        shard = Shard(shard_id, first, end, self._sequence, tuple(each.id for each in parents))
+        self.shards[shard_id] = shard
+        return shard
+
+    def _close(self, shard: Shard) -> None:
+        self._sequence += 1
+        shard.closed_at, shard.last_sequence_number = self._time.now, self._sequence
+
+    def _iterator(self, shard: Shard, position: int) -> str:
+        return f"{shard.id}/{position}/{self._time.now!r}"
+
+    def _position(self, iterator: str) -> tuple[Shard, int]:
+        """Return the shard and the position in it, from which records can have expired since."""
+        try:
+            shard_id, position, issued = iterator.split("/")
+            age = self._time.now - float(issued)
+        except ValueError:
+            raise _invalid("not an iterator") from None
+        if age > _ITERATOR_SECONDS:
+            raise aws_error("ExpiredIteratorException", f"the iterator is {age:.0f} s old")
+        shard = self._shard(shard_id)
+        return shard, max(int(position), shard.trimmed)
 
     def _expire(self) -> None:
-        oldest = self._scheduler.now - self.retention_seconds
-        for shard in self.shards.values():
+        oldest = self._time.now - self.retention_seconds
+        for shard in list(self.shards.values()):
             if shard.records and shard.records[0].arrival < oldest:
                 count = _first_match(shard.records, lambda record: record.arrival >= oldest)
                 del shard.records[:count]
                 shard.trimmed += count
+            if shard.closed_at is not None and shard.closed_at < oldest:
+                del self.shards[shard.id]
 
     def _check_stream(self, name: str | None, arn: str | None) -> None:
         if (arn if arn is not None else name) not in (self.arn, self.name):
@@ -246,7 +295,15 @@ def _first_match(records: Sequence[StoredRecord], matches: Callable[[StoredRecor
     return low
 
 
+def _invalid(message: str) -> Exception:
+    error: Exception = aws_error("InvalidArgumentException", message)
+    return error
+
+
 def _describe(shard: Shard) -> dict[str, Any]:
+    ends = {"StartingSequenceNumber": str(shard.starting_sequence_number)}
+    if shard.last_sequence_number is not None:
+        ends["EndingSequenceNumber"] = str(shard.last_sequence_number)
     names = ("ParentShardId", "AdjacentParentShardId")
     return {
         "ShardId": shard.id,
@@ -254,6 +311,6 @@ def _describe(shard: Shard) -> dict[str, Any]:
             "StartingHashKey": str(shard.first),
             "EndingHashKey": str(shard.end - 1),
         },
-        "SequenceNumberRange": {"StartingSequenceNumber": str(shard.starting_sequence_number)},
+        "SequenceNumberRange": ends,
         **dict(zip(names, shard.parents, strict=False)),
     }

@@ -13,6 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from iot_constructs.testing.calls import describe_call, is_described
 from iot_constructs.testing.faults import Fault, FaultPlan, Kind
 from iot_constructs.testing.history import History
 from iot_constructs.testing.scheduler import Scheduler
@@ -68,10 +69,16 @@ class World:
         self.history = history
         self.services: dict[str, Model] = {}
         """Name of the boto3 client -> the service."""
+        self.caller: Process | None = None
+        """The process whose call takes effect at this moment."""
+        self.on_call: Callable[[Process, str, Mapping[str, Any]], None] = (
+            lambda process, operation, request: None
+        )
+        """Called before each call, with the operation and the request."""
 
-    def log(self, actor: str, text: str) -> None:
-        """Add an event to the history."""
-        self.history.add(self.scheduler.now, actor, text)
+    def log(self, actor: str, content: str | Callable[[], str]) -> None:
+        """Add an event to the history, with its text or a function that returns it."""
+        self.history.add(self.scheduler.now, actor, content)
 
 
 class Process:
@@ -84,11 +91,14 @@ class Process:
         self.role = role
         """What the process is: the fault plan has rates for its calls, such as ``function.put_item``."""
         self.name = name
+        self.started = world.scheduler.now
         self.deadline = deadline
         self.ended = ""
         """Why the process ended, or empty."""
         self.faulty = False
         """Whether a fault was injected into one of its calls."""
+        self.caller: Process | None = None
+        """The process that invoked it, if it is an invocation of a function that waits for the response."""
 
     def client(self, service: str) -> Client:
         """Return the client of a service."""
@@ -113,13 +123,18 @@ class Process:
 
     def call(self, service: str, operation: str, request: dict[str, Any]) -> Any:
         """Call an operation of a service."""
+        self._check()
+        self.world.on_call(self, operation, request)
         call = self.start_call(operation)
         self.send(call)
+        self.world.caller = self
         method: Callable[..., Any] = getattr(self.world.services[service], operation)
         if call.fault is not None and call.fault.kind is Kind.PARTIAL:
             response = method(fails=partial(_entry_code, call.fault), **request)
         else:
             response = method(**request)
+        if is_described(operation, response):
+            self.world.log(self.name, partial(describe_call, operation, request, response))
         self.receive(call)
         return response
 

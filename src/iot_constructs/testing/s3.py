@@ -1,8 +1,7 @@
 """Simulates S3: the bucket of a mapping's failed batches, which notifies a queue of each new object.
 
-Behavior: AmazonS3/latest/API, API_PutObject and API_GetObject;
-AmazonS3/latest/userguide/notification-content-structure.html (the event, with its URL-encoded key) and
-EventNotifications.html (at-least-once delivery).
+Pages, in AmazonS3/latest: API/API_PutObject.html, API_GetObject.html, API_HeadBucket.html ("a generic 404"),
+and userguide/notification-content-structure.html (the event, with its URL-encoded key).
 """
 
 # ruff: noqa: N803  # the parameters have the names of the API
@@ -28,14 +27,16 @@ class S3:
 
     def head_bucket(self, *, Bucket: str) -> dict[str, Any]:
         """HeadBucket."""
-        self._check_bucket(Bucket)
+        # The response to HEAD has no body, so the code is the status.
+        self._check_bucket(Bucket, "404")
         return {}
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:
         """PutObject."""
         self._check_bucket(Bucket)
         self.objects[Key] = Body
-        entity = {"bucket": {"name": Bucket}, "object": {"key": quote_plus(Key, safe="/")}}
+        stored = {"key": quote_plus(Key, safe="/"), "size": len(Body)}
+        entity = {"bucket": {"name": Bucket}, "object": stored}
         record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": entity}
         self._notify(json.dumps({"Records": [record]}))
         return {}
@@ -47,6 +48,6 @@ class S3:
             raise aws_error("NoSuchKey", "The specified key does not exist.", 404)
         return {"Body": io.BytesIO(self.objects[Key])}
 
-    def _check_bucket(self, bucket: str) -> None:
+    def _check_bucket(self, bucket: str, code: str = "NoSuchBucket") -> None:
         if bucket != self.bucket:
-            raise aws_error("NoSuchBucket", f"no bucket {bucket}", 404)
+            raise aws_error(code, f"no bucket {bucket}", 404)

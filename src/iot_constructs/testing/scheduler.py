@@ -11,7 +11,7 @@ import heapq
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import greenlet
 
@@ -20,6 +20,15 @@ R = TypeVar("R")
 
 START = 1_800_000_000.0
 """The virtual time at which every simulation starts, in epoch seconds."""
+
+
+class Time(Protocol):
+    """What a model needs to know of time: a `Scheduler`, or the clock of a test."""
+
+    now: float
+    """In epoch seconds."""
+    random: random.Random
+    """Decides what a service leaves open, such as the order of messages."""
 
 
 class DeadlockError(RuntimeError):
@@ -61,6 +70,8 @@ class Scheduler:
         self._queue: list[tuple[float, float, int, Task[Any], int]] = []
         self._number = 0
         self._current: Task[Any] | None = None
+        self._unfinished: dict[Task[Any], None] = {}
+        """The tasks that have started, in this order."""
         self._hub: Any = None
 
     def time(self) -> float:
@@ -108,6 +119,7 @@ class Scheduler:
                     self.on_time(moment)
                 self._continue(following)
         self._queue.clear()
+        self._end_unfinished()
         if task.error is not None:
             raise task.error
         return task.result  # type: ignore[return-value]
@@ -117,16 +129,24 @@ class Scheduler:
         task._continued += 1
         if task._greenlet is None:
             task._greenlet = greenlet.greenlet(task._run)
+            self._unfinished[task] = None
         self._current = task
         task._greenlet.switch()
         self._current = None
         if not task.done:
             return
         task._greenlet = None
+        del self._unfinished[task]
         if task.error is not None and not task._waiting and task.name != "main":
             raise task.error
         for waiting in task._waiting:
             self._schedule(waiting, self.now)
+
+    def _end_unfinished(self) -> None:
+        """End the abandoned tasks: the garbage collector does not see what a suspended greenlet refers to."""
+        for task in self._unfinished:
+            task._greenlet.throw()  # GreenletExit, which is the task's error then
+        self._unfinished.clear()
 
     def _schedule(self, task: Task[Any], moment: float) -> None:
         self._number += 1

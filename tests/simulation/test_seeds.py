@@ -1,0 +1,69 @@
+"""200 seeds of 500 records: each is another order of everything, other faults, and another pipeline."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.simulate.faults import RATES
+from tools.simulate.pipeline import Options, Result, simulate
+
+SEEDS, RECORDS, SEEDS_PER_TEST = 200, 500, 10
+EVENTS = {
+    "asynchronous invocation",
+    "bug of the user's step",
+    "cold start",
+    "concurrency limit 1",
+    "crash",
+    "expired and reported",
+    "expired stream",
+    "killed by a record",
+    "killed redrive",
+    "message delivered twice",
+    "outage",
+    "reconfigure",
+    "records that decompress to 10 MiB",
+    "redrive to the function",
+    "redrive to the stream",
+    "redrive_while_data_flows",
+    "refused item",
+    "replay",
+    "reshard",
+    "reshard while records wait",
+    "restart",
+    "rule error",
+    "start at LATEST",
+    "start at TRIM_HORIZON",
+    "throttled partition",
+    "timeout",
+    "two invocations for one device",
+    "two redrives at once",
+    "update",
+}
+
+
+def _run(seed: int) -> Result:
+    result = simulate(Options(seed, records=RECORDS))
+    assert not result.violations, (
+        f"seed {seed}: {result.violations[0]}; repeat it with: "
+        f"python -m tools.simulate --seed {seed} --records {RECORDS}"
+    )
+    return result
+
+
+@pytest.mark.parametrize("first", range(1, SEEDS + 1, SEEDS_PER_TEST))
+def test_no_record_is_lost_doubled_or_stale(first: int) -> None:
+    for seed in range(first, first + SEEDS_PER_TEST):
+        result = _run(seed)
+        assert result.accepted >= 0.9 * RECORDS
+        assert result.stored > 0
+
+
+def test_every_fault_and_every_event_happens() -> None:
+    missing = {(rate.operation, rate.kind.value) for rate in RATES} | EVENTS
+    for seed in range(1, SEEDS + 1):
+        result = simulate(Options(seed, records=100))
+        missing -= set(result.events)
+        missing -= {(operation, kind.partition(" (")[0]) for operation, kind in result.faults}
+        if not missing:
+            break
+    assert not missing
