@@ -46,11 +46,11 @@ class Observations:
         if self.records[number].marks:
             self._marks.append((sequence_number, number))
 
-    def received(self, actor: str, numbers: Sequence[int]) -> None:
-        """Observe an event of the function."""
+    def received(self, actor: str, numbers: Sequence[int]) -> str:
+        """Observe an event of the function, and return its line of the history."""
         for number in numbers:
             self.deliveries.setdefault(number, []).append(actor)
-        self.log(actor, f"receives {len(numbers)} records: {_ranges(numbers)}")
+        return f"receives {len(numbers)} records: {_ranges(numbers)}"
 
     def written(self, actor: str, method: str, writes: Iterable[Write]) -> None:
         """Observe a call that took effect."""
