@@ -150,14 +150,14 @@ class AwsCalls:
 
     def _before_parameter_build(
         self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any
-    ) -> dict[str, Any] | None:
+    ) -> None:
         invocation = self._current()
         if invocation is None:
-            return None
+            return
         name = _operation(model)
-        context[_REQUEST] = params
+        context[_REQUEST] = dict(params)
         if not runs_as_task():
-            return None
+            return
         batch = BATCHES.get(name)
         rejections = _CODES.get(model.service_model.service_name, _OTHER_CODES)
         call = invocation.process.start_call(
@@ -165,11 +165,11 @@ class AwsCalls:
         )
         context[_CALL] = call
         if call.fault is None or call.fault.kind is not Kind.PARTIAL or batch is None:
-            return None
+            return
         failed = {n for n in range(entry_count(name, params)) if call.fault.fails(n)}
         failed.discard(0)  # a request without entries is not valid
         context[_FAILED] = (failed, call.fault.code)
-        return batch.remove(params, failed)
+        params.update(batch.remove(params, failed))  # botocore ignores what a handler returns
 
     def _before_call(
         self, model: Any, context: dict[str, Any], **_: Any

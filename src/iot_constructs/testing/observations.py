@@ -46,11 +46,11 @@ class Observations:
         if self.records[number].marks:
             self._marks.append((sequence_number, number))
 
-    def received(self, actor: str, numbers: Sequence[int]) -> None:
-        """Observe an event of the function."""
+    def received(self, actor: str, numbers: Sequence[int]) -> str:
+        """Observe an event of the function, and return its line of the history."""
         for number in numbers:
             self.deliveries.setdefault(number, []).append(actor)
-        self.log(actor, f"receives {len(numbers)} records: {_ranges(numbers)}")
+        return f"receives {len(numbers)} records: {_ranges(numbers)}"
 
     def written(self, actor: str, method: str, writes: Iterable[Write]) -> None:
         """Observe a call that took effect."""
@@ -113,11 +113,12 @@ class Observations:
                     keys.setdefault((number, effect.target), set()).add(effect.key)
         for place, several in keys.items():
             times[place] += len(several)
-        return {
-            number: f"is {count} times in {target}"
-            for (number, target), count in times.items()
-            if count > 1
-        }
+        found: dict[int, str] = {}
+        for (number, target), count in sorted(times.items()):
+            if count > 1:
+                before = f"{found[number]} and" if number in found else "is"
+                found[number] = f"{before} {count} times in {target}"
+        return found
 
     def reordered(self) -> dict[int, str]:
         """Return the records that took effect after a newer one, where that matters.

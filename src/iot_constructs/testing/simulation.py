@@ -173,7 +173,6 @@ class _Invocation:
         """Call the handler."""
         process, simulation = self.process, self._simulation
         self.resume()
-        simulation.receives(process, event)
         try:
             response = self._handler(
                 event, LambdaContext(FUNCTION, context.aws_request_id, process)
@@ -185,7 +184,6 @@ class _Invocation:
             raise
         finally:
             simulation.active = None
-        simulation.returns(process, response)
         return response
 
 
@@ -220,6 +218,8 @@ class Simulation:
         self._function = Function(
             self.world, FUNCTION, self._cold_start, timeout_seconds=options.timeout
         )
+        self._function.on_begin = self._receives
+        self._function.describe_response = self._describe_response
         self._kinesis = Kinesis(self.scheduler, STREAM_ARN, shards=options.shards)
         self._mapping = self._create_mapping()
         self.world.services = {
@@ -257,20 +257,6 @@ class Simulation:
             self.error,
             _items(session),
         )
-
-    def receives(self, process: Process, event: Mapping[str, Any]) -> None:
-        """Observe an event of the function."""
-        numbers = [self._number(each["kinesis"]["sequenceNumber"]) for each in event["Records"]]
-        self.observations.received(process.name, numbers)
-
-    def returns(self, process: Process, response: Any) -> None:
-        """Observe a response of the function."""
-        failures = response.get("batchItemFailures") if isinstance(response, dict) else None
-        if not failures:
-            self.world.log(process.name, "returns a success")
-            return
-        reported = [self._numbers.get(each.get("itemIdentifier")) for each in failures]
-        self.world.log(process.name, f"reports as failed: {reported}")
 
     # --- what happens
 
@@ -339,6 +325,18 @@ class Simulation:
         self.active = None  # the calls of a module that is imported take effect at once
         handler, modules = self.options.code.load()
         return _Invocation(self, environment, handler, modules).run
+
+    def _receives(self, process: Process, event: Mapping[str, Any]) -> None:
+        numbers = [self._number(each["kinesis"]["sequenceNumber"]) for each in event["Records"]]
+        text = self.observations.received(process.name, numbers)
+        self._function.describe_event = lambda event, environment: text
+
+    def _describe_response(self, response: Any) -> str:
+        failures = response.get("batchItemFailures") if isinstance(response, dict) else None
+        if not failures:
+            return "returns a success"
+        reported = [self._numbers.get(each.get("itemIdentifier")) for each in failures]
+        return f"reports as failed: {reported}"
 
     def _discard(self, info: Mapping[str, Any]) -> None:
         first, last = int(info["startSequenceNumber"]), int(info["endSequenceNumber"])
