@@ -29,7 +29,8 @@ from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
-from botocore.exceptions import ClientError
+from botocore.config import Config
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.handlers import BUILTIN_HANDLERS
 
 from iot_constructs.local.mapping_configuration import UnsupportedMappingError
@@ -260,6 +261,25 @@ def test_a_modeled_exception_can_be_caught() -> None:
     code = ("ProvisionedThroughputExceededException",)
     simulate(handler, records=1, faults=[Rate("function.*", Kind.ERROR, 1.0, code)])
     assert caught == list(code)
+
+
+@pytest.mark.parametrize("kind", [Kind.NO_REQUEST, Kind.NO_RESPONSE])
+def test_a_lost_message_takes_the_read_timeout_of_the_client(kind: Kind) -> None:
+    waited: list[float] = []
+
+    def handler(event: Any, context: Any) -> None:
+        client = boto3.client("dynamodb", config=Config(read_timeout=1.5))
+        before = time.time()
+        with pytest.raises(ReadTimeoutError):
+            client.put_item(TableName="t", Item={"pk": {"S": "a"}})
+        waited.append(time.time() - before)
+
+    report = simulate(
+        handler, records=1, faults=[Rate("function.*", kind, 1.0)], tables={"t": "pk"}
+    )
+    assert len(report.runs[0].items["t"]) == (kind is Kind.NO_RESPONSE)
+    [seconds] = waited
+    assert seconds == pytest.approx(1.5, abs=0.1)
 
 
 def test_calls_from_threads_take_effect_without_faults() -> None:

@@ -113,7 +113,7 @@ class AwsCalls:
             config={"core": {"reset_boto3_session": False, "mock_credentials": False}}
         )
         handlers: list[tuple[str, Callable[..., Any]]] = [
-            ("choose-signer", lambda **_: UNSIGNED),
+            ("choose-signer", lambda **_: UNSIGNED),  # a third of the time of a call
             ("before-parameter-build", self._before_parameter_build),
             ("before-call", self._before_call),
             *((f"after-call.{name}", self._add_failures) for name in BATCHES),
