@@ -57,7 +57,7 @@ STATE_WRITE_THREADS = 8
 # A redrive cannot change the others: the processor rejects these records again.
 REDRIVEN = tuple(kind for kind in LetterKind if kind is not LetterKind.REJECTED_RECORD)
 # Virtual time after which a run that does not come to rest is a violation.
-SETTLE_SECONDS = 3 * 86_400.0
+SETTLE_SECONDS = 6 * 3600.0
 
 DUPLICATES = 0.01
 """The share of messages that SNS or SQS deliver twice."""
