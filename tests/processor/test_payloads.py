@@ -238,6 +238,8 @@ def test_a_slice_takes_no_more_than_a_record_may(large: bytes) -> None:
 
 
 def test_a_rejected_record_takes_no_room() -> None:
-    bomb = gzip.compress(bytes(MAX_DECOMPRESSED_BYTES + 1))
-    fits = gzip.compress(b" " * (MAX_DECOMPRESSED_BYTES - 100) + ONE)
-    assert slices([("d1", bomb)] * 8 + [("d1", fits)]) == [9]
+    too_many = gzip.compress(b"0," * (MAX_VALUES + 1))
+    sns = FakeSNS()
+    records = make_records(*[("d1", too_many)] * 8, ("d1", ONE), BAD)
+    outcome = make_processor(FakeDynamoDB(), sns).process(records, Clock().remaining_ms)
+    assert (outcome.stored, outcome.rejected.total(), sns.calls) == (1, 9, [9])
