@@ -13,6 +13,9 @@ READY := $(VENV)/.ready
 CHECKOV := .venv-checkov
 CHECKOV_READY := $(CHECKOV)/.ready
 
+# Two processes, each a file at a time, in the order that tests/conftest.py gives. ARGS="-n 0": one, as --pdb needs it.
+PYTEST := $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 # Node is a package in .venv. cdk/bin has the program itself: .venv/bin/node starts it by way of
 # Python, which costs time at every start.
 TOOLS := $(CURDIR)/$(VENV)
@@ -73,16 +76,16 @@ chaos: $(READY) ## the same under faults, with one redrive at the end (SEED=7; A
 	$(PY) -m tools.chaos.__main__ $(ARGS)
 
 .PHONY: simulate
-simulate: $(READY) ## the pipeline in virtual time under every fault (SEED=7; ARGS="--seeds 200 --records 500")
+simulate: $(READY) ## the pipeline in virtual time under every fault (SEED=7; ARGS="--seeds 200", ARGS=--bugs)
 	$(PY) -m tools.simulate $(ARGS)
 
 .PHONY: test
 test: lint $(CHECKOV_READY) ## what CI runs: lint, types and every test
-	$(PY) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 .PHONY: unit
 unit: $(READY) $(CHECKOV_READY) ## the tests without the emulator
-	$(PY) -m pytest --ignore=tests/e2e $(ARGS)
+	$(PYTEST) --ignore=tests/e2e $(ARGS)
 
 .PHONY: lint
 lint: $(READY) ## style and types

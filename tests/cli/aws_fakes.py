@@ -1,21 +1,24 @@
-"""Stand-ins for SQS, Kinesis, S3 and Lambda that keep AWS's rules as far as a redrive meets them."""
+"""The models of SQS, Kinesis and S3 with faults, and a stand-in for Lambda that answers as told."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import heapq
 import io
 import json
-from bisect import bisect_left
+import math
+import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from email.utils import formatdate
+from itertools import cycle
 from typing import Any
 
 from botocore.exceptions import ClientError
+
+from iot_constructs.testing.kinesis import Kinesis, StoredRecord
+from iot_constructs.testing.s3 import S3
+from iot_constructs.testing.sns_sqs import SQS
 
 ACCOUNT = "123456789012"
 STREAM = "iot-sensor-data-stream-dev"
@@ -49,11 +52,19 @@ def aws_error(code: str, message: str = "no reason given", status: int = 400) ->
     )
 
 
+class InOrder(random.Random):
+    """Of what a service leaves open, the simplest."""
+
+    def random(self) -> float:
+        return 0.0
+
+
 class Clock:
     """Time passes when somebody waits, and a little with every call."""
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now
+        self.random: random.Random = InOrder(1)
         self.slept: list[float] = []
 
     def __call__(self) -> float:
@@ -90,175 +101,47 @@ class Calls:
         return self.names.count(name)
 
 
-@dataclass
-class Stored:
-    id: str
-    body: str
-    sent: float
-    visible_at: float = 0.0
-    handle: str | None = None
-    receives: int = 0
-    received_at: float = 0.0
-    number: int = 0
-
-
-class FakeSQS:
-    """A standard queue. Each call takes a time that does not depend on the length of the queue."""
+class FakeSQS(SQS):
+    """The model with faults. Messages are received in the order in which they became visible."""
 
     def __init__(self, calls: Calls) -> None:
+        super().__init__(calls.clock, QUEUE_URL)
         self.calls = calls
-        self.clock = calls.clock
-        self.messages: dict[str, Stored] = {}
-        self.deleted: list[str] = []
-        self.before_delete: Callable[[str], None] = lambda id: None
-        self.refuses_delete: Callable[[str], dict[str, Any] | None] = lambda id: None
-        self.skew = 0.0
-        # SQSDeveloperGuide/quotas-queues.html: with long polling, a receive beyond it is empty, without an error.
-        self.max_in_flight = 120_000
-        self.change_failures: list[dict[str, Any]] = []
-        self._number = 0
-        self._ready: list[tuple[int, str]] = []
-        self._hidden: list[tuple[float, str]] = []
+        self.refuses_delete: Callable[[str], str | None] = lambda id: None
+        self.change_failures: list[str] = []
 
-    def send(self, body: object, id: str | None = None) -> str:
-        self._number += 1
-        id = id if id is not None else f"message-{self._number:04d}"
-        text = body if isinstance(body, str) else json.dumps(body)
-        self.messages[id] = Stored(id, text, self.clock.now + self.skew, number=self._number)
-        heapq.heappush(self._ready, (self._number, id))
-        return id
-
-    def visible(self) -> list[str]:
-        return [m.id for m in self.messages.values() if m.visible_at <= self.clock.now]
+    def add(self, body: object, id: str | None = None) -> str:
+        return self.send(body if isinstance(body, str) else json.dumps(body), id).id
 
     def get_queue_attributes(self, **request: Any) -> dict[str, Any]:
-        assert request["QueueUrl"] == QUEUE_URL
-        return self.calls.made("get_queue_attributes", self._attributes)
-
-    def _attributes(self) -> dict[str, Any]:
-        visible = len(self.visible())
-        return {
-            "Attributes": {
-                "ApproximateNumberOfMessages": str(visible),
-                "ApproximateNumberOfMessagesNotVisible": str(len(self.messages) - visible),
-            },
-            "ResponseMetadata": {
-                "HTTPHeaders": {"date": formatdate(self.clock.now + self.skew, usegmt=True)}
-            },
-        }
+        get = super().get_queue_attributes
+        return self.calls.made("get_queue_attributes", lambda: get(**request))
 
     def receive_message(self, **request: Any) -> dict[str, Any]:
-        assert request["QueueUrl"] == QUEUE_URL
-        assert 1 <= request["MaxNumberOfMessages"] <= 10
-        assert 0 < request["WaitTimeSeconds"] <= 20
-        assert "SentTimestamp" in request["MessageSystemAttributeNames"]
-        return self.calls.made("receive_message", lambda: self._receive(request))
+        assert request["WaitTimeSeconds"] > 0, "an empty response would not mean an empty queue"
+        receive = super().receive_message
 
-    def _receive(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert 0 <= request["VisibilityTimeout"] <= 43_200
-        received = self._take(request["MaxNumberOfMessages"])
-        if not received:
-            self.clock.now += request["WaitTimeSeconds"]
-            return {}
-        for message in received:
-            message.receives += 1
-            message.handle = f"{message.id}#{message.receives}"
-            message.received_at = self.clock.now
-            self._hide(message, request["VisibilityTimeout"])
-        return {
-            "Messages": [
-                {
-                    "MessageId": message.id,
-                    "Body": message.body,
-                    "ReceiptHandle": message.handle,
-                    "Attributes": {"SentTimestamp": str(int(message.sent * 1000))},
-                }
-                for message in received
-            ]
-        }
+        def poll() -> dict[str, Any]:
+            response = receive(**request)
+            self.calls.clock.now += 0 if response else request["WaitTimeSeconds"]
+            return response
 
-    def _take(self, at_most: int) -> list[Stored]:
-        """Return the oldest visible messages."""
-        while self._hidden and self._hidden[0][0] <= self.clock.now:
-            message = self.messages.get(heapq.heappop(self._hidden)[1])
-            if message is not None:
-                heapq.heappush(self._ready, (message.number, message.id))
-        taken: dict[str, Stored] = {}
-        while self._ready and len(taken) < min(at_most, self.max_in_flight - self._in_flight()):
-            message = self.messages.get(heapq.heappop(self._ready)[1])
-            if message is None or message.id in taken:
-                continue
-            if message.visible_at <= self.clock.now:
-                taken[message.id] = message
-            else:  # hidden since, or for longer
-                heapq.heappush(self._hidden, (message.visible_at, message.id))
-        return list(taken.values())
-
-    def _in_flight(self) -> int:
-        if len(self.messages) <= self.max_in_flight:
-            return 0
-        return len(self.messages) - len(self.visible())
-
-    def _hide(self, message: Stored, seconds: float) -> None:
-        message.visible_at = self.clock.now + seconds
-        heapq.heappush(self._hidden, (message.visible_at, message.id))
+        return self.calls.made("receive_message", poll)
 
     def change_message_visibility_batch(self, **request: Any) -> dict[str, Any]:
+        change, failures = super().change_message_visibility_batch, self.change_failures
         return self.calls.made(
             "change_message_visibility_batch",
-            lambda: self._each(request, self._change_visibility, self._refuses_change),
+            lambda: change(**request, fails=lambda index: failures.pop() if failures else None),
         )
-
-    def _change_visibility(self, message: Stored, entry: dict[str, Any]) -> None:
-        self._hide(message, entry["VisibilityTimeout"])
-
-    def _refuses_change(self, id: str) -> dict[str, Any] | None:
-        return self.change_failures.pop() if self.change_failures else None
 
     def delete_message_batch(self, **request: Any) -> dict[str, Any]:
-        return self.calls.made(
-            "delete_message_batch", lambda: self._each(request, self._delete, self.refuses_delete)
-        )
+        delete = super().delete_message_batch
 
-    def _delete(self, message: Stored, entry: dict[str, Any]) -> None:
-        self.before_delete(message.id)
-        del self.messages[message.id]
-        self.deleted.append(message.id)
+        def fails(index: int) -> str | None:
+            return self.refuses_delete(request["Entries"][index]["ReceiptHandle"].split("#")[0])
 
-    def _beyond_12_hours(self, message: Stored, entry: dict[str, Any]) -> bool:
-        """SQSDeveloperGuide/sqs-visibility-timeout.html: 12 hours from the receipt, whatever is changed since."""
-        ends = self.clock.now + float(entry.get("VisibilityTimeout", 0))
-        return ends - message.received_at > 43_200
-
-    def _each(
-        self,
-        request: dict[str, Any],
-        action: Callable[[Stored, dict[str, Any]], None],
-        refuses: Callable[[str], dict[str, Any] | None] = lambda id: None,
-    ) -> dict[str, Any]:
-        assert request["QueueUrl"] == QUEUE_URL
-        entries = request["Entries"]
-        if not 1 <= len(entries) <= 10:
-            raise aws_error("AWS.SimpleQueueService.TooManyEntriesInBatchRequest")
-        assert len({entry["Id"] for entry in entries}) == len(entries)
-        done, failed = [], []
-        for entry in entries:
-            message = self.messages.get(entry["ReceiptHandle"].partition("#")[0])
-            refused = refuses(message.id) if message is not None else None
-            if message is None or message.handle != entry["ReceiptHandle"]:
-                failed.append(
-                    {"Id": entry["Id"], "Code": "ReceiptHandleIsInvalid", "SenderFault": True}
-                )
-            elif refused is not None:
-                failed.append({"Id": entry["Id"], **refused})
-            elif self._beyond_12_hours(message, entry):
-                failed.append(
-                    {"Id": entry["Id"], "Code": "InvalidParameterValue", "SenderFault": True}
-                )
-            else:
-                action(message, entry)
-                done.append({"Id": entry["Id"]})
-        return {"Successful": done, "Failed": failed}
+        return self.calls.made("delete_message_batch", lambda: delete(**request, fails=fails))
 
 
 @dataclass
@@ -269,16 +152,15 @@ class OnShard:
     arrival: float
 
 
-class FakeKinesis:
-    """Kinesis in a Region, with one stream. Records are in the shard that is open when they come."""
+class FakeKinesis(Kinesis):
+    """The model with faults. Each second read is empty, and the others return up to three records."""
 
     def __init__(self, calls: Calls, region: str = REGION) -> None:
+        super().__init__(calls.clock, stream_arn(region), retention_seconds=math.inf)
         self.calls = calls
-        self.arn = stream_arn(region)
-        self.shards: dict[str, list[OnShard]] = {SHARD: []}
-        self.closed: set[str] = set()
+        self.reads_nothing = cycle([True, False]).__next__
+        self.records_per_read = 3
         self.trimmed_is_an_error = False
-        self.most_per_read = 3
         self.throttled_reads = 0
         self.refuses: Callable[[dict[str, Any]], str | None] = lambda entry: None
         self.put: list[tuple[str, bytes]] = []
@@ -286,74 +168,44 @@ class FakeKinesis:
         self.put_sizes: list[int] = []
         self.targets: list[str] = []
         self.put_errors: list[BaseException] = []
-        self._sequence = 49_590_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000
-        self._gaps = 0
 
-    def accept(self, partition_key: str, data: bytes, shard: str = SHARD) -> OnShard:
-        self._sequence += 7
-        record = OnShard(str(self._sequence), partition_key, data, self.calls.clock.now)
-        self.shards[shard].append(record)
-        return record
+    def accept(self, partition_key: str, data: bytes) -> OnShard:
+        return on_shard(self._accept(partition_key, data)[1])
+
+    def on_shards(self) -> dict[str, list[OnShard]]:
+        return {id: [on_shard(each) for each in of.records] for id, of in self.shards.items()}
 
     def reshard(self, shard: str = SHARD) -> str:
-        child = f"shardId-{len(self.shards):012d}"
-        self.closed.add(shard)
-        self.shards[child] = []
-        return child
+        """Replace a shard by one child."""
+        parent = self.shards[shard]
+        self._close(parent)
+        return self._add_shard(parent.first, parent.end, parent).id
 
     def trim(self, shard: str, records: int) -> None:
-        del self.shards[shard][:records]
+        del self.shards[shard].records[:records]
+        self.shards[shard].trimmed += records
 
     def counts(self) -> Counter[tuple[str, bytes]]:
         return self.put_counts
 
     def get_shard_iterator(self, **request: Any) -> dict[str, Any]:
-        return self.calls.made("get_shard_iterator", lambda: self._iterator(request))
+        return self.calls.made("get_shard_iterator", lambda: self._find(request))
 
-    def _iterator(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert request["ShardIteratorType"] == "AT_SEQUENCE_NUMBER"
-        if request["StreamARN"] != self.arn:
-            raise aws_error("ResourceNotFoundException", "no such stream")
-        shard = self.shards.get(request["ShardId"])
-        if shard is None:
-            raise aws_error("ResourceNotFoundException", f"no shard {request['ShardId']}")
-        start = int(request["StartingSequenceNumber"])
-        if self.trimmed_is_an_error and (not shard or start < int(shard[0].sequence_number)):
+    def _find(self, request: dict[str, Any]) -> dict[str, Any]:
+        found = super().get_shard_iterator(**request)
+        records, start = self.shards[request["ShardId"]].records, request["StartingSequenceNumber"]
+        if self.trimmed_is_an_error and (not records or int(start) < records[0].sequence_number):
             raise aws_error("InvalidArgumentException", "the sequence number is not of this stream")
-        position = bisect_left(shard, start, key=lambda record: int(record.sequence_number))
-        return {"ShardIterator": f"{request['ShardId']}/{position}"}
+        return found
 
     def get_records(self, **request: Any) -> dict[str, Any]:
         return self.calls.made("get_records", lambda: self._read(request))
 
     def _read(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert 1 <= request["Limit"] <= 10_000
         if self.throttled_reads:
             self.throttled_reads -= 1
             raise aws_error("ProvisionedThroughputExceededException")
-        name, _, place = request["ShardIterator"].partition("/")
-        position, shard = int(place), self.shards[name]
-        self._gaps += 1
-        if self._gaps % 2 and position < len(shard):  # "it might take multiple calls"
-            return {"Records": [], "NextShardIterator": f"{name}/{place}", "MillisBehindLatest": 9}
-        found = shard[position : position + min(request["Limit"], self.most_per_read)]
-        position += len(found)
-        at_end = position >= len(shard)
-        return {
-            "Records": [
-                {
-                    "SequenceNumber": record.sequence_number,
-                    "PartitionKey": record.partition_key,
-                    "Data": record.data,
-                    "ApproximateArrivalTimestamp": datetime.fromtimestamp(
-                        record.arrival, timezone.utc
-                    ),
-                }
-                for record in found
-            ],
-            "NextShardIterator": None if at_end and name in self.closed else f"{name}/{position}",
-            "MillisBehindLatest": 0 if at_end else 1000,
-        }
+        return super().get_records(**request)
 
     def put_records(self, **request: Any) -> dict[str, Any]:
         return self.calls.made("put_records", lambda: self._put(request))
@@ -362,46 +214,41 @@ class FakeKinesis:
         entries = request["Records"]
         self.put_sizes.append(len(entries))
         self.targets.append(request.get("StreamARN") or request["StreamName"])
-        if request.get("StreamARN", self.arn) != self.arn:
-            raise aws_error("ResourceNotFoundException", "no such stream")
         if self.put_errors:
             raise self.put_errors.pop(0)
-        sizes = [len(entry["Data"]) + len(entry["PartitionKey"].encode()) for entry in entries]
-        if not 1 <= len(entries) <= 500 or sum(sizes) > 10 * 2**20:
-            raise aws_error("InvalidArgumentException", "too many or too large")
-        if sum(sizes) > 5 * 2**20 and len(entries) > 1:
+        size = sum(len(entry["Data"]) + len(entry["PartitionKey"].encode()) for entry in entries)
+        if size > 5 * 2**20 and len(entries) > 1:
             raise aws_error("InvalidArgumentException", "over 5 MiB, as it was until 2025")
-        results: list[dict[str, Any]] = []
-        for entry in entries:
-            assert 1 <= len(entry["PartitionKey"]) <= 256
-            code = self.refuses(entry)
-            if code == "InvalidArgumentException":
-                raise aws_error(code, "a record is too large for this stream")
-            if code is not None:
-                results.append({"ErrorCode": code, "ErrorMessage": "later"})
-                continue
-            self.put.append((entry["PartitionKey"], entry["Data"]))
-            self.put_counts[entry["PartitionKey"], entry["Data"]] += 1
-            open_shard = next(name for name in self.shards if name not in self.closed)
-            accepted = self.accept(entry["PartitionKey"], entry["Data"], open_shard)
-            results.append({"SequenceNumber": accepted.sequence_number, "ShardId": open_shard})
-        failed = sum("ErrorCode" in result for result in results)
-        return {"FailedRecordCount": failed, "Records": results}
+        codes = [self.refuses(entry) for entry in entries]
+        if "InvalidArgumentException" in codes:
+            raise aws_error("InvalidArgumentException", "a record is too large for this stream")
+        response = super().put_records(**request, fails=codes.__getitem__)
+        accepted = [
+            (entry["PartitionKey"], entry["Data"])
+            for entry, code in zip(entries, codes, strict=True)
+            if code is None
+        ]
+        self.put += accepted
+        self.put_counts.update(accepted)
+        return response
 
 
-class FakeS3:
+def on_shard(record: StoredRecord) -> OnShard:
+    return OnShard(str(record.sequence_number), record.partition_key, record.data, record.arrival)
+
+
+class FakeS3(S3):
+    """The model with faults, which notifies nobody."""
+
     def __init__(self, calls: Calls) -> None:
+        super().__init__(BUCKET, lambda body: None)
         self.calls = calls
-        self.objects: dict[tuple[str, str], bytes] = {}
 
     def get_object(self, **request: Any) -> dict[str, Any]:
         return self.calls.made("get_object", lambda: self._get(request))
 
     def _get(self, request: dict[str, Any]) -> dict[str, Any]:
-        body = self.objects.get((request["Bucket"], request["Key"]))
-        if body is None:
-            raise aws_error("NoSuchKey", "The specified key does not exist.", 404)
-        return {"Body": io.BytesIO(body)}
+        return super().get_object(**request)
 
 
 class FakeLambda:

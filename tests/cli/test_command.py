@@ -16,8 +16,8 @@ import pytest
 
 import iot_constructs.cli
 from iot_constructs.cli.dead_letter_messages import Kind
-from iot_constructs.cli.interrupts import INTERRUPTED
-from iot_constructs.cli.main import EX_SIGPIPE, main
+from iot_constructs.cli.exit_codes import EX_SIGPIPE, FAILED, INTERRUPTED
+from iot_constructs.cli.main import main
 from iot_constructs.cli.progress import Progress
 
 from .aws_fakes import ACCOUNT, QUEUE_URL, STREAM, aws_error, failed_batch
@@ -147,7 +147,7 @@ def test_an_aws_error_is_printed_in_one_line(
 ) -> None:
     world.calls.fail_at = 0
     world.calls.error = lambda: aws_error("AccessDenied", "no sqs:GetQueueAttributes")
-    assert main(EXECUTE) == 1
+    assert main(EXECUTE) == FAILED
     assert "error: AccessDenied: no sqs:GetQueueAttributes\n" in capsys.readouterr().err
 
 
@@ -155,7 +155,7 @@ def test_messages_in_flight_elsewhere_are_mentioned(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     [id] = world.add_rejected(1)
-    world.sqs.messages[id].visible_at = world.clock.now + 100
+    world.sqs._hide(world.sqs.messages[id], 100)
     assert main(DRY_RUN) == 0
     assert "about 1 messages were not received" in capsys.readouterr().out
     assert main([*DRY_RUN, "--json"]) == 0

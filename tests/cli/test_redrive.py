@@ -305,7 +305,7 @@ def test_messages_are_held_while_the_others_of_the_same_call_are_looked_at() -> 
     for number in range(10):
         record = world.kinesis.accept("d1", random_bytes(str(number)))
         key = f"aws/lambda/{number}"
-        world.s3.objects[BUCKET, key] = json.dumps(stored_batch(record)).encode()
+        world.s3.objects[key] = json.dumps(stored_batch(record)).encode()
         world.add(object_created(key), ("d1", record.data))
     get, seen = world.s3._get, []
 
@@ -351,7 +351,7 @@ def test_a_message_that_comes_back_within_the_run_is_not_taken_up_again() -> Non
 def test_a_message_that_cannot_be_deleted_reports_that_its_records_were_put() -> None:
     world = World()
     [id] = world.add_rejected(1)
-    world.sqs.refuses_delete = lambda id: {"Code": "InternalError", "SenderFault": False}
+    world.sqs.refuses_delete = lambda id: "InternalError"
     report = world.redrive()
     [(row, reason)] = report.kept
     assert (row.message_id, row.accepted) == (id, 1)
@@ -363,7 +363,7 @@ def test_a_message_that_cannot_be_deleted_reports_that_its_records_were_put() ->
 def test_a_deletion_that_fails_for_a_moment_is_tried_again() -> None:
     world = World()
     world.add_rejected(3)
-    refusals = [{"Code": "InternalError", "SenderFault": False}] * 2
+    refusals = ["InternalError"] * 2
     world.sqs.refuses_delete = lambda id: refusals.pop() if refusals else None
     assert world.redrive().exit_code == 0
     assert not world.sqs.messages
@@ -386,10 +386,10 @@ def test_what_the_destination_cannot_take_is_kept_and_still_counted() -> None:
 def test_a_record_that_the_function_refuses_stays_on_the_queue() -> None:
     world = World()
     world.add_rejected(12)
-    bad = world.behind["message-0005"][0][1]
+    bad = world.behind["message-000005"][0][1]
     world.function.fails_on = {bad}
     report = world.redrive(to_function=True)
-    assert list(world.sqs.messages) == ["message-0005"]
+    assert list(world.sqs.messages) == ["message-000005"]
     assert len(world.function.stored) == 11
     assert report.exit_code == 1
 

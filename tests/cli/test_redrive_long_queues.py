@@ -77,7 +77,7 @@ def test_a_run_that_can_deliver_nothing_receives_each_message_one_and_a_half_tim
 ) -> None:
     world = make_world(0.1)
     add_failed_batches(world, count)
-    world.kinesis.shards["shardId-000000000000"].clear()
+    world.kinesis.shards["shardId-000000000000"].records.clear()
     cut_off_after(world, 5 * count)
     found = world.redrive()
     assert (len(found.kept), found.exit_code, found.read_to_end) == (count, 1, True)
@@ -268,7 +268,7 @@ def test_a_release_that_is_throttled_is_repeated() -> None:
         return change(**request)
 
     world.sqs.change_message_visibility_batch = throttled  # type: ignore[method-assign]
-    world.sqs.change_failures = [{"Code": "InternalError", "SenderFault": False}] * 3
+    world.sqs.change_failures = ["InternalError"] * 3
     found = world.redrive(execute=False)
     assert len(world.sqs.visible()) == 40
     assert (found.error, found.invisible) == (None, 0)

@@ -21,7 +21,6 @@ from tests.processor.payload_kinds import DEVICE, KINDS, PayloadKind, Stored, at
 from tests.processor.test_payload_kinds import Deployed
 
 from .aws_fakes import (
-    BUCKET,
     Clock,
     OnShard,
     async_failure,
@@ -56,7 +55,7 @@ def accept(world: World, data: bytes) -> OnShard:
 
 def deliver(world: World, deployed: Deployed, *, to_function: bool) -> float:
     """Redrive the queue into the function; return the arrival that its event had."""
-    before = {name: len(records) for name, records in world.kinesis.shards.items()}
+    before = {name: len(records) for name, records in world.kinesis.on_shards().items()}
 
     def invoke(event: Any) -> tuple[str | None, bytes]:
         response = deployed.invoke(event)
@@ -71,7 +70,11 @@ def deliver(world: World, deployed: Deployed, *, to_function: bool) -> float:
     if to_function:
         [event] = world.function.events
     else:
-        put = [r for name, records in world.kinesis.shards.items() for r in records[before[name] :]]
+        put = [
+            r
+            for name, records in world.kinesis.on_shards().items()
+            for r in records[before[name] :]
+        ]
         event = kinesis_event(*put)
         assert deployed.invoke(event) == {"batchItemFailures": []}
     [record] = event["Records"]
@@ -136,7 +139,7 @@ def test_a_failed_batch_is_stored_once_after_the_table_is_fixed(
     if source == "stream":
         world.add(in_envelope(failed_batch(number, number, 1)), content)
     elif source == "bucket":
-        world.s3.objects[BUCKET, "batch"] = json.dumps(stored_batch(record)).encode()
+        world.s3.objects["batch"] = json.dumps(stored_batch(record)).encode()
         world.add(in_envelope(object_created("batch")), content)
     else:
         world.add(in_envelope(async_failure(kinesis_event(record))), content)

@@ -13,7 +13,6 @@ from tests.processor.payload_kinds import DEVICE, Stored
 from tests.processor.test_payload_kinds import Deployed
 
 from .aws_fakes import (
-    BUCKET,
     SHARD,
     STREAM_ARN,
     Clock,
@@ -52,7 +51,7 @@ def on_stream(world: World, record: OnShard, deployed: Deployed) -> Any:
 
 
 def in_bucket(world: World, record: OnShard, deployed: Deployed) -> Any:
-    world.s3.objects[BUCKET, "batch"] = json.dumps(stored_batch(record)).encode()
+    world.s3.objects["batch"] = json.dumps(stored_batch(record)).encode()
     return object_created("batch")
 
 
@@ -61,12 +60,12 @@ def in_event(world: World, record: OnShard, deployed: Deployed) -> Any:
 
 
 def in_rule_error(world: World, record: OnShard, deployed: Deployed) -> Any:
-    world.kinesis.shards[SHARD].remove(record)  # it never reached the stream
+    world.kinesis.shards[SHARD].records.pop()  # it never reached the stream
     return rule_error(f"device/{DEVICE}/telemetry", record.data)
 
 
 def in_basic_ingest_error(world: World, record: OnShard, deployed: Deployed) -> Any:
-    world.kinesis.shards[SHARD].remove(record)
+    world.kinesis.shards[SHARD].records.pop()
     return rule_error(f"$aws/rules/telemetry/device/{DEVICE}/telemetry", record.data)
 
 
@@ -104,14 +103,14 @@ def invoke_real(world: World, deployed: Deployed) -> Callable[[Any], tuple[str |
 
 def redrive(world: World, deployed: Deployed, *, to_function: bool) -> float | None:
     """Redrive the only message into the processor; return its arrival on the stream if it is put there."""
-    before = {name: len(records) for name, records in world.kinesis.shards.items()}
+    before = {name: len(records) for name, records in world.kinesis.on_shards().items()}
     world.function.answer = invoke_real(world, deployed)
     report = world.redrive(to_function=to_function)
     assert (report.kept, report.exit_code) == ([], 0)
     assert not world.sqs.messages
     put = [
         (shard, record)
-        for shard, records in world.kinesis.shards.items()
+        for shard, records in world.kinesis.on_shards().items()
         for record in records[before[shard] :]
     ]
     if to_function:
@@ -160,7 +159,7 @@ def assert_no_made_up_position(world: World, message: dict[str, Any]) -> None:
         assert message["payload"] is not None
         return
     assert position[0] == STREAM_ARN
-    assert position[2] in {each.sequence_number for each in world.kinesis.shards[position[1]]}
+    assert position[2] in {each.sequence_number for each in world.kinesis.on_shards()[position[1]]}
 
 
 def test_a_record_without_a_stream_is_kept_until_the_stream_is_named(

@@ -237,7 +237,7 @@ def test_a_throttled_read_of_the_stream_is_repeated() -> None:
 def test_everything_is_seen_and_the_own_items_and_letters_are_removed() -> None:
     world = World()
     run = world.run()
-    stranger = world.sqs.send({"kind": "unknown"}, "stranger")
+    stranger = world.sqs.add({"kind": "unknown"}, "stranger")
     world.process("pump-1")
     others = [list(each.items) for each in world.tables.values()]
     run.publish()
@@ -248,8 +248,8 @@ def test_everything_is_seen_and_the_own_items_and_letters_are_removed() -> None:
     assert run.remove()[0] == f"removed of {DEVICE}: items 4, dead letters 1."
     assert [each.items for each in world.tables.values()] == others
     # The other messages are visible, and were deleted by nobody.
-    assert set(world.sqs.visible()) == {stranger, "message-0002"}
-    assert world.sqs.deleted == ["message-0003"]
+    assert set(world.sqs.visible()) == {stranger, "message-000002"}
+    assert world.sqs.deleted == ["message-000003"]
 
 
 def test_the_wait_ends_with_the_last_arrival_or_the_timeout() -> None:
@@ -269,9 +269,9 @@ def test_a_batch_is_removed_only_if_it_is_the_record_of_the_run() -> None:
     world = World()
     run = world.run()
     run.publish()
-    world.sqs.send(failed_batch("4", "4", 1), "own")
-    world.sqs.send(failed_batch("3", "4", 2), "with-neighbors")
-    world.sqs.send(failed_batch("99", "99", 1), "other")
+    world.sqs.add(failed_batch("4", "4", 1), "own")
+    world.sqs.add(failed_batch("3", "4", 2), "with-neighbors")
+    world.sqs.add(failed_batch("99", "99", 1), "other")
     run.wait(5, progress())
     assert world.sqs.deleted == ["own"]
 
@@ -280,9 +280,9 @@ def test_a_letter_with_another_record_is_not_removed() -> None:
     world = World()
     run = world.run()
     own, other = OnShard("4", DEVICE, BAD, NOW), OnShard("5", "pump-1", b"of another device", NOW)
-    world.sqs.send(async_failure(kinesis_event(own)), "own")
-    world.sqs.send(async_failure(kinesis_event(own, other)), "both")
-    world.sqs.send(async_failure(kinesis_event(other)), "other")
+    world.sqs.add(async_failure(kinesis_event(own)), "own")
+    world.sqs.add(async_failure(kinesis_event(own, other)), "both")
+    world.sqs.add(async_failure(kinesis_event(other)), "other")
     run.wait(5, progress())
     assert world.sqs.deleted == ["own"]
     assert len(run.seen.letters) == 1
@@ -304,7 +304,7 @@ def test_a_long_queue_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(messages, "MAX_DEAD_LETTERS", 20)
     world = World()
     for _ in range(50):
-        world.sqs.send({"kind": "unknown"})
+        world.sqs.add({"kind": "unknown"})
     run = world.run()
     run.wait(0, progress())
     assert run.seen.queue_too_long

@@ -205,7 +205,7 @@ class World:
         name = {"deviceId": {"S": device}}
         self.tables["metrics"].items += [{**name, "timestamp": {"N": str(n)}} for n in range(3)]
         self.tables["state"].items.append(name)
-        self.sqs.send(
+        self.sqs.add(
             rejected(OnShard("4", device, BAD.replace(DEVICE.encode(), device.encode()), NOW))
         )
 

@@ -23,9 +23,9 @@ from iot_constructs.cli.recovery import Recovery
 from iot_constructs.cli.redrive import Redrive
 from iot_constructs.cli.report import Report
 from iot_constructs.cli.stream_records import StreamReader
+from iot_constructs.testing.sns_sqs import StoredMessage
 
 from .aws_fakes import (
-    BUCKET,
     QUEUE_URL,
     REGION,
     STREAM,
@@ -65,10 +65,11 @@ class World:
         self.regions = {REGION: self.kinesis, "us-west-2": FakeKinesis(self.calls, "us-west-2")}
         self.s3 = FakeS3(self.calls)
         self.function = FakeLambda(self.calls)
-        self.sqs.before_delete = self._all_accepted
+        self.sqs.on_delete = self._all_accepted
 
-    def _all_accepted(self, id: str) -> None:
+    def _all_accepted(self, message: StoredMessage) -> None:
         """No message may ever be deleted before all of its records were accepted."""
+        id = message.id
         assert id not in self.hopeless, f"{id} was deleted"
         accepted = [kinesis.put_counts for kinesis in self.regions.values()]
         accepted.append(self.function.stored_counts)
@@ -89,12 +90,12 @@ class World:
         return Counter(content for records in self.behind.values() for content in records)
 
     def add(self, body: object, *behind: Content) -> str:
-        id = self.sqs.send(body)
+        id = self.sqs.add(body)
         self.behind[id] = list(behind)
         return id
 
     def add_hopeless(self, body: object) -> str:
-        id = self.sqs.send(body)
+        id = self.sqs.add(body)
         self.hopeless.append(id)
         return id
 
@@ -114,8 +115,8 @@ class World:
         stored = [on(f"d{n}", random_bytes(f"stored {n}")) for n in range(4)]
         given_up = [on(f"d{n}", random_bytes(f"given up {n}")) for n in range(3)]
         child = self.kinesis.reshard()
-        after = on("d6", random_bytes("after resharding"), child)
-        self.s3.objects[BUCKET, "aws/lambda/a b/1"] = json.dumps(stored_batch(*stored)).encode()
+        after = on("d6", random_bytes("after resharding"))
+        self.s3.objects["aws/lambda/a b/1"] = json.dumps(stored_batch(*stored)).encode()
 
         self.add(
             in_envelope(failed_batch(batch[0].sequence_number, batch[-1].sequence_number, 7)),

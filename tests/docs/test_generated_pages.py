@@ -9,7 +9,6 @@ from pathlib import Path
 
 import iot_constructs
 from docs.generate_api import API_MD, api_md
-from docs.generate_compliance import COMPLIANCE_MD, compliance_md
 from docs.generate_pictures import pictures
 from docs.generate_rules import RULES_MD, rules_md
 from docs.generate_scale import SCALE_MD, scale_md
@@ -17,14 +16,12 @@ from docs.picture_runs import PICTURES
 from examples.iot_pipeline.stack import IotPipelineStack
 from iot_constructs import _defaults as defaults
 from tests.comparison import comparison_table
-from tests.packs.results import results
 from tests.plain_pipeline import PlainPipelineStack
 from tests.synth_support import fresh_app, template_of
 
 _README = Path(__file__).resolve().parents[2] / "README.md"
 _PAGES: dict[Path, Callable[[], str]] = {
     API_MD: api_md,
-    COMPLIANCE_MD: lambda: compliance_md(results()),
     RULES_MD: rules_md,
     SCALE_MD: scale_md,
 }

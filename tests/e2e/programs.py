@@ -16,15 +16,21 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "iot_pipeline"
 
 
-def start(tmp_path: Path, module: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a module as a program. `tmp_path` is in the command line of its child processes."""
+def start(
+    tmp_path: Path, module: str, *arguments: str, terminal: int | None = None
+) -> subprocess.Popen[str]:
+    """Start a module as a program, on a terminal or with a pipe.
+
+    `tmp_path` is in the command line of its child processes.
+    """
     files = tmp_path / "tmp"
     files.mkdir()
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(files), "COLUMNS": "120"},
-        stdout=subprocess.PIPE,
+        stdin=terminal,
+        stdout=terminal if terminal is not None else subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         encoding="utf-8",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -11,18 +13,20 @@ from pathlib import Path
 
 import pytest
 
+from iot_constructs.cli.exit_codes import FAILED, INTERRUPTED
 from iot_constructs.cli.main import main
 from iot_constructs.local.accounting import Run
 from iot_constructs.local.plan import EXPECTED, Fate, Kind
-from iot_constructs.local.program import FAILED, INTERRUPTED
 from tests.e2e.programs import EXAMPLE, assert_nothing_remains, interrupt, start
 
 SECONDS = 240
 
 
-def start_local(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+def start_local(
+    tmp_path: Path, *arguments: str, terminal: int | None = None
+) -> subprocess.Popen[str]:
     example = ["local", str(EXAMPLE), "--out", str(tmp_path / "out")]
-    return start(tmp_path, "iot_constructs.cli", *example, *arguments)
+    return start(tmp_path, "iot_constructs.cli", *example, *arguments, terminal=terminal)
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,19 @@ def test_interrupted(tmp_path: Path, step: str, number: signal.Signals, exit_cod
     assert process.returncode == exit_code, output
     assert "interrupted" in output
     assert "Traceback" not in output
+    assert_nothing_remains(tmp_path)
+
+
+def test_closed_terminal(tmp_path: Path) -> None:
+    parent, child = pty.openpty()
+    with start_local(tmp_path, terminal=child) as process:
+        os.close(child)
+        shown = b""
+        while b"cdk bootstrap" not in shown:
+            shown += os.read(parent, 1000)
+        os.close(parent)  # from now on, each write of the run fails
+        process.send_signal(signal.SIGHUP)
+    assert process.returncode == 128 + signal.SIGHUP
     assert_nothing_remains(tmp_path)
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from iot_constructs.cli.exit_codes import FAILED
 from iot_constructs.cli.main import main
 from iot_constructs.local.accounting import Run
-from iot_constructs.local.program import FAILED
 from tests.e2e.programs import ROOT, assert_nothing_remains, start
 
 APP = Path(__file__).parent / "foreign_app"

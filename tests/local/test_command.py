@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from iot_constructs.cli.exit_codes import INTERRUPTED
 from iot_constructs.cli.main import main
 from iot_constructs.local import run as module
 from iot_constructs.local.emulator import HOST
+from iot_constructs.local.program import run_program
 from iot_constructs.local.run import Options
+from iot_constructs.local.screen import Screen
 from tests.e2e.programs import EXAMPLE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,3 +166,27 @@ def test_the_options_reach_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
             port=9,
         )
     ]
+
+
+@pytest.mark.parametrize("before", [signal.default_int_handler, signal.SIG_IGN])
+def test_the_first_ctrl_c_ends_the_run_and_a_second_not_the_clean_up(
+    before: signal.Handlers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cleaned_up: list[bool] = []
+
+    def work(screen: Screen) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            cleaned_up.append(True)
+        return 0
+
+    # A shell ignores SIGINT for a background job, which `kill -INT` still has to end.
+    default = signal.signal(signal.SIGINT, before)
+    try:
+        assert run_program(work, (), Screen()) == INTERRUPTED
+    finally:
+        signal.signal(signal.SIGINT, default)
+    assert cleaned_up == [True]
+    assert "interrupted: stopped the emulator and removed its files" in capsys.readouterr().out

@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 import iot_constructs
+from docs.generate_compliance import COMPLIANCE_MD, compliance_md
 from tests.packs.apps import ALONE, add_example
 from tests.packs.finding import Finding
 from tests.packs.nag import NAG_PACKS, synthesize
@@ -100,3 +101,8 @@ def test_templates_hold_answers_only_where_a_scanner_reads_them(found: Results) 
         "ResultsAccessLogs",
         "checkov.yaml",
     }
+
+
+def test_compliance_md_is_current(found: Results) -> None:
+    """Here and not with the other generated pages: what the packs find takes a minute."""
+    assert COMPLIANCE_MD.read_text(encoding="utf-8") == compliance_md(found), "run `make docs`"

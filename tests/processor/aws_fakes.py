@@ -1,6 +1,6 @@
-"""Fakes of DynamoDB and SNS that enforce the limits of AWS and inject faults.
+"""The models of DynamoDB and SNS with faults.
 
-test_against_emulator.py runs the same code against the emulator.
+tests/simulation holds the models to the emulator, and test_against_emulator.py runs the processor on it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer  # type: ignore[import-untyped,unused-ignore]
@@ -21,6 +21,9 @@ from iot_constructs.processor.batches import Processor
 from iot_constructs.processor.records import StreamRecord
 from iot_constructs.processor.retries import RetryPolicy
 from iot_constructs.processor.settings import Settings
+from iot_constructs.testing.dynamodb import DynamoDB
+from iot_constructs.testing.scheduler import Scheduler
+from iot_constructs.testing.sns_sqs import SNS, SQS
 
 SERIES = "iot-sensor-metrics-test"
 STATE = "iot-device-state-test"
@@ -116,176 +119,122 @@ def once(operation: str, *faults: Fault) -> Faults:
     return lambda called: pending.pop(0) if pending and called.startswith(operation) else None
 
 
-class FakeDynamoDB:
+class FakeDynamoDB(DynamoDB):
+    """The model with faults, for threads."""
+
     def __init__(
         self, faults: Faults = no_faults, refuses: Callable[[Item], bool] = lambda item: False
     ) -> None:
-        self._faults = faults
-        self._refuses = refuses
-        self._lock = threading.Lock()
-        self._tables: dict[str, dict[tuple[object, ...], Item]] = {SERIES: {}, STATE: {}}
+        super().__init__()
+        self.create_table(SERIES, "deviceId", "timestamp")
+        self.create_table(STATE, "deviceId")
+        self.refuses = lambda table, item: refuses(item)
         self.calls: list[tuple[str, int]] = []
+        self._faults = faults
+        self._lock = threading.Lock()
 
     def items(self, table: str) -> list[dict[str, Any]]:
-        return [plain(item) for item in self._tables[table].values()]
+        return [plain(item) for item in self.tables[table].items.values()]
 
     def without_faults(self) -> FakeDynamoDB:
         """The same tables, as they work after somebody fixed them."""
-        self._faults, self._refuses = no_faults, lambda item: False
+        self._faults, self.refuses = no_faults, lambda table, item: False
         return self
 
     def state(self, device_id: str) -> dict[str, Any]:
-        return plain(self._tables[STATE][(device_id,)])
+        return plain(self.tables[STATE].items[device_id,])
 
     def batch_write_item(self, **request: Any) -> dict[str, Any]:
-        [(table, requests)] = request["RequestItems"].items()
-        items = [entry["PutRequest"]["Item"] for entry in requests]
-        if not 1 <= len(items) <= 25:
-            raise aws_error("ValidationException", "1 to 25 requests")
+        [entries] = request["RequestItems"].values()
         with self._lock:
-            self.calls.append(("batch_write_item", len(items)))
-            keys = [self._key(table, item) for item in items]
-            if len(set(keys)) < len(keys):
-                raise aws_error("ValidationException", "item keys contain duplicates")
-            if any(self._refuses(item) for item in items):
-                raise aws_error("ValidationException", "an item is invalid")
-            fault = self._faults("batch_write_item") or Fault()
-            if fault.error is not None and not fault.after:
-                raise fault.error
-            unprocessed = []
-            for index, (key, item) in enumerate(zip(keys, items, strict=True)):
-                if fault.leaves is not None and fault.leaves(index):
-                    unprocessed.append(requests[index])
-                else:
-                    self._tables[table][key] = item
-            if fault.error is not None:
-                raise fault.error
-            return {"UnprocessedItems": {table: unprocessed} if unprocessed else {}}
+            self.calls.append(("batch_write_item", len(entries)))
+            call = partial(super().batch_write_item, **request)
+            return call_with_fault(self._faults("batch_write_item"), call, "InternalServerError")
 
     def put_item(self, **request: Any) -> dict[str, Any]:
-        table, item = request["TableName"], request["Item"]
         with self._lock:
             self.calls.append(("put_item", 1))
-            key = self._key(table, item)
-            if self._refuses(item):
-                raise aws_error("ValidationException", "the item is invalid")
-            fault = self._faults("put_item") or Fault()
-            if fault.error is not None and not fault.after:
-                raise fault.error
-            self._tables[table][key] = item
-            if fault.error is not None:
-                raise fault.error
-            return {}
+            return call_with_fault(self._faults("put_item"), partial(super().put_item, **request))
 
     def batch_execute_statement(self, **request: Any) -> dict[str, Any]:
         statements = request["Statements"]
-        if not 1 <= len(statements) <= 25:
-            raise aws_error("ValidationException", "1 to 25 statements")
         with self._lock:
             self.calls.append(("batch_execute_statement", len(statements)))
-            fault = self._faults("batch_execute_statement") or Fault()
-            if fault.error is not None and not fault.after:
-                raise fault.error
-            responses = [self._execute(**statement) for statement in statements]
-            if fault.error is not None:
-                raise fault.error
-            return {"Responses": responses}
+            fault = self._faults("batch_execute_statement")
+            execute = super().batch_execute_statement
+            return call_with_fault(fault, lambda: self._execute_each(execute, statements))
 
-    def _execute(
-        self,
-        Statement: str,  # noqa: N803  # the API's names
-        Parameters: list[Any],  # noqa: N803
-        ReturnValuesOnConditionCheckFailure: str = "NONE",  # noqa: N803
+    def _execute_each(
+        self, execute: Callable[..., dict[str, Any]], statements: Sequence[dict[str, Any]]
     ) -> dict[str, Any]:
-        """Run one of the two statements that the processor uses."""
-        items = self._tables[STATE]
-        if Statement == UPDATE:
-            timestamp, content, device_id, than = Parameters
-        else:
-            assert Statement == INSERT, Statement
-            device_id, timestamp, content = Parameters
-        item = {"deviceId": device_id, "timestamp": timestamp, "reading": content}
-        key = self._key(STATE, item)
-        found = items.get(key)
-        fault = self._faults(f"statement {device_id['S']}") or Fault()
-        if fault.error is not None and not fault.after:
-            return _statement_error(fault.error)
-        if self._refuses(item):
-            return {"Error": {"Code": "ValidationError", "Message": "the item is invalid"}}
-        if Statement == INSERT and found is not None:
-            return {"Error": {"Code": "DuplicateItem"}, "TableName": STATE}
-        # A comparison with a missing attribute is false.
-        if Statement == UPDATE and (
-            found is None or not Decimal(found["timestamp"]["N"]) < Decimal(than["N"])
-        ):
-            error: dict[str, Any] = {"Code": "ConditionalCheckFailed"}
-            if found is not None and ReturnValuesOnConditionCheckFailure == "ALL_OLD":
-                error["Item"] = found
-            return {"Error": error, "TableName": STATE}
-        items[key] = {**(found or {}), **item}
-        if fault.error is not None:
-            return _statement_error(fault.error)
-        return {"TableName": STATE}
+        """Inject a fault before or after the effect of a statement."""
+        afterwards: dict[int, Any] = {}
 
-    @staticmethod
-    def _key(table: str, item: Item) -> tuple[object, ...]:
-        device_id, timestamp = item["deviceId"]["S"], Decimal(item["timestamp"]["N"])
-        if not device_id or len(timestamp.as_tuple().digits) > 38:
-            raise aws_error("ValidationException", "the key is invalid")
-        return (device_id, timestamp) if table == SERIES else (device_id,)
+        def fails(index: int) -> str | None:
+            [device_id] = [each["S"] for each in statements[index]["Parameters"] if "S" in each]
+            fault = self._faults(f"statement {device_id}")
+            if fault is None or fault.error is None:
+                return None
+            assert isinstance(fault.error, ClientError), "a statement fails with a code"
+            error = fault.error.response["Error"]
+            if not fault.after:
+                return str(error["Code"])
+            afterwards[index] = {"Error": dict(error)}
+            return None
+
+        response = execute(Statements=statements, fails=fails)
+        for index, result in afterwards.items():
+            if "Error" not in response["Responses"][index]:
+                response["Responses"][index] = result
+        return response
 
 
-def _statement_error(error: Exception) -> dict[str, Any]:
-    assert isinstance(error, ClientError), (
-        "a statement fails with a code of API_BatchStatementError"
-    )
-    return {"Error": dict(error.response["Error"])}
+def call_with_fault(
+    fault: Fault | None, call: Callable[..., dict[str, Any]], code: str = ""
+) -> dict[str, Any]:
+    """Call a batch operation. `code` is the error of the entries that are left."""
+    fault = fault if fault is not None else Fault()
+    if fault.error is not None and not fault.after:
+        raise fault.error
+    left = fault.leaves
+    response = call(fails=lambda index: code if left(index) else None) if left else call()
+    if fault.error is not None:
+        raise fault.error
+    return response
 
 
-class FakeSNS:
+class FakeSNS(SNS):
+    """The model with faults, and a queue that nobody reads."""
+
     def __init__(self, faults: Faults = no_faults) -> None:
         self._faults = faults
-        self.messages: list[dict[str, Any]] = []
-        self.attributes: list[dict[str, str]] = []
+        self._sqs = SQS(Scheduler(1), "")
+        super().__init__(Scheduler(1), TOPIC, self._sqs)
         self.calls: list[int] = []
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The published messages."""
+        return [json.loads(envelope["Message"]) for envelope in self._envelopes()]
+
+    @property
+    def attributes(self) -> list[dict[str, str]]:
+        """The attributes of each message."""
+        found = [envelope["MessageAttributes"] for envelope in self._envelopes()]
+        assert {value["Type"] for each in found for value in each.values()} <= {"String"}
+        return [{name: value["Value"] for name, value in each.items()} for each in found]
+
+    def _envelopes(self) -> list[dict[str, Any]]:
+        return [json.loads(message.body) for message in self._sqs.messages.values()]
 
     def reasons(self) -> dict[str, str]:
         """Sequence number -> reason of what was published."""
         return {message["sequenceNumber"]: message["reason"] for message in self.messages}
 
     def publish_batch(self, **request: Any) -> dict[str, Any]:
-        assert request["TopicArn"] == TOPIC
-        entries = request["PublishBatchRequestEntries"]
-        self.calls.append(len(entries))
-        if not 1 <= len(entries) <= 10:
-            raise aws_error("TooManyEntriesInBatchRequest")
-        if len({entry["Id"] for entry in entries}) < len(entries):
-            raise aws_error("BatchEntryIdsNotDistinct")
-        if sum(_message_bytes(entry) for entry in entries) > 262_144:
-            raise aws_error("BatchRequestTooLong")
-        fault = self._faults("publish_batch") or Fault()
-        if fault.error is not None and not fault.after:
-            raise fault.error
-        failed = []
-        for index, entry in enumerate(entries):
-            if fault.leaves is not None and fault.leaves(index):
-                failed.append({"Id": entry["Id"], "Code": "InternalError", "SenderFault": False})
-                continue
-            attributes = entry["MessageAttributes"]
-            assert {value["DataType"] for value in attributes.values()} == {"String"}
-            self.attributes.append({k: v["StringValue"] for k, v in attributes.items()})
-            self.messages.append(json.loads(entry["Message"]))
-        if fault.error is not None:
-            raise fault.error
-        return {"Successful": [], "Failed": failed}
-
-
-def _message_bytes(entry: dict[str, Any]) -> int:
-    attributes = entry["MessageAttributes"].items()
-    return len(entry["Message"].encode()) + sum(
-        len((name + value["DataType"] + value["StringValue"]).encode())
-        for name, value in attributes
-    )
+        self.calls.append(len(request["PublishBatchRequestEntries"]))
+        call = partial(super().publish_batch, **request)
+        return call_with_fault(self._faults("publish_batch"), call, "InternalError")
 
 
 class Clock:

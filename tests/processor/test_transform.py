@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from iot_constructs.cli.kinesis_records import Record, build_event
 from iot_constructs.processor import handler
+from iot_constructs.processor.records import StreamRecord
 from iot_constructs.processor.rejections import InvalidRecordError
 from iot_constructs.processor.transform import load_transform, transform_reading
 
@@ -85,6 +87,13 @@ def test_the_record_is_described_by_the_names_of_a_kinesis_event(install: Instal
         "shardId": SHARD,
         "streamArn": STREAM,
     }
+
+
+def test_a_record_that_never_reached_the_stream_has_no_position(install: Install) -> None:
+    install("def transform(reading, record): return record")
+    event = build_event([Record("d1", b"{}", arrival=ARRIVAL)])
+    described = transform_reading({}, "d1", StreamRecord.from_event(event["Records"][0]))
+    assert {described[name] for name in ("sequenceNumber", "shardId", "streamArn")} == {None}
 
 
 def _returned(install: Install, expression: str) -> Any:

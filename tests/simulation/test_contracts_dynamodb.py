@@ -141,16 +141,20 @@ def test_an_item_has_up_to_32_levels(services: Services, levels: int, is_valid: 
     assert services.items(services.series) == [deep] * is_valid
 
 
+@pytest.mark.parametrize("nested", [False, True], ids=["flat", "nested"])
 @pytest.mark.parametrize(("size", "is_valid"), [(409_600, True), (409_601, False)])
-def test_an_item_has_up_to_400_kb(services: Services, size: int, is_valid: bool) -> None:
-    """developerguide/CapacityUnitCalculations.html: names and values, in UTF-8."""
-    fixed = (
-        len("deviceId" + "d1" + "timestamp" + "note") + 2
-    )  # a number: one byte for two digits, and one
+def test_an_item_has_up_to_400_kb(
+    services: Services, size: int, is_valid: bool, nested: bool
+) -> None:
+    """developerguide/CapacityUnitCalculations.html: names and values in UTF-8, and an overhead of lists and maps."""
+    fixed = len("deviceId" + "d1" + "timestamp" + "note") + 2  # a number: 1, and 1 for two digits
+    if nested:
+        fixed += 3 + 1 + 3 + 1 + len("text")
+    text = {"S": "ü" + "x" * (size - fixed - 2)}
     full = {
         "deviceId": {"S": "d1"},
         "timestamp": {"N": "1"},
-        "note": {"S": "ü" + "x" * (size - fixed - 2)},
+        "note": {"L": [{"M": {"text": text}}]} if nested else text,
     }
     if is_valid:
         services.dynamodb.put_item(TableName=services.series, Item=full)
@@ -279,7 +283,7 @@ def test_two_statements_for_one_item_are_refused(models: Models) -> None:
     assert error_code(raised) == "ValidationException"
 
 
-def test_failed_entries_of_a_batch_are_unprocessed_and_none_at_all_is_an_error(
+def test_failed_entries_of_a_batch_are_unprocessed_and_only_throttled_ones_are_an_error(
     models: Models,
 ) -> None:
     """API_BatchWriteItem. The emulator never throttles."""
@@ -295,3 +299,23 @@ def test_failed_entries_of_a_batch_are_unprocessed_and_none_at_all_is_an_error(
             RequestItems={models.series: puts(*sent)}, fails=lambda index: "ThrottlingError"
         )
     assert error_code(raised) == "ProvisionedThroughputExceededException"
+    response = models.dynamodb.batch_write_item(
+        RequestItems={models.series: puts(*sent)}, fails=lambda index: "InternalServerError"
+    )
+    assert response["UnprocessedItems"] == {models.series: puts(*sent)}
+
+
+def test_a_hot_partition_throttles_its_items_only(models: Models) -> None:
+    """developerguide/bp-partition-key-design.html: the throughput of a partition. The emulator never throttles."""
+    models.dynamodb.throttles = lambda table, item: item["deviceId"]["S"] == "hot"
+    sent = [item("hot"), item("d1")]
+    assert write(models, *sent)["UnprocessedItems"] == {models.series: puts(item("hot"))}
+    statements = [insert(models, device, 1, "v") for device in ("hot", "d1")]
+    assert codes(execute(models, *statements)) == ["ThrottlingError", None]
+    with pytest.raises(ClientError) as raised:
+        write(models, item("hot"))
+    assert error_code(raised) == "ProvisionedThroughputExceededException"
+    with pytest.raises(ClientError) as raised:
+        models.dynamodb.put_item(TableName=models.series, Item=item("hot"))
+    assert error_code(raised) == "ProvisionedThroughputExceededException"
+    assert models.items(models.series) == [item("d1")]

@@ -218,7 +218,21 @@ def test_shards_that_are_not_adjacent_cannot_be_merged(models: Models) -> None:
     merge = models.kinesis.merge_shards
     code = refused(merge, "shardId-000000000003", "shardId-000000000002")
     assert code == "InvalidArgumentException"
-    assert refused(merge, SHARD, "shardId-000000000004") == "InvalidArgumentException"
+    merge("shardId-000000000003", "shardId-000000000004")
+    assert refused(merge, "shardId-000000000003", "shardId-000000000004") == (
+        "InvalidArgumentException"
+    )
+
+
+def test_an_iterator_keeps_its_place_when_records_expire(models: Models) -> None:
+    put(models, b"a")
+    models.scheduler.now += 86_400
+    put(models, b"b", b"c")
+    first = iterator(models)
+    second = get(models, first, Limit=2)["NextShardIterator"]
+    models.scheduler.now += 1
+    assert data_of(get(models, first)) == [b"b", b"c"]
+    assert data_of(get(models, second)) == [b"c"]
 
 
 def test_records_and_then_closed_shards_expire(models: Models) -> None:

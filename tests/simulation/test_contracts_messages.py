@@ -97,6 +97,10 @@ def test_a_message_is_received_with_what_a_redrive_reads(services: Services) -> 
     now = services.scheduler.now if isinstance(services, Models) else time.time()
     assert abs(int(message["Attributes"]["SentTimestamp"]) / 1000 - now) < 60
     assert message["ReceiptHandle"]
+    hide(services, [message], 0)
+    # A system attribute is only in the response if the call asks for it.
+    [bare] = services.sqs.receive_message(QueueUrl=services.queue_url)["Messages"]
+    assert "SentTimestamp" not in bare.get("Attributes", {})
 
 
 def test_a_call_receives_up_to_10_messages_and_hides_them(services: Services) -> None:
@@ -303,6 +307,14 @@ def test_a_message_is_hidden_for_up_to_12_hours_from_its_receipt(models: Models)
     assert code == "InvalidParameterValue"
 
 
+def test_long_polling_waits_for_up_to_20_seconds(models: Models) -> None:
+    """SQSDeveloperGuide/quotas-queues.html"""
+    assert receive(models, wait=20) == []
+    call = models.sqs.receive_message
+    code = refused(call, QueueUrl=models.queue_url, WaitTimeSeconds=21)
+    assert code == "InvalidParameterValue"
+
+
 def test_in_flight_messages_above_the_quota(models: Models) -> None:
     """SQSDeveloperGuide/quotas-queues.html: OverLimit with short polling, and no error with long polling."""
     models.sqs.max_in_flight = 12
@@ -438,6 +450,16 @@ def test_a_failed_message_is_in_the_response_and_the_others_are_published(models
     assert [json.loads(message["Body"])["Message"] for message in receive(models)] == ["1"]
 
 
+def test_a_published_message_is_delivered_at_least_once(models: Models) -> None:
+    """sns/latest/dg/sns-message-delivery-retries.html"""
+    models.sns.duplicates = 1.0
+    publish(models, "x")
+    first, second = receive(models)
+    assert first["Body"] == second["Body"]
+    assert first["MessageId"] != second["MessageId"]
+    assert models.sns.delivered_twice == 1
+
+
 # --- S3
 
 
@@ -536,3 +558,13 @@ def test_the_arn_of_a_function_is_a_name(services: Services) -> None:
     function = services.name
     arn = f"arn:aws:lambda:us-east-1:000000000000:function:{function}"
     assert services.function.invoke(FunctionName=arn, Payload=b"{}")["StatusCode"] == 200
+
+
+def test_an_invocation_above_the_concurrency_is_throttled(models: Models) -> None:
+    """lambda/latest/dg/lambda-concurrency.html"""
+    models.lambda_function.concurrency = 0
+    with pytest.raises(ClientError) as raised:
+        invoke(models, {})
+    assert raised.value.response["Error"]["Code"] == "TooManyRequestsException"
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+    assert models.lambda_function.invocations == 0

@@ -34,7 +34,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from iot_constructs.cli.options import positive_integer
+from iot_constructs.cli.exit_codes import run_to_exit_code
+from iot_constructs.cli.options import integer, name, positive_integer
 from iot_constructs.local.accounting import (
     Account,
     Accountant,
@@ -44,7 +45,7 @@ from iot_constructs.local.accounting import (
     read_readings,
     read_states,
 )
-from iot_constructs.local.deployment import Deployer, Deployment, UnresolvedError
+from iot_constructs.local.deployment import AppError, Deployer, Deployment, UnresolvedError
 from iot_constructs.local.discovery import discover
 from iot_constructs.local.emulator import Emulator, EmulatorError, running_emulator
 from iot_constructs.local.event_source_mapping import (
@@ -94,7 +95,15 @@ class ChaosError(RuntimeError):
     """The run could not be completed. Not an error of the pipeline."""
 
 
-_EXPECTED = (ChaosError, EmulatorError, ToolError, UnresolvedError, UnsupportedMappingError)
+_EXPECTED = (
+    AppError,
+    ChaosError,
+    EmulatorError,
+    OSError,
+    ToolError,
+    UnresolvedError,
+    UnsupportedMappingError,
+)
 
 
 @dataclass(frozen=True)
@@ -184,7 +193,7 @@ def parse(arguments: Sequence[str]) -> Options:
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=integer,
         default=os.environ.get("SEED") or "1",
         metavar="N",
         help="seed of the messages, their order, and the faults; default: $SEED or 1",
@@ -195,7 +204,9 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument(
         "--devices", type=positive_integer, default=200, metavar="N", help="default: 200"
     )
-    parser.add_argument("--suffix", default="dev", help="environment suffix; default: dev")
+    parser.add_argument(
+        "--suffix", type=name, default="dev", help="environment suffix; default: dev"
+    )
     return Options(**vars(parser.parse_args(arguments)))
 
 
@@ -458,4 +469,4 @@ class _Chaos:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_to_exit_code(main))

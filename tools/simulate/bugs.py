@@ -41,8 +41,9 @@ from iot_constructs.processor import batches, device_state, readings
 from iot_constructs.processor.batches import Processor
 from iot_constructs.processor.dead_letters import DeadLetterTopic
 from iot_constructs.processor.device_state import DeviceStateWriter
+from iot_constructs.processor.payloads import Room
 from iot_constructs.processor.readings import Reading, parse_readings
-from iot_constructs.processor.retries import Deadline
+from iot_constructs.processor.retries import CALL_RESERVE_MS, Deadline
 from iot_constructs.processor.time_series import TimeSeriesWriter, WriteReport, device_state_item
 
 Patch = AbstractContextManager[Any]
@@ -58,7 +59,7 @@ class Bug:
     invariants: tuple[str, ...]
     """One of these has to be violated."""
     seed: int
-    """A seed that finds it with `RECORDS` records, so that the test is short."""
+    """A seed that finds it with `RECORDS` records: where a search begins, so that it is short."""
     apply: Callable[[], Patch]
     """Returns a context manager with the bug in it."""
 
@@ -128,7 +129,7 @@ def _unprocessed_items() -> Patch:
     return _with_client(TimeSeriesWriter, batch_write_item=write)
 
 
-@_bug("timeout taken as success", "time series", "lost")
+@_bug("timeout taken as success", "time series", "lost", seed=2)
 def _timeout() -> Patch:
     """A call without a response counts as stored."""
 
@@ -207,7 +208,7 @@ def _unconditional() -> Patch:
                 report.add(reading, error)
         return report
 
-    return _both(
+    return _together(
         patch.object(DeviceStateWriter, "__init__", create_with_table),
         patch.object(DeviceStateWriter, "store", store),
     )
@@ -321,7 +322,7 @@ def _slices() -> Patch:
     return patch.object(Processor, "process", process_halves)
 
 
-@_bug("failed messages ignored", "dead letters", "lost")
+@_bug("failed messages ignored", "dead letters", "lost", seed=10)
 def _failed_messages() -> Patch:
     """Failed entries in a successful response of PublishBatch count as published."""
 
@@ -331,7 +332,7 @@ def _failed_messages() -> Patch:
     return _with_client(DeadLetterTopic, publish_batch=publish)
 
 
-@_bug("invalid record dropped", "dead letters", "lost")
+@_bug("invalid record dropped", "dead letters", "lost", seed=2)
 def _dropped() -> Patch:
     """An invalid record counts as completed if the topic cannot be reached."""
     publish = DeadLetterTopic.publish
@@ -343,10 +344,44 @@ def _dropped() -> Patch:
     return patch.object(DeadLetterTopic, "publish", publish_and_forget)
 
 
-@_bug("deadline ignored", "processor", "progress")
-def _deadline() -> Patch:
-    """An invocation starts calls until Lambda ends it, and reports no checkpoint."""
-    return patch.object(Deadline, "has_time", lambda self: True)
+@_bug("reserve for a long timeout", "processor", "progress")
+def _reserve() -> Patch:
+    """The reserve for the last call leaves nothing of a timeout of three or ten seconds."""
+    create = Deadline.__init__
+
+    def create_with_reserve(self: Deadline, remaining_ms: Callable[[], int]) -> None:
+        create(self, remaining_ms)
+        self._invocation.reserve_ms = min(CALL_RESERVE_MS, remaining_ms() * 97 // 100)
+
+    return patch.object(Deadline, "__init__", create_with_reserve)
+
+
+@_bug("unbounded slice", "processor", "bounded memory", seed=19)
+def _slice() -> Patch:
+    """A slice is a whole batch, however much its records decompress to."""
+    parse = Processor._parse
+
+    def parse_alone(self: Processor, record: Any, room: Room) -> Any:
+        return parse(self, record, Room())
+
+    return _together(
+        patch.object(Processor, "_parse", parse_alone),
+        patch.object(batches, "SLICE_READINGS", 10**9),
+        patch.object(batches, "SLICE_TIME_SHARE", 1.0),
+    )
+
+
+@_bug("failed records counted as stored", "processor", "counters")
+def _counted() -> Patch:
+    """RecordsStored has the records that Lambda retries, which are counted again then."""
+    process = Processor.process
+
+    def process_and_count(self: Processor, *args: Any, **options: Any) -> batches.Outcome:
+        outcome = process(self, *args, **options)
+        outcome.stored += outcome.failed
+        return outcome
+
+    return patch.object(Processor, "process", process_and_count)
 
 
 # --- the event source mapping
@@ -359,7 +394,7 @@ def _with_decision(change: Callable[[Batch, Outcome, Rules, Decision], Decision]
     return patch.object(shard_batches, "decide", decide_with_bug)
 
 
-@_bug("last record of a bisected batch skipped", "mapping", "lost")
+@_bug("last record of a bisected batch skipped", "mapping", "lost", seed=1)
 def _bisect() -> Patch:
     """The second half of a bisected batch ends one record too early."""
 
@@ -383,7 +418,7 @@ def _halves() -> Patch:
     return _with_decision(reverse)
 
 
-@_bug("discarded without a message", "mapping", "lost")
+@_bug("discarded without a message", "mapping", "lost", seed=3)
 def _discarded() -> Patch:
     """A batch whose retries are exhausted is acknowledged, and never sent to the destination."""
 
@@ -396,7 +431,7 @@ def _discarded() -> Patch:
     return _with_decision(drop)
 
 
-@_bug("poison record blocks the shard", "mapping", "bounded delay")
+@_bug("poison record blocks the shard", "mapping", "bounded delay", seed=43)
 def _poison() -> Patch:
     """A failed batch is neither bisected nor discarded, but retried until its records expire."""
 
@@ -419,7 +454,7 @@ def _item_failures() -> Patch:
     return patch.object(Invoker, "__init__", create_without)
 
 
-@_bug("checkpoint over incomplete records", "mapping", "lost")
+@_bug("checkpoint over incomplete records", "mapping", "lost", seed=13)
 def _over_incomplete() -> Patch:
     """The checkpoint is the last completed record, although another batch of the shard still runs."""
     complete = ShardBatches.complete
@@ -435,7 +470,7 @@ def _over_incomplete() -> Patch:
     return patch.object(ShardBatches, "complete", complete_too_far)
 
 
-@_bug("restart after the last read", "mapping", "lost")
+@_bug("restart after the last read", "mapping", "lost", seed=5)
 def _last_read() -> Patch:
     """A restarted poller continues after what it read, not after what it completed."""
 
@@ -446,7 +481,7 @@ def _last_read() -> Patch:
     return patch.object(MappingLoop, "checkpoints", property(checkpoints))
 
 
-@_bug("child shard read too early", "mapping", "order per device")
+@_bug("child shard read too early", "mapping", "order per device", seed=9)
 def _child() -> Patch:
     """The shards after a reshard are read before their parents are completed."""
 
@@ -459,7 +494,7 @@ def _child() -> Patch:
 # --- the redrive
 
 
-@_bug("message deleted before the put", "redrive", "deleted too early")
+@_bug("message deleted before the put", "redrive", "deleted too early", seed=2)
 def _deleted_first() -> Patch:
     """The message is deleted first: its records are lost if the put fails or the run is killed."""
     deliver = Redrive._deliver
@@ -473,7 +508,7 @@ def _deleted_first() -> Patch:
     return patch.object(Redrive, "_deliver", delete_first)
 
 
-@_bug("failed put ignored", "redrive", "deleted too early")
+@_bug("failed put ignored", "redrive", "deleted too early", "lost", seed=53)
 def _failed_put() -> Patch:
     """Failed entries in a successful response of PutRecords count as accepted."""
     create = StreamDestination.__init__
@@ -490,7 +525,17 @@ def _failed_put() -> Patch:
     return patch.object(StreamDestination, "__init__", create_with_client)
 
 
-@_bug("last record of the range left out", "redrive", "deleted too early")
+@_bug("failed deletion reported as done", "redrive", "report", seed=86)
+def _failed_deletion() -> Patch:
+    """Failed entries in a successful response of DeleteMessageBatch count as deleted."""
+
+    def delete(call: Callable[..., Any], **request: Any) -> Any:
+        return {**call(**request), "Failed": []}
+
+    return _with_client(DeadLetterQueue, delete_message_batch=delete)
+
+
+@_bug("last record of the range left out", "redrive", "deleted too early", seed=2)
 def _range() -> Patch:
     """The range of sequence numbers of a failed batch is read without its end."""
     read = StreamReader.read
@@ -502,13 +547,13 @@ def _range() -> Patch:
     return patch.object(StreamReader, "read", read_without_end)
 
 
-@_bug("last record of the object left out", "redrive", "deleted too early")
+@_bug("last record of the object left out", "redrive", "deleted too early", seed=15)
 def _object() -> Patch:
     """The last record of a failed batch in the bucket is skipped."""
     return patch.object(recovery, "parse_stored_batch", lambda body: parse_stored_batch(body)[:-1])
 
 
-@_bug("item failures of the function ignored", "redrive", "deleted too early")
+@_bug("item failures of the function ignored", "redrive", "deleted too early", seed=3)
 def _function_failures() -> Patch:
     """The redrive to the function does not read batchItemFailures."""
     failures = destinations._failures
@@ -519,7 +564,7 @@ def _function_failures() -> Patch:
     return patch.object(destinations, "_failures", ignore)
 
 
-@_bug("function error ignored", "redrive", "deleted too early")
+@_bug("function error ignored", "redrive", "deleted too early", "lost", seed=10)
 def _function_error() -> Patch:
     """The redrive to the function takes the status 200 as a success."""
     failures = destinations._failures
@@ -536,7 +581,7 @@ def _is_condition(response: Any) -> bool:
 
 
 @contextmanager
-def _both(*patches: Patch) -> Iterator[None]:
+def _together(*patches: Patch) -> Iterator[None]:
     with ExitStack() as stack:
         for each in patches:
             stack.enter_context(each)

@@ -5,18 +5,22 @@ from __future__ import annotations
 from iot_constructs.testing.faults import Kind, Rate
 
 _TABLE = ("ProvisionedThroughputExceededException", "ThrottlingException", "InternalServerError")
+# Why BatchWriteItem leaves an item unprocessed: if all of them were throttled, it raises an exception instead.
+_UNPROCESSED = ("ThrottlingError", "InternalServerError")
 _STATEMENT = (
     "ThrottlingError",
     "InternalServerError",
     "TransactionConflict",
     "RequestLimitExceeded",
 )
+# "It might take multiple calls to get to a portion of the shard that contains records" (API_GetRecords).
+EMPTY_READS = 0.05
 _STREAM = ("ProvisionedThroughputExceededException", "InternalFailure")
 _SERVICE = ("Throttling", "InternalFailure", "ServiceUnavailable")
 
 RATES = (
     # The function: each write and each dead letter.
-    Rate("function.batch_write_item", Kind.PARTIAL, 0.05),
+    Rate("function.batch_write_item", Kind.PARTIAL, 0.05, _UNPROCESSED),
     Rate("function.batch_write_item", Kind.ERROR, 0.03, _TABLE),
     Rate("function.batch_write_item", Kind.NO_RESPONSE, 0.01),
     Rate("function.batch_write_item", Kind.NO_REQUEST, 0.01),

@@ -33,7 +33,7 @@ from iot_constructs.testing.scheduler import Scheduler, executor
 from iot_constructs.testing.sns_sqs import SNS, SQS
 from tools.simulate import transform
 from tools.simulate.configuration import Configuration, configuration, rules
-from tools.simulate.faults import RATES
+from tools.simulate.faults import EMPTY_READS, RATES
 from tools.simulate.invariants import Invariants
 from tools.simulate.redrives import Operator
 from tools.simulate.workload import Sent, Trouble, device_of, records
@@ -137,6 +137,7 @@ class Pipeline:
         self.kinesis = Kinesis(
             self.scheduler, STREAM_ARN, shards=of.shards, retention_seconds=RETENTION_SECONDS
         )
+        self.kinesis.reads_nothing = lambda: self.scheduler.random.random() < EMPTY_READS
         self.dynamodb = DynamoDB()
         self.series = self.dynamodb.create_table(SERIES, "deviceId", "timestamp").items
         self.states: dict[Key, Item] = self.dynamodb.create_table(STATE, "deviceId").items

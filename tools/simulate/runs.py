@@ -101,18 +101,20 @@ def explain(seed: int, *, records: int, bug: str | None = None) -> Explanation:
 
 
 def find_bug(name: str, *, seeds: Iterable[int], records: int) -> Catch:
-    """Find the first seed that violates an expected invariant."""
+    """Find the first seed that violates an expected invariant, and violates none without the bug."""
     bug = BUGS[name]
-    with bug.apply():
-        for seed in seeds:
-            result = simulate(Options(seed, records=records))
-            found = [each for each in result.violations if invariant(each) in bug.invariants]
-            if found:
-                result.violations[:] = found
+    for seed in seeds:
+        options = Options(seed, records=records)
+        with bug.apply():
+            result = simulate(options)
+        found = [each for each in result.violations if invariant(each) in bug.invariants]
+        if found and not simulate(options).violations:
+            result.violations[:] = found
+            with bug.apply():
                 short = shrink(result).result
-                lines = relevant(short, invariant(found[0]), max_lines=10 * MAX_LINES)
-                faults = sum(short.faults.values())
-                return Catch(name, seed, found[0], count_sent(short), faults, len(lines))
+            lines = relevant(short, invariant(found[0]), max_lines=10 * MAX_LINES)
+            faults = sum(short.faults.values())
+            return Catch(name, seed, found[0], count_sent(short), faults, len(lines))
     return Catch(name, None)
 
 

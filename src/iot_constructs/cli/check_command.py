@@ -11,6 +11,7 @@ from pathlib import Path
 from iot_constructs._words import environment_suffix
 from iot_constructs.cli.check_formats import FORMATS, Row, printable, printed
 from iot_constructs.cli.check_ignores import CfnLintConfig, Ignore, accepted
+from iot_constructs.cli.exit_codes import DONE, FAILED, NEGATIVE, ExitCodes, print_error
 from iot_constructs.rules import catalogue
 from iot_constructs.rules.catalogue import RULE_BY_ID
 from iot_constructs.rules.not_judged import RULE_ID as NOT_JUDGED
@@ -30,15 +31,16 @@ the termination protection from the manifest. `-` reads a template from the stan
 
 A finding is accepted by --ignore, or as cfn-lint accepts it: by the metadata of its template or resource
 (cfn-lint: config: ignore_checks: [E9313]), or in .cfnlintrc. Each rule's id in cfn-lint is in RULES.md."""
+EXIT_CODES = ExitCodes(
+    done="no findings",
+    negative="findings",
+    failed="something could not be read, or judged (IOT_00) without another finding",
+)
 EPILOG = """\
-exit code: 0 no findings; 1 findings; 2 usage error, or something could not be judged (IOT_00), with no other finding
-
 Needs neither Node.js nor AWS credentials. Requires the extra: pip install 'iot-constructs[check]'
 In a CDK app, the validation plugin iot_constructs.rules.IotPipelineChecks runs the same rules at every synth. Within
 cfn-lint: cfn-lint --append-rules iot_constructs.rules.cfn_lint -- TEMPLATE"""
 
-FOUND = 1
-COULD_NOT_JUDGE = 2
 _WITH_SUMMARY = ("text", "github")
 """The other formats are for programs; their summary goes to stderr."""
 _NO_SUFFIX_NOTE = "Without --suffix, only literal names were checked for an environment suffix."
@@ -154,8 +156,8 @@ def _is_from_cdk(template: Template) -> bool:
 def _exit_code(rows: Sequence[Row]) -> int:
     rules = {row.rule.id for row in rows}
     if rules == {NOT_JUDGED}:
-        return COULD_NOT_JUDGE
-    return FOUND if rules else 0
+        return FAILED
+    return NEGATIVE if rules else DONE
 
 
 def _summary(rows: Sequence[Row], accepted: int, templates: int, suffix: str | None) -> str:
@@ -192,5 +194,5 @@ def _format_error(error: Exception) -> str:
 
 
 def _fail(message: str) -> int:
-    print(printable(f"error: {message}"), file=sys.stderr)
-    return COULD_NOT_JUDGE
+    print_error(printable(f"error: {message}"))
+    return FAILED

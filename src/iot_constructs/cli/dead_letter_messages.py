@@ -28,6 +28,7 @@ from iot_constructs.cli.kinesis_records import (
     require_string,
 )
 from iot_constructs.processor import dead_letters
+from iot_constructs.processor.records import NO_STREAM
 
 TOPIC_LEVEL = 2
 """The level of the device id in ``device/<device id>/telemetry``, as in TelemetryRule."""
@@ -217,7 +218,7 @@ def _field(document: Mapping[str, Any], outer: str, inner: str) -> Any:
 def _rejected_record(document: Mapping[str, Any], topic_level: int) -> Source:
     # Null for a record that never reached a stream: an IoT rule error that was redriven to the function.
     stream_arn = shard_id = sequence_number = None
-    if document.get(dead_letters.STREAM_ARN) not in (None, dead_letters.NO_STREAM):
+    if document.get(dead_letters.STREAM_ARN) not in (None, NO_STREAM):
         stream_arn = parse_stream_arn(document, dead_letters.STREAM_ARN)
         shard_id = parse_shard_id(document, dead_letters.SHARD_ID)
         sequence_number = parse_sequence_number(document, dead_letters.SEQUENCE_NUMBER)

@@ -10,23 +10,22 @@ import argparse
 import re
 import shlex
 import shutil
-import sys
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from iot_constructs.cli.exit_codes import DONE, FAILED, ExitCodes, print_error
+from iot_constructs.cli.options import path
+
 HELP = "write a small CDK project in your name"
 DESCRIPTION = """\
 Writes a CDK app in Python with one stack, its tests, and a README into a new or an empty folder. The last part of DIR
 is the name of the project: my-pipeline gives the class MyPipelineStack and the stack MyPipeline-dev."""
-EPILOG = """\
-exit code: 0 written; 2 usage error, or the folder cannot be written
+EXIT_CODES = ExitCodes(done="written", failed="the folder cannot be written")
+EPILOG = "Never overwrites a file."
 
-Never overwrites a file."""
-
-ERROR = 2
 _PROJECTS = {"pipeline": "iot_pipeline", "one": "one_construct", "existing": "existing_app"}
 _PACKAGED = Path(__file__).parent / "projects"
 _CHECKOUT = Path(__file__).parents[3] / "examples"
@@ -64,7 +63,7 @@ class Name(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("directory", type=Path, metavar="DIR", help="a new or an empty folder")
+    parser.add_argument("directory", type=path, metavar="DIR", help="a new or an empty folder")
     parser.add_argument(
         "--construct",
         choices=_PROJECTS,
@@ -92,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
             "iot-constructs init ~/my-pipeline"
         )
     _print_next_steps(directory, project)
-    return 0
+    return DONE
 
 
 def render(construct: str, name: Name) -> dict[str, str]:
@@ -179,5 +178,5 @@ def _print_next_steps(directory: Path, project: Mapping[str, str]) -> None:
 
 
 def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return ERROR
+    print_error(f"error: {message}")
+    return FAILED

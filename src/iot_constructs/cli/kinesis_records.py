@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from iot_constructs.processor.dead_letters import NO_STREAM
+from iot_constructs.processor.records import NO_STREAM
 
 # kinesis/latest/APIReference/API_PutRecordsRequestEntry.html
 MAX_PARTITION_KEY_CHARACTERS = 256

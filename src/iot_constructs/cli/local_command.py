@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 from pathlib import Path
 
-from iot_constructs.cli.options import positive_integer
+from iot_constructs.cli.exit_codes import FAILED, ExitCodes, print_error
+from iot_constructs.cli.options import integer, name, path, positive_integer
 
 HELP = "run a CDK app in a local AWS emulator, with simulated devices"
 DESCRIPTION = """\
@@ -18,15 +18,21 @@ The app can be any that reads a Kinesis stream with a Lambda function. Its IoT r
 messages over MQTT; a stream without a rule gets the records directly.
 
 The first run installs the CDK CLI with npm into your cache folder; later ones need no internet access."""
+EXIT_CODES = ExitCodes(
+    done="every record is accounted for",
+    negative="records are lost, or in a wrong place",
+    failed="the app can't be run",
+)
 EPILOG = """\
-exit code: 0 every record is accounted for; 1 records are lost, or in a wrong place; 2 usage error, or the app can't be
-run; 130 interrupted (143 by SIGTERM, 129 by SIGHUP)
-
 payload:   a file with one message a line. JSON objects, also those in arrays, get a member messageId. The strings
            "$nowMs" (epoch milliseconds), "$nowIso" (ISO 8601) and "$deviceId" are replaced."""
 
 _PACKAGES = ("boto3", "cryptography", "ministack", "paho", "rich")
 _LARGEST_PORT = 65_535
+_SMALLEST, _LARGEST = 0.001, 1_000_000
+"""Of numbers of messages per second, and of seconds."""
+_MOST_RECORDS = 1_000_000
+"""All messages of a run are in memory, about a kilobyte each."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "app",
         nargs="?",
-        type=Path,
+        type=path,
         default=Path(),
         metavar="APP",
         help="folder with the cdk.json of the app; default: the current one",
@@ -50,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--suffix",
+        type=name,
         default="dev",
         help="environment suffix (context environmentSuffix); default: dev",
     )
@@ -71,11 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="messages per second; default: 150",
     )
     parser.add_argument(
-        "--seed", type=int, default=1, metavar="N", help="seed of the messages; default: 1"
+        "--seed", type=integer, default=1, metavar="N", help="seed of the messages; default: 1"
     )
     parser.add_argument(
         "--payload",
-        type=Path,
+        type=path,
         metavar="FILE.jsonl",
         help="send the lines of this file in turn, instead of generated messages (see below)",
     )
@@ -87,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path,
         default=Path("local-out"),
         metavar="DIR",
         help="folder of the logs and of the run's parameters; default: local-out",
@@ -109,14 +116,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit code."""
+    if arguments.devices * arguments.readings > _MOST_RECORDS:
+        arguments.usage_error(
+            f"--devices times --readings is more than {_MOST_RECORDS} records; specify for example "
+            "--devices 1000 --readings 60"
+        )
     for package in _PACKAGES:
         if importlib.util.find_spec(package) is None:
-            print(
+            print_error(
                 f"error: the package {package!r} is not installed; "
-                "run: pip install 'iot-constructs[local]'",
-                file=sys.stderr,
+                "run: pip install 'iot-constructs[local]'"
             )
-            return 2
+            return FAILED
     # Imported here so that --help works without the extra.
     from iot_constructs.local.run import Options, run  # noqa: PLC0415
 
@@ -131,9 +142,14 @@ def _context(text: str) -> str:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not _SMALLEST <= value <= _LARGEST:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number from {_SMALLEST} to {_LARGEST}; specify for example 1.5"
+        )
     return value
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import errno
-import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from iot_constructs.cli import (
     check_command,
@@ -16,7 +15,7 @@ from iot_constructs.cli import (
     redrive_command,
     verify_command,
 )
-from iot_constructs.cli.interrupts import INTERRUPTED
+from iot_constructs.cli.exit_codes import FAILED, print_error, run_to_exit_code
 
 _COMMANDS = {
     "init": init_command,
@@ -26,7 +25,7 @@ _COMMANDS = {
     "redrive": redrive_command,
     "verify": verify_command,
 }
-"""Subcommand -> module with HELP, DESCRIPTION, EPILOG, ``add_arguments(parser)`` and ``run(arguments)``.
+"""Subcommand -> module with HELP, DESCRIPTION, EXIT_CODES, EPILOG, ``add_arguments(parser)`` and ``run(arguments)``.
 
 The modules must not import boto3 at the top level, so that ``--help`` works without it."""
 
@@ -36,50 +35,34 @@ _EXTRAS = {
     **dict.fromkeys(("cfnlint", "jschema_to_python", "junit_xml", "sarif_om", "yaml"), "check"),
 }
 """Package -> the extra that installs it."""
-USAGE_ERROR = 2
-_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-EX_SIGPIPE = 141
-"""The exit code of a command that SIGPIPE ended: 128 + 13."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand and return the exit code."""
-    arguments = _parser().parse_args(argv)
+    return run_to_exit_code(partial(_run, argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    given = sys.argv[1:] if argv is None else argv
+    for argument in given:
+        if argument.startswith("--") and argument.endswith("=--"):
+            # For argparse of some Python versions, the value is an empty list.
+            parser.error(f"{argument.removesuffix('=--')} has no value")
+    arguments = parser.parse_args(given)
     try:
-        code = int(_COMMANDS[arguments.command].run(arguments))
-        if sys.stdout is not None:  # closed by the shell: `>&-`
-            sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        # Before the command handles it itself, such as during its imports.
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `head`, closed the pipe
-        _discard_stdout()
-        return EX_SIGPIPE
-    except OSError as error:
-        if error.errno not in _CANNOT_WRITE:
-            raise
-        _discard_stdout()
-        print(f"error: cannot write the output: {error.strerror}", file=sys.stderr)
-        return USAGE_ERROR
+        return int(_COMMANDS[arguments.command].run(arguments))
     except ImportError as error:
         # The formats of cfn-lint name what is missing in the error's cause.
         missing = error.name or getattr(error.__cause__, "name", None) or ""
         extra = _EXTRAS.get(missing.partition(".")[0])
         if extra is None:
             raise
-        print(
+        print_error(
             f"error: the package {missing!r} is not installed; "
-            f"run: pip install 'iot-constructs[{extra}]'",
-            file=sys.stderr,
+            f"run: pip install 'iot-constructs[{extra}]'"
         )
-        return USAGE_ERROR
-
-
-def _discard_stdout() -> None:
-    # Without the redirect, Python fails again when it flushes stdout at the end.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=module.HELP,
             description=module.DESCRIPTION,
-            epilog=module.EPILOG,
+            epilog=f"{module.EXIT_CODES.as_text()}\n\n{module.EPILOG}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(subparser)

@@ -8,6 +8,7 @@ import math
 import re
 
 from iot_constructs import _defaults as defaults
+from iot_constructs.cli.exit_codes import DONE, ExitCodes
 from iot_constructs.cli.planning.plan_report import as_json, as_text
 from iot_constructs.cli.planning.usage import estimate_usage
 from iot_constructs.cli.planning.workload import Workload
@@ -19,9 +20,8 @@ each service quota for a pipeline of these constructs. The command makes no AWS 
 source.
 
 The model uses averages. If devices send at the same time, set --peak. Prices are for us-east-1."""
+EXIT_CODES = ExitCodes(done="estimated, whatever the quota usage")
 EPILOG = """\
-exit code: 0 success, whatever the quota usage; 2 usage error
-
 durations: 500ms, 60s, 5m, 1h, 30d
 --readings-per-message N: a device collects N readings of --bytes each and sends them as one message. The processor
 stores a message as one item with one timestamp, so queries must read the values within the item.
@@ -171,7 +171,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for line in as_text(usage):
             print(line)
-    return 0
+    return DONE
 
 
 def _number(value: str) -> float:

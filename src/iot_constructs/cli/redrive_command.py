@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from iot_constructs.cli.dead_letter_messages import TOPIC_LEVEL, Kind
-from iot_constructs.cli.interrupts import interrupted_exit_code, sigterm_as_interrupt
-from iot_constructs.cli.options import add_aws_options, positive_integer
+from iot_constructs.cli.exit_codes import ExitCodes
+from iot_constructs.cli.options import add_aws_options, name, positive_integer, run_and_report, url
 
 if TYPE_CHECKING:
     from iot_constructs.cli.report import Report
@@ -22,10 +22,10 @@ them back on the stream, or invokes the function with them. Without --execute, i
 A message is deleted only after all of its records are accepted. You can interrupt and repeat a run: a record can be put
 twice, which the processor stores once, but no record is lost. The messages that stay on the queue become visible again
 when the run ends; if it is killed, within twice the time that it took (5 minutes to 12 hours)."""
+EXIT_CODES = ExitCodes(
+    done="all messages redriven, or a dry run", negative="messages kept", failed="an error of AWS"
+)
 EPILOG = """\
-exit code: 0 all messages redriven, or a dry run; 1 messages kept, or an error; 2 usage error; 130 interrupted (143 by
-SIGTERM)
-
 kinds: rejected-record   a record that the processor rejected; the message contains it
        failed-batch      a batch that Lambda discarded; the message has its position on the stream
        stored-batch      a batch that Lambda discarded and stored in S3
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument(
         "--queue-url",
+        type=_queue_url,
         required=True,
         metavar="URL",
         help="URL of the dead-letter queue (output DlqQueueUrl)",
@@ -50,11 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     to = parser.add_mutually_exclusive_group()
     to.add_argument(
         "--stream",
+        type=name,
         metavar="NAME|ARN",
         help="put the records on this stream; default: their original stream",
     )
     to.add_argument(
-        "--function", metavar="NAME|ARN", help="invoke this function with the records instead"
+        "--function",
+        type=name,
+        metavar="NAME|ARN",
+        help="invoke this function with the records instead",
     )
     parser.add_argument(
         "--execute",
@@ -98,28 +103,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _queue_url(value: str) -> str:
+    try:
+        return url(value)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is not a URL; get it with: aws sqs get-queue-url"
+        ) from None
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run the command and return the exit code."""
-    if not re.match(r"https?://", arguments.queue_url):
-        arguments.usage_error(
-            f"--queue-url {arguments.queue_url!r} is not a URL; get it with: aws sqs get-queue-url"
-        )
     # Imported here so that --help works without boto3.
-    from iot_constructs.cli.aws_errors import AWS_ERRORS, format_error  # noqa: PLC0415
     from iot_constructs.cli.report import Report  # noqa: PLC0415
 
     report = Report(executed=arguments.execute, destination="", verbose=arguments.verbose)
-    code = None
-    try:
-        with sigterm_as_interrupt():
-            _redrive(arguments, report)
-    except KeyboardInterrupt as stop:
-        report.interrupted = True
-        code = interrupted_exit_code(stop)
-    except AWS_ERRORS as error:
-        report.error = format_error(error)
-    _show(report, arguments.json)
-    return code if code is not None else report.exit_code
+    return run_and_report(lambda: _redrive(arguments, report), report, as_json=arguments.json)
 
 
 def _redrive(arguments: argparse.Namespace, report: Report) -> None:
@@ -205,13 +204,3 @@ class _Clients:
             endpoint_url=self._endpoint_url,
             config=Config(retries={"mode": "standard", "total_max_attempts": 4}, **waits),
         )
-
-
-def _show(report: Report, as_json: bool) -> None:
-    if report.error is not None:
-        print(f"error: {report.error}", file=sys.stderr)
-    if as_json:
-        print(report.as_json())
-    else:
-        for line in report.as_table():
-            print(line)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iot_constructs.cli.dead_letter_messages import Kind
+from iot_constructs.cli.exit_codes import FAILED
 
 _NOT_FINISHED = "the run ended before it was processed"
 _COLUMNS = ("message", "kind", "reason", "records", "from", "devices", "age", "")
@@ -116,9 +117,9 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 if all messages were redriven or it was a dry run; 1 if messages were kept, or after an error."""
+        """0 if all messages were redriven or it was a dry run; 1 if messages were kept; 2 after an error."""
         if self.error is not None:
-            return 1
+            return FAILED
         return int(self.executed and (bool(self.kept) or not self.read_to_end))
 
     @property

@@ -6,10 +6,10 @@ import argparse
 import json
 import secrets
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from iot_constructs.cli.interrupts import interrupted_exit_code, sigterm_as_interrupt
-from iot_constructs.cli.options import add_aws_options, positive_integer
+from iot_constructs.cli.exit_codes import ExitCodes
+from iot_constructs.cli.options import add_aws_options, name, positive_integer, run_and_report
 
 if TYPE_CHECKING:
     from iot_constructs.cli.verification.findings import Report
@@ -21,9 +21,12 @@ AWS IoT as a device of its own, and reports for each part whether it works. Name
 
 The items and dead letters of these messages are removed at the end; those of other devices are not touched. Archived
 records stay. --page notifies the subscribers of the alarm topic."""
+EXIT_CODES = ExitCodes(
+    done="no FAIL",
+    negative="a FAIL",
+    failed="an error of AWS, after which the other checks did not run",
+)
 EPILOG = """\
-exit code: 0 no FAIL; 1 a FAIL, or an error; 2 usage error; 130 interrupted (143 by SIGTERM)
-
 PASS     the account shows that the part works
 FAIL     the part is missing, differs from the template, or a message did not pass it; with likely cause and AWS page
 SKIPPED  the account cannot show it, with the reason"""
@@ -36,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument(
         "stacks",
+        type=name,
         nargs="*",
         metavar="STACK",
         help="name of a deployed stack; nested stacks are read as well",
@@ -49,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "To see them in the archive, give it more than the buffering interval",
     )
     parser.add_argument(
-        "--rule", metavar="NAME", help="IoT rule to publish to, if the stacks have several"
+        "--rule",
+        type=name,
+        metavar="NAME",
+        help="IoT rule to publish to, if the stacks have several",
     )
     parser.add_argument(
         "--reading",
@@ -73,12 +80,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _json_object(value: str) -> dict[str, Any]:
     try:
-        document = json.loads(value)
-    except ValueError as error:
+        document = json.loads(value, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"{value!r} is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise argparse.ArgumentTypeError(f"{value!r} is not a JSON object")
     return document
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number of JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -88,37 +99,24 @@ def run(arguments: argparse.Namespace) -> int:
             "name at least one STACK; list them with: aws cloudformation list-stacks"
         )
     # Imported here so that --help works without boto3.
-    from iot_constructs.cli.aws_errors import AWS_ERRORS, format_error  # noqa: PLC0415
     from iot_constructs.cli.verification.findings import Report  # noqa: PLC0415
     from iot_constructs.cli.verification.messages import DEVICE_PREFIX  # noqa: PLC0415
     from iot_constructs.cli.verification.permissions import policy  # noqa: PLC0415
-    from iot_constructs.cli.verification.stacks import StackError  # noqa: PLC0415
 
     if arguments.permissions:
         print(policy(page=arguments.page))
         return 0
     report = Report(arguments.stacks, DEVICE_PREFIX + secrets.token_hex(6))
-    code = None
-    try:
-        with sigterm_as_interrupt():
-            _verify(arguments, report)
-    except KeyboardInterrupt as stop:
-        report.interrupted = True
-        code = interrupted_exit_code(stop)
-    except StackError as error:
-        report.error = str(error)
-    except AWS_ERRORS as error:
-        report.error = format_error(error)
-    _show(report, arguments.json)
-    return code if code is not None else report.exit_code
+    return run_and_report(lambda: _verify(arguments, report), report, as_json=arguments.json)
 
 
 def _verify(arguments: argparse.Namespace, report: Report) -> None:
     """Create the clients and run the checks."""
     from iot_constructs.cli.progress import Progress  # noqa: PLC0415
     from iot_constructs.cli.verification.run import Verification  # noqa: PLC0415
+    from iot_constructs.cli.verification.stacks import StackError  # noqa: PLC0415
 
-    Verification(
+    verification = Verification(
         _Clients(arguments),
         report,
         Progress(sys.stderr, 0),
@@ -126,7 +124,11 @@ def _verify(arguments: argparse.Namespace, report: Report) -> None:
         reading=arguments.reading,
         seconds=arguments.timeout,
         with_page=arguments.page,
-    ).run()
+    )
+    try:
+        verification.run()
+    except StackError as error:
+        report.error = str(error)
 
 
 class _Clients:
@@ -148,13 +150,3 @@ class _Clients:
                 config=Config(retries={"mode": "standard", "total_max_attempts": 4}),
             )
         return self._created[service, endpoint]
-
-
-def _show(report: Report, as_json: bool) -> None:
-    if report.error is not None:
-        print(f"error: {report.error}", file=sys.stderr)
-    if as_json:
-        print(report.as_json())
-    else:
-        for line in report.as_table():
-            print(line)

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from iot_constructs.cli.dead_letter_messages import (
     parse_dead_letter,
     parse_stored_batch,
 )
+from iot_constructs.cli.exit_codes import run_to_exit_code
 from iot_constructs.cli.kinesis_records import MalformedMessageError, Record
 from iot_constructs.cli.recovery import Recovery
 from iot_constructs.cli.stream_records import StreamReader
@@ -687,4 +689,4 @@ def _by_kind(
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_to_exit_code(partial(main, sys.argv[1:])))

@@ -140,7 +140,8 @@ class Deployer:
 
     def synthesize(self, suffix: str) -> Path:
         """Run ``cdk synth`` for an environment suffix. Returns the assembly."""
-        name = re.sub(r"[^\w.-]", "_", suffix)
+        # A file name has at most 255 bytes.
+        name = re.sub(r"[^\w.-]", "_", suffix, flags=re.ASCII)[:100]
         assembly = self._work / f"assembly-{name}"
         arguments = ["synth", "--quiet", "--output", str(assembly)]
         for each in (f"environmentSuffix={suffix}", *self._context):

@@ -1,55 +1,43 @@
-"""Exit codes and signal handling of the local run and the chaos run."""
+"""What the local run and the chaos run have in common: errors, signals, deployment, and logs."""
 
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from iot_constructs.cli.exit_codes import (
+    FAILED,
+    ending_signals,
+    interrupted_exit_code,
+    print_error,
+)
 from iot_constructs.local.deployment import Deployer, Deployment
 from iot_constructs.local.emulator import Emulator, EmulatorError
 from iot_constructs.local.screen import Screen
-
-FAILED = 2
-INTERRUPTED = 128 + signal.SIGINT
-
-
-class _Ended(KeyboardInterrupt):
-    """SIGTERM or SIGHUP, handled like Ctrl-C."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.exit_code = 128 + number
 
 
 def run_program(
     work: Callable[[Screen], int], expected: tuple[type[Exception], ...], screen: Screen
 ) -> int:
     """Run `work` and return the exit code. Prints an expected error without a traceback."""
-    # A shell starts background jobs with SIGINT ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _end)
-    # A closed terminal. Not on Windows.
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, _end)
     try:
-        return work(screen)
+        # A second Ctrl-C must not end the clean-up.
+        with ending_signals(signal.SIGINT):
+            return work(screen)
     except KeyboardInterrupt as interrupt:
         # After SIGHUP, there might be nobody to read it.
         with suppress(OSError):
             screen.print()
             screen.print("interrupted: stopped the emulator and removed its files")
-        return interrupt.exit_code if isinstance(interrupt, _Ended) else INTERRUPTED
+        return interrupted_exit_code(interrupt)
     except BrokenPipeError:
         raise  # the reader of the output ended
     except expected as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(f"error: {error}")
         return FAILED
 
 
@@ -73,7 +61,3 @@ def save_logs_on_error(emulator: Emulator, deployer: Deployer, directory: Path) 
         if isinstance(error, (BotoCoreError, ClientError)):
             raise EmulatorError(f"a call to the emulator failed: {error}") from error
         raise
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Ended(number)

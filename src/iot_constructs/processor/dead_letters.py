@@ -38,8 +38,6 @@ SHARD_ID = "shardId"
 SEQUENCE_NUMBER = "sequenceNumber"
 PARTITION_KEY = "partitionKey"
 ARRIVAL = "approximateArrivalTimestamp"
-# The `eventSourceARN` in an event of `iot-constructs redrive` for a record that never reached a stream.
-NO_STREAM = "none"
 
 _BASE64, _GZIP_BASE64, _NO_PAYLOAD = "base64", "gzip+base64", "none"
 _ON_STREAM = (
@@ -148,7 +146,7 @@ def decode_payload(message: Mapping[str, Any]) -> bytes | None:
 
 def _body(letter: DeadLetter, encoding: str, payload: str | None) -> str:
     record, rejected = letter.record, letter.rejected
-    on_stream = record.stream_arn != NO_STREAM
+    on_stream = record.is_on_stream
     # json.dumps escapes non-ASCII characters, so the length in characters is the size in bytes.
     return json.dumps(
         {

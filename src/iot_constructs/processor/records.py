@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# The `eventSourceARN` in an event of `iot-constructs redrive` for a record that never reached a stream.
+NO_STREAM = "none"
+
 
 @dataclass(frozen=True)
 class StreamRecord:
@@ -26,6 +29,11 @@ class StreamRecord:
     def data(self) -> bytes:
         """The payload."""
         return base64.b64decode(self.data_base64)
+
+    @property
+    def is_on_stream(self) -> bool:
+        """Whether it reached the stream; otherwise shard and sequence number are substitutes."""
+        return self.stream_arn != NO_STREAM
 
     @classmethod
     def from_event(cls, raw: Mapping[str, Any]) -> StreamRecord:

@@ -72,9 +72,9 @@ def _describe(partition_key: str, record: StreamRecord) -> dict[str, Any]:
     return {
         "partitionKey": partition_key,
         "approximateArrivalTimestamp": record.arrival,
-        "sequenceNumber": record.sequence_number,
-        "shardId": record.shard_id,
-        "streamArn": record.stream_arn,
+        "sequenceNumber": record.sequence_number if record.is_on_stream else None,
+        "shardId": record.shard_id if record.is_on_stream else None,
+        "streamArn": record.stream_arn if record.is_on_stream else None,
     }
 
 

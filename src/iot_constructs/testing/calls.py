@@ -19,7 +19,7 @@ _MAX_ENTRY_CHARACTERS = 48
 def is_described(operation: str, response: Response) -> bool:
     """Whether a history has a line for the call: not if it found nothing."""
     if operation == "get_records":
-        return bool(response["Records"])
+        return bool(response.get("Records"))
     if operation == "receive_message":
         return bool(response.get("Messages"))
     return operation not in _POLLING and operation != _INVOKE
@@ -72,7 +72,7 @@ def _get_records(request: Request, response: Response) -> list[str]:
 
 
 def _batch_write_item(request: Request, response: Response) -> list[str]:
-    unprocessed = [put for puts in response["UnprocessedItems"].values() for put in puts]
+    unprocessed = [put for puts in response.get("UnprocessedItems", {}).values() for put in puts]
     return [
         f"{_item(put['PutRequest']['Item'])}{' unprocessed' if put in unprocessed else ''}"
         for puts in request["RequestItems"].values()
@@ -107,7 +107,7 @@ def _batch_execute_statement(request: Request, response: Response) -> list[str]:
 
 
 def _publish_batch(request: Request, response: Response) -> list[str]:
-    codes = {failed["Id"]: failed["Code"] for failed in response["Failed"]}
+    codes = {failed["Id"]: failed["Code"] for failed in response.get("Failed", [])}
     ids = [entry["Id"] for entry in request["PublishBatchRequestEntries"]]
     return [f"message {id} {codes.get(id, 'published')}" for id in ids]
 
@@ -117,7 +117,7 @@ def _receive_message(request: Request, response: Response) -> list[str]:
 
 
 def _message_batch(request: Request, response: Response) -> list[str]:
-    codes = {failed["Id"]: f" {failed['Code']}" for failed in response["Failed"]}
+    codes = {failed["Id"]: f" {failed['Code']}" for failed in response.get("Failed", [])}
     return [
         f"{entry['ReceiptHandle'].partition('#')[0]}{codes.get(entry['Id'], '')}"
         for entry in request["Entries"]

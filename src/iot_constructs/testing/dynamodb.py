@@ -3,7 +3,8 @@
 Pages, in amazondynamodb/latest:
 
 - APIReference/API_BatchWriteItem.html: 25 puts, 16 MB, no two with the same key, "the entire batch" is rejected for an
-  invalid entry, failed entries are in UnprocessedItems, and an exception if none could be processed.
+  invalid entry; failed entries are in UnprocessedItems; an exception if it "cannot process any items due to
+  throttling".
 - APIReference/API_PutItem.html: a put replaces the whole item with the same key.
 - APIReference/API_BatchExecuteStatement.html and API_BatchStatementError.html: 25 statements, each with its own result,
   in their order; the codes; the item of a failed condition with ALL_OLD.
@@ -50,6 +51,8 @@ _MAX_DIGITS = 38
 _PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _LARGEST_NUMBER = Decimal("9.9999999999999999999999999999999999999E+125")
 _SMALLEST_NUMBER = Decimal("1E-130")
+INTERNAL_ERROR = "InternalServerError"
+"""The code of a failed entry that was not throttled."""
 _STATEMENT_CODES = {
     "ValidationException": "ValidationError",
     "ResourceNotFoundException": "ResourceNotFound",
@@ -185,33 +188,34 @@ class DynamoDB:
     ) -> dict[str, Any]:
         """BatchWriteItem, with puts only."""
         writes = [
-            (name, self._table(name), each)
+            (name, self._table(name), entry)
             for name, entries in RequestItems.items()
-            for each in entries
+            for entry in entries
         ]
         if not 1 <= len(writes) <= _MAX_ENTRIES:
             raise _invalid("1 to 25 requests")
-        items = [(name, table, each["PutRequest"]["Item"]) for name, table, each in writes]
-        keys = [(name, self._check(name, table, item)) for name, table, item in items]
+        keys, sizes = [], []
+        for name, table, entry in writes:
+            key, size = self._check(name, table, entry["PutRequest"]["Item"])
+            keys.append((name, key))
+            sizes.append(size)
         if len(set(keys)) < len(keys):
             raise _invalid("Provided list of item keys contains duplicates")
-        if (
-            sum(item_bytes(item) for _, _, item in items) * _MOST_BYTES_AS_JSON
-            > (_MAX_REQUEST_BYTES)
-            and len(json.dumps(RequestItems)) > _MAX_REQUEST_BYTES
-        ):
+        may_be_too_large = sum(sizes) * _MOST_BYTES_AS_JSON > _MAX_REQUEST_BYTES
+        if may_be_too_large and len(json.dumps(RequestItems)) > _MAX_REQUEST_BYTES:
             raise _invalid("the request is larger than 16 MB")
-        unprocessed: dict[str, list[Any]] = {}
-        for index, (name, table, each) in enumerate(writes):
-            item = each["PutRequest"]["Item"]
-            if (fails is not None and fails(index) is not None) or self.throttles(name, item):
-                unprocessed.setdefault(name, []).append(each)
-            else:
-                self._put(name, table, item)
-        # "If none of the items can be processed due to insufficient provisioned throughput on all of the tables",
-        # BatchWriteItem throws the exception instead.
-        if sum(map(len, unprocessed.values())) == len(writes):
+        codes = [fails(index) if fails is not None else None for index in range(len(writes))]
+        for index, (name, _, entry) in enumerate(writes):
+            if self.throttles(name, entry["PutRequest"]["Item"]):
+                codes[index] = "ThrottlingError"
+        if None not in codes and INTERNAL_ERROR not in codes:
             raise aws_error("ProvisionedThroughputExceededException", "no item was processed")
+        unprocessed: dict[str, list[Any]] = {}
+        for (name, table, entry), code in zip(writes, codes, strict=True):
+            if code is not None:
+                unprocessed.setdefault(name, []).append(entry)
+            else:
+                self._put(name, table, entry["PutRequest"]["Item"])
         return {"UnprocessedItems": unprocessed}
 
     def put_item(self, *, TableName: str, Item: Item) -> dict[str, Any]:
@@ -252,7 +256,7 @@ class DynamoDB:
         name, item = statement.table, statement.item
         try:
             table = self._table(name)
-            old = table.items.get(self._check(name, table, item))
+            old = table.items.get(self._check(name, table, item)[0])
         except ClientError as error:
             details = error.response["Error"]
             return {"Code": _STATEMENT_CODES[details["Code"]], "Message": details["Message"]}
@@ -270,13 +274,12 @@ class DynamoDB:
         self._put(name, table, {**old, **item})
         return None
 
-    def _check(self, name: str, table: Table, item: Item) -> Key:
-        """Return the key of an item if the item is valid."""
-        key = table.key(item)
-        item_bytes(item)
+    def _check(self, name: str, table: Table, item: Item) -> tuple[Key, int]:
+        """Return the key and the size of an item if the item is valid."""
+        key, size = table.key(item), item_bytes(item)
         if self.refuses(name, item):
-            raise _invalid("the item is not valid")
-        return key
+            raise _invalid("the item is invalid")
+        return key, size
 
     def _put(self, name: str, table: Table, item: Item) -> None:
         key = table.key(item)

@@ -55,7 +55,7 @@ class Rate:
     """The probability of a fault in each call of an operation."""
 
     operation: str
-    """The caller and the boto3 method, such as ``function.batch_write_item``."""
+    """The caller and the boto3 method, such as ``function.batch_write_item``, or ``function.*`` for all methods."""
     kind: Kind
     probability: float
     codes: Sequence[str] = ("",)
@@ -83,9 +83,7 @@ class FaultPlan:
         self._rates: dict[str, list[Rate]] = {}
         for rate in self.rates:
             self._rates.setdefault(rate.operation, []).append(rate)
-        self._draws = {
-            operation: random.Random(f"faults {self.seed} {operation}") for operation in self._rates
-        }
+        self._draws: dict[str, random.Random] = {}
         self.injected: Counter[tuple[str, str]] = Counter()
         """(operation, kind with error code) -> number of faults."""
         self.injected_ids: list[str] = []
@@ -96,12 +94,15 @@ class FaultPlan:
             code = self.outages[operation]
             self.injected[operation, f"outage ({code})"] += 1
             return Fault(Kind.ERROR, code)
-        rates = self._rates.get(operation)
-        if rates is None:
+        every = f"{operation.partition('.')[0]}.*"
+        rates = [*self._rates.get(operation, ()), *self._rates.get(every, ())]
+        if not rates:
             return None
         number = self._numbers[operation]
         self._numbers[operation] += 1
         # As many numbers for each call, whether it fails or not.
+        if operation not in self._draws:
+            self._draws[operation] = random.Random(f"faults {self.seed} {operation}")
         draw = self._draws[operation].random
         value, choice, seconds, share, entries = draw(), draw(), draw(), draw(), draw()
         if not self.active:

@@ -25,7 +25,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from iot_constructs.testing.processes import aws_error
-from iot_constructs.testing.scheduler import Scheduler
+from iot_constructs.testing.scheduler import Time
 
 _HASH_KEYS = 2**128
 _FIRST_SEQUENCE = 49_590_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000
@@ -74,7 +74,7 @@ class Kinesis:
     """A Region with one stream."""
 
     def __init__(
-        self, scheduler: Scheduler, arn: str, *, shards: int = 1, retention_seconds: float = 86_400
+        self, time: Time, arn: str, *, shards: int = 1, retention_seconds: float = 86_400
     ) -> None:
         self.arn = arn
         self.name = arn.rpartition("/")[2]
@@ -86,7 +86,7 @@ class Kinesis:
         self.reads_nothing: Callable[[], bool] = lambda: False
         """Whether a read returns no records although there are some."""
         self.records_per_read = _MAX_RECORDS_PER_READ
-        self._scheduler = scheduler
+        self._time = time
         self._sequence = _FIRST_SEQUENCE
         self._created = 0
         width = _HASH_KEYS // shards
@@ -228,8 +228,8 @@ class Kinesis:
             for each in self.shards.values()
             if not each.closed and each.first <= hash_key < each.end
         )
-        self._sequence += 1 + self._scheduler.random.getrandbits(4)
-        record = StoredRecord(self._sequence, partition_key, data, round(self._scheduler.now, 3))
+        self._sequence += 1 + self._time.random.getrandbits(4)
+        record = StoredRecord(self._sequence, partition_key, data, round(self._time.now, 3))
         shard.records.append(record)
         self.accepted.append(record)
         self.on_accept(shard, record)
@@ -251,16 +251,16 @@ class Kinesis:
 
     def _close(self, shard: Shard) -> None:
         self._sequence += 1
-        shard.closed_at, shard.last_sequence_number = self._scheduler.now, self._sequence
+        shard.closed_at, shard.last_sequence_number = self._time.now, self._sequence
 
     def _iterator(self, shard: Shard, position: int) -> str:
-        return f"{shard.id}/{position}/{self._scheduler.now!r}"
+        return f"{shard.id}/{position}/{self._time.now!r}"
 
     def _position(self, iterator: str) -> tuple[Shard, int]:
         """Return the shard and the position in it, from which records can have expired since."""
         try:
             shard_id, position, issued = iterator.split("/")
-            age = self._scheduler.now - float(issued)
+            age = self._time.now - float(issued)
         except ValueError:
             raise _invalid("not an iterator") from None
         if age > _ITERATOR_SECONDS:
@@ -269,7 +269,7 @@ class Kinesis:
         return shard, max(int(position), shard.trimmed)
 
     def _expire(self) -> None:
-        oldest = self._scheduler.now - self.retention_seconds
+        oldest = self._time.now - self.retention_seconds
         for shard in list(self.shards.values()):
             if shard.records and shard.records[0].arrival < oldest:
                 count = _first_match(shard.records, lambda record: record.arrival >= oldest)

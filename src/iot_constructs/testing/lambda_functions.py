@@ -34,6 +34,8 @@ _MAX_ASYNC_PAUSE_SECONDS = 300.0
 _MAX_ASYNC_AGE_SECONDS = 21_600.0
 
 Handler = Callable[[Any, "Context"], Any]
+Text = str | Callable[[], str]
+"""What `History.add` takes."""
 
 
 class CreateHandler(Protocol):
@@ -101,6 +103,9 @@ class Function:
         self.pending_events = 0
         """The number of asynchronous invocations that have not ended."""
         self.on_begin: Callable[[Process, Mapping[str, Any]], None] = lambda process, event: None
+        self.describe_event: Callable[[Any, int], Text] = partial(partial, _describe_event)
+        """Returns the line of the history for an event, and the number of its environment."""
+        self.describe_response: Callable[[Any], Text] = partial(partial, _describe_response)
         self.on_async_failure: Callable[[dict[str, Any]], object] = lambda record: None
         """Called with the invocation record of an asynchronous invocation that failed in the end."""
         self.on_end: Callable[[Process, Mapping[str, Any], Any], None] = (
@@ -179,7 +184,7 @@ class Function:
         process.caller = caller
         environment.invocation = process
         self.on_begin(process, event)
-        world.log(process.name, partial(_describe_event, event, environment.number))
+        world.log(process.name, self.describe_event(event, environment.number))
         request_id = f"request-{number:06d}"
         error: dict[str, str] | None = None
         response: Any = None
@@ -191,7 +196,7 @@ class Function:
             response = environment.handler(event, Context(self.name, request_id, process))
             if process.ended:  # the handler caught what ended it
                 raise ProcessEnded(process.ended)
-            world.log(process.name, partial(_describe_response, response))
+            world.log(process.name, self.describe_response(response))
             self._idle.append(environment)
         except ProcessEnded as ended:
             if str(ended) == "timed out":

@@ -6,7 +6,8 @@ the plan, and ends the process if it crashes or exceeds its deadline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -50,6 +51,15 @@ _SERVER_ERRORS = ("InternalServerError", "InternalFailure", "InternalError", "Se
 _READ_TIMEOUT_SECONDS = 3.0
 
 
+@dataclass(frozen=True)
+class Call:
+    """A call of a service."""
+
+    fault: Fault | None
+    latency: float
+    """In seconds. The call takes effect in the middle of it."""
+
+
 class World:
     """What all processes of a simulation share."""
 
@@ -83,6 +93,7 @@ class Process:
         self.role = role
         """What the process is: the fault plan has rates for its calls, such as ``function.put_item``."""
         self.name = name
+        self.started = world.scheduler.now
         self.deadline = deadline
         self.ended = ""
         """Why the process ended, or empty."""
@@ -124,56 +135,78 @@ class Process:
 
     def _call(self, service: str, operation: str, request: dict[str, Any]) -> Any:
         self._check()
+        self.world.on_call(self, operation, request)
+        call = self.start_call(operation)
+        self.send(call)
+        self.world.caller = self
+        method: Callable[..., Any] = getattr(self.world.services[service], operation)
+        if call.fault is not None and call.fault.kind is Kind.PARTIAL:
+            response = method(fails=partial(_entry_code, call.fault), **request)
+        else:
+            response = method(**request)
+        if is_described(operation, response):
+            self.world.log(self.name, partial(describe_call, operation, request, response))
+        self.receive(call)
+        return response
+
+    def start_call(self, operation: str, codes: Sequence[str] = ("",)) -> Call:
+        """Draw the fault and the latency of a call, which `send` and `receive` apply.
+
+        Args:
+            operation: the method of a boto3 client.
+            codes: what an error has of these, if its rate has no codes.
+        """
+        self._check()
         world = self.world
-        world.on_call(self, operation, request)
         fault = world.faults.next(f"{self.role}.{operation}")
         draw = world.scheduler.random.random()
         latency = 0.002 + 0.03 * draw**2
         if self.role in world.latencies:
             latency = world.latencies[self.role] * (0.5 + draw / 2)
         if fault is not None:
+            if fault.kind in (Kind.ERROR, Kind.PARTIAL) and not fault.code:
+                fault = replace(fault, code=codes[fault.seed % len(codes)])
             self.faulty = True
             world.log(self.name, f"{operation}: {fault.kind.value} {fault.code}".rstrip())
-        if fault is None:
-            return self._take_effect(service, operation, request, latency)
-        if fault.kind is Kind.CRASH_BEFORE:
-            self.end("crashed")
-        if fault.kind is Kind.SLOW:
-            self.sleep(fault.seconds)
-        if fault.kind is Kind.ERROR:
-            self.sleep(latency)
-            raise aws_error(fault.code, "injected", 500 if fault.code in _SERVER_ERRORS else 400)
-        if fault.kind is Kind.NO_REQUEST:
-            self.sleep(_READ_TIMEOUT_SECONDS)
-            raise ReadTimeoutError(endpoint_url="https://simulated")
-        response = self._take_effect(service, operation, request, latency, fault)
-        if fault.kind is Kind.NO_RESPONSE:
-            self.sleep(_READ_TIMEOUT_SECONDS)
-            raise ReadTimeoutError(endpoint_url="https://simulated")
-        if fault.kind is Kind.CRASH_AFTER:
-            self.end("crashed")
-        return response
+        return Call(fault, latency)
 
-    def _take_effect(
-        self,
-        service: str,
-        operation: str,
-        request: dict[str, Any],
-        latency: float,
-        fault: Fault | None = None,
-    ) -> Any:
-        """Let a call take effect in the middle of its latency."""
-        self.sleep(latency / 2)
-        method: Callable[..., Any] = getattr(self.world.services[service], operation)
-        self.world.caller = self
-        if fault is not None and fault.kind is Kind.PARTIAL:
-            response = method(fails=partial(_entry_code, fault), **request)
-        else:
-            response = method(**request)
-        if is_described(operation, response):
-            self.world.log(self.name, partial(describe_call, operation, request, response))
-        self.sleep(latency / 2)
-        return response
+    def send(self, call: Call, *, read_timeout: float = _READ_TIMEOUT_SECONDS) -> None:
+        """Let the time before the effect of a call pass.
+
+        Raises:
+            ClientError, ReadTimeoutError: the call fails without an effect.
+            ProcessEnded: the process crashes, or exceeds its deadline.
+        """
+        fault = call.fault
+        if fault is not None:
+            if fault.kind is Kind.CRASH_BEFORE:
+                self.end("crashed")
+            if fault.kind is Kind.SLOW:
+                self.sleep(fault.seconds)
+            if fault.kind is Kind.ERROR:
+                self.sleep(call.latency)
+                status = 500 if fault.code in _SERVER_ERRORS else 400
+                raise aws_error(fault.code, "injected", status)
+            if fault.kind is Kind.NO_REQUEST:
+                self.sleep(read_timeout)
+                raise ReadTimeoutError(endpoint_url="https://simulated")
+        self.sleep(call.latency / 2)
+
+    def receive(self, call: Call, *, read_timeout: float = _READ_TIMEOUT_SECONDS) -> None:
+        """Let the time after the effect of a call pass.
+
+        Raises:
+            ReadTimeoutError: the response is lost.
+            ProcessEnded: the process crashes, or exceeds its deadline.
+        """
+        self.sleep(call.latency / 2)
+        if call.fault is None:
+            return
+        if call.fault.kind is Kind.NO_RESPONSE:
+            self.sleep(read_timeout)
+            raise ReadTimeoutError(endpoint_url="https://simulated")
+        if call.fault.kind is Kind.CRASH_AFTER:
+            self.end("crashed")
 
     def _check(self) -> None:
         if self.ended:

@@ -11,7 +11,7 @@ import heapq
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import greenlet
 
@@ -20,6 +20,15 @@ R = TypeVar("R")
 
 START = 1_800_000_000.0
 """The virtual time at which every simulation starts, in epoch seconds."""
+
+
+class Time(Protocol):
+    """What a model needs to know of time: a `Scheduler`, or the clock of a test."""
+
+    now: float
+    """In epoch seconds."""
+    random: random.Random
+    """Decides what a service leaves open, such as the order of messages."""
 
 
 class DeadlockError(RuntimeError):
@@ -55,6 +64,8 @@ class Scheduler:
         self.now = START
         self.steps = 0
         """How many times a task was continued."""
+        self.on_time: Callable[[float], object] = lambda now: None
+        """Called with the virtual time whenever it passes."""
         # The last two are the task, and how often it had been continued: an entry of an earlier wait is out of date.
         self._queue: list[tuple[float, float, int, Task[Any], int]] = []
         self._number = 0
@@ -103,7 +114,9 @@ class Scheduler:
                 raise DeadlockError("every task waits for another one")
             moment, _, _, following, continued = heapq.heappop(self._queue)
             if continued == following._continued and not following.done:
-                self.now = max(self.now, moment)
+                if moment > self.now:
+                    self.now = moment
+                    self.on_time(moment)
                 self._continue(following)
         self._queue.clear()
         self._end_unfinished()

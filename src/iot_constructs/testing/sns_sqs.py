@@ -33,9 +33,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import formatdate
-from typing import Any, Protocol
+from typing import Any
 
 from iot_constructs.testing.processes import aws_error
+from iot_constructs.testing.scheduler import Time
 
 _MAX_ENTRIES = 10
 _MAX_PUBLISHED_BYTES = 262_144
@@ -45,25 +46,6 @@ _MAX_WAIT_SECONDS = 20
 _ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _SQS = "AWS.SimpleQueueService."
 Fails = Callable[[int], "str | None"]
-
-
-class Random(Protocol):
-    """The part of `random.Random` that the queue uses."""
-
-    def random(self) -> float:
-        """Return a number from 0 up to, but not including, 1."""
-
-
-class Time(Protocol):
-    """The part of `Scheduler` that the queue uses."""
-
-    @property
-    def now(self) -> float:
-        """The time in epoch seconds."""
-
-    @property
-    def random(self) -> Random:
-        """The source of the order of messages."""
 
 
 @dataclass
@@ -89,7 +71,8 @@ class SQS:
     def __init__(self, time: Time, url: str, *, duplicates: float = 0.0) -> None:
         self.url = url
         self.messages: dict[str, StoredMessage] = {}
-        self.deleted: list[StoredMessage] = []
+        self.deleted: list[str] = []
+        """The ids of deleted messages."""
         self.on_send: Callable[[StoredMessage], None] = lambda message: None
         self.on_delete: Callable[[StoredMessage], None] = lambda message: None
         self.duplicates = duplicates
@@ -104,12 +87,12 @@ class SQS:
         self._ready: deque[str] = deque()
         self._hidden: list[tuple[float, str]] = []
 
-    def send(self, body: str) -> StoredMessage:
+    def send(self, body: str, id: str | None = None) -> StoredMessage:
         """Put a message on the queue."""
         if not 1 <= len(body.encode()) <= _MAX_MESSAGE_BYTES:
             raise aws_error("InvalidParameterValue", "a message has 1 byte to 1 MiB")
         self._number += 1
-        id = f"message-{self._number:06d}"
+        id = id if id is not None else f"message-{self._number:06d}"
         message = StoredMessage(id, body, self._time.now + self.skew)
         self.messages[id] = message
         self._ready.append(id)
@@ -225,7 +208,8 @@ class SQS:
         def delete(message: StoredMessage | None, entry: Mapping[str, Any]) -> None:
             if message is not None:
                 self.on_delete(message)
-                self.deleted.append(self.messages.pop(message.id))
+                del self.messages[message.id]
+                self.deleted.append(message.id)
 
         return self._each(QueueUrl, Entries, delete, fails)
 
@@ -295,7 +279,7 @@ class SNS:
         self.delivered_twice = 0
         self._time = time
         self._queue = queue
-        self._duplicates = duplicates
+        self.duplicates = duplicates
 
     def publish(self, *, TopicArn: str, Message: str) -> dict[str, Any]:
         """Publish."""
@@ -346,7 +330,7 @@ class SNS:
             }
         )
         self._queue.send(envelope)
-        if self._time.random.random() < self._duplicates:
+        if self._time.random.random() < self.duplicates:
             self.delivered_twice += 1
             self._queue.send(envelope)
         return id

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 
+from iot_constructs.cli.exit_codes import DONE, FAILED, NEGATIVE
+
 
 class Status(str, Enum):
     """The result of a check."""
@@ -54,8 +56,10 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 without a FAIL; 1 with one, or after an error."""
-        return int(self.error is not None or bool(self.with_status(Status.FAIL)))
+        """0 without a FAIL; 1 with one; 2 after an error, because the remaining checks did not run."""
+        if self.error is not None:
+            return FAILED
+        return NEGATIVE if self.with_status(Status.FAIL) else DONE
 
     def as_json(self) -> str:
         """Return a JSON document."""
