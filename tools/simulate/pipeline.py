@@ -361,8 +361,12 @@ class Pipeline:
             redrivable = self.invariants.redrivable()
             if not redrivable:
                 return
-            # A killed redrive's messages become visible again after five minutes.
-            kinds = tuple(LetterKind) if LetterKind.REJECTED_RECORD in redrivable else REDRIVEN
+            if redrivable.keys().isdisjoint(self.sqs.visible()):
+                # A killed redrive's messages become visible again after five minutes.
+                self.scheduler.sleep(5.0)
+                continue
+            rejected = LetterKind.REJECTED_RECORD in redrivable.values()
+            kinds = tuple(LetterKind) if rejected else REDRIVEN
             self.operator.redrive(kinds, stream=self.kinesis.name)
         self.invariants.violated("progress", "the run does not come to rest")
 
