@@ -72,5 +72,5 @@ RATES = (
     Rate("operator.get_records", Kind.ERROR, 0.125, _STREAM),
     Rate("operator.get_records", Kind.CRASH_BEFORE, 0.05),
     Rate("operator.get_shard_iterator", Kind.ERROR, 0.125, _STREAM),
-    Rate("operator.get_object", Kind.ERROR, 0.2, ("SlowDown", "InternalError")),
+    Rate("operator.get_object", Kind.ERROR, 0.5, ("SlowDown", "InternalError")),
 )

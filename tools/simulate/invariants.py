@@ -105,13 +105,10 @@ class Invariants:
         """Return what a device sent, for a record of a function's event."""
         return self._sent[_content(record)]
 
-    def redrivable(self) -> Collection[Kind]:
-        """Return the kinds of the messages that a redrive has to bring back."""
-        return {
-            letter.kind
-            for letter in map(self._messages.__getitem__, self._pipeline.sqs.messages)
-            if self._is_redrivable(letter)
-        }
+    def redrivable(self) -> Mapping[str, Kind]:
+        """Return the id and the kind of each message that a redrive has to bring back."""
+        letters = {id: self._messages[id] for id in self._pipeline.sqs.messages}
+        return {id: each.kind for id, each in letters.items() if self._is_redrivable(each)}
 
     def _is_redrivable(self, letter: _Letter) -> bool:
         if letter.kind is Kind.REJECTED_RECORD:

@@ -119,11 +119,11 @@ class InvocationInvariants:
         if process.faulty or process.ended:
             return
         troubled = running.troubled
-        if response is None:
-            if not any(troubled):
+        used = (self._now - running.began) / time
+        if response is None:  # an asynchronous invocation fails as a whole
+            if not any(troubled) and used < _SHORT_SHARE:
                 self._violated("progress", f"{process.name} failed without a fault")
             return
-        used = (self._now - running.began) / time
         has_to = used < _SHORT_SHARE or (not done and _fits(running.sent[0]))
         if done < len(troubled) and not troubled[done] and has_to:
             text = f"{process.name} stopped at record {done + 1} of {len(troubled)}"

@@ -112,7 +112,8 @@ class MappingInvariants:
         lane.numbers.append(record.sequence_number)
         worker = self._worker(shard.id, record.partition_key)
         if not worker.incomplete:
-            worker.restart(self._now, self._faults())
+            # It can still retry a batch that it got again after a restart: those attempts count.
+            worker.since, worker.faults = self._now, self._faults()
         worker.incomplete += 1
 
     def begin(self, process: Process, event: Mapping[str, Any]) -> None:

@@ -57,7 +57,7 @@ STATE_WRITE_THREADS = 8
 # A redrive cannot change the others: the processor rejects these records again.
 REDRIVEN = tuple(kind for kind in LetterKind if kind is not LetterKind.REJECTED_RECORD)
 # Virtual time after which a run that does not come to rest is a violation.
-SETTLE_SECONDS = 3 * 86_400.0
+SETTLE_SECONDS = 6 * 3600.0
 
 DUPLICATES = 0.01
 """The share of messages that SNS or SQS deliver twice."""
@@ -361,8 +361,12 @@ class Pipeline:
             redrivable = self.invariants.redrivable()
             if not redrivable:
                 return
-            # A killed redrive's messages become visible again after five minutes.
-            kinds = tuple(LetterKind) if LetterKind.REJECTED_RECORD in redrivable else REDRIVEN
+            if redrivable.keys().isdisjoint(self.sqs.visible()):
+                # A killed redrive's messages become visible again after five minutes.
+                self.scheduler.sleep(5.0)
+                continue
+            rejected = LetterKind.REJECTED_RECORD in redrivable.values()
+            kinds = tuple(LetterKind) if rejected else REDRIVEN
             self.operator.redrive(kinds, stream=self.kinesis.name)
         self.invariants.violated("progress", "the run does not come to rest")
 
