@@ -21,8 +21,6 @@ Violated = Callable[[str, str], None]
 # A text is in memory up to four times (as it came, decoded, as the canonical form for its key, and in the request), and
 # each character has up to 4 bytes (https://peps.python.org/pep-0393/).
 MAX_SLICE_BYTES = MEMORY_MB * 2**20 // 16
-# An invocation with more time than this left has no reason to stop.
-_SHORT_SHARE = 0.25
 # No call starts in the last 10 s, or in the second half of a shorter time, and a pause after a call takes up to 1 s.
 _RESERVE_SECONDS, _PAUSE_SECONDS, _COLD_START_SECONDS = 10.0, 1.0, 0.2
 # What one call of the time series takes.
@@ -50,7 +48,7 @@ class InvocationInvariants:
     Progress: an invocation never times out unless a call takes longer than the time that is reserved for one. Without
     a fault in its calls, it acknowledges every record before the first one that cannot be processed at the moment (a
     throttled device, a bug in the user's step): at least the first record if one call takes all of its readings, and
-    the others if only a quarter of the time is used.
+    the others as long as there is time for the calls that complete a record, each as slow as the slowest so far.
 
     Counters: RecordsStored and RecordsRejected of the line in embedded metric format are the records that the response
     acknowledges, and RecordsFailed the others. So over all lines each record counts once for each acknowledgment. An
@@ -119,12 +117,15 @@ class InvocationInvariants:
         if process.faulty or process.ended:
             return
         troubled = running.troubled
-        used = (self._now - running.began) / time
+        # To the time series, three to the state, and one for each ten messages.
+        calls = 5 + len(troubled) // 10
+        left = process.deadline - self._now - calls * process.slowest_call
+        has_time = left > min(_RESERVE_SECONDS, time / 2)
         if response is None:  # an asynchronous invocation fails as a whole
-            if not any(troubled) and used < _SHORT_SHARE:
+            if not any(troubled) and has_time:
                 self._violated("progress", f"{process.name} failed without a fault")
             return
-        has_to = used < _SHORT_SHARE or (not done and _fits(running.sent[0]))
+        has_to = has_time or (not done and _fits(running.sent[0]))
         if done < len(troubled) and not troubled[done] and has_to:
             text = f"{process.name} stopped at record {done + 1} of {len(troubled)}"
             self._violated("progress", text)
