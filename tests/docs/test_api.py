@@ -141,7 +141,7 @@ def test_every_option_of_the_command_line_is_in_it(
             _parser().parse_args([command, "--help"])
         options = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.M))
         assert {"--json"} <= options == set(re.findall(r"^\| `(--[a-z-]+)", section, re.M))
-        assert "exit code: 0" in section
+        assert "exit codes:\n  0  " in section
     assert (
         "| `--queue-url URL` | URL of the dead-letter queue (output DlqQueueUrl) (required) |"
         in _API
