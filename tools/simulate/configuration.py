@@ -80,7 +80,7 @@ def configuration(seed: object) -> Configuration:
         transform=some() < 0.15,
         rule_errors=some() < 0.3,
         expires=some() < 0.1,
-        heavy=some() < 0.02,
+        heavy=some() < 0.04,
         slow=some() < 0.15,
     )
 
