@@ -8,7 +8,7 @@ extended while a message is processed.
 A run holds the messages that it keeps until it ends: otherwise it would receive them again and again, and a dry run
 over a long queue would never end. The visibility timeout of each receive is twice the time since the run began, so a
 message that becomes visible again returns at most after 3, 9 and 27 times that time, and a run receives each message
-1.5 times on average at the most. It is at least 5 minutes and at most 12 hours, the maximum of SQS.
+at most 1.5 times on average. It is at least 5 minutes and at most 12 hours, the maximum of SQS.
 """
 
 from __future__ import annotations
