@@ -74,7 +74,6 @@ class EventSourceMapping:
         self._checkpoints: Mapping[str, str] = {}
         self._loop: MappingLoop | None = None
         self._process: Process | None = None
-        self._ids = 0
 
     def start(self) -> None:
         """Start, or continue from the checkpoints. Does nothing if it runs."""

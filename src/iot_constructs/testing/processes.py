@@ -93,7 +93,6 @@ class Process:
         self.role = role
         """What the process is: the fault plan has rates for its calls, such as ``function.put_item``."""
         self.name = name
-        self.started = world.scheduler.now
         self.deadline = deadline
         self.ended = ""
         """Why the process ended, or empty."""
