@@ -16,6 +16,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from iot_constructs.testing import processes
 from iot_constructs.testing.kinesis import Kinesis, StoredRecord
 from iot_constructs.testing.s3 import S3
 from iot_constructs.testing.sns_sqs import SQS
@@ -37,19 +38,7 @@ BUCKET = "iot-failed-batches"
 
 
 def aws_error(code: str, message: str = "no reason given", status: int = 400) -> ClientError:
-    return ClientError(
-        {
-            "Error": {"Code": code, "Message": message},
-            "ResponseMetadata": {
-                "HTTPStatusCode": status,
-                "RequestId": "none",
-                "HostId": "none",
-                "HTTPHeaders": {},
-                "RetryAttempts": 0,
-            },
-        },
-        "Operation",
-    )
+    return processes.aws_error(code, message, status)
 
 
 class InOrder(random.Random):
