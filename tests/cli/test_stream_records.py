@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import EndpointConnectionError, InvalidRegionError
 
+from iot_constructs.cli.accepted_ranges import AcceptedRanges
 from iot_constructs.cli.aws_errors import MAX_ATTEMPTS, RetryPolicy, error_code, format_error
 from iot_constructs.cli.dead_letter_messages import StreamRange
 from iot_constructs.cli.stream_records import RangeRead, StreamReader
@@ -39,7 +40,7 @@ class Shard:
         reader = StreamReader(
             lambda region: self.kinesis, RetryPolicy(self.clock.sleep, lambda: 1.0), lambda: None
         )
-        return reader.read(StreamRange(arn, shard, first, last, size))
+        return reader.read(StreamRange(arn, shard, first, last, size), AcceptedRanges())
 
 
 def numbers(records: list[OnShard]) -> list[str]:
@@ -151,7 +152,7 @@ def test_a_region_that_is_none_is_not_called_expired() -> None:
         raise InvalidRegionError(region_name=region)
 
     reader = StreamReader(client_in, RetryPolicy(), lambda: None)
-    read = reader.read(StreamRange(STREAM_ARN, SHARD, "1", "2", 2))
+    read = reader.read(StreamRange(STREAM_ARN, SHARD, "1", "2", 2), AcceptedRanges())
     assert_unread(read, "InvalidRegionError")
 
 

@@ -64,6 +64,14 @@ class StreamRange:
     last: str
     batch_size: int
 
+    def overlaps(self, other: StreamRange) -> bool:
+        """Return whether both have a position on the stream in common."""
+        return (
+            (self.stream_arn, self.shard_id) == (other.stream_arn, other.shard_id)
+            and int(self.first) <= int(other.last)
+            and int(other.first) <= int(self.last)
+        )
+
 
 @dataclass(frozen=True)
 class StoredObject:

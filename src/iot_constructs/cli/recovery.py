@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from iot_constructs.cli.accepted_ranges import AcceptedRanges
 from iot_constructs.cli.aws_errors import AWS_ERRORS, error_code, format_error
 from iot_constructs.cli.dead_letter_messages import (
     InlineRecords,
@@ -46,6 +47,8 @@ class Recovered:
     """The number of records that have expired."""
     problem: str | None = None
     """Why the message must stay on the queue."""
+    covered: StreamRange | None = None
+    """The range of the stream of which every record is accepted once these records are."""
 
     @property
     def count(self) -> int:
@@ -60,17 +63,22 @@ class Recovery:
         self._stream = stream
         self._s3 = s3
 
-    def recover(self, source: Source) -> Recovered:
-        """Fetch the records of a message. An AWS error is reported as the problem of this message."""
+    def recover(self, source: Source, accepted: AcceptedRanges) -> Recovered:
+        """Fetch the records of a message. An AWS error is reported as the problem of this message.
+
+        Records of the stream that are in an accepted range are left out. Copies in a message or a bucket are not: only
+        the stream itself says what the record of a sequence number is.
+        """
         if isinstance(source, InlineRecords):
             return Recovered(source.records)
         if isinstance(source, StreamRange):
-            read = self._stream.read(source)
+            read = self._stream.read(source, accepted)
             return Recovered(
                 read.records,
                 origin=f"stream {source.shard_id}",
                 missing=read.missing,
                 problem=read.problem,
+                covered=read.covered,
             )
         if isinstance(source, S3Location):
             return self._stored(source)

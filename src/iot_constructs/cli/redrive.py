@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from iot_constructs.cli.dead_letter_messages import DeadLetter, Kind, parse_dead_letter
+from iot_constructs.cli.accepted_ranges import AcceptedRanges
+from iot_constructs.cli.dead_letter_messages import (
+    DeadLetter,
+    Kind,
+    StreamRange,
+    parse_dead_letter,
+)
 from iot_constructs.cli.dead_letter_queue import (
     MAX_MESSAGES_PER_CALL,
     DeadLetterQueue,
@@ -53,6 +59,7 @@ class Redrive:
         self._topic_level = topic_level
         self._progress = progress
         self._records = 0
+        self._accepted = AcceptedRanges()
 
     def run(self) -> None:
         """Run until the queue is empty or the limit is reached, and fill the report."""
@@ -89,15 +96,22 @@ class Redrive:
         letters = [(m, parse_dead_letter(m.body, self._topic_level)) for m in messages]
         wanted = [(m, letter) for m, letter in letters if letter.kind in self._kinds]
         self._report.skipped += len(letters) - len(wanted)
-        work = [self._inspect(message, letter) for message, letter in wanted]
-        if self._report.executed:
-            self._deliver(work)
-        self._records += sum(each.row.records for each in work)
+        work: list[_Work] = []
+        ranges: list[StreamRange] = []
+        for message, letter in wanted:
+            if isinstance(letter.source, StreamRange):
+                if any(map(letter.source.overlaps, ranges)):
+                    # What is accepted of the messages before decides what has to be read for this one.
+                    self._finish(work)
+                    work, ranges = [], []
+                ranges.append(letter.source)
+            work.append(self._inspect(message, letter))
+        self._finish(work)
         self._progress.update(len(self._report.rows) + self._report.skipped, self._records)
 
     def _inspect(self, message: Message, letter: DeadLetter) -> _Work:
         self._queue.keep_alive()
-        found = _with_arrival(self._recovery.recover(letter.source), message)
+        found = _with_arrival(self._recovery.recover(letter.source, self._accepted), message)
         error = self._destination.validate(found)
         deliverable = found if error is None else Recovered(problem=error)
         row = Row(
@@ -120,6 +134,16 @@ class Redrive:
         if message.sent is None:
             return None
         return max(0, int(self._queue.began - message.sent))
+
+    def _finish(self, work: Sequence[_Work]) -> None:
+        """Deliver the records of messages; a dry run notes only what it would deliver."""
+        if self._report.executed:
+            self._deliver(work)
+        for each in work:
+            is_accepted = each.row.accepted == each.found.count or not self._report.executed
+            if each.found.covered is not None and is_accepted:
+                self._accepted.add(each.found.covered)
+        self._records += sum(each.row.records for each in work)
 
     def _deliver(self, work: Sequence[_Work]) -> None:
         outcomes = self._destination.deliver([each.found for each in work])

@@ -7,9 +7,10 @@ A shard that was closed by resharding can be read until its records expire
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from iot_constructs.cli.accepted_ranges import AcceptedRanges
 from iot_constructs.cli.aws_errors import AWS_ERRORS, RetryPolicy, format_error
 from iot_constructs.cli.dead_letter_messages import StreamRange
 from iot_constructs.cli.kinesis_records import Record
@@ -36,6 +37,8 @@ class RangeRead:
     missing: int = 0
     """The minimum number of records that have expired."""
     problem: str | None = None
+    covered: StreamRange | None = None
+    """The range without the ends that have expired: once the records are accepted, all in it are."""
 
 
 class StreamReader:
@@ -54,21 +57,29 @@ class StreamReader:
         self._retry_policy = retry_policy
         self._keep_alive = keep_alive
 
-    def read(self, wanted: StreamRange) -> RangeRead:
-        """Return all records of the range that have not expired.
+    def read(self, wanted: StreamRange, accepted: AcceptedRanges) -> RangeRead:
+        """Return the records of the range that have not expired and that this run has not delivered yet.
 
         A record counts as expired only if its shard was read and does not have it. After an error, this is unknown:
         ResourceNotFoundException stands for a shard that has expired and for a stream that is not there
         (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetShardIterator.html).
         """
+        remaining = accepted.remaining(wanted)
+        if remaining is None:
+            return RangeRead(())
         _, _, _, region, account, stream = wanted.stream_arn.split(":")
         try:
-            records = self._records(self._client_in(region), wanted)
+            client = self._client_in(region)
+            records = self._records(client, remaining)
+            if remaining != wanted and _has_ends(remaining, records):
+                return _select(wanted, records, accepted)
+            if remaining != wanted:  # some of them expired during this run
+                records = self._records(client, wanted)
         except AWS_ERRORS as error:
             name = stream.removeprefix("stream/")
             where = f"{name} in {region} (account {account})"
             return RangeRead((), 0, f"could not read {where}: {format_error(error)}")
-        return _check_complete(wanted, records)
+        return _check_complete(wanted, records, _select(wanted, records, accepted))
 
     def _records(self, client: KinesisReader, wanted: StreamRange) -> tuple[Record, ...]:
         iterator: Any = self._retry_policy.call(
@@ -114,20 +125,33 @@ def _record(wanted: StreamRange, raw: dict[str, Any]) -> Record:
     )
 
 
-def _check_complete(wanted: StreamRange, records: tuple[Record, ...]) -> RangeRead:
-    """Return the records, and whether they are the whole batch.
+def _select(
+    wanted: StreamRange, records: tuple[Record, ...], accepted: AcceptedRanges
+) -> RangeRead:
+    """Leave out the records that this run has delivered."""
+    if not records:
+        return RangeRead(())
+    ends = {"first": str(_number(records[0])), "last": str(_number(records[-1]))}
+    new = tuple(record for record in records if not accepted.has(wanted, _number(record)))
+    return RangeRead(new, covered=replace(wanted, **ends))
 
-    There can be more records than in the batch: with a parallelization factor above 1, a batch has only some of the
-    records of its range. Putting the others as well is harmless.
-    """
-    numbers = {int(record.sequence_number or 0) for record in records}
-    ends = {int(wanted.first), int(wanted.last)}
-    if ends <= numbers and len(records) >= wanted.batch_size:
-        return RangeRead(records)
-    missing = max(wanted.batch_size - len(records), len(ends - numbers))
-    return RangeRead(
-        records,
-        missing,
-        f"expired: the stream has {len(records)} of {wanted.batch_size} records; "
+
+def _check_complete(wanted: StreamRange, records: tuple[Record, ...], read: RangeRead) -> RangeRead:
+    """Return what was read, and whether the records are the whole batch."""
+    ends = {int(wanted.first), int(wanted.last)} - set(map(_number, records))
+    if not ends and len(records) >= wanted.batch_size:
+        return read
+    return replace(
+        read,
+        missing=max(wanted.batch_size - len(records), len(ends)),
+        problem=f"expired: the stream has {len(records)} of {wanted.batch_size} records; "
         "restore the others from the archive",
     )
+
+
+def _has_ends(wanted: StreamRange, records: tuple[Record, ...]) -> bool:
+    return {int(wanted.first), int(wanted.last)} <= set(map(_number, records))
+
+
+def _number(record: Record) -> int:
+    return int(record.sequence_number or 0)
