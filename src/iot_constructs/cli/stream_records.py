@@ -131,9 +131,9 @@ def _select(
     """Leave out the records that this run has delivered."""
     if not records:
         return RangeRead(())
-    ends = {"first": str(_number(records[0])), "last": str(_number(records[-1]))}
+    first, last = str(_number(records[0])), str(_number(records[-1]))
     new = tuple(record for record in records if not accepted.has(wanted, _number(record)))
-    return RangeRead(new, covered=replace(wanted, **ends))
+    return RangeRead(new, covered=replace(wanted, first=first, last=last))
 
 
 def _check_complete(wanted: StreamRange, records: tuple[Record, ...], read: RangeRead) -> RangeRead:
