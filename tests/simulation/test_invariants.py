@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -16,6 +15,7 @@ import pytest
 from iot_constructs.cli.dead_letter_queue import DeadLetterQueue
 from iot_constructs.cli.redrive import Redrive
 from iot_constructs.cli.report import Report
+from iot_constructs.cli.stream_records import RangeRead
 from iot_constructs.local import shard_batches
 from iot_constructs.local.mapping_decisions import UNLIMITED, Decision, Outcome, Rules, decide
 from iot_constructs.local.mapping_loop import MappingLoop
@@ -218,7 +218,7 @@ def test_report_a_message_that_is_reported_as_deleted() -> None:
 
 
 def test_deleted_too_early_expired_records_that_count_as_delivered() -> None:
-    complete = SimpleNamespace(records=(), missing=0, problem=None)
+    complete = RangeRead(())
     with patch("iot_constructs.cli.stream_records.StreamReader.read", lambda *args: complete):
         result = _run(poison=True, expires=True)
     assert _invariants(result) == {"deleted too early", "lost"}

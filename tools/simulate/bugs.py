@@ -18,6 +18,7 @@ from unittest.mock import patch
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from iot_constructs.cli import destinations, recovery
+from iot_constructs.cli.accepted_ranges import AcceptedRanges
 from iot_constructs.cli.dead_letter_messages import parse_stored_batch
 from iot_constructs.cli.dead_letter_queue import DeadLetterQueue
 from iot_constructs.cli.destinations import StreamDestination
@@ -540,11 +541,17 @@ def _range() -> Patch:
     """The range of sequence numbers of a failed batch is read without its end."""
     read = StreamReader.read
 
-    def read_without_end(self: StreamReader, wanted: Any) -> Any:
-        found = read(self, wanted)
+    def read_without_end(self: StreamReader, *arguments: Any) -> Any:
+        found = read(self, *arguments)
         return replace(found, records=found.records[:-1])
 
     return patch.object(StreamReader, "read", read_without_end)
+
+
+@_bug("overlapping ranges delivered whole", "redrive", "redriven once", seed=1)
+def _overlaps() -> Patch:
+    """A redrive delivers the whole range of each failed batch, so records of parallel batches up to ten times."""
+    return patch.object(AcceptedRanges, "add", lambda self, accepted: None)
 
 
 @_bug("last record of the object left out", "redrive", "deleted too early", seed=4)

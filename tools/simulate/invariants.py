@@ -62,6 +62,8 @@ class Invariants:
     stream has accepted them, or an invocation has acknowledged them.
 
     Report: what a redrive reports as deleted is what it deleted, and its exit code is 0 only if the queue is empty.
+
+    Redriven once: a redrive that had no failures delivers a record in the ranges of several failed batches once.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -256,6 +258,12 @@ class Invariants:
                 self._pipeline.count("expired and reported")
                 if row.problem is None:
                     self.violated("report", f"{name}: {row.message_id} has expired")
+        batches = [row for row in report.rows if row.kind is Kind.FAILED_BATCH]
+        positions = {each for row in batches for each in self._messages[row.message_id].positions}
+        accepted = sum(row.accepted for row in batches)
+        if all(row.deleted for row in batches) and accepted > len(positions):
+            text = f"{name}: {accepted} records of {len(positions)} positions"
+            self.violated("redriven once", text)
         is_done = all(row.deleted for row in report.rows) and report.read_to_end
         if (report.exit_code == 0) != (is_done and report.error is None):
             self.violated("report", f"{name}: exit code {report.exit_code}")
