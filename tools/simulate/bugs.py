@@ -432,7 +432,7 @@ def _discarded() -> Patch:
     return _with_decision(drop)
 
 
-@_bug("poison record blocks the shard", "mapping", "bounded delay", seed=12)
+@_bug("poison record blocks the shard", "mapping", "bounded delay", seed=132)
 def _poison() -> Patch:
     """A failed batch is neither bisected nor discarded, but retried until its records expire."""
 
