@@ -14,7 +14,7 @@ from iot_constructs.cli.accepted_ranges import AcceptedRanges
 from iot_constructs.cli.aws_errors import MAX_ATTEMPTS
 from iot_constructs.cli.dead_letter_messages import StreamRange
 
-from .aws_fakes import STREAM_ARN, OnShard, aws_error, failed_batch, in_envelope
+from .aws_fakes import STREAM_ARN, OnShard, aws_error, failed_batch, in_envelope, rejected
 from .world import Content, World
 
 PARALLEL = 10
@@ -126,6 +126,20 @@ def test_a_message_that_sns_delivered_twice_is_delivered_once() -> None:
     world.redrive()
     assert world.accepted() == once(records)
     assert not world.sqs.messages
+
+
+@pytest.mark.parametrize("to_function", [False, True])
+def test_a_record_that_is_rejected_again_within_the_run_is_delivered_for_its_new_message(
+    to_function: bool,
+) -> None:
+    """The message of a large record has no payload, only the position that the run has delivered."""
+    world = World()
+    record = world.kinesis.accept("d", b"not JSON")
+    body = rejected(record, encoding="none")
+    for _ in range(2):  # as if the function had rejected what the run delivered
+        world.add(in_envelope(body), content(record))
+    world.redrive(to_function=to_function)
+    assert world.accepted() == {content(record): 2}
 
 
 def test_expired_records_of_an_overlapping_range_are_reported_for_each_message() -> None:

@@ -111,7 +111,10 @@ class Redrive:
 
     def _inspect(self, message: Message, letter: DeadLetter) -> _Work:
         self._queue.keep_alive()
-        found = _with_arrival(self._recovery.recover(letter.source, self._accepted), message)
+        # A record can be rejected because this run delivered it: the message is then the only trace of it.
+        is_rejected = letter.kind is Kind.REJECTED_RECORD
+        accepted = AcceptedRanges() if is_rejected else self._accepted
+        found = _with_arrival(self._recovery.recover(letter.source, accepted), message)
         error = self._destination.validate(found)
         deliverable = found if error is None else Recovered(problem=error)
         row = Row(
