@@ -221,10 +221,11 @@ def validate_layout(
             path = scope.node.path
             user = _Position(f"{path}/{id}" if path else id, StackContext.of(scope))
             argument = _Argument(construct, keyword, user, _Position.of(resource))
+            created = _is_created(resource)
             # A token in the environment variables of a function may well be of another region.
             if not isinstance(value, (str, Mapping)) or keyword == "severity_topics":
-                _validate_environment(argument, scope, resource)
-            if _is_created(resource):
+                _validate_environment(argument, scope, resource, created=created)
+            if created:
                 if argument.crosses_stages:
                     raise ValueError(
                         f"{argument}: it is in {_stage(argument.used)} and {user.path!r} in {_stage(user)}, and stages "
@@ -307,7 +308,7 @@ _STARTS: WeakKeyDictionary[IConstruct, tuple[list[Construct], list[Construct]]] 
 
 def other_account(user: IConstruct, resource: IConstruct) -> str | None:
     """The account of ``resource``, if it is known to be another one than that of ``user``."""
-    theirs = _account_and_region(resource)[0]
+    theirs = _account_and_region(resource, created=_is_created(resource))[0]
     ours = StackContext.of(user).account
     return theirs if theirs != ours and _TOKEN not in theirs + ours else None
 
@@ -327,7 +328,8 @@ def _is_created(resource: object) -> bool:
     """Whether this app creates the resource, and does not import it."""
     if not isinstance(resource, Construct):
         return False
-    if isinstance(resource, cdk.CfnResource) or not hasattr(resource, "env"):
+    # Of the class: the value of the property takes three round trips to Node.
+    if isinstance(resource, cdk.CfnResource) or not hasattr(type(resource), "env"):
         return True
     return isinstance(resource.node.default_child, cdk.CfnResource)
 
@@ -382,17 +384,18 @@ def _references_in(text: str) -> Iterator[IConstruct]:
                 yield token.target  # type: ignore[attr-defined]
 
 
-def _account_and_region(resource: Any) -> tuple[str, str]:
-    if _is_created(resource):
+def _account_and_region(resource: Any, *, created: bool) -> tuple[str, str]:
+    if created:
         stack = StackContext.of(resource)
         return stack.account, stack.region
     return resource.env.account, resource.env.region
 
 
-def _validate_environment(argument: _Argument, scope: Construct, resource: Any) -> None:
-    created = _is_created(resource)
+def _validate_environment(
+    argument: _Argument, scope: Construct, resource: Any, *, created: bool
+) -> None:
     user, used = argument.user, argument.used
-    account, region = _account_and_region(resource)
+    account, region = _account_and_region(resource, created=created)
     # IAM has no regions.
     if not created and (argument.keyword.endswith("role") or argument.key in _OTHER_REGION):
         region = user.stack.region
