@@ -232,7 +232,7 @@ def validate_layout(
                         "are deployed on their own; create both in one stage, or import it by its name, for example "
                         "with kinesis.Stream.from_stream_arn()"
                     )
-                _refer_to_key(resource)
+                _refer_to_key(resource, argument.used)
                 if argument.key not in _BY_NAME:
                     _add(argument)
 
@@ -249,10 +249,10 @@ def refer(user: IConstruct, argument: str, resource: IConstruct) -> None:
         ValueError: the reference would make a cycle.
     """
     if _is_created(resource):
-        _refer_to_key(resource)
-        positions = _Position.of(user), _Position.of(resource)
+        used = _Position.of(resource)
+        _refer_to_key(resource, used)
         construct, keyword = argument.split(".")
-        _add(_Argument(construct, keyword, *positions))
+        _add(_Argument(construct, keyword, _Position.of(user), used))
 
 
 def can_refer(user: IConstruct, resource: IConstruct) -> bool:
@@ -351,13 +351,12 @@ def _add(argument: _Argument) -> None:
     references.add(user, used, argument)
 
 
-def _refer_to_key(resource: IConstruct) -> None:
+def _refer_to_key(resource: IConstruct, user: _Position) -> None:
     """A resource of your own refers to its key."""
     for name in _KEYS:
         key = getattr(resource, name, None)
         if key is not None and _is_created(key):
-            user, used = _Position.of(resource), _Position.of(key)
-            _references(user).add(user, used, f"the key of {user.path!r}")
+            _references(user).add(user, _Position.of(key), f"the key of {user.path!r}")
 
 
 def _constructs_in(value: object) -> Iterator[Any]:
