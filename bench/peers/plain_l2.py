@@ -6,12 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 
-if __package__:
-    from .app_main import synthesize
-    from .l2_pipeline import L2Pipeline
-else:  # run as a script
-    from app_main import synthesize  # type: ignore[import-not-found,no-redef]
-    from l2_pipeline import L2Pipeline  # type: ignore[import-not-found,no-redef]
+from bench.peers.l2_pipeline import L2Pipeline
 
 
 def build(app: cdk.App) -> cdk.Stack:
@@ -33,4 +28,6 @@ def build(app: cdk.App) -> cdk.Stack:
 
 
 if __name__ == "__main__":
-    synthesize(build)
+    app = cdk.App()
+    build(app)
+    app.synth()

@@ -16,11 +16,6 @@ from aws_solutions_constructs.aws_kinesis_streams_lambda import KinesisStreamsTo
 from aws_solutions_constructs.aws_lambda_dynamodb import LambdaToDynamoDB
 from constructs import Construct
 
-if __package__:
-    from .app_main import synthesize
-else:  # run as a script
-    from app_main import synthesize  # type: ignore[import-not-found,no-redef]
-
 PROCESSOR = str(Path(__file__).resolve().parent / "processor")
 
 
@@ -82,4 +77,6 @@ def build(app: cdk.App) -> cdk.Stack:
 
 
 if __name__ == "__main__":
-    synthesize(build)
+    app = cdk.App()
+    build(app)
+    app.synth()
