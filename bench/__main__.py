@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench import synth
 from bench.figure import Figure
-from bench.peers.environments import ROOT
+from bench.peers import ROOT
 from bench.processor import measure as processor
 from bench.report import write_report
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from bench.peers.environments import ROOT, process_environment
+from bench.peers import ROOT
+from bench.peers.environments import process_environment
 
 # A sample belongs to the first of these that is anywhere on its stack: it is CDK, for one, that calls the validator.
 _PARTS: Final[dict[str, Callable[[str, str], bool]]] = {

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bench.figure import Figure
-from bench.peers.environments import ROOT, app, process_environment, synthesize
+from bench.peers import ROOT
+from bench.peers.environments import app, process_environment, synthesize
 from bench.profile import profile, round_trips
 
 ROUNDS: Final = 5
@@ -104,29 +105,22 @@ def ratio_of(pairs: Iterable[tuple[Run, Run]]) -> Run:
 
 
 def _growth(pipelines: int, rounds: int) -> Iterator[Figure]:
-    """What one more pipeline takes, by what as many plain L2s take."""
+    """What one more pipeline takes, by what a stack of plain L2s takes with alarms to as many resources."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        template = synthesize("example", Path(folder))
-        in_turn({"same_resources": app("same_resources", 1, template)}, 0)
-        found = in_turn(
-            {
-                f"{name}{count}": app(name, count, template)
-                for count in (1, pipelines)
-                for name in ("example", "same_resources")
-            },
-            rounds,
-            warm_up=False,
-        )
-        more = [
-            [_less(*runs) for runs in zip(found[f"{it}{pipelines}"], found[f"{it}1"], strict=True)]
-            for it in ("example", "same_resources")
-        ]
-        yield from _explained(
-            "synth.one_more_pipeline_by_plain_l2s",
-            ratio_of(zip(*more, strict=True)),
-            LIKE_PLAIN_L2S,
-            {it: app(it, PROFILED, template) for it in ("example", "same_resources")},
-        )
+        ours, theirs = (len(synthesize(it, Path(folder, it))) for it in ("example", "plain_l2"))
+
+    def pair(count: int) -> Commands:
+        return {"example": app("example", count), "plain_l2": app("plain_l2", count, ours - theirs)}
+
+    commands = {f"{name}{at}": it for at in (1, pipelines) for name, it in pair(at).items()}
+    found = in_turn(commands, rounds, warm_up=False)
+    more = [
+        [_less(*runs) for runs in zip(found[f"{it}{pipelines}"], found[f"{it}1"], strict=True)]
+        for it in pair(1)
+    ]
+    ratio = ratio_of(zip(*more, strict=True))
+    name = "synth.one_more_pipeline_by_plain_l2s"
+    yield from _explained(name, ratio, LIKE_PLAIN_L2S, pair(PROFILED))
 
 
 def _less(one: Run, other: Run) -> Run:

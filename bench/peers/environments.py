@@ -6,12 +6,15 @@ the path, and CDK's validation as CDK has it, which is on, unless a variable of 
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from bench.peers import ROOT
+
 PEERS = ("plain_l2", "solutions_constructs", "monitoring_constructs")
 """Each is a module here, with requirements beside it."""
 
@@ -46,8 +49,8 @@ def app(module: str, *arguments: object) -> list[str]:
     return [str(python), "-m", f"bench.peers.{module}", *map(str, arguments)]
 
 
-def synthesize(module: str, folder: Path, *arguments: object) -> Path:
-    """Write the cloud assembly of an app to ``folder``, and return its first template.
+def synthesize(module: str, folder: Path, *arguments: object) -> Any:
+    """Write the cloud assembly of an app to ``folder``, and return the resources of its only template.
 
     Raises:
         subprocess.CalledProcessError: the app failed; ``stderr`` says how.
@@ -56,4 +59,5 @@ def synthesize(module: str, folder: Path, *arguments: object) -> Path:
     subprocess.run(
         app(module, *arguments), env=variables, cwd=ROOT, check=True, capture_output=True
     )
-    return min(folder.glob("*.template.json"))
+    [template] = folder.glob("*.template.json")
+    return json.loads(template.read_text(encoding="utf-8"))["Resources"]

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bench.peers.environments import ROOT, process_environment, synthesize
+from bench.peers import ROOT
+from bench.peers.environments import process_environment, synthesize
 
 OURS: Final = "iot_constructs"
 _TITLES: Final = {

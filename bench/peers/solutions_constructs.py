@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iot as iot
@@ -16,7 +14,7 @@ from aws_solutions_constructs.aws_kinesis_streams_lambda import KinesisStreamsTo
 from aws_solutions_constructs.aws_lambda_dynamodb import LambdaToDynamoDB
 from constructs import Construct
 
-PROCESSOR = str(Path(__file__).resolve().parent / "processor")
+from bench.peers import PROCESSOR
 
 
 class SolutionsPipeline(cdk.Stack):
