@@ -20,7 +20,7 @@ from bench.peers import ROOT
 from bench.peers.environments import app, process_environment, synthesize
 from bench.profile import profile, round_trips
 
-ROUNDS: Final = 5
+ROUNDS: Final = 4
 GROWTH_ROUNDS: Final = 2
 PIPELINES: Final = 100
 PROFILED: Final = 10
