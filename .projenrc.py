@@ -52,8 +52,9 @@ DEV_DEPENDENCIES = [
     *LOCAL_DEPENDENCIES,
     *CHECK_DEPENDENCIES,
     *TESTING_DEPENDENCIES[1:],
-    # The processor that it is compared with: bench
+    # The processor that it is compared with, and hyperfine, as Astral builds it for PyPI: bench
     "aws-lambda-powertools",
+    "astral-dev-toolchain-hyperfine",
     "matplotlib",
     # The tools of the Makefile
     "projen",
@@ -436,7 +437,7 @@ matrix: $(READY) ## the library's tests with the lowest and the newest aws-cdk-l
 	$(PY) -m tools.matrix $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## time a synth and the processor beside their peers; writes docs/benchmarks.md (several minutes)
+bench: $(READY) ## time a synth and the processor beside their peers; writes docs/benchmarks.md (10 minutes)
 	$(PY) -m bench $(ARGS)
 
 .PHONY: synth

@@ -134,7 +134,7 @@ matrix: $(READY) ## the library's tests with the lowest and the newest aws-cdk-l
 	$(PY) -m tools.matrix $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## time a synth and the processor beside their peers; writes docs/benchmarks.md (several minutes)
+bench: $(READY) ## time a synth and the processor beside their peers; writes docs/benchmarks.md (10 minutes)
 	$(PY) -m bench $(ARGS)
 
 .PHONY: synth

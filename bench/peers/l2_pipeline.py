@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
@@ -15,7 +13,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk.aws_lambda_event_sources import KinesisEventSource
 from constructs import Construct
 
-PROCESSOR = str(Path(__file__).resolve().parent / "processor")
+from bench.peers import PROCESSOR
 
 
 class L2Pipeline(cdk.Stack):

@@ -6,12 +6,7 @@ import aws_cdk as cdk
 import cdk_monitoring_constructs as monitoring
 from aws_cdk import aws_sns as sns
 
-if __package__:
-    from .app_main import synthesize
-    from .l2_pipeline import L2Pipeline
-else:  # run as a script
-    from app_main import synthesize  # type: ignore[import-not-found,no-redef]
-    from l2_pipeline import L2Pipeline  # type: ignore[import-not-found,no-redef]
+from bench.peers.l2_pipeline import L2Pipeline
 
 
 def build(app: cdk.App) -> cdk.Stack:
@@ -65,4 +60,6 @@ def build(app: cdk.App) -> cdk.Stack:
 
 
 if __name__ == "__main__":
-    synthesize(build)
+    app = cdk.App()
+    build(app)
+    app.synth()

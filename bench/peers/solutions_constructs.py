@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iot as iot
@@ -16,12 +14,7 @@ from aws_solutions_constructs.aws_kinesis_streams_lambda import KinesisStreamsTo
 from aws_solutions_constructs.aws_lambda_dynamodb import LambdaToDynamoDB
 from constructs import Construct
 
-if __package__:
-    from .app_main import synthesize
-else:  # run as a script
-    from app_main import synthesize  # type: ignore[import-not-found,no-redef]
-
-PROCESSOR = str(Path(__file__).resolve().parent / "processor")
+from bench.peers import PROCESSOR
 
 
 class SolutionsPipeline(cdk.Stack):
@@ -82,4 +75,6 @@ def build(app: cdk.App) -> cdk.Stack:
 
 
 if __name__ == "__main__":
-    synthesize(build)
+    app = cdk.App()
+    build(app)
+    app.synth()

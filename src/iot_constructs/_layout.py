@@ -221,17 +221,18 @@ def validate_layout(
             path = scope.node.path
             user = _Position(f"{path}/{id}" if path else id, StackContext.of(scope))
             argument = _Argument(construct, keyword, user, _Position.of(resource))
+            created = _is_created(resource)
             # A token in the environment variables of a function may well be of another region.
             if not isinstance(value, (str, Mapping)) or keyword == "severity_topics":
-                _validate_environment(argument, scope, resource)
-            if _is_created(resource):
+                _validate_environment(argument, scope, resource, created=created)
+            if created:
                 if argument.crosses_stages:
                     raise ValueError(
                         f"{argument}: it is in {_stage(argument.used)} and {user.path!r} in {_stage(user)}, and stages "
                         "are deployed on their own; create both in one stage, or import it by its name, for example "
                         "with kinesis.Stream.from_stream_arn()"
                     )
-                _refer_to_key(resource)
+                _refer_to_key(resource, argument.used)
                 if argument.key not in _BY_NAME:
                     _add(argument)
 
@@ -248,10 +249,10 @@ def refer(user: IConstruct, argument: str, resource: IConstruct) -> None:
         ValueError: the reference would make a cycle.
     """
     if _is_created(resource):
-        _refer_to_key(resource)
-        positions = _Position.of(user), _Position.of(resource)
+        used = _Position.of(resource)
+        _refer_to_key(resource, used)
         construct, keyword = argument.split(".")
-        _add(_Argument(construct, keyword, *positions))
+        _add(_Argument(construct, keyword, _Position.of(user), used))
 
 
 def can_refer(user: IConstruct, resource: IConstruct) -> bool:
@@ -307,7 +308,7 @@ _STARTS: WeakKeyDictionary[IConstruct, tuple[list[Construct], list[Construct]]] 
 
 def other_account(user: IConstruct, resource: IConstruct) -> str | None:
     """The account of ``resource``, if it is known to be another one than that of ``user``."""
-    theirs = _account_and_region(resource)[0]
+    theirs = _account_and_region(resource, created=_is_created(resource))[0]
     ours = StackContext.of(user).account
     return theirs if theirs != ours and _TOKEN not in theirs + ours else None
 
@@ -327,7 +328,8 @@ def _is_created(resource: object) -> bool:
     """Whether this app creates the resource, and does not import it."""
     if not isinstance(resource, Construct):
         return False
-    if isinstance(resource, cdk.CfnResource) or not hasattr(resource, "env"):
+    # Of the class: the value of the property takes three round trips to Node.
+    if isinstance(resource, cdk.CfnResource) or not hasattr(type(resource), "env"):
         return True
     return isinstance(resource.node.default_child, cdk.CfnResource)
 
@@ -349,13 +351,12 @@ def _add(argument: _Argument) -> None:
     references.add(user, used, argument)
 
 
-def _refer_to_key(resource: IConstruct) -> None:
+def _refer_to_key(resource: IConstruct, user: _Position) -> None:
     """A resource of your own refers to its key."""
     for name in _KEYS:
         key = getattr(resource, name, None)
         if key is not None and _is_created(key):
-            user, used = _Position.of(resource), _Position.of(key)
-            _references(user).add(user, used, f"the key of {user.path!r}")
+            _references(user).add(user, _Position.of(key), f"the key of {user.path!r}")
 
 
 def _constructs_in(value: object) -> Iterator[Any]:
@@ -382,17 +383,18 @@ def _references_in(text: str) -> Iterator[IConstruct]:
                 yield token.target  # type: ignore[attr-defined]
 
 
-def _account_and_region(resource: Any) -> tuple[str, str]:
-    if _is_created(resource):
+def _account_and_region(resource: Any, *, created: bool) -> tuple[str, str]:
+    if created:
         stack = StackContext.of(resource)
         return stack.account, stack.region
     return resource.env.account, resource.env.region
 
 
-def _validate_environment(argument: _Argument, scope: Construct, resource: Any) -> None:
-    created = _is_created(resource)
+def _validate_environment(
+    argument: _Argument, scope: Construct, resource: Any, *, created: bool
+) -> None:
     user, used = argument.user, argument.used
-    account, region = _account_and_region(resource)
+    account, region = _account_and_region(resource, created=created)
     # IAM has no regions.
     if not created and (argument.keyword.endswith("role") or argument.key in _OTHER_REGION):
         region = user.stack.region

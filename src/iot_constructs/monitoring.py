@@ -235,6 +235,7 @@ class PipelineAlarms(Named, Construct):
         """When the alarms fire."""
         self._alarm_actions = alarm_actions
         self._notify_ok = notify_ok
+        self._actions: dict[sns.ITopic, _AlarmAction] = {}
         self._sections: dict[str, list[cloudwatch.Alarm]] = {}
 
         self.alarm_topic: sns.ITopic = self._resolve_topic(
@@ -477,15 +478,22 @@ class PipelineAlarms(Named, Construct):
             self._notify(alarm, self._severity_topics.get(severity, self.alarm_topic))
 
     def _notify(self, alarm: cloudwatch.AlarmBase, topic: sns.ITopic) -> None:
-        name = known_name(topic)
-        if name is not None and StackContext.of(alarm) is not StackContext.of(self):
-            # The stack of the alarm was there before this one and does not depend on it.
-            action = _AlarmAction(StackContext.of(topic).arn("sns", name))
-        else:
-            action = _AlarmAction(topic_arn(alarm, "PipelineAlarms.alarm_topic", topic))
+        action = self._action(alarm, topic)
         alarm.add_alarm_action(action)
         if self._notify_ok:
             alarm.add_ok_action(action)
+
+    def _action(self, alarm: cloudwatch.AlarmBase, topic: sns.ITopic) -> _AlarmAction:
+        if StackContext.of(alarm) is not StackContext.of(self):
+            # The stack of the alarm was there before this one and does not depend on it.
+            name = known_name(topic)
+            if name is not None:
+                return _AlarmAction(StackContext.of(topic).arn("sns", name))
+            return _AlarmAction(topic_arn(alarm, "PipelineAlarms.alarm_topic", topic))
+        if topic not in self._actions:
+            arn = topic_arn(self, "PipelineAlarms.alarm_topic", topic)
+            self._actions[topic] = _AlarmAction(arn)
+        return self._actions[topic]
 
     def _create_composite_alarm(self, name: str | None) -> cloudwatch.CompositeAlarm:
         composite = cloudwatch.CompositeAlarm(

@@ -1,1 +1,0 @@
-"""What synthesizing the example costs, beside its peers."""
