@@ -300,6 +300,7 @@ DURATION_LIMITS: Final[dict[str, DurationLimit]] = {
         100 * 365 * _DAY,
         f"{_DOCS}/amazondynamodb/latest/developerguide/TTL.html, deleted up to days late",
     ),
+    "device_state_interval": DurationLimit(1, _DAY, "a state of yesterday is not the latest one"),
     "iterator_age_threshold": DurationLimit(1, STREAM_MAXIMUM_RETENTION_HOURS * 3600, _KINESIS),
     "buffering_interval": DurationLimit(
         0,
