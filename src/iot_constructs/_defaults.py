@@ -168,6 +168,9 @@ ERROR_PREFIX: Final = (  # required where the data prefix has expressions (FACTS
     "errors/!{firehose:error-output-type}/"
     "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/"
 )
+ARCHIVE_NONCURRENT_VERSION_DAYS: Final = (
+    7  # time to restore what somebody deleted; whoever sets a retention wants to pay no longer
+)
 FRESHNESS_INTERVALS: Final = (
     3  # alarm when the oldest undelivered record is three buffer intervals old (FACTS 14)
 )
@@ -301,6 +304,12 @@ DURATION_LIMITS: Final[dict[str, DurationLimit]] = {
         f"{_DOCS}/amazondynamodb/latest/developerguide/TTL.html, deleted up to days late",
     ),
     "device_state_interval": DurationLimit(1, _DAY, "a state of yesterday is not the latest one"),
+    "StreamArchive.retention": DurationLimit(
+        _DAY,
+        100 * 365 * _DAY,
+        f"{_DOCS}/AmazonS3/latest/userguide/object-lifecycle-mgmt.html",
+        step=_DAY,
+    ),
     "iterator_age_threshold": DurationLimit(1, STREAM_MAXIMUM_RETENTION_HOURS * 3600, _KINESIS),
     "buffering_interval": DurationLimit(
         0,

@@ -608,7 +608,7 @@ def _function_failures() -> Patch:
     return patch.object(destinations, "_failures", ignore)
 
 
-@_bug("function error ignored", "redrive", "deleted too early", "lost", seed=198)
+@_bug("function error ignored", "redrive", "deleted too early", "lost", seed=19)
 def _function_error() -> Patch:
     """The redrive to the function takes the status 200 as a success."""
     failures = destinations._failures
