@@ -317,6 +317,33 @@ def test_other_encryption_wins_and_creates_no_key(
 
 
 @BOTH
+def test_in_an_ephemeral_stack_no_rule_of_contributor_insights_is_paid_for(table: Table) -> None:
+    stack = fresh_stack("qa7")
+    table(stack, "T")
+    table(cdk.NestedStack(stack, "Nested"), "T", name_prefix="nested")
+    table(
+        stack,
+        "With",
+        name_prefix="with",
+        contributor_insights_specification=dynamodb.ContributorInsightsSpecification(
+            enabled=True, mode=dynamodb.ContributorInsightsMode.THROTTLED_KEYS
+        ),
+    )
+    found = {
+        it["Properties"]["TableName"].split("-")[0]: it["Properties"]["Replicas"][0]
+        for each in (stack, *stack.node.children)
+        if isinstance(each, cdk.Stack)
+        for it in resources(template_of(each), TABLE).values()
+    }
+    specification = "ContributorInsightsSpecification"
+    assert {prefix: it.get(specification) for prefix, it in found.items()} == {
+        defaults.NAME_PREFIX: None,
+        "nested": None,
+        "with": THROTTLED_KEYS,
+    }
+
+
+@BOTH
 def test_replicas_have_keys_of_their_own(table: Table) -> None:
     stack = fresh_stack("prod", env=ENV)
     replicas = [

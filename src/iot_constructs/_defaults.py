@@ -84,6 +84,11 @@ ACCESS_LOG_NAME_ENDING: Final = "-logs"  # added to the data bucket's base name
 STREAM_RETENTION_HOURS: Final = (
     168  # a failure record has sequence numbers only: expired records are lost (FACTS 2, 8)
 )
+# Idle, a stream in on-demand mode costs $0.04 an hour, $29.20 a month, and a shard $0.015, $10.95; retention over 24 h
+# costs another $0.02 per shard and hour, $14.60 (aws.amazon.com/kinesis/data-streams/pricing). Nobody notices a
+# forgotten environment, and its data may be deleted anyway.
+EPHEMERAL_STREAM_SHARDS: Final = 1  # 1 MB/s or 1,000 records/s, enough for development: see above
+EPHEMERAL_STREAM_RETENTION_HOURS: Final = 24  # the shortest, without a charge: see above
 STREAM_MINIMUM_RETENTION_HOURS: Final = 24  # of every Kinesis stream (FACTS 8)
 STREAM_MAXIMUM_RETENTION_HOURS: Final = 8760  # 365 days (FACTS 8)
 ITERATOR_AGE_SHARE_OF_RETENTION: Final = (
