@@ -219,6 +219,9 @@ def test_every_property_arrives(table: Table, env: cdk.Environment | None) -> No
         table_class=dynamodb.TableClass.STANDARD_INFREQUENT_ACCESS,
         tags=[cdk.CfnTag(key="Own", value="tag")],
         time_to_live_attribute="expires",
+        warm_throughput=dynamodb.WarmThroughput(
+            read_units_per_second=15_000, write_units_per_second=6_000
+        ),
     )
     made.add_global_secondary_index(index_name="added", partition_key=SITE)
     assert made.add_to_resource_policy(allow("222222222222", "dynamodb:Scan")).statement_added
@@ -232,6 +235,10 @@ def test_every_property_arrives(table: Table, env: cdk.Environment | None) -> No
     assert scaling["MaxCapacity"] == 9
     assert at_home["ReadProvisionedThroughputSettings"] == {"ReadCapacityUnits": 5}
     assert at_home["ContributorInsightsSpecification"]["Mode"] == "ACCESSED_AND_THROTTLED_KEYS"
+    assert rendered["WarmThroughput"] == {
+        "ReadUnitsPerSecond": 15_000,
+        "WriteUnitsPerSecond": 6_000,
+    }
     assert rendered["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
     assert [it["IndexName"] for it in rendered["GlobalSecondaryIndexes"]] == ["by-site", "added"]
     assert [it["IndexName"] for it in rendered["LocalSecondaryIndexes"]] == ["local"]
