@@ -34,6 +34,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from iot_constructs.cli.accepted_ranges import AcceptedRanges
 from iot_constructs.cli.aws_errors import RetryPolicy
 from iot_constructs.cli.dead_letter_messages import Kind as LetterKind
 from iot_constructs.cli.dead_letter_messages import (
@@ -556,7 +557,7 @@ class Accountant:
         return result if self._run.known_fates else replace(result, stale_state=stale)
 
     def _records_of(self, source: Source) -> Sequence[Record]:
-        return self._recovery.recover(source).records
+        return self._recovery.recover(source, AcceptedRanges()).records
 
     def count_until_settled(
         self,
