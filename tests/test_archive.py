@@ -26,6 +26,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
+from constructs import Construct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ from iot_constructs import _defaults as defaults
 from iot_constructs._props import DeliveryProps
 from tests.synth_support import (
     Json,
+    fresh_app,
     fresh_stack,
     inline_code,
     one,
@@ -156,6 +158,151 @@ def test_records_go_from_the_stream_to_the_bucket_and_are_easy_to_query(template
     }
     # Firehose checks at creation whether it may read the stream.
     assert _id(template, "AWS::IAM::Policy", "ArchiveRoleDefaultPolicy") in delivery["DependsOn"]
+
+
+def _lifecycle(template: Json, id: str = "Data") -> dict[str, Json]:
+    """The lifecycle rules of a bucket by their ids."""
+    bucket = resources(template, "AWS::S3::Bucket")[_id(template, "AWS::S3::Bucket", id)]
+    rules = bucket["Properties"].get("LifecycleConfiguration", {}).get("Rules", [])
+    assert len({rule["Id"] for rule in rules}) == len(rules)  # S3 rejects two rules of one id
+    return {rule["Id"]: rule for rule in rules}
+
+
+_COLDER = {
+    "storage_class": s3.StorageClass.GLACIER_INSTANT_RETRIEVAL,
+    "transition_after": cdk.Duration.days(90),
+}
+_COLDER_RULE = {"StorageClass": "GLACIER_IR", "TransitionInDays": 90}
+
+
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_objects_of_the_archive_move_and_expire_and_no_others(as_dict: bool) -> None:
+    stack = fresh_stack()
+    bucket = SecureDataBucket(stack, "Data")
+    _archive(
+        stack,
+        bucket=bucket,
+        retention=cdk.Duration.days(730),
+        transitions=[_COLDER if as_dict else s3.Transition(**_COLDER)],  # type: ignore[arg-type]
+    )
+    template = template_of(stack)
+    rules = _lifecycle(template)
+    [added] = rules.keys() - {"ExpireOldVersions", "AbortIncompleteUploads"}
+    assert len(rules) == 3
+    assert rules[added] == {
+        "ExpirationInDays": 730,
+        "Id": added,
+        "NoncurrentVersionExpiration": {"NoncurrentDays": defaults.ARCHIVE_NONCURRENT_VERSION_DAYS},
+        "Prefix": "telemetry/",
+        "Status": "Enabled",
+        "Transitions": [_COLDER_RULE],
+    }
+    assert _destination(template)["Prefix"].startswith(rules[added]["Prefix"])
+    assert not _destination(template)["ErrorOutputPrefix"].startswith(rules[added]["Prefix"])
+
+
+def test_transitions_alone_delete_nothing() -> None:
+    stack = fresh_stack()
+    _archive(stack, transitions=[s3.Transition(**_COLDER)])  # type: ignore[arg-type]
+    [rule] = _lifecycle(template_of(stack)).values()
+    assert rule.keys() == {"Id", "Prefix", "Status", "Transitions"}
+
+
+def test_without_them_there_is_no_rule() -> None:
+    stack = fresh_stack()
+    _archive(stack, transitions=[])
+    assert _lifecycle(template_of(stack)) == {}
+
+
+def test_two_archives_in_one_bucket_of_another_stack_have_a_rule_each() -> None:
+    app = fresh_app()
+    data, compute = fresh_stack(app=app, id="Data"), fresh_stack(app=app, id="Compute")
+    bucket = s3.Bucket(data, "Data")
+    for site in ("north", "south"):
+        StreamArchive(
+            Construct(compute, site),
+            "Archive",
+            stream=kinesis.Stream(compute, f"{site}Stream"),
+            bucket=bucket,
+            name_prefix=site,
+            data_output_prefix=f"{site}/!{{timestamp:yyyy}}/",
+            error_output_prefix="errors/!{firehose:error-output-type}/",
+            retention=cdk.Duration.days(30),
+        )
+    rules = _lifecycle(template_of(data))
+    assert sorted(rule["Prefix"] for rule in rules.values()) == ["north/", "south/"]
+
+
+def test_a_prefix_without_expressions_is_that_of_the_rule() -> None:
+    stack = fresh_stack()
+    _archive(stack, data_output_prefix="raw/pumps-", retention=cdk.Duration.days(30))
+    [rule] = _lifecycle(template_of(stack)).values()
+    assert rule["Prefix"] == "raw/pumps-"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"retention": cdk.Duration.hours(36)},
+            r"retention=.*multiple of 24 hours.*AmazonS3/latest",
+        ),
+        ({"retention": cdk.Duration.days(0)}, "retention=.*must be from 24 hours to 36500 days"),
+        (
+            {"retention": cdk.Duration.days(90), "transitions": [s3.Transition(**_COLDER)]},  # type: ignore[arg-type]
+            "GLACIER_IR after 90 days is not before the retention of 90 days ends; raise retention",
+        ),
+        (
+            {
+                "transitions": [
+                    s3.Transition(
+                        storage_class=s3.StorageClass.GLACIER,
+                        transition_after=cdk.Duration.hours(36),
+                    )
+                ]
+            },
+            "transitions: a transition needs transition_after in whole days; pass for example",
+        ),
+        (
+            {
+                "transitions": [
+                    s3.Transition(
+                        storage_class=s3.StorageClass.GLACIER,
+                        transition_date=dt.datetime(2030, 1, 1, tzinfo=dt.timezone.utc),
+                    )
+                ]
+            },
+            "transitions: a transition needs transition_after in whole days",
+        ),
+        *(
+            (
+                {
+                    "retention": cdk.Duration.days(1),
+                    "data_output_prefix": prefix,
+                    "error_output_prefix": "errors/!{firehose:error-output-type}/",
+                },
+                "retention: data_output_prefix=.*does not begin with the name of a folder",
+            )
+            for prefix in ("!{timestamp:yyyy}/", "x-!{timestamp:yyyy}/", "", cdk.Aws.REGION)
+        ),
+    ],
+)
+def test_a_lifecycle_that_s3_rejects_or_that_is_for_other_objects(
+    arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        _archive(fresh_stack("fix"), **arguments)
+
+
+@pytest.mark.parametrize("keyword", ["retention", "transitions"])
+def test_the_lifecycle_of_an_imported_bucket(keyword: str) -> None:
+    stack = fresh_stack("fix")
+    value = cdk.Duration.days(1) if keyword == "retention" else [s3.Transition(**_COLDER)]  # type: ignore[arg-type]
+    bucket = s3.Bucket.from_bucket_name(stack, "Data", "data")
+    with pytest.raises(
+        ValueError, match=f"^{keyword}: the bucket 'Test/Data' is imported, .*there"
+    ):
+        _archive(stack, bucket=bucket, **{keyword: value})
 
 
 def test_its_log_group_is_encrypted_and_expires(template: Json) -> None:

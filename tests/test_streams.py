@@ -77,6 +77,46 @@ def test_defaults(prod: Json) -> None:
     }
 
 
+_ONE_SHARD = {"ShardCount": 1, "StreamModeDetails": {"StreamMode": "PROVISIONED"}}
+_ONE_DAY = {"RetentionPeriodHours": defaults.EPHEMERAL_STREAM_RETENTION_HOURS}
+_ON_DEMAND = {"StreamModeDetails": {"StreamMode": "ON_DEMAND"}}
+_A_WEEK = {"RetentionPeriodHours": defaults.STREAM_RETENTION_HOURS}
+
+
+@pytest.mark.parametrize(
+    ("props", "rendered"),
+    [
+        ({}, _ONE_SHARD | _ONE_DAY),
+        ({"shard_count": 2}, _ONE_SHARD | _ONE_DAY | {"ShardCount": 2}),
+        ({"stream_mode": kinesis.StreamMode.ON_DEMAND}, _ON_DEMAND | _ONE_DAY),
+        ({"stream_mode": kinesis.StreamMode.PROVISIONED}, _ONE_SHARD | _ONE_DAY),
+        ({"retention_period": cdk.Duration.days(7)}, _ONE_SHARD | _A_WEEK),
+    ],
+    ids=",".join,
+)
+def test_in_an_ephemeral_stack_it_costs_less_unless_the_app_says_otherwise(
+    props: dict[str, Any], rendered: Json
+) -> None:
+    assert defaults.EPHEMERAL_STREAM_SHARDS == 1
+    stack = fresh_stack("qa7")
+    nested = cdk.NestedStack(stack, "Nested")
+    MonitoredStream(stack, "Stream", **props)
+    MonitoredStream(nested, "Stream", name_prefix="nested", **props)
+    for each in (stack, nested):
+        found = one(template_of(each), STREAM)
+        assert found.items() >= rendered.items()
+        assert ("ShardCount" in found) is ("ShardCount" in rendered)
+
+
+def test_the_suffix_alone_does_not_make_a_stream_ephemeral() -> None:
+    stack = cdk.Stack(fresh_app(), "Plain")
+    MonitoredStream(stack, "Stream", environment_suffix="dev")
+    kept = fresh_stack("dev", ephemeral=False)
+    MonitoredStream(kept, "Stream")
+    for each in (stack, kept):
+        assert one(template_of(each), STREAM).items() >= (_ON_DEMAND | _A_WEEK).items()
+
+
 @pytest.mark.parametrize(
     ("spec", "metric", "statistic", "threshold"),
     [

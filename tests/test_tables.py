@@ -219,6 +219,9 @@ def test_every_property_arrives(table: Table, env: cdk.Environment | None) -> No
         table_class=dynamodb.TableClass.STANDARD_INFREQUENT_ACCESS,
         tags=[cdk.CfnTag(key="Own", value="tag")],
         time_to_live_attribute="expires",
+        warm_throughput=dynamodb.WarmThroughput(
+            read_units_per_second=15_000, write_units_per_second=6_000
+        ),
     )
     made.add_global_secondary_index(index_name="added", partition_key=SITE)
     assert made.add_to_resource_policy(allow("222222222222", "dynamodb:Scan")).statement_added
@@ -232,6 +235,10 @@ def test_every_property_arrives(table: Table, env: cdk.Environment | None) -> No
     assert scaling["MaxCapacity"] == 9
     assert at_home["ReadProvisionedThroughputSettings"] == {"ReadCapacityUnits": 5}
     assert at_home["ContributorInsightsSpecification"]["Mode"] == "ACCESSED_AND_THROTTLED_KEYS"
+    assert rendered["WarmThroughput"] == {
+        "ReadUnitsPerSecond": 15_000,
+        "WriteUnitsPerSecond": 6_000,
+    }
     assert rendered["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
     assert [it["IndexName"] for it in rendered["GlobalSecondaryIndexes"]] == ["by-site", "added"]
     assert [it["IndexName"] for it in rendered["LocalSecondaryIndexes"]] == ["local"]
@@ -314,6 +321,33 @@ def test_other_encryption_wins_and_creates_no_key(
     assert one(template, TABLE)["SSESpecification"] == rendered
     assert "SSESpecification" not in replica(template)
     assert resources(template, KEY) == {}
+
+
+@BOTH
+def test_in_an_ephemeral_stack_no_rule_of_contributor_insights_is_paid_for(table: Table) -> None:
+    stack = fresh_stack("qa7")
+    table(stack, "T")
+    table(cdk.NestedStack(stack, "Nested"), "T", name_prefix="nested")
+    table(
+        stack,
+        "With",
+        name_prefix="with",
+        contributor_insights_specification=dynamodb.ContributorInsightsSpecification(
+            enabled=True, mode=dynamodb.ContributorInsightsMode.THROTTLED_KEYS
+        ),
+    )
+    found = {
+        it["Properties"]["TableName"].split("-")[0]: it["Properties"]["Replicas"][0]
+        for each in (stack, *stack.node.children)
+        if isinstance(each, cdk.Stack)
+        for it in resources(template_of(each), TABLE).values()
+    }
+    specification = "ContributorInsightsSpecification"
+    assert {prefix: it.get(specification) for prefix, it in found.items()} == {
+        defaults.NAME_PREFIX: None,
+        "nested": None,
+        "with": THROTTLED_KEYS,
+    }
 
 
 @BOTH

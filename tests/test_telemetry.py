@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 
 import iot_constructs
@@ -84,6 +85,69 @@ def test_the_function_may_write_items_and_nothing_else() -> None:
         "TIME_SERIES_RETENTION_SECONDS": str(defaults.TIME_SERIES_RETENTION_DAYS * 86_400),
         "DEVICE_STATE_TABLE_NAME": stack.resolve(state.table_name),
     }
+
+
+def test_with_an_interval_the_function_may_also_get_the_states() -> None:
+    stack = fresh_stack()
+    state = DeviceStateTable(stack, "State", encryption_key=kms.Key(stack, "Own"))
+    series = TimeSeriesTable(stack, "Series")
+    _create(
+        stack,
+        time_series_table=series,
+        device_state_table=state,
+        device_state_interval=cdk.Duration.minutes(15),
+    )
+    template = template_of(stack)
+    on_states = plain(stack.resolve(state.table_arn))
+    assert {action for action, on in _table_permissions(template) if on == on_states} == {
+        "dynamodb:BatchGetItem",
+        "dynamodb:PartiQLInsert",
+        "dynamodb:PartiQLUpdate",
+    }
+    role = one(template, _FUNCTION, Handler="processor.handler.handler")["Role"]
+    key = plain(stack.resolve(state.encryption_key.key_arn if state.encryption_key else ""))
+    assert {action for action, on in permissions(template, role) if on == key} == {"kms:Decrypt"}
+    assert _variables(template)["DEVICE_STATE_INTERVAL_SECONDS"] == "900"
+    assert (
+        Settings.from_environment(
+            {**_variables(template), "DLQ_TOPIC_ARN": "t"}
+        ).device_state_interval_seconds
+        == 900
+    )
+
+
+def test_an_interval_of_an_imported_table_that_is_known_at_deployment() -> None:
+    stack = fresh_stack()
+    interval = cdk.CfnParameter(stack, "Interval", type="Number").value_as_number
+    _create(
+        stack,
+        device_state_table=dynamodb.TableV2.from_table_name(stack, "State", "states"),
+        device_state_interval=cdk.Duration.seconds(interval),
+    )
+    template = template_of(stack)
+    assert "dynamodb:BatchGetItem" in {action for action, _ in _table_permissions(template)}
+    assert _variables(template)["DEVICE_STATE_INTERVAL_SECONDS"] == {"Ref": "Interval"}
+
+
+@pytest.mark.parametrize(
+    ("interval", "says"),
+    [
+        (cdk.Duration.seconds(0), "must be from 1 second to 24 hours"),
+        (cdk.Duration.millis(1500), "must be a multiple of 1 second"),
+        (cdk.Duration.seconds(86_401), "must be from 1 second to 24 hours"),
+    ],
+)
+def test_an_interval_out_of_range(interval: cdk.Duration, says: str) -> None:
+    stack = fresh_stack()
+    state = DeviceStateTable(stack, "State")
+    with pytest.raises(ValueError, match=f"device_state_interval=.*{says}"):
+        _create(stack, device_state_table=state, device_state_interval=interval)
+
+
+def test_an_interval_without_states() -> None:
+    stack = fresh_stack()
+    with pytest.raises(ValueError, match=r"^device_state_interval: .*or pass device_state_table$"):
+        _create(stack, device_state_interval=cdk.Duration.minutes(1))
 
 
 def test_plain_tables_of_which_one_is_left_out() -> None:

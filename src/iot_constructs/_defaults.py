@@ -84,6 +84,11 @@ ACCESS_LOG_NAME_ENDING: Final = "-logs"  # added to the data bucket's base name
 STREAM_RETENTION_HOURS: Final = (
     168  # a failure record has sequence numbers only: expired records are lost (FACTS 2, 8)
 )
+# Idle, a stream in on-demand mode costs $0.04 an hour, $29.20 a month, and a shard $0.015, $10.95; retention over 24 h
+# costs another $0.02 per shard and hour, $14.60 (aws.amazon.com/kinesis/data-streams/pricing). Nobody notices a
+# forgotten environment, and its data may be deleted anyway.
+EPHEMERAL_STREAM_SHARDS: Final = 1  # 1 MB/s or 1,000 records/s, enough for development: see above
+EPHEMERAL_STREAM_RETENTION_HOURS: Final = 24  # the shortest, without a charge: see above
 STREAM_MINIMUM_RETENTION_HOURS: Final = 24  # of every Kinesis stream (FACTS 8)
 STREAM_MAXIMUM_RETENTION_HOURS: Final = 8760  # 365 days (FACTS 8)
 ITERATOR_AGE_SHARE_OF_RETENTION: Final = (
@@ -167,6 +172,9 @@ DATA_PREFIX: Final = (  # Hive style, UTC: Athena reads only the hours of the qu
 ERROR_PREFIX: Final = (  # required where the data prefix has expressions (FACTS 14)
     "errors/!{firehose:error-output-type}/"
     "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/"
+)
+ARCHIVE_NONCURRENT_VERSION_DAYS: Final = (
+    7  # time to restore what somebody deleted; whoever sets a retention wants to pay no longer
 )
 FRESHNESS_INTERVALS: Final = (
     3  # alarm when the oldest undelivered record is three buffer intervals old (FACTS 14)
@@ -299,6 +307,13 @@ DURATION_LIMITS: Final[dict[str, DurationLimit]] = {
         _DAY,
         100 * 365 * _DAY,
         f"{_DOCS}/amazondynamodb/latest/developerguide/TTL.html, deleted up to days late",
+    ),
+    "device_state_interval": DurationLimit(1, _DAY, "a state of yesterday is not the latest one"),
+    "StreamArchive.retention": DurationLimit(
+        _DAY,
+        100 * 365 * _DAY,
+        f"{_DOCS}/AmazonS3/latest/userguide/object-lifecycle-mgmt.html",
+        step=_DAY,
     ),
     "iterator_age_threshold": DurationLimit(1, STREAM_MAXIMUM_RETENTION_HOURS * 3600, _KINESIS),
     "buffering_interval": DurationLimit(

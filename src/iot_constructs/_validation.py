@@ -262,7 +262,7 @@ def _validate_value(name: str, keyword: str, value: object, owner: str) -> None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         _validate_number(name, keyword, value)
     elif isinstance(value, cdk.Duration):
-        _validate_duration(name, keyword, value)
+        _validate_duration(name, keyword, value, owner)
     elif isinstance(value, str):
         limits = defaults.TEXT_LIMITS
         limit = limits.get(f"{owner}.{keyword}", limits.get(keyword))
@@ -287,11 +287,12 @@ def _validate_number(name: str, keyword: str, value: float) -> None:
         )
 
 
-def _validate_duration(name: str, keyword: str, value: cdk.Duration) -> None:
+def _validate_duration(name: str, keyword: str, value: cdk.Duration, owner: str) -> None:
     length = seconds(value)
     if length is None:
         return
-    limit = defaults.DURATION_LIMITS.get(keyword, defaults.ANY_DURATION)
+    limits = defaults.DURATION_LIMITS
+    limit = limits.get(f"{owner}.{keyword}", limits.get(keyword, defaults.ANY_DURATION))
     if not limit.low <= length <= limit.high:
         nearest = limit.low if length < limit.low else limit.high
         raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -122,6 +122,8 @@ class StreamArchive(Named, Construct):
     * Large buffers: S3 does not move objects under 128 KB to cheaper storage, and small objects are slow to query.
     * An alarm when the oldest undelivered record is older than three buffering intervals.
     * Its own log group, which expires, and its own role with what Firehose documents: CDK's may also delete objects.
+    * By default, no object expires. ``retention`` and ``transitions`` add a lifecycle rule to the bucket for the folder
+      of the archive. What Firehose could not deliver, under ``errors/``, remains.
 
     Takes every property of :class:`aws_cdk.aws_kinesisfirehose.S3Bucket`, the destination.
 
@@ -129,6 +131,15 @@ class StreamArchive(Named, Construct):
         stream: the stream to archive.
         bucket: the bucket for its records.
         delivery_stream_name: the base name; Firehose stream and log group are called ``name-suffix``.
+        retention: how long an object is kept, in whole days from 1 to 36,500; its old versions are deleted 7 days
+            later. By default, objects are kept.
+        transitions: moves objects to cheaper storage, each after a number of days that is below ``retention``. S3 moves
+            no object under 128 KB, and charges at least 30 days of storage in Standard-IA and One Zone-IA, 90 in
+            Glacier Instant Retrieval and Flexible Retrieval, 180 in Deep Archive
+            (https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html).
+            Athena skips objects in Flexible Retrieval and Deep Archive
+            (https://docs.aws.amazon.com/athena/latest/ug/querying-glacier.html), so a query of a QueryableArchive
+            lacks their records without an error.
         freshness_threshold: how old the oldest undelivered record may be before the alarm, more than the buffering
             interval; by default three times that, at least 5 minutes.
         log_retention: how long log lines are kept; by default three months.
@@ -143,7 +154,9 @@ class StreamArchive(Named, Construct):
             ``data_format_conversion``, or ``logging_config``, the role also has CDK's grants.
 
     Raises:
-        ValueError: a value is out of range; normal buffering would exceed the freshness threshold; the name is taken or
+        ValueError: a value is out of range; ``retention`` or ``transitions`` with a bucket of another app, or with a
+            ``data_output_prefix`` that begins with an expression; a transition that is not before the retention ends;
+            normal buffering would exceed the freshness threshold; the name is taken or
             not valid.
         TypeError: a value has the wrong type.
 
@@ -163,6 +176,8 @@ class StreamArchive(Named, Construct):
         stream: kinesis.IStream,
         bucket: s3.IBucket,
         delivery_stream_name: str | None = None,
+        retention: cdk.Duration | None = None,
+        transitions: Sequence[s3.Transition | dict[str, Any]] | None = None,
         freshness_threshold: cdk.Duration | None = None,
         log_retention: logs.RetentionDays | None = None,
         log_encryption_key: kms.IKey | kms.Key | None = None,
@@ -183,6 +198,9 @@ class StreamArchive(Named, Construct):
             **props,
         }
         _validate_size(settings["buffering_size"])
+        if retention is not None or transitions:
+            prefix = settings.get("data_output_prefix", defaults.DATA_PREFIX)
+            _add_lifecycle_rule(self, bucket, prefix, retention, transitions)
         freshness = _freshness_seconds(settings["buffering_interval"], freshness_threshold)
         name = self._names.physical_name(
             naming.DELIVERY_STREAM, delivery_stream_name, defaults.ARCHIVE_NAME
@@ -335,6 +353,57 @@ class StreamArchive(Named, Construct):
             # group that could use them.
             stack_node.try_remove_child(_UNUSED_MAPPING)
         return delivery_stream
+
+
+def _add_lifecycle_rule(
+    archive: Construct,
+    bucket: s3.IBucket,
+    prefix: str,
+    retention: cdk.Duration | None,
+    transitions: Sequence[Any] | None,
+) -> None:
+    """A rule for the objects of the archive only: the bucket can hold others."""
+    given = "retention" if retention is not None else "transitions"
+    if not isinstance(bucket, s3.Bucket):
+        raise ValueError(
+            f"{given}: the bucket {bucket.node.path!r} is imported, and its lifecycle belongs to the app that creates "
+            f"it; remove {given}, and add a lifecycle rule to the bucket there"
+        )
+    literal, _, expression = prefix.partition("!{")
+    folder = literal[: literal.rfind("/") + 1] if expression else literal
+    if not folder or is_token(folder):
+        raise ValueError(
+            f"{given}: data_output_prefix={prefix!r} does not begin with the name of a folder, so the rule would be "
+            f"for every object of the bucket; begin it with one, for example {_FOLDER + '/'!r}, or remove {given} and "
+            "pass lifecycle_rules to the bucket"
+        )
+    for transition in transitions if transitions is not None else ():
+        _validate_transition(transition, retention)
+    old_versions = cdk.Duration.days(defaults.ARCHIVE_NONCURRENT_VERSION_DAYS)
+    bucket.add_lifecycle_rule(
+        id=cdk.Names.node_unique_id(archive.node),  # S3 rejects two rules of one id
+        prefix=folder,
+        transitions=transitions,
+        expiration=retention,
+        # Without it, an expired object remains as an old version.
+        noncurrent_version_expiration=old_versions if retention is not None else None,
+    )
+
+
+def _validate_transition(transition: s3.Transition, retention: cdk.Duration | None) -> None:
+    after, kept = transition.transition_after, seconds(retention) if retention is not None else None
+    age = seconds(after) if after is not None else None
+    if after is None or (age is not None and age % _DAY_SECONDS):
+        raise ValueError(
+            "transitions: a transition needs transition_after in whole days; pass for example s3.Transition("
+            "storage_class=s3.StorageClass.GLACIER_INSTANT_RETRIEVAL, transition_after=Duration.days(90))"
+        )
+    if age is not None and kept is not None and age >= kept:
+        raise ValueError(
+            f"transitions: {transition.storage_class.value} after {age / _DAY_SECONDS:g} days is not before the "
+            f"retention of {kept / _DAY_SECONDS:g} days ends; raise retention or lower transition_after "
+            "(https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html)"
+        )
 
 
 def _apply_to_log_streams(log_group: logs.LogGroup | None, policy: cdk.RemovalPolicy) -> None:

@@ -261,7 +261,7 @@ def data_removal_policy(
     Raises:
         ValueError: SNAPSHOT, which these resources do not support.
     """
-    ephemeral = _in_ephemeral_stack(scope)
+    ephemeral = in_ephemeral_stack(scope)
     if requested is None:
         return _default_removal_policy(ephemeral)
     if requested == cdk.RemovalPolicy.SNAPSHOT:
@@ -290,7 +290,7 @@ def _default_removal_policy(ephemeral: bool) -> cdk.RemovalPolicy:
     return cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 
 
-def _in_ephemeral_stack(scope: Construct) -> bool:
+def in_ephemeral_stack(scope: Construct) -> bool:
     """Whether ``scope`` is in an ephemeral SuffixedStack, also through nested stacks. A plain stack is not one."""
     stack: cdk.Stack | None = StackContext.of(scope).stack
     while stack is not None:

@@ -19,6 +19,7 @@ from iot_constructs.environment import (
     EnvironmentSuffix,
     NamePrefix,
     data_removal_policy,
+    in_ephemeral_stack,
     names_for,
 )
 
@@ -83,7 +84,8 @@ class TimeSeriesTable(_DeviceTable):
     * Readings expire by the attribute ``ttl`` (Number, epoch seconds), which the writer sets from ``retention``.
       DynamoDB deletes an expired item up to days late, so readers filter
       (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html).
-    * Contributor Insights for throttled keys; deletion protection unless the removal policy is DESTROY.
+    * Contributor Insights for throttled keys, except in an ephemeral stack: CloudWatch charges for its rules, $0.50 a
+      month each (https://aws.amazon.com/cloudwatch/pricing/). Deletion protection unless the removal policy is DESTROY.
     * Removal policy DESTROY in an ephemeral stack. Elsewhere RETAIN, because a rollback cannot delete a protected
       table; without deletion protection, RETAIN_ON_UPDATE_OR_DELETE.
 
@@ -156,8 +158,8 @@ class DeviceStateTable(_DeviceTable):
 
     It is a :class:`aws_cdk.aws_dynamodb.TableV2` and takes every property of it. Defaults: on-demand; encrypted with
     the customer managed key of the stack; point-in-time recovery of 35 days, which cannot be turned off; Contributor
-    Insights for throttled keys; removal policy and deletion protection as in :class:`TimeSeriesTable`. It has no TTL: a
-    device that stopped sending still has a latest state.
+    Insights, removal policy and deletion protection as in :class:`TimeSeriesTable`. It has no TTL: a device that
+    stopped sending still has a latest state.
 
     Args:
         replica_key_arns: the ARN of a customer managed key for the region of each replica,
@@ -230,7 +232,8 @@ def _settings(
         policy = cdk.RemovalPolicy.RETAIN
     settings["removal_policy"] = policy
     settings.pop("point_in_time_recovery", None)  # True is what the specification has
-    if "contributor_insights" not in props:  # the L2 takes one of the two
+    # The L2 takes one of the two.
+    if "contributor_insights" not in props and not in_ephemeral_stack(scope):
         settings.setdefault(
             "contributor_insights_specification",
             dynamodb.ContributorInsightsSpecification(

@@ -22,6 +22,7 @@ from constructs import Construct
 from iot_constructs import _defaults as defaults
 from iot_constructs import processor
 from iot_constructs._alarms import period
+from iot_constructs._iam import grant_key
 from iot_constructs._validation import is_token, validate_cannot_disable, validated
 from iot_constructs.processing import StreamProcessor
 from iot_constructs.processor.settings import VARIABLES, Settings
@@ -78,6 +79,8 @@ class TelemetryProcessor(StreamProcessor):
         device_id_field: the member of a reading with its device id: a string of 1 to 2,048 bytes in UTF-8, or a whole
             number. For a stream whose partition keys are not device ids: AWS IoT Greengrass stream manager and Fluent
             Bit use random ones. Whoever can write to the stream can then write as any device.
+        device_state_interval: how much older the state of a device may be than its newest reading, 1 second to 24
+            hours; by default it is the newest reading. See below.
         **props: of StreamProcessor. ``environment`` adds variables to those of the processor.
 
     **A step of your own.** ``transform`` maps or enriches each reading before it is validated, so it can also set
@@ -101,10 +104,22 @@ class TelemetryProcessor(StreamProcessor):
     * It runs for every reading of a batch, within the timeout of the function: call nothing slow in it.
     * It is one file; it can import the standard library, boto3, and the packages of your ``layers``.
 
+    **Fewer writes of the state.** With ``device_state_interval``, the function reads the timestamps of the states, 100
+    in a call, and writes only those that are older than the reading by more than the interval. A read costs a tenth of
+    a write
+    (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html), so the interval saves
+    money if it is longer than the pause between two readings of a device. It changes the following:
+
+    * The state still never goes back, and the time series has every reading. But the state of a device that stops
+      sending remains older than its last reading, by up to the interval.
+    * If a read fails, or the function has no time for it, the states are written.
+    * The function may then get the items of ``device_state_table``.
+
     Raises:
         ValueError: as StreamProcessor; a variable of the processor in ``environment``; a retention without a
             ``time_series_table``, or below one day; a field that is an empty string, a token, or the other field;
-            ``transform`` is no such file; a log level above INFO; ``report_batch_item_failures=False``; a runtime
+            ``device_state_interval`` without a ``device_state_table``, or out of range; ``transform`` is no such file;
+            a log level above INFO; ``report_batch_item_failures=False``; a runtime
             other than Python 3.10 or later.
         TypeError: neither table is given; ``function``, ``code`` or ``handler`` is; a value has the wrong type.
 
@@ -140,6 +155,7 @@ class TelemetryProcessor(StreamProcessor):
         use_arrival_time: bool = False,
         device_id_field: str | None = None,
         transform: str | None = None,
+        device_state_interval: cdk.Duration | None = None,
         **props: Unpack[TelemetryProcessorProps],
     ) -> None:
         for keyword in ("function", "code", "handler"):
@@ -153,6 +169,7 @@ class TelemetryProcessor(StreamProcessor):
                 "DeviceStateTable"
             )
         environment = _telemetry_environment(time_series_table, device_state_table, retention)
+        environment |= _interval_environment(device_state_table, device_state_interval)
         environment |= _payload_environment(timestamp_field, use_arrival_time, device_id_field)
         if transform is not None:
             environment["TRANSFORM_MODULE"] = _validate_transform(Path(transform))
@@ -181,6 +198,9 @@ class TelemetryProcessor(StreamProcessor):
             time_series_table.grant(self, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
         if device_state_table is not None:
             device_state_table.grant(self, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
+            if device_state_interval is not None:
+                device_state_table.grant(self, "dynamodb:BatchGetItem")
+                grant_key(device_state_table.encryption_key, self, "kms:Decrypt")
 
     def metric_device_id_mismatches(self) -> cloudwatch.Metric:
         """Records with a reading whose ``deviceId`` is not the partition key, as a sum."""
@@ -232,6 +252,21 @@ def _telemetry_environment(
             "retention: a DeviceStateTable keeps the state of each device; remove retention, or pass time_series_table"
         )
     return environment
+
+
+def _interval_environment(
+    device_state: dynamodb.ITableV2 | None, interval: cdk.Duration | None
+) -> dict[str, str]:
+    """The variable that ``processor.settings`` reads."""
+    if interval is None:
+        return {}
+    if device_state is None:
+        raise ValueError(
+            "device_state_interval: without a device_state_table there are no states; remove device_state_interval, or "
+            "pass device_state_table"
+        )
+    seconds = cdk.Tokenization.stringify_number(interval.to_seconds())
+    return {"DEVICE_STATE_INTERVAL_SECONDS": seconds}
 
 
 def _payload_environment(

@@ -31,6 +31,7 @@ from iot_constructs.local.accounting import (
     StoredReading,
     account,
     dead_letters,
+    find_stale_states,
     print_result,
     stored_readings,
     superseded,
@@ -525,3 +526,33 @@ def test_a_state_that_stays_old_is_an_error(
     result, _ = settled(monkeypatch, STORED, OLDEST, tables, known_fates=known_fates)
     assert (result.exit_code, result.lost) == (1, ())
     assert result.stale_state.keys() == STATES.keys()
+
+
+SPAN = int(max(STATES[each.device_id] - (each.timestamp or 0) for each in OLDEST))
+
+
+@pytest.mark.parametrize(("missing", "stale"), [(0, False), (1, True)])
+def test_with_an_interval_a_state_may_be_older_by_that_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, missing: int, stale: bool
+) -> None:
+    tables = TelemetryTables("series", "states", SPAN - missing)
+    result, _ = settled(monkeypatch, STORED, OLDEST, tables, known_fates=False)
+    assert (result.exit_code == 1, bool(result.stale_state)) == (stale, stale)
+    # Without a time series, nothing else shows that the newer readings were processed.
+    tables = TelemetryTables(None, "states", SPAN - missing)
+    result, _ = settled(monkeypatch, [], OLDEST, tables, known_fates=False)
+    assert bool(result.lost) is stale
+
+
+def test_the_interval_is_exact_and_a_state_is_no_newer_than_its_readings() -> None:
+    newest = Decimal("1790000000000.000000000000000001")
+    stored = [StoredReading("a", "d", newest)]
+    for state, is_stale in {
+        newest: False,
+        Decimal("1789999999000.000000000000000001"): False,
+        Decimal("1789999999000.000000000000000000"): True,
+        Decimal("1790000000000.000000000000000002"): True,
+    }.items():
+        assert bool(find_stale_states(stored, {"d": state}, 1000)) is is_stale
+    assert find_stale_states(stored, {}, 1000)
+    assert find_stale_states([], {"d": newest}, 1000)

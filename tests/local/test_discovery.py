@@ -189,6 +189,14 @@ def test_with_another_setting_no_fate_is_known() -> None:
     assert not found.places.known_fates
 
 
+def test_with_an_interval_the_states_may_be_older() -> None:
+    account = Account()
+    account.environment["DEVICE_STATE_INTERVAL_SECONDS"] = "900"
+    found = discovered(account)
+    assert found.places.telemetry == (TelemetryTables("series", "states", 900_000),)
+    assert not found.places.known_fates
+
+
 def test_of_another_function_no_fate_is_known() -> None:
     account = Account()
     account.handler = "index.handler"

@@ -102,7 +102,7 @@ class Fault:
 
 Faults = Callable[[str], "Fault | None"]
 """Called with the operation of each call (`batch_write_item`, `put_item`, `batch_execute_statement`,
-or `publish_batch`) and with `statement <device>` for each statement."""
+`batch_get_item`, or `publish_batch`) and with `statement <device>` for each statement."""
 
 
 def no_faults(operation: str) -> None:
@@ -150,6 +150,13 @@ class FakeDynamoDB(DynamoDB):
             self.calls.append(("batch_write_item", len(entries)))
             call = partial(super().batch_write_item, **request)
             return call_with_fault(self._faults("batch_write_item"), call, "InternalServerError")
+
+    def batch_get_item(self, **request: Any) -> dict[str, Any]:
+        [table] = request["RequestItems"].values()
+        with self._lock:
+            self.calls.append(("batch_get_item", len(table["Keys"])))
+            call = partial(super().batch_get_item, **request)
+            return call_with_fault(self._faults("batch_get_item"), call, "InternalServerError")
 
     def put_item(self, **request: Any) -> dict[str, Any]:
         with self._lock:

@@ -187,10 +187,11 @@ def test_a_missing_setting_is_named(name: str) -> None:
         Settings.from_environment({**ENVIRONMENT, name: ""})
 
 
+@pytest.mark.parametrize("name", ["TIME_SERIES_RETENTION_SECONDS", "DEVICE_STATE_INTERVAL_SECONDS"])
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "a year"])
-def test_an_invalid_retention_is_an_error(value: str) -> None:
-    with pytest.raises(ValueError, match=f"{value!r}; set a positive whole number"):
-        Settings.from_environment({**ENVIRONMENT, "TIME_SERIES_RETENTION_SECONDS": value})
+def test_an_invalid_number_of_seconds_is_an_error(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is {value!r}; set a positive whole number"):
+        Settings.from_environment({**ENVIRONMENT, name: value})
 
 
 def test_settings_of_payloads_come_from_the_environment() -> None:
@@ -200,10 +201,15 @@ def test_settings_of_payloads_come_from_the_environment() -> None:
             "TIMESTAMP_FIELD": "time",
             "USE_ARRIVAL_TIME": "true",
             "DEVICE_ID_FIELD": "serialNumber",
+            "DEVICE_STATE_INTERVAL_SECONDS": "900",
         }
     )
     assert settings == replace(
-        SETTINGS, timestamp_field="time", use_arrival_time=True, device_id_field="serialNumber"
+        SETTINGS,
+        timestamp_field="time",
+        use_arrival_time=True,
+        device_id_field="serialNumber",
+        device_state_interval_seconds=900,
     )
 
 

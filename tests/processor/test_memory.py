@@ -26,6 +26,9 @@ class Sink:
     def batch_execute_statement(self, **request: Any) -> dict[str, Any]:
         return {"Responses": [{}] * len(request["Statements"])}
 
+    def batch_get_item(self, **request: Any) -> dict[str, Any]:
+        return {"Responses": {}}
+
     def put_item(self, **request: Any) -> dict[str, Any]:
         return {}
 

@@ -6,7 +6,8 @@ import gzip
 import json
 import zlib
 from collections import Counter
-from decimal import Decimal
+from dataclasses import replace
+from decimal import Context, Decimal
 from typing import Any
 
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from iot_constructs.processor.dead_letters import decode_payload
 from .aws_fakes import (
     NOW,
     SERIES,
+    SETTINGS,
     Clock,
     FakeDynamoDB,
     FakeSNS,
@@ -104,6 +106,12 @@ FAULTS: dict[str, list[Fault | None]] = {
         Fault(error=aws_error("AccessDenied")),
         Fault(error=aws_error("TransactionConflict")),
     ],
+    "batch_get_item": [
+        None,
+        Fault(error=THROTTLED),
+        Fault(error=TimeoutError(), after=True),
+        Fault(leaves=lambda index: index % 2 == 0),
+    ],
     "publish_batch": [
         None,
         Fault(error=THROTTLED),
@@ -135,14 +143,20 @@ class FaultPlan:
 
 
 @settings(deadline=None, derandomize=True, database=None, max_examples=200)
-@given(SENT, st.lists(st.integers(0, 1000), max_size=12), st.sampled_from([3_000, 25_000, 60_000]))
+@given(
+    SENT,
+    st.lists(st.integers(0, 1000), max_size=12),
+    st.sampled_from([3_000, 25_000, 60_000]),
+    st.sampled_from([None, 1]),
+)
 def test_each_record_is_stored_published_or_retried(
-    sent: list[Sent], plan: list[int], timeout_ms: int
+    sent: list[Sent], plan: list[int], timeout_ms: int, interval: int | None
 ) -> None:
     clock = Clock()
     faults = FaultPlan(plan, clock)
     dynamodb, sns = FakeDynamoDB(faults), FakeSNS(faults)
-    processor = make_processor(dynamodb, sns, clock)
+    of = replace(SETTINGS, device_state_interval_seconds=interval)
+    processor = make_processor(dynamodb, sns, clock, of)
     records = make_records(*((key, data) for key, data, _ in sent))
     stored = rejected = 0
     position = 0  # as Lambda does, retry from the checkpoint
@@ -173,9 +187,12 @@ def test_each_record_is_stored_published_or_retried(
     series = group_by_device(dynamodb.items(SERIES))
     assert sum(map(len, series.values())) == len(different)
     for device, items in series.items():
-        newest = max(items, key=lambda item: Decimal(item["timestamp"]))
+        newest = max(Decimal(item["timestamp"]) for item in items)
         state = dynamodb.state(device)
-        assert (state["timestamp"], state["reading"]) == (newest["timestamp"], newest["reading"])
+        [stored_as] = [item for item in items if item["timestamp"] == state["timestamp"]]
+        assert state["reading"] == stored_as["reading"]
+        allowed_ms = 0 if interval is None else interval * 1000
+        assert state["timestamp"] >= Context(prec=60).subtract(newest, Decimal(allowed_ms))
 
 
 def published(sns: FakeSNS, sequence_number: str) -> list[bytes | None]:

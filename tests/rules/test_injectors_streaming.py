@@ -24,7 +24,9 @@ from aws_cdk.aws_lambda_event_sources import (
 )
 from constructs import Construct
 
+from iot_constructs import MonitoredStream, SuffixedStack
 from iot_constructs import _defaults as defaults
+from iot_constructs.rules import property_injectors
 from tests.rules.injected import ABSENT, Cases, Difference, with_injectors
 from tests.synth_support import ENV, REGION, Json, fresh_app, one, resources, template_of
 
@@ -55,6 +57,22 @@ def test_a_stream_is_on_demand_and_keeps_records_for_seven_days(
     added: dict[str, Difference],
 ) -> None:
     assert added[stream] == _SEVEN_DAYS | _STREAM_ON_DEMAND
+
+
+def test_a_stream_of_an_ephemeral_stack_keeps_the_defaults_of_cdk() -> None:
+    """They cost least while nobody sends, as those of a MonitoredStream there."""
+    stack = SuffixedStack(
+        fresh_app(), "S", environment_suffix="dev", property_injectors=property_injectors()
+    )
+    nested = cdk.NestedStack(stack, "Nested")
+    kinesis.Stream(nested, "Stream")
+    MonitoredStream(nested, "Ours")
+    plain, ours = (
+        it["Properties"] for it in resources(template_of(nested), "AWS::Kinesis::Stream").values()
+    )
+    for name in ("ShardCount", "RetentionPeriodHours"):
+        assert plain[name] == ours[name]
+    assert "StreamModeDetails" not in plain  # provisioned
 
 
 @case

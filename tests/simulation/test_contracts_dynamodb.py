@@ -319,3 +319,70 @@ def test_a_hot_partition_throttles_its_items_only(models: Models) -> None:
         models.dynamodb.put_item(TableName=models.series, Item=item("hot"))
     assert error_code(raised) == "ProvisionedThroughputExceededException"
     assert models.items(models.series) == [item("d1")]
+
+
+NAMES = {"#device": "deviceId", "#timestamp": "timestamp"}
+
+
+def read(services: Services, *devices: str, **changes: Any) -> Any:
+    """The processor's BatchGetItem."""
+    request = {
+        "Keys": [{"deviceId": {"S": device}} for device in devices],
+        "ProjectionExpression": "#device, #timestamp",
+        "ExpressionAttributeNames": NAMES,
+    }
+    return services.dynamodb.batch_get_item(RequestItems={services.state: {**request, **changes}})
+
+
+def test_a_batch_of_reads_returns_the_attributes_of_the_items_that_exist(
+    services: Services,
+) -> None:
+    assert codes(execute(services, insert(services, "d1", 5, "v"))) == [None]
+    services.dynamodb.put_item(TableName=services.state, Item={"deviceId": {"S": "d2"}})
+    response = read(services, "d1", "d2", "d3")
+    found = sorted(response["Responses"][services.state], key=lambda each: each["deviceId"]["S"])
+    assert found == [
+        {"deviceId": {"S": "d1"}, "timestamp": {"N": "5"}},
+        {"deviceId": {"S": "d2"}},
+    ]
+    assert response["UnprocessedKeys"] == {}
+
+
+@pytest.mark.parametrize("devices", [["d1", "d1"], ["d1", ""]], ids=["equal keys", "empty key"])
+def test_invalid_keys_fail_the_whole_batch_of_reads(services: Services, devices: list[str]) -> None:
+    with pytest.raises(ClientError) as raised:
+        read(services, *devices)
+    assert error_code(raised) == "ValidationException"
+
+
+def test_a_batch_reads_100_items(services: Services) -> None:
+    assert read(services, *[f"d{n}" for n in range(100)])["UnprocessedKeys"] == {}
+    with pytest.raises(ClientError) as raised:
+        read(services, *[f"d{n}" for n in range(101)])
+    assert error_code(raised) == "ValidationException"
+
+
+def test_timestamp_is_a_reserved_word_of_expressions(models: Models) -> None:
+    """The emulator accepts it (developerguide/ReservedWords.html)."""
+    with pytest.raises(ClientError) as raised:
+        read(models, "d1", ProjectionExpression="#device, timestamp")
+    assert error_code(raised) == "ValidationException"
+
+
+def test_a_batch_of_reads_can_be_partial(models: Models) -> None:
+    execute(models, *[insert(models, device, 5, "v") for device in ("d1", "d2")])
+    request = {
+        "Keys": [{"deviceId": {"S": device}} for device in ("d1", "d2")],
+        "ProjectionExpression": "deviceId",
+    }
+    response = models.dynamodb.batch_get_item(
+        RequestItems={models.state: request},
+        fails=lambda index: "ThrottlingError" if index == 1 else None,
+    )
+    assert response["Responses"] == {models.state: [{"deviceId": {"S": "d1"}}]}
+    assert response["UnprocessedKeys"][models.state]["Keys"] == [{"deviceId": {"S": "d2"}}]
+    with pytest.raises(ClientError) as raised:
+        models.dynamodb.batch_get_item(
+            RequestItems={models.state: request}, fails=lambda index: "ThrottlingError"
+        )
+    assert error_code(raised) == "ProvisionedThroughputExceededException"

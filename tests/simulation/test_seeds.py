@@ -34,6 +34,7 @@ EVENTS = {
     "slow calls",
     "start at LATEST",
     "start at TRIM_HORIZON",
+    "state with an interval",
     "throttled partition",
     "timeout",
     "two invocations for one device",

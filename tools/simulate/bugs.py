@@ -41,9 +41,10 @@ from iot_constructs.local.shard_batches import ShardBatches
 from iot_constructs.processor import batches, device_state, readings
 from iot_constructs.processor.batches import Processor
 from iot_constructs.processor.dead_letters import DeadLetterTopic
-from iot_constructs.processor.device_state import DeviceStateWriter
+from iot_constructs.processor.device_state import DeviceStateWriter, latest_per_device
 from iot_constructs.processor.payloads import Room
 from iot_constructs.processor.readings import Reading, parse_readings
+from iot_constructs.processor.recent_states import RecentStates
 from iot_constructs.processor.retries import CALL_RESERVE_MS, Deadline
 from iot_constructs.processor.time_series import TimeSeriesWriter, WriteReport, device_state_item
 
@@ -264,7 +265,7 @@ def _thread() -> Patch:
             return iter(self._executor.map(forget, items))
 
     def create_with_executor(
-        self: Any, client: Any, table: str, retries: Any, executor: Any
+        self: Any, client: Any, table: str, retries: Any, executor: Any, *interval: Any
     ) -> None:
         @contextmanager
         def forgetful() -> Iterator[Forgetful]:
@@ -272,9 +273,45 @@ def _thread() -> Patch:
                 yield Forgetful(threads)
 
         wrapped = _Client(client, {"batch_execute_statement": execute})
-        create(self, wrapped, table, retries, forgetful)
+        create(self, wrapped, table, retries, forgetful, *interval)
 
     return patch.object(DeviceStateWriter, "__init__", create_with_executor)
+
+
+@_bug("interval with the wrong sign", "device state", "stale state", seed=5)
+def _interval() -> Patch:
+    """A state counts as recent if the reading is newer by more than the interval, so an old state remains."""
+
+    def is_recent(self: Any, states: Any, reading: Reading) -> bool:
+        state = (states or {}).get(reading.device_id)
+        interval = self._interval_ms
+        return None not in (state, interval) and state <= reading.sort_key - interval
+
+    return patch.object(RecentStates, "_is_recent", is_recent)
+
+
+@_bug("interval of an interval", "device state", "stale state", seed=5)
+def _interval_twice() -> Patch:
+    """The interval counts from the oldest reading of a device in the slice, and not from its newest one."""
+    leave_out = RecentStates.leave_out
+    oldest: dict[str, Decimal] = {}
+
+    def oldest_per_device(readings: Iterable[Reading]) -> list[Reading]:
+        oldest.clear()
+        for reading in readings:
+            known = oldest.get(reading.device_id, reading.sort_key)
+            oldest[reading.device_id] = min(known, reading.sort_key)
+        return latest_per_device(readings)
+
+    def leave_out_more(self: Any, newest: Iterable[Reading], deadline: Deadline) -> list[Reading]:
+        first = [replace(each, sort_key=oldest[each.device_id]) for each in newest]
+        written = {each.device_id for each in leave_out(self, first, deadline)}
+        return [each for each in newest if each.device_id in written]
+
+    return _together(
+        patch.object(device_state, "latest_per_device", oldest_per_device),
+        patch.object(RecentStates, "leave_out", leave_out_more),
+    )
 
 
 @_bug("state before the time series", "processor", "order")
@@ -571,7 +608,7 @@ def _function_failures() -> Patch:
     return patch.object(destinations, "_failures", ignore)
 
 
-@_bug("function error ignored", "redrive", "deleted too early", "lost", seed=198)
+@_bug("function error ignored", "redrive", "deleted too early", "lost", seed=19)
 def _function_error() -> Patch:
     """The redrive to the function takes the status 200 as a success."""
     failures = destinations._failures

@@ -52,6 +52,8 @@ class Configuration:
     """Whether the function's calls take up to a twelfth of its timeout, so that few fit into an invocation."""
     heavy: bool = False
     """Whether there are records that decompress to much more than they have."""
+    state_interval: int = 0
+    """How much older than its newest reading the state of a device may be, in seconds; 0 if it has no interval."""
 
 
 def configuration(seed: object) -> Configuration:
@@ -82,6 +84,8 @@ def configuration(seed: object) -> Configuration:
         expires=some() < 0.1,
         heavy=some() < 0.04,
         slow=some() < 0.15,
+        # Drawn by a generator of its own: a seed without an interval is the history that it was before.
+        state_interval=random.Random(f"interval of the state {seed}").choice((0, 0, 0, 1, 20, 600)),
     )
 
 

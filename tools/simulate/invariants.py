@@ -11,7 +11,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
@@ -32,6 +32,7 @@ Content = tuple[str, bytes]
 _Position = tuple[str, int]
 """The shard and the sequence number."""
 _MAX_VIOLATIONS = 20
+_EXACT = Context(prec=60)  # a timestamp has 31 digits
 _OPERATOR = "operator"
 
 
@@ -54,7 +55,8 @@ class Invariants:
 
     Stored twice: a reading has one key in the time series, however often its record is delivered.
 
-    State goes back, stale state: the state of a device never becomes older, and is as new as each acknowledged reading.
+    State goes back, stale state: the state of a device never becomes older, and is as new as each acknowledged reading,
+    or older by no more than the interval, if there is one.
 
     Order: the time series has a reading before the state has it.
 
@@ -233,8 +235,12 @@ class Invariants:
                 self.violated("lost", f"{where}: {id} is not stored")
                 continue
             state = states.get((key[0],))
-            if state is None or Decimal(state["timestamp"]["N"]) < key[1]:
+            if state is None or self._is_stale(Decimal(state["timestamp"]["N"]), key[1]):
                 self.violated("stale state", f"{where}: {key[0]} does not have {id}")
+
+    def _is_stale(self, state: Decimal, newest: Decimal) -> bool:
+        allowed = self._pipeline.configuration.state_interval * 1000
+        return state < _EXACT.subtract(newest, Decimal(allowed))
 
     # --- after each redrive
 
@@ -319,7 +325,7 @@ class Invariants:
         for device, timestamp in newest.items():
             state = self._pipeline.states.get((device,))
             found = None if state is None else Decimal(state["timestamp"]["N"])
-            if found is None or found < timestamp or (device, found) not in known:
+            if found is None or self._is_stale(found, timestamp) or (device, found) not in known:
                 self.violated("stale state", f"{device}: {found} instead of {timestamp}")
 
 

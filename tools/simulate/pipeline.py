@@ -9,7 +9,7 @@ import random
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -392,7 +392,9 @@ class Pipeline:
         processor = Processor(
             environment.client("dynamodb"),
             environment.client("sns"),
-            SETTINGS,
+            replace(
+                SETTINGS, device_state_interval_seconds=self.configuration.state_interval or None
+            ),
             RetryPolicy(environment.sleep, self.scheduler.random.random),
             executor=partial(executor, self.scheduler, STATE_WRITE_THREADS),
         )
@@ -442,6 +444,7 @@ class Pipeline:
             "bug of the user's step": int(self.configuration.transform),
             "records that decompress to 10 MiB": int(self.configuration.heavy),
             "slow calls": int(self.configuration.slow),
+            "state with an interval": int(self.configuration.state_interval > 0),
         }
         for event, number in counts.items():
             if number:

@@ -35,6 +35,7 @@ _SIMPLER: tuple[dict[str, Any], ...] = (
     {"rule_errors": False},
     {"expires": False},
     {"heavy": False},
+    {"state_interval": 0},
     {"hot_device": False},
     {"poison": False},
     {"use_latest": False},

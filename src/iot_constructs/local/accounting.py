@@ -27,13 +27,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from iot_constructs.cli.accepted_ranges import AcceptedRanges
 from iot_constructs.cli.aws_errors import RetryPolicy
 from iot_constructs.cli.dead_letter_messages import Kind as LetterKind
 from iot_constructs.cli.dead_letter_messages import (
@@ -64,6 +65,7 @@ MESSAGES_PER_CALL = 10
 IDLE_PATIENCE_SECONDS = 10.0
 RULE_ERROR = "rule-error"
 GZIP = b"\x1f\x8b"
+_EXACT = Context(prec=60)  # a timestamp has 31 digits
 
 Item = Mapping[str, Any]
 """An item in the format of DynamoDB's API: attribute name to {type: value}."""
@@ -327,9 +329,9 @@ def read_states(dynamodb: Any, table: str) -> dict[str, Decimal]:
 
 
 def find_stale_states(
-    readings: Iterable[StoredReading], states: Mapping[str, Decimal]
+    readings: Iterable[StoredReading], states: Mapping[str, Decimal], interval_ms: int = 0
 ) -> dict[str, str]:
-    """Return the devices whose state is not exactly their newest stored reading."""
+    """Return the devices whose state is not their newest stored reading, or older by no more than the interval."""
     newest: dict[str, Decimal] = {}
     for reading in readings:
         if reading.device_id is not None and reading.timestamp is not None:
@@ -339,8 +341,14 @@ def find_stale_states(
     return {
         device: f"{states.get(device, 'no state')} instead of {newest.get(device, 'none')}"
         for device in sorted(newest.keys() | states.keys())
-        if states.get(device) != newest.get(device)
+        if not _is_current(states.get(device), newest.get(device), interval_ms)
     }
+
+
+def _is_current(state: Decimal | None, newest: Decimal | None, interval_ms: int) -> bool:
+    if state is None or newest is None:
+        return False
+    return _EXACT.subtract(newest, Decimal(interval_ms)) <= state <= newest
 
 
 def superseded(
@@ -348,17 +356,20 @@ def superseded(
     found: Iterable[StoredReading | DeadLetter],
     states: Mapping[str, Decimal],
     table: str,
+    interval_ms: int = 0,
 ) -> list[StoredReading]:
     """Return the readings that a table without history replaced with newer ones, each once.
 
-    Nothing shows that they were there: they are those that are nowhere else, and not newer than the device's state.
+    Nothing shows that they were there: they are those that are nowhere else, and not newer than the device's state by
+    more than the interval in which it is not written.
     """
     there = {each.identity for each in found}
     place = f"{table}, replaced by a newer reading"
     replaced = {
         each.identity: StoredReading(each.identity, each.device_id, None, place)
         for each in plan
-        if each.timestamp is not None and states.get(each.device_id, -1) >= each.timestamp
+        if each.timestamp is not None
+        and states.get(each.device_id, -1 - interval_ms) >= each.timestamp - interval_ms
     }
     return [reading for identity, reading in replaced.items() if identity not in there]
 
@@ -542,10 +553,12 @@ class Accountant:
             states = {**(states if states is not None else {}), **found_states}
             if tables.time_series is None:
                 found_records: list[StoredReading | DeadLetter] = [*readings, *letters]
-                readings += superseded(self._plan, found_records, found_states, tables.state)
+                readings += superseded(
+                    self._plan, found_records, found_states, tables.state, tables.interval_ms
+                )
             else:
                 own = (each for each in readings if each.place == tables.time_series)
-                stale |= find_stale_states(own, found_states)
+                stale |= find_stale_states(own, found_states, tables.interval_ms)
         result = account(
             self._plan,
             readings,
@@ -556,7 +569,7 @@ class Accountant:
         return result if self._run.known_fates else replace(result, stale_state=stale)
 
     def _records_of(self, source: Source) -> Sequence[Record]:
-        return self._recovery.recover(source).records
+        return self._recovery.recover(source, AcceptedRanges()).records
 
     def count_until_settled(
         self,

@@ -64,6 +64,8 @@ class TelemetryTables:
 
     time_series: str | None
     state: str | None
+    interval_ms: int = 0
+    """How much older than its newest reading the state of a device may be."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,11 @@ def discover(emulator: Emulator, *, basic_ingest: bool = False) -> Pipeline:
             buckets=tuple(_buckets(emulator)),
             archives=tuple(_archives(emulator)),
             telemetry=tuple(
-                TelemetryTables(each.time_series_table, each.device_state_table)
+                TelemetryTables(
+                    each.time_series_table,
+                    each.device_state_table,
+                    (each.device_state_interval_seconds or 0) * 1000,
+                )
                 for each in settings
             ),
             known_fates=len(mappings) == len(variables) == 1

@@ -15,10 +15,10 @@ from typing import NamedTuple, Protocol
 from .dead_letters import MAX_MESSAGES_PER_CALL, DeadLetter, DeadLetterTopic, SNSClient
 from .device_state import (
     MAX_CALLS_PER_CHUNK,
-    STATE_WRITE_THREADS,
     DeviceStateWriter,
     ExecutorFactory,
     create_threads,
+    max_calls,
 )
 from .payloads import Room
 from .readings import Reading, parse_readings
@@ -26,7 +26,7 @@ from .records import StreamRecord
 from .rejections import InvalidRecordError, Reason
 from .retries import NO_TIME, Deadline, RetryPolicy, error_code
 from .settings import Settings
-from .time_series import MAX_WRITES_PER_CALL, DynamoDBClient, TimeSeriesWriter, WriteReport
+from .time_series import DynamoDBClient, TimeSeriesWriter, WriteReport
 from .transform import TransformError
 
 # Each slice is completed, including its dead letters, before the next one starts. Otherwise, a batch
@@ -121,7 +121,11 @@ class Processor:
             )
         if settings.device_state_table is not None:
             self._writers[_DEVICE_STATE] = DeviceStateWriter(
-                dynamodb, settings.device_state_table, retries, executor
+                dynamodb,
+                settings.device_state_table,
+                retries,
+                executor,
+                settings.device_state_interval_seconds,
             )
         self._dead_letters = DeadLetterTopic(sns, settings.dlq_topic_arn, retries)
 
@@ -183,8 +187,7 @@ class Processor:
         """Return how many calls, one after another, the stages after `table` take at most, without retries."""
         calls = ceil(letters / MAX_MESSAGES_PER_CALL)
         if table == _TIME_SERIES and _DEVICE_STATE in self._writers:
-            devices = len({reading.device_id for reading in readings})
-            calls += ceil(devices / MAX_WRITES_PER_CALL / STATE_WRITE_THREADS) * MAX_CALLS_PER_CHUNK
+            calls += max_calls(len({reading.device_id for reading in readings}))
         return calls
 
     def _process_slice(

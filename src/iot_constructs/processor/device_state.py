@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from math import ceil
 from typing import Any, Protocol, TypeVar
 
 from .readings import Reading, ReadingKey
+from .recent_states import RecentStates
 from .retries import NO_TIME, Deadline, RetryPolicy, error_code
 from .time_series import (
+    MAX_WRITES_PER_CALL,
     DynamoDBClient,
     WriteReport,
     device_state_item,
@@ -62,8 +65,10 @@ class DeviceStateWriter:
         table: str,
         retries: RetryPolicy,
         executor: ExecutorFactory = create_threads,
+        interval_seconds: int | None = None,
     ) -> None:
         self._client = client
+        self._recent_states = RecentStates(client, table, interval_seconds)
         self._retries = retries
         self._executor = executor
         # "If the WHERE clause of the UPDATE statement does not evaluate to true for any item",
@@ -83,11 +88,14 @@ class DeviceStateWriter:
     ) -> WriteReport:
         """Store the newest of `readings` of each device that the table does not refuse.
 
-        A reading that is neither in `failed` nor in `refused` is the device's state, or older than it.
+        A reading that is neither in `failed` nor in `refused` is the device's state, or older than it, or newer by at
+        most the interval.
         """
         report = WriteReport()
         required = {reading.device_id for reading in first}
-        tried = latest_per_device(readings)
+        newest = latest_per_device(readings)
+        all_writes = deadline.leaving(calls_after + max_calls(len(newest)))
+        tried = self._recent_states.leave_out(newest, all_writes)
         self._write(tried, deadline, required, calls_after, report)
         others = _others(readings, [r for r in tried if not report.has_stored(r)])
         while others:
@@ -204,6 +212,11 @@ class DeviceStateWriter:
             # Distinguishes a newer state from a missing one; "no read capacity units are consumed".
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
+
+
+def max_calls(devices: int) -> int:
+    """Return how many calls, one after another, the writes of the states take at most, without retries."""
+    return ceil(devices / MAX_WRITES_PER_CALL / STATE_WRITE_THREADS) * MAX_CALLS_PER_CHUNK
 
 
 def latest_per_device(readings: Iterable[Reading]) -> list[Reading]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 VARIABLES = frozenset(
     {
         "DEVICE_ID_FIELD",
+        "DEVICE_STATE_INTERVAL_SECONDS",
         "DEVICE_STATE_TABLE_NAME",
         "DLQ_TOPIC_ARN",
         "TIMESTAMP_FIELD",
@@ -35,6 +36,8 @@ class Settings:
     """Whether a reading without a timestamp gets the arrival time of its record."""
     device_id_field: str | None = None
     """The member of a reading with its device ID. None: the device ID is the partition key."""
+    device_state_interval_seconds: int | None = None
+    """How much older the state of a device may be than its newest reading. None: it is the newest reading."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
@@ -53,12 +56,10 @@ class Settings:
             )
         retention = None
         if series is not None:
-            text = _value(environ, "TIME_SERIES_RETENTION_SECONDS")
-            if not text.isdecimal() or int(text) == 0:
-                raise ValueError(
-                    f"TIME_SERIES_RETENTION_SECONDS is {text!r}; set a positive whole number"
-                )
-            retention = int(text)
+            retention = _seconds(environ, "TIME_SERIES_RETENTION_SECONDS")
+        interval = None
+        if environ.get("DEVICE_STATE_INTERVAL_SECONDS"):
+            interval = _seconds(environ, "DEVICE_STATE_INTERVAL_SECONDS")
         arrival = environ.get("USE_ARRIVAL_TIME", "false")
         if arrival not in ("true", "false"):
             raise ValueError(f"USE_ARRIVAL_TIME is {arrival!r}; set true or false")
@@ -70,7 +71,15 @@ class Settings:
             timestamp_field=environ.get("TIMESTAMP_FIELD") or cls.timestamp_field,
             use_arrival_time=arrival == "true",
             device_id_field=environ.get("DEVICE_ID_FIELD") or None,
+            device_state_interval_seconds=interval,
         )
+
+
+def _seconds(environ: Mapping[str, str], name: str) -> int:
+    text = _value(environ, name)
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError(f"{name} is {text!r}; set a positive whole number")
+    return int(text)
 
 
 def _value(environ: Mapping[str, str], name: str) -> str:

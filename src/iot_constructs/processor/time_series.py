@@ -33,6 +33,9 @@ class DynamoDBClient(Protocol):
     def batch_execute_statement(self, **request: Any) -> dict[str, Any]:
         """BatchExecuteStatement."""
 
+    def batch_get_item(self, **request: Any) -> dict[str, Any]:
+        """BatchGetItem."""
+
     def put_item(self, **request: Any) -> dict[str, Any]:
         """PutItem."""
 

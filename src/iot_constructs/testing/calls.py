@@ -80,6 +80,16 @@ def _batch_write_item(request: Request, response: Response) -> list[str]:
     ]
 
 
+def _batch_get_item(request: Request, response: Response) -> list[str]:
+    found = [f"{_item(item)} found" for items in response["Responses"].values() for item in items]
+    left = [
+        f"{_item(key)} unprocessed"
+        for keys in response.get("UnprocessedKeys", {}).values()
+        for key in keys["Keys"]
+    ]
+    return found + left
+
+
 def _put_item(request: Request, response: Response) -> list[str]:
     return [_item(request["Item"])]
 
@@ -128,6 +138,7 @@ _ENTRIES: Mapping[str, Callable[[Request, Response], list[str]]] = {
     "put_records": _put_records,
     "get_records": _get_records,
     "batch_write_item": _batch_write_item,
+    "batch_get_item": _batch_get_item,
     "put_item": _put_item,
     "batch_execute_statement": _batch_execute_statement,
     "publish_batch": _publish_batch,

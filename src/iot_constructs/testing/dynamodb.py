@@ -1,10 +1,13 @@
-"""Simulates DynamoDB: the writes of the processor, with the limits and the partial failures of batches.
+"""Simulates DynamoDB: the calls of the processor, with the limits and the partial failures of batches.
 
 Pages, in amazondynamodb/latest:
 
 - APIReference/API_BatchWriteItem.html: 25 puts, 16 MB, no two with the same key, "the entire batch" is rejected for an
   invalid entry; failed entries are in UnprocessedItems; an exception if it "cannot process any items due to
   throttling".
+- APIReference/API_BatchGetItem.html: 100 keys, no two equal; keys that are not read are in UnprocessedKeys; an
+  exception if none can be read; an item that does not exist is not in the response. developerguide/ReservedWords.html:
+  a name such as timestamp needs a placeholder. Each read returns the newest item, as an eventually consistent one may.
 - APIReference/API_PutItem.html: a put replaces the whole item with the same key.
 - APIReference/API_BatchExecuteStatement.html and API_BatchStatementError.html: 25 statements, each with its own result,
   in their order; the codes; the item of a failed condition with ALL_OLD.
@@ -42,6 +45,9 @@ _SET = re.compile(r'SET "(\w+)"=\?')
 _INSERT = re.compile(r"INSERT INTO \"([^\"]+)\" VALUE \{((?:'\w+':\?,?)+)\}")
 _MEMBER = re.compile(r"'(\w+)':\?")
 _MAX_ENTRIES = 25
+_MAX_KEYS = 100
+_RESERVED = frozenset({"TIMESTAMP", "TTL"})
+"""Of the names that the processor uses."""
 _MAX_REQUEST_BYTES = 16 * 2**20
 _MAX_ITEM_BYTES = 400 * 2**10
 _MAX_PARTITION_KEY_BYTES = 2048
@@ -158,6 +164,17 @@ def _parse(statement: Mapping[str, Any]) -> _Statement:
     return _Statement(table, item, compared, Decimal(limit["N"]), returns_old)
 
 
+def _projected(request: Mapping[str, Any]) -> list[str]:
+    """Return the attributes of a projection expression."""
+    placeholders = request.get("ExpressionAttributeNames", {})
+    attributes = []
+    for word in map(str.strip, request["ProjectionExpression"].split(",")):
+        if word.upper() in _RESERVED:
+            raise _invalid(f"Invalid ProjectionExpression: reserved keyword {word}")
+        attributes.append(placeholders[word] if word.startswith("#") else word)
+    return attributes
+
+
 def _invalid(message: str) -> Exception:
     error: Exception = aws_error("ValidationException", message)
     return error
@@ -217,6 +234,33 @@ class DynamoDB:
             else:
                 self._put(name, table, entry["PutRequest"]["Item"])
         return {"UnprocessedItems": unprocessed}
+
+    def batch_get_item(
+        self,
+        *,
+        RequestItems: Mapping[str, Mapping[str, Any]],
+        fails: Fails | None = None,
+    ) -> dict[str, Any]:
+        """BatchGetItem of one table, with a projection expression of whole attributes."""
+        [(name, request)] = RequestItems.items()
+        table, keys = self._table(name), request["Keys"]
+        attributes = _projected(request)
+        if not 1 <= len(keys) <= _MAX_KEYS:
+            raise _invalid("1 to 100 keys")
+        if len({table.key(key) for key in keys}) < len(keys):
+            raise _invalid("Provided list of item keys contains duplicates")
+        codes = [fails(index) if fails is not None else None for index in range(len(keys))]
+        if None not in codes and INTERNAL_ERROR not in codes:
+            raise aws_error("ProvisionedThroughputExceededException", "no item was read")
+        found, unprocessed = [], []
+        for key, code in zip(keys, codes, strict=True):
+            item = table.items.get(table.key(key))
+            if code is not None:
+                unprocessed.append(key)
+            elif item is not None:
+                found.append({each: item[each] for each in attributes if each in item})
+        left = {name: {**request, "Keys": unprocessed}} if unprocessed else {}
+        return {"Responses": {name: found}, "UnprocessedKeys": left}
 
     def put_item(self, *, TableName: str, Item: Item) -> dict[str, Any]:
         """PutItem, without a condition."""

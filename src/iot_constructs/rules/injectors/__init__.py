@@ -46,8 +46,8 @@ def property_injectors() -> list[cdk.IPropertyInjector]:
       in an ephemeral SuffixedStack; on-demand capacity if the table and its indexes have neither a mode, nor capacity,
       nor auto scaling.
     * ``dynamodb.TableV2``: recovery and protection as above, including replicas.
-    * ``kinesis.Stream``: a retention period of 7 days; on-demand mode if neither mode nor shards are set. CDK encrypts
-      streams by default, except in Regions that do not support it.
+    * ``kinesis.Stream``: a retention period of 7 days; on-demand mode if neither mode nor shards are set. Neither in an
+      ephemeral SuffixedStack. CDK encrypts streams by default, except in Regions that do not support it.
     * ``lambda_.Function``: tracing, unless a role is given, cdk.json sets a permissions boundary, or the function is
       for Lambda@Edge, which has no tracing. Functions that CDK creates for its own use are not changed.
     * ``lambda_.EventSourceMapping`` of a Kinesis stream, which ``KinesisEventSource`` creates: a batching window of 5 s

@@ -11,7 +11,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct, IConstruct
 
 from iot_constructs import _defaults as defaults
-from iot_constructs.environment import SuffixedStack
+from iot_constructs.environment import in_ephemeral_stack
 from iot_constructs.rules.injectors.policies import inject_bucket_access
 from iot_constructs.rules.injectors.review import (
     StageContents,
@@ -120,16 +120,9 @@ def _recovery(props: dict[str, Any]) -> dict[str, Any]:
 
 def _deletion_protection(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
     # The tables of an ephemeral stack must be deleted with it.
-    if "removalPolicy" not in props and _in_ephemeral_stack(scope):
+    if "removalPolicy" not in props and in_ephemeral_stack(scope):
         return {}
     return {"deletionProtection": cdk.Lazy.uncached_any(_IfRetained(scope, id))}
-
-
-def _in_ephemeral_stack(scope: Construct) -> bool:
-    stack = cdk.Stack.of(scope)
-    while stack.nested_stack_parent is not None:
-        stack = stack.nested_stack_parent
-    return isinstance(stack, SuffixedStack) and stack.ephemeral
 
 
 @jsii.implements(cdk.IAnyProducer)

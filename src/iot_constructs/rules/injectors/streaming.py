@@ -12,6 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IConstruct
 
 from iot_constructs import _defaults as defaults
+from iot_constructs.environment import in_ephemeral_stack
 from iot_constructs.rules.injectors.review import StageContents, review_at_synth
 
 _STREAM_ARNS = ("Arn", "ConsumerARN")  # attributes of a stream and of its consumer
@@ -21,7 +22,12 @@ _PROVIDER = "aws-cdk-lib.custom_resources.Provider"
 
 
 def stream_defaults(props: dict[str, Any], scope: Construct, id: str) -> dict[str, Any]:
-    """7 days of retention and on-demand mode. CDK encrypts by default where the Region supports it."""
+    """7 days of retention and on-demand mode, but not in an ephemeral SuffixedStack, as for a MonitoredStream.
+
+    CDK's defaults are then one shard and 24 hours. It encrypts by default where the Region supports it.
+    """
+    if in_ephemeral_stack(scope):
+        return {}
     added: dict[str, Any] = {"retentionPeriod": cdk.Duration.hours(defaults.STREAM_RETENTION_HOURS)}
     if "shardCount" not in props:
         added["streamMode"] = kinesis.StreamMode.ON_DEMAND
