@@ -161,6 +161,48 @@ def test_calls_and_write_units_of_a_batch(records: int, devices: int, size: int)
 
 
 @pytest.mark.parametrize(
+    ("records", "devices", "readings", "size"),
+    [
+        (100, 100, 5, 400),
+        (100, 10, 5, 400),
+        (26, 26, 20, 400),
+        (100, 100, 20, 400),
+        (40, 7, 20, 1500),
+    ],
+)
+def test_several_readings_in_a_message(
+    records: int, devices: int, readings: int, size: int
+) -> None:
+    """Each reading is an item; the state of a device is written once for each slice of 500 readings."""
+    rng = random.Random(records)
+    batch = [
+        (
+            f"sensor-{position % devices:09d}",
+            b"[%b]"
+            % b",".join(
+                telemetry(rng, NOW + position * 100 + number, size) for number in range(readings)
+            ),
+        )
+        for position in range(records)
+    ]
+    counted = Counting()
+    know(devices, counted)
+    processed(batch, counted)
+
+    item = estimate_item_bytes(size)
+    calls = calls_per_batch(records, devices, item, readings)
+    assert calls.time_series == pytest.approx(counted.made[SERIES], rel=WITHIN)
+    assert calls.device_state == pytest.approx(counted.made[STATE], rel=WITHIN)
+    assert counted.items[SERIES] == records * readings
+    assert states_per_batch(records, devices, readings) == pytest.approx(
+        counted.items[STATE], rel=WITHIN
+    )
+    assert records * readings * write_units(item) == pytest.approx(
+        counted.units[SERIES], rel=WITHIN
+    )
+
+
+@pytest.mark.parametrize(
     ("devices", "every", "size"),
     [(1000, 60, 400), (40_000, 60, 400), (40, 1, 400), (8, 0.5, 1500)],
 )
@@ -195,12 +237,9 @@ def test_writes_of_a_stream_of_devices(devices: int, every: float, size: int) ->
             sum(counted.made.values()), rel=WITHIN
         )
     assert average.states * batch_count == pytest.approx(counted.items[STATE], rel=WITHIN)
-    assert usage.time_series_units / active * seconds == pytest.approx(
-        counted.units[SERIES], rel=WITHIN
-    )
-    assert usage.device_state_units / active * seconds == pytest.approx(
-        counted.units[STATE], rel=WITHIN
-    )
+    series, state = usage.tables
+    assert series.writes / active * seconds == pytest.approx(counted.units[SERIES], rel=WITHIN)
+    assert state.writes / active * seconds == pytest.approx(counted.units[STATE], rel=WITHIN)
     assert sent > 50
 
 
