@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, inf
+from math import inf
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from iot_constructs.cli.planning import prices
 from iot_constructs.cli.planning.costs import Cost, list_costs, total
 from iot_constructs.cli.planning.prices import Price
 from iot_constructs.cli.planning.usage import estimate_usage, provisioned_shards
-from iot_constructs.processor.time_series import MAX_WRITES_PER_CALL
 from tests.cli.workloads import SETTINGS, build_workload
 
 
@@ -51,11 +50,11 @@ BY_HAND = {
     ("Kinesis", "data out"): 3.3417,
     # 7 days, 6 of them beyond the first: 16.6667 * 1024 * 518,400 s / 2^30 = 8.2398 GB * $0.10
     ("Kinesis", "retention"): 0.82398,
-    # 4 shards are 4 concurrent batches of 4.16667 records/s: 20.8333 in a window of 5 s, so 0.8 invocations/s or
-    # 2,102,400 a month, at $0.20 for a million
-    ("Lambda", "requests"): 0.42048,
-    # 5 + 0.5 * 20.8333 + 10 * (1 + 1) = 35.4167 ms; * 2,102,400 * 0.5 GB = 37,230 GB-s * $0.0000133334
-    ("Lambda", "duration"): 0.49640,
+    # 4 shards are 4 concurrent batches of 4.16667 records/s. 1 / (1 - e^-4.16667) = 1.01575 polls find the first one,
+    # and the window is 5 s: 25.0656 records, so 0.664922 invocations/s or 1,747,415 a month, at $0.20 for a million
+    ("Lambda", "requests"): 0.349483,
+    # 5 + 0.5 * 25.0656 + 10 * (25.0656 / 25 + 1) = 37.5591 ms; * 1,747,415 * 0.5 GB = 32,815.6 GB-s * $0.0000133334
+    ("Lambda", "duration"): 0.437544,
     # 8 + 16 + 9 + 17 + 7 + 3 + (3 + 6) + 0.78 * 400 = 381 bytes are one unit; 43.8 million * $0.625
     ("DynamoDB", "time-series writes"): 27.375,
     # no device is twice in a window: as many
@@ -72,15 +71,15 @@ BY_HAND = {
     ("DynamoDB", "recovery"): 47.0901,
     # 43.8e6 * 5 KB = 208.855 GB * $0.029
     ("Firehose", "data in"): 6.0568,
-    # one each 300 s: 8760 * $0.005 / 1000
-    ("S3", "objects"): 0.0438,
+    # one each 300 s after its first record, 0.06 s: 8758.25 * $0.005 / 1000
+    ("S3", "objects"): 0.0437912,
     # 16.6667 * 401 * 0.2 * 31,536,000 s = 39.258 GB * $0.023
     ("S3", "storage"): 0.90294,
     ("KMS", "keys"): 1.00,
     # after one year, the key has rotated once
     ("KMS", "rotations"): 1.00,
-    # (5 + 1) / 300 s * 2,628,000 s = 52,560 * $0.03 / 10,000
-    ("KMS", "requests"): 0.15768,
+    # 5 / 300 s * 2,628,000 s = 43,800 and the 8758.25 objects * $0.03 / 10,000
+    ("KMS", "requests"): 0.157675,
     ("SNS, SQS", "alerts"): 0.0,
     ("SNS, SQS", "dead letters"): 0.0,
     # 25 * $0.10, 1 * $0.50, 1 * $3, 5 * $0.30
@@ -88,12 +87,12 @@ BY_HAND = {
     ("CloudWatch, X-Ray", "composite alarms"): 0.50,
     ("CloudWatch, X-Ray", "dashboards"): 3.00,
     ("CloudWatch, X-Ray", "custom metrics"): 1.50,
-    # 2,102,400 * 2048 bytes = 4.0100 GB * $0.50
-    ("CloudWatch, X-Ray", "logs"): 2.0050,
-    # 0.8 * 2048 * 7,776,000 s (90 days) = 11.866 GB * $0.03
-    ("CloudWatch, X-Ray", "log storage"): 0.35597,
-    # fewer than one a second: all 2,102,400 are traced, $5 a million
-    ("CloudWatch, X-Ray", "traces"): 10.512,
+    # 1,747,415 * 2048 bytes = 3.33294 GB * $0.50
+    ("CloudWatch, X-Ray", "logs"): 1.66647,
+    # 0.664922 * 2048 * 7,776,000 s (90 days) = 9.86186 GB * $0.03
+    ("CloudWatch, X-Ray", "log storage"): 0.295856,
+    # fewer than one a second: all 1,747,415 are traced, $5 a million
+    ("CloudWatch, X-Ray", "traces"): 8.737075,
 }
 
 
@@ -161,9 +160,10 @@ def test_five_readings_in_a_message_by_hand() -> None:
         assert packed["DynamoDB", same] == usual["DynamoDB", same]
     # each message is one write of the state: 8.76 million * $0.625
     assert packed["DynamoDB", "device-state writes"].dollars == pytest.approx(5.475)
-    # 4 concurrent batches, 0.8333 messages/s each: 4.1667 in a window, so 0.8 invocations/s of 20.8333 readings
-    # 5 + 0.5 * 20.8333 + 10 * (1 + 1) = 35.4167 ms, as with one reading in a message
-    assert packed["Lambda", "duration"].dollars == pytest.approx(0.49640, rel=1e-4)
+    # 4 concurrent batches, 0.83333 messages/s each: 1 / (1 - e^-0.83333) = 1.76866 polls and 5 s have 5.64055 messages
+    # of 28.2027 readings, so 0.590959 invocations/s or 1,553,041 a month
+    # 5 + 0.5 * 28.2027 + 10 * (28.2027 / 25 + 1) = 40.3825 ms; * 0.5 GB = 31,357.8 GB-s * $0.0000133334
+    assert packed["Lambda", "duration"].dollars == pytest.approx(0.418107, rel=1e-4)
 
 
 def test_provisioned_tables_by_hand() -> None:
@@ -208,14 +208,14 @@ def test_an_interval_of_the_device_state_by_hand() -> None:
     assert lines["DynamoDB", "device-state writes"].dollars == pytest.approx(2.48864, rel=1e-4)
     # half a unit for each of the 43.8 million, and the dashboard's 21.9 million: 43.8 million * $0.125
     assert lines["DynamoDB", "device-state reads"].dollars == pytest.approx(5.475)
-    # 5 + 0.5 * 20.8333 + 10 * (1 + 1 + 1) ms: one more call
+    # one more call: 10 ms more than 37.5591
     assert lines["Lambda", "duration"].dollars == pytest.approx(
-        0.49640 * 45.4167 / 35.4167, rel=1e-4
+        0.437544 * 47.5591 / 37.5591, rel=1e-4
     )
-    # a device is in a batch once each 5 s, however often it sends: at 6 s, the second time
+    # a device is in a batch once each 6 s, however often it sends: at 7 s, the second time
     usage = estimate_usage(
         build_workload(
-            devices=40, every_seconds=1, reading_bytes=400, device_state_interval_seconds=6
+            devices=40, every_seconds=1, reading_bytes=400, device_state_interval_seconds=7
         )
     )
     assert usage.written_states == 1 / 2
@@ -228,12 +228,12 @@ def test_without_a_device_state_table() -> None:
     assert lines["DynamoDB", "time-series reads"].quantity == pytest.approx(
         usual["DynamoDB", "time-series reads"].quantity + 21.9e6
     )
-    # 5 + 0.5 * 20.8333 + 10 ms
+    # one call less: 10 ms less than 37.5591
     assert lines["Lambda", "duration"].dollars == pytest.approx(
-        0.49640 * 25.4167 / 35.4167, rel=1e-4
+        0.437544 * 27.5591 / 37.5591, rel=1e-4
     )
-    # (4 + 1) / 300 s * 2,628,000 s
-    assert lines["KMS", "requests"].quantity == pytest.approx(43_800)
+    # 4 / 300 s * 2,628,000 s = 35,040 and the 8758.25 objects
+    assert lines["KMS", "requests"].quantity == pytest.approx(43_798.25)
 
 
 def test_the_archive_in_glacier_by_hand() -> None:
@@ -268,8 +268,8 @@ def test_fewer_traces_logs_and_objects() -> None:
         assert lines["CloudWatch, X-Ray", what].quantity == pytest.approx(
             usual["CloudWatch, X-Ray", what].quantity * 560 / 2048
         )
-    # one each 900 s
-    assert lines["S3", "objects"].quantity == pytest.approx(2920)
+    # one each 900.06 s
+    assert lines["S3", "objects"].quantity == pytest.approx(2919.81, rel=1e-5)
 
 
 def test_steps_of_5_kb_and_of_1_kb() -> None:
@@ -291,12 +291,13 @@ def test_put_units_of_25_kb() -> None:
 
 
 def test_a_device_that_is_often_in_a_batch_writes_its_state_once() -> None:
-    """10 devices in each concurrent batch, each every second: 50 records in a window of 5 s, of 10 devices."""
+    """10 devices in each concurrent batch, each every second: 60 records in 6 polls, of 10 devices."""
     usage = estimate_usage(build_workload(devices=40, every_seconds=1, reading_bytes=400))
-    assert (usage.average.records, usage.average.devices) == (50, 10)
+    assert usage.average.records == pytest.approx(60, rel=1e-4)
+    assert usage.average.devices == 10
     series, state = usage.tables
-    # 4 batches each 5 s, 10 states each
-    assert state.writes == pytest.approx(8)
+    # 4 batches each 6 s, 10 states each
+    assert state.writes == pytest.approx(6.6667, rel=1e-4)
     assert series.writes == pytest.approx(40)
 
 
@@ -364,12 +365,14 @@ def test_every_price_has_a_unit_a_source_of_aws_and_steps_in_order() -> None:
 
 def test_the_smallest_and_the_largest_fleet() -> None:
     one = bill(devices=1, every_seconds=3600)
-    # 730 messages; only one concurrent batch has a device, and each message is a batch
-    assert one["Lambda", "requests"].quantity == pytest.approx(730)
-    assert one["S3", "objects"].quantity == pytest.approx(730)
-    assert one["DynamoDB", "device-state writes"].quantity == pytest.approx(730)
+    # 730 messages; only one concurrent batch has a device, and each message is a batch but for one in 655, which comes
+    # within the 5.5 s of another
+    assert one["Lambda", "requests"].quantity == pytest.approx(730 / 1.001528, rel=1e-5)
+    # 2,628,000 s / (300 + 3600) s, as if messages came at random
+    assert one["S3", "objects"].quantity == pytest.approx(673.846)
+    assert one["DynamoDB", "device-state writes"].quantity == pytest.approx(730, rel=2e-3)
     # 5 + 0.5 + 10 * (1 + 1) ms, at half a GB
-    assert one["Lambda", "duration"].quantity == pytest.approx(730 * 0.0255 / 2)
+    assert one["Lambda", "duration"].quantity == pytest.approx(730 * 0.0255 / 2, rel=2e-3)
     usage = estimate_usage(build_workload(devices=10**8, every_seconds=60, reading_bytes=400))
     # 1,666,667 records/s, twice 1000 a shard
     assert usage.shards == 3334
@@ -382,13 +385,15 @@ def test_the_smallest_and_the_largest_fleet() -> None:
     assert usage.traces == pytest.approx(834.3, rel=1e-3)
 
 
-def test_calls_of_an_average_batch() -> None:
-    """20.8 records of as many devices: one call for the readings, 21 states."""
-    calls = estimate_usage(
-        build_workload(devices=1000, every_seconds=60, reading_bytes=400)
-    ).average.calls
-    assert calls.time_series == 1
-    assert calls.device_state == ceil(21 / MAX_WRITES_PER_CALL)
+def test_calls_of_batches_whose_sizes_vary() -> None:
+    """25.07 records on average: some batches have up to 25, one call, and the others two."""
+    usage = estimate_usage(build_workload(devices=1000, every_seconds=60, reading_bytes=400))
+    assert 1.4 < usage.average.calls.time_series < 1.6
+    assert usage.average.calls.device_state == usage.average.calls.time_series
+    full = estimate_usage(
+        build_workload(devices=1000, every_seconds=60, reading_bytes=400, batch_size=20)
+    )
+    assert full.average.calls.time_series == 1
 
 
 def test_what_limits_a_batch() -> None:
@@ -398,11 +403,11 @@ def test_what_limits_a_batch() -> None:
 
     assert records() == SETTINGS["batch_size"]
     assert records(batch_size=7) == 7
-    # 34 concurrent batches of 490.2 records/s; without a window, a second of them
+    # 34 concurrent batches of 490.2 records/s; without a window, those of one poll
     assert records(batch_size=10_000, batching_window_seconds=0) == pytest.approx(490.2, rel=1e-3)
-    assert records(batch_size=10_000, batching_window_seconds=2) == pytest.approx(980.4, rel=1e-3)
+    assert records(batch_size=10_000, batching_window_seconds=2) == pytest.approx(1470.6, rel=1e-3)
     # ten batches of a shard at a time
-    assert records(batch_size=10_000, parallelization_factor=10) == pytest.approx(245.1, rel=1e-3)
+    assert records(batch_size=10_000, parallelization_factor=10) == pytest.approx(294.1, rel=1e-3)
     # 100,000 bytes are 133,336 in base64, and 600: 46 of them in 6 MB
     assert records(reading_bytes=100_000, shard_count=100) == 46
 

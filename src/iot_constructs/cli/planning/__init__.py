@@ -10,9 +10,9 @@ All values are averages over a month of 730 hours. Quota usage is the average ti
   accommodates twice its last peak, but not the number of shards. Two consumers (function and archive) read every
   record. Incoming data is metered in increments of 1 KB per record, which the model also uses for outgoing and retained
   data.
-* **The function** has as many concurrent batches as shards times the parallelization factor. Lambda invokes it when the
-  batch is full or the batching window ends, with ``min(batch size, records in a window)`` records, at least one.
-  `batches` has the calls of the processor for a batch.
+* **The function** has as many concurrent batches as shards times the parallelization factor. Lambda polls each shard
+  once a second, and invokes the function when the batch is full or the batching window ends, which begins with the
+  first poll that finds a record. `batches` has the calls of the processor for a batch.
 * **The tables**: each reading is one item of the time-series table, and each device in a batch is one write to the
   device-state table. With ``device_state_interval``, the processor reads the states of a batch first, half a unit for
   each, and writes those that are older. Devices are evenly distributed over the concurrent batches.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
+from statistics import fmean
 
 from iot_constructs import _defaults as defaults
 from iot_constructs.cli.planning import KB
@@ -28,16 +29,26 @@ _ITEM_BYTES = (
 
 @dataclass(frozen=True)
 class Calls:
-    """The number of DynamoDB calls for one batch without failures."""
+    """The number of DynamoDB calls for one batch without failures, or its average."""
 
-    time_series: int
-    device_state: int
-    state_reads: int = 0
+    time_series: float
+    device_state: float
+    state_reads: float = 0
 
     @property
-    def total(self) -> int:
+    def total(self) -> float:
         """The calls to both tables."""
         return self.time_series + self.device_state + self.state_reads
+
+
+def average_calls(batches: Iterable[Calls]) -> Calls:
+    """Return the average of the calls of several batches."""
+    several = list(batches)
+    return Calls(
+        fmean(calls.time_series for calls in several),
+        fmean(calls.device_state for calls in several),
+        fmean(calls.state_reads for calls in several),
+    )
 
 
 def _slices(records: float, readings: int) -> Iterator[float]:

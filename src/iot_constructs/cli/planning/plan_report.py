@@ -201,13 +201,11 @@ def _head(usage: Usage) -> Iterator[str]:
     workload, batch = usage.workload, usage.average
     mode = "on-demand, about" if workload.shard_count is None else "provisioned,"
     several = f" of {workload.readings_per_message} readings"
-    calls = f"{batch.calls.time_series} to the time-series table"
+    calls = f"{number(batch.calls.time_series)} to the time-series table"
     if workload.device_state:
-        calls += (
-            f", {batch.calls.device_state} for the state of {_pluralize(batch.devices, 'device')}"
-        )
+        calls += f", {number(batch.calls.device_state)} for the state of {_pluralize(batch.devices, 'device')}"
     if batch.calls.state_reads:
-        calls += f", {batch.calls.state_reads} to read states"
+        calls += f", {number(batch.calls.state_reads)} to read states"
     units = (
         f"{number(table.writes)} write units/s and {number(table.reads)} read units/s {table.name}"
         for table in usage.tables
@@ -232,7 +230,7 @@ def _head(usage: Usage) -> Iterator[str]:
             f"{batch.milliseconds:.0f} ms each; {number(batch.per_second * batch.milliseconds / 1000)} concurrent "
             f"of at most {usage.concurrent_batches:,}",
         ),
-        ("calls", f"{batch.calls.total} per batch: {calls}"),
+        ("calls", f"{number(batch.calls.total)} per batch: {calls}"),
         ("tables", "; ".join(units)),
         (
             "storage",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, floor
+from functools import lru_cache
+from math import ceil, expm1, floor, sqrt
+from statistics import NormalDist
 from typing import Final
 
 from iot_constructs import _defaults as defaults
@@ -21,6 +23,7 @@ from iot_constructs.cli.planning.assumptions import (
 from iot_constructs.cli.planning.batches import (
     READS_PER_CALL,
     Calls,
+    average_calls,
     calls_per_batch,
     estimate_state_bytes,
     read_units,
@@ -51,6 +54,7 @@ SMALLEST_MOVED_BYTES: Final = 128 * KB
 LOG_STORED_SECONDS: Final = {"THREE_MONTHS": 90 * 86_400}[defaults.LOG_RETENTION]
 FULL_SHARE: Final = 0.8  # of a quota, from which the plan warns
 TIME_SERIES, DEVICE_STATE = "time-series", "device-state"
+_SIZES = 50  # of a batch, that are equally likely
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,8 @@ class Usage:
     def objects(self) -> float:
         """Objects that the archive writes."""
         rate = self.workload.messages_per_second
-        in_time = min(rate, 1 / self.workload.buffering_interval_seconds)
+        # The interval begins with the first record of the buffer.
+        in_time = rate / (rate * self.workload.buffering_interval_seconds + 1)
         return max(in_time, rate * self.workload.message_bytes / (defaults.BUFFERING_SIZE_MIB * MB))
 
     @property
@@ -236,6 +241,7 @@ class Usage:
         return self.peak.per_second / self.active_batches * self.peak.milliseconds / 1000
 
 
+@lru_cache(maxsize=1024)  # the search for the cheapest configuration comes back to the same ones
 def estimate_usage(workload: Workload) -> Usage:
     """Estimate the resource usage of ``workload``."""
     rate = workload.messages_per_second
@@ -285,10 +291,17 @@ def _written_states(workload: Workload, rate_per_batch: float) -> float:
     return 1 / (floor(workload.device_state_interval_seconds / between) + 1)
 
 
-def _records(workload: Workload, rate_per_batch: float) -> float:
-    # Without a window, a batch has the records since the last poll.
-    wait = max(workload.batching_window_seconds, 1 / quotas.LAMBDA_POLLS.value)
-    return min(max(rate_per_batch * wait, 1), _largest_batch(workload))
+def _records(workload: Workload, rate: float) -> float:
+    """Return the records of a batch at ``rate`` records per second: it is full, or its window ends.
+
+    The window begins with the first poll that finds a record, so that a batch has the records of the window and of the
+    polls before it.
+    """
+    if not rate:
+        return 1
+    poll = 1 / quotas.LAMBDA_POLLS.value
+    until_found = poll / -expm1(-rate * poll)
+    return min(rate * (workload.batching_window_seconds + until_found), _largest_batch(workload))
 
 
 def _batch(workload: Workload, rate: float, concurrent: int, written: float) -> Batch:
@@ -296,21 +309,39 @@ def _batch(workload: Workload, rate: float, concurrent: int, written: float) -> 
     devices = workload.devices / concurrent
     readings = workload.readings_per_message
     states = states_per_batch(records, devices, readings)
-    calls = calls_per_batch(
-        ceil(records),
-        ceil(min(records, devices)),
-        workload.item_bytes,
-        readings,
-        written,
-        reads_states=workload.device_state_interval_seconds is not None,
-    )
     return Batch(
         records=records,
         devices=min(records, devices),
         states=states,
-        calls=calls,
+        calls=_calls(workload, records, devices, written, rate / concurrent),
         milliseconds=_milliseconds(workload, records * readings, states, written),
         per_second=rate / records,
+    )
+
+
+def _calls(
+    workload: Workload, records: float, devices: float, written: float, rate: float
+) -> Calls:
+    """Return the average calls of batches whose sizes vary, unless they are full."""
+    sizes = [records]
+    if rate and records < _largest_batch(workload):
+        # A device is in a batch with the share of its interval that the batch takes, and in one of the concurrent
+        # batches by the hash of its ID.
+        in_batch = records * max(1 - records / rate / workload.message_seconds, 0)
+        in_shard = records**2 / devices * (1 - devices / workload.devices)
+        if in_batch + in_shard:
+            sizes = NormalDist(records, sqrt(in_batch + in_shard)).quantiles(_SIZES)
+    counts = [max(round(size), 1) for size in sizes]
+    return average_calls(
+        calls_per_batch(
+            count,
+            ceil(min(count, devices)),
+            workload.item_bytes,
+            workload.readings_per_message,
+            written,
+            reads_states=workload.device_state_interval_seconds is not None,
+        )
+        for count in counts
     )
 
 
