@@ -39,7 +39,7 @@ SHARES_BY_HAND = {
     # 2 * 16,667 / 1000 = 33.3, so 34 shards
     "Lambda: concurrency during catch-up": 34 / 1000,
     # 166.67 invocations/s in 34 concurrent batches, of 5 + 50 + 10 * (4 + 1) = 105 ms: four calls for states at a time
-    "Lambda: busy time per concurrent batch": 166.667 / 34 * 0.105,
+    "Lambda: busy concurrent batches": 166.667 / 34 * 0.105,
     "Lambda: duration of an invocation": 0.105 / 60,
     "DynamoDB: time-series table": 16_666.7 / 40_000,
     "DynamoDB: device-state table": 16_666.7 / 40_000,
@@ -82,13 +82,21 @@ def test_provisioned_shards_have_limits_of_their_own() -> None:
     assert by_bytes.share == pytest.approx(0.7973, rel=1e-3)
 
 
+def test_provisioned_tables_have_limits_of_their_own() -> None:
+    of = limits(provisioned_tables=True)
+    # 16,667 units/s / 0.7 = 23,809.5
+    assert of["DynamoDB: time-series table"].used == 23_810
+    assert of["DynamoDB: all provisioned tables"].share == pytest.approx(47_620 / 80_000)
+    assert of["DynamoDB: provisioned capacity"].share == pytest.approx(0.7, rel=1e-3)
+    assert "DynamoDB: a new table" not in of
+    assert "DynamoDB: all provisioned tables" not in limits()
+
+
 def test_a_longer_invocation_uses_more_time_per_batch_and_a_higher_factor_less() -> None:
-    slow = limits(invocation_milliseconds=1000)["Lambda: busy time per concurrent batch"]
+    slow = limits(invocation_milliseconds=1000)["Lambda: busy concurrent batches"]
     assert slow.share == pytest.approx(166.667 / 34, rel=1e-4)
     wide = limits(invocation_milliseconds=1000, parallelization_factor=10)
-    assert wide["Lambda: busy time per concurrent batch"].share == pytest.approx(
-        166.667 / 340, rel=1e-4
-    )
+    assert wide["Lambda: busy concurrent batches"].share == pytest.approx(166.667 / 340, rel=1e-4)
     assert wide["Lambda: concurrency during catch-up"].share == pytest.approx(0.34)
 
 
@@ -109,19 +117,17 @@ def test_warnings_begin_at_80_percent_with_the_highest_usage() -> None:
     full = list(format_warnings(list(limits().values())))
     assert full[0] == "limits that are used by 80% or more, highest first:"
     assert full[1].startswith("- Kinesis: a new on-demand stream (417%): ")
-    assert len(full) == 6
-    # 800 devices of a message a second each: 800 messages/s of 4000
+    assert sum(line.startswith("- ") for line in full) == 5
+    # 800 devices of a message a second each: 8 batches/s of 105 ms in 4 concurrent batches
     calm = list(format_warnings(list(limits(devices=800, every_seconds=1).values())))
-    assert len(calm) == 1
-    assert calm[0].startswith("no limit is used by 80% or more; the highest is ")
+    assert calm[0] == "no limit is used by 80% or more; the highest is"
+    assert calm[1] == "Lambda: busy concurrent batches (21%)"
     at = 400_000  # of 500,000 connections, and everything else below
-    [_, only] = format_warnings(list(limits(devices=at, every_seconds=3600).values()))
-    assert only.startswith(
-        "- IoT Core: connections (80%): request an increase of 'Maximum concurrent"
-    )
-    assert (
-        len(list(format_warnings(list(limits(devices=at - 1, every_seconds=3600).values())))) == 1
-    )
+    full = "\n".join(format_warnings(list(limits(devices=at, every_seconds=3600).values())))
+    assert full.count("\n- ") == 1
+    assert "- IoT Core: connections (80%): request an increase of 'Maximum concurrent" in full
+    below = "\n".join(format_warnings(list(limits(devices=at - 1, every_seconds=3600).values())))
+    assert below.startswith("no limit is used by 80% or more")
 
 
 @pytest.mark.parametrize("shards", [None, 20])
@@ -178,7 +184,9 @@ def test_the_function_emits_as_many_metrics_as_the_plan_counts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     capsys.readouterr()
-    handler._report(Outcome(stored=3), 3, "iot-stream-processor-dev")
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    handler._report(Outcome(stored=100), 100, "iot-stream-processor-prod")
+    printed = capsys.readouterr().out
+    assert len(printed) == pytest.approx(assumptions.METRIC_LOG_BYTES, rel=0.05)
+    lines = [json.loads(line) for line in printed.splitlines()]
     [emitted] = [line["_aws"]["CloudWatchMetrics"] for line in lines if "_aws" in line]
     assert sum(len(each["Metrics"]) for each in emitted) == assumptions.CUSTOM_METRICS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from math import ceil
 from typing import Any
@@ -18,8 +18,6 @@ from iot_constructs.cli.planning.batches import (
     states_per_batch,
     write_units,
 )
-from iot_constructs.cli.planning.usage import estimate_usage
-from tests.cli.workloads import build_workload
 from tests.processor.aws_fakes import (
     NOW,
     SERIES,
@@ -161,71 +159,42 @@ def test_calls_and_write_units_of_a_batch(records: int, devices: int, size: int)
 
 
 @pytest.mark.parametrize(
-    ("devices", "every", "size"),
-    [(1000, 60, 400), (40_000, 60, 400), (40, 1, 400), (8, 0.5, 1500)],
+    ("records", "devices", "readings", "size"),
+    [
+        (100, 100, 5, 400),
+        (100, 10, 5, 400),
+        (26, 26, 20, 400),
+        (100, 100, 20, 400),
+        (40, 7, 20, 1500),
+    ],
 )
-def test_writes_of_a_stream_of_devices(devices: int, every: float, size: int) -> None:
-    """Devices that start at any time and then send regularly, as one concurrent batch receives them in some windows."""
-    usage = estimate_usage(build_workload(devices=devices, every_seconds=every, reading_bytes=size))
-    rng = random.Random(devices)
-    in_batch = devices // usage.active_batches
-    seconds = 60 if usage.average.records < 100 else 10
-    arrivals = sorted(
-        (at, device)
-        for device in range(in_batch)
-        for at in _sending_times(rng.uniform(0, every), every, seconds)
-    )
+def test_several_readings_in_a_message(
+    records: int, devices: int, readings: int, size: int
+) -> None:
+    """Each reading is an item; the state of a device is written once for each slice of 500 readings."""
+    rng = random.Random(records)
+    batch = [
+        (
+            f"sensor-{position % devices:09d}",
+            b"[%b]"
+            % b",".join(
+                telemetry(rng, NOW + position * 100 + number, size) for number in range(readings)
+            ),
+        )
+        for position in range(records)
+    ]
     counted = Counting()
-    know(in_batch, counted)
-    sent = batch_count = 0
-    for batch in _batches(arrivals, limit=100, window=5):
-        batch_count += 1
-        sent += len(batch)
-        processed(
-            [
-                (f"sensor-{device:09d}", telemetry(rng, NOW + int(at * 1000), size))
-                for at, device in batch
-            ],
-            counted,
-        )
-    active, average = usage.active_batches, usage.average
-    assert average.per_second / active * seconds == pytest.approx(batch_count, rel=WITHIN)
-    if average.records == 100:  # batches that vary about 25 records make one call or two
-        assert average.calls.total * batch_count == pytest.approx(
-            sum(counted.made.values()), rel=WITHIN
-        )
-    assert average.states * batch_count == pytest.approx(counted.items[STATE], rel=WITHIN)
-    assert usage.time_series_units / active * seconds == pytest.approx(
+    know(devices, counted)
+    processed(batch, counted)
+
+    item = estimate_item_bytes(size)
+    calls = calls_per_batch(records, devices, item, readings)
+    assert calls.time_series == pytest.approx(counted.made[SERIES], rel=WITHIN)
+    assert calls.device_state == pytest.approx(counted.made[STATE], rel=WITHIN)
+    assert counted.items[SERIES] == records * readings
+    assert states_per_batch(records, devices, readings) == pytest.approx(
+        counted.items[STATE], rel=WITHIN
+    )
+    assert records * readings * write_units(item) == pytest.approx(
         counted.units[SERIES], rel=WITHIN
     )
-    assert usage.device_state_units / active * seconds == pytest.approx(
-        counted.units[STATE], rel=WITHIN
-    )
-    assert sent > 50
-
-
-def _sending_times(first: float, every: float, end: float) -> Iterator[float]:
-    at = first
-    while at < end:
-        yield at
-        at += every
-
-
-def _batches(
-    arrivals: Sequence[tuple[float, int]], *, limit: int, window: float
-) -> Iterator[list[tuple[float, int]]]:
-    """Full, or the window's end, which begins when the one before it ended."""
-    batch: list[tuple[float, int]] = []
-    end = window
-    for at, device in arrivals:
-        if batch and at >= end:
-            yield batch
-            batch = []
-        while at >= end:
-            end += window
-        batch.append((at, device))
-        if len(batch) == limit:
-            yield batch
-            batch, end = [], at + window
-    if batch:
-        yield batch

@@ -1,31 +1,41 @@
-"""The monthly cost by service, and the cost of the stream in other capacity modes."""
+"""The monthly cost by service."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from iot_constructs.cli.planning import DAY_SECONDS, GB, MB, MONTH_SECONDS, prices
+from iot_constructs.cli.planning import (
+    DAY_SECONDS,
+    GB,
+    MB,
+    MONTH_SECONDS,
+    YEAR_SECONDS,
+    prices,
+)
 from iot_constructs.cli.planning.assumptions import (
     ALARM_METRICS,
+    AUTO_SCALING_ALARMS,
     COMPOSITE_ALARMS,
     CONSUMERS,
     CUSTOM_METRICS,
     DASHBOARDS,
     KEYS,
     LOG_BYTES,
+    METRIC_LOG_BYTES,
 )
 from iot_constructs.cli.planning.prices import Price
 from iot_constructs.cli.planning.usage import (
     FIREHOSE_STEP_BYTES,
     IOT_STEP_BYTES,
-    ITEM_OVERHEAD_BYTES,
     LOG_STORED_SECONDS,
     PUT_UNIT_BYTES,
     STREAM_STEP_BYTES,
+    TIME_SERIES,
+    TableUsage,
     Usage,
-    required_shards,
+    estimate_usage,
 )
 from iot_constructs.cli.planning.workload import Workload
 
@@ -34,11 +44,9 @@ FIREHOSE, S3, KMS, QUEUES = "Firehose", "S3", "KMS", "SNS, SQS"
 CLOUDWATCH = "CloudWatch, X-Ray"
 SERVICES = (IOT, KINESIS, LAMBDA, DYNAMODB, FIREHOSE, S3, KMS, QUEUES, CLOUDWATCH)
 
-FULL_SHARE = 0.8  # of a quota, from which the plan warns, and to which it fills provisioned shards
 _EXTENDED_FROM, _EXTENDED_TO = DAY_SECONDS, 7 * DAY_SECONDS
 _CHARGED_ROTATIONS = 2  # later ones are free (https://aws.amazon.com/kms/pricing/)
 _HOURS = MONTH_SECONDS / 3600
-ADVANTAGE_MINIMUM_MB = 25  # per second in each direction: the minimum (https://aws.amazon.com/kinesis/data-streams/pricing/)
 
 
 @dataclass(frozen=True)
@@ -52,66 +60,40 @@ class Cost:
     price: Price
 
     @property
-    def dollars(self) -> float | None:
-        """The monthly cost; None if the price is unknown."""
+    def dollars(self) -> float:
+        """The monthly cost."""
         return self.price.dollars(self.quantity)
 
 
-@dataclass(frozen=True)
-class StreamMode:
-    """The cost of the stream in one capacity mode."""
-
-    name: str
-    costs: tuple[Cost, ...]
-
-    @property
-    def dollars(self) -> float:
-        """The monthly cost, without items whose price is unknown."""
-        return total(self.costs)
-
-    @property
-    def complete(self) -> bool:
-        """Whether all prices are known."""
-        return all(cost.dollars is not None for cost in self.costs)
-
-
 def total(costs: Iterable[Cost]) -> float:
-    """Return the sum of the known costs."""
-    return sum(cost.dollars or 0 for cost in costs)
+    """Return the sum of the costs."""
+    return sum(cost.dollars for cost in costs)
+
+
+def by_service(costs: Sequence[Cost]) -> dict[str, float]:
+    """Return the monthly cost by service."""
+    return {
+        service: total(cost for cost in costs if cost.service == service) for service in SERVICES
+    }
+
+
+def monthly_cost(workload: Workload) -> float:
+    """Return the monthly cost of a workload."""
+    return total(list_costs(estimate_usage(workload)))
 
 
 def list_costs(usage: Usage) -> list[Cost]:
     """Return all line items."""
-    workload = usage.workload
-    lines = list(_iot(usage))
-    lines += list_stream_modes(usage)[0].costs
-    lines += _function(usage)
-    lines += _tables(usage)
-    lines += _archive(usage, workload)
-    lines += [
-        Cost(KMS, "keys", KEYS, prices.KMS_KEYS),
-        Cost(
-            KMS, "rotations", KEYS * min(workload.years, _CHARGED_ROTATIONS), prices.KMS_ROTATIONS
-        ),
-        Cost(KMS, "requests", usage.key_calls * MONTH_SECONDS, prices.KMS_REQUESTS),
+    return [
+        *_iot(usage),
+        *_stream(usage),
+        *_function(usage),
+        *_tables(usage),
+        *_archive(usage),
+        *_key(usage),
         Cost(QUEUES, "alerts", 0, prices.SNS_REQUESTS),
         Cost(QUEUES, "dead letters", 0, prices.SQS_REQUESTS),
-    ]
-    lines += _monitoring(usage)
-    return lines
-
-
-def list_stream_modes(usage: Usage) -> list[StreamMode]:
-    """Return the planned mode, followed by the others."""
-    count = usage.workload.shard_count
-    on_demand = StreamMode("on-demand", tuple(_on_demand(usage)))
-    advantage = StreamMode("On-demand Advantage", tuple(_advantage(usage)))
-    if count is not None:
-        return [_provisioned_mode(usage, count), on_demand, advantage]
-    return [
-        on_demand,
-        _provisioned_mode(usage, required_shards(usage.workload, FULL_SHARE)),
-        advantage,
+        *_monitoring(usage),
     ]
 
 
@@ -126,10 +108,8 @@ def _iot(usage: Usage) -> Iterator[Cost]:
     yield Cost(IOT, "action", metered, prices.IOT_ACTIONS)
 
 
-def _stream_bytes(usage: Usage) -> float:
-    """Return the bytes per second that an on-demand stream meters."""
-    steps = ceil(usage.workload.message_bytes / STREAM_STEP_BYTES)
-    return usage.workload.messages_per_second * steps * STREAM_STEP_BYTES
+def _stream(usage: Usage) -> Iterator[Cost]:
+    return _on_demand(usage) if usage.workload.shard_count is None else _provisioned(usage)
 
 
 def _extended_retention(workload: Workload) -> tuple[float, float]:
@@ -139,7 +119,8 @@ def _extended_retention(workload: Workload) -> tuple[float, float]:
 
 
 def _on_demand(usage: Usage) -> Iterator[Cost]:
-    rate = _stream_bytes(usage)
+    steps = ceil(usage.workload.message_bytes / STREAM_STEP_BYTES)
+    rate = usage.workload.messages_per_second * steps * STREAM_STEP_BYTES
     month = rate * MONTH_SECONDS / GB
     extended, long = _extended_retention(usage.workload)
     yield Cost(KINESIS, "stream", _HOURS, prices.STREAM_HOURS)
@@ -150,19 +131,9 @@ def _on_demand(usage: Usage) -> Iterator[Cost]:
         yield Cost(KINESIS, "long retention", rate * long / GB, prices.STREAM_GB_LONG)
 
 
-def _provisioned_mode(usage: Usage, shards: int) -> StreamMode:
-    return StreamMode(
-        f"provisioned, {_pluralize_shards(shards)}", tuple(_provisioned(usage, shards))
-    )
-
-
-def _pluralize_shards(shards: int) -> str:
-    return f"{shards:,} shards" if shards != 1 else "1 shard"
-
-
-def _provisioned(usage: Usage, shards: int) -> Iterator[Cost]:
+def _provisioned(usage: Usage) -> Iterator[Cost]:
     extended, long = _extended_retention(usage.workload)
-    hours = shards * _HOURS
+    hours = usage.shards * _HOURS
     units = usage.messages * ceil(usage.workload.message_bytes / PUT_UNIT_BYTES)
     yield Cost(KINESIS, "shards", hours, prices.SHARD_HOURS)
     yield Cost(KINESIS, "PUT units", units, prices.SHARD_PUT_UNITS)
@@ -171,17 +142,6 @@ def _provisioned(usage: Usage, shards: int) -> Iterator[Cost]:
     if long:
         kept = usage.workload.messages_per_second * usage.workload.message_bytes * long
         yield Cost(KINESIS, "long retention", kept / GB, prices.STREAM_GB_LONG)
-
-
-def _advantage(usage: Usage) -> Iterator[Cost]:
-    rate = _stream_bytes(usage)
-    into, out = (max(each, ADVANTAGE_MINIMUM_MB * MB) for each in (rate, rate * CONSUMERS))
-    extended, long = _extended_retention(usage.workload)
-    yield Cost(KINESIS, "data in", into * MONTH_SECONDS / GB, prices.ADVANTAGE_GB_IN)
-    yield Cost(KINESIS, "data out", out * MONTH_SECONDS / GB, prices.ADVANTAGE_GB_OUT)
-    if extended:
-        kept = rate * (extended + long) / GB
-        yield Cost(KINESIS, "retention", kept, prices.ADVANTAGE_GB_EXTENDED)
 
 
 def _function(usage: Usage) -> Iterator[Cost]:
@@ -193,38 +153,69 @@ def _function(usage: Usage) -> Iterator[Cost]:
 
 
 def _tables(usage: Usage) -> Iterator[Cost]:
+    units = _table_capacity if usage.workload.provisioned_tables else _table_requests
+    for table in usage.tables:
+        yield from units(table)
+    for name, stored in usage.stored_gb.items():
+        is_rare = name == TIME_SERIES and usage.workload.infrequent_access
+        yield Cost(
+            DYNAMODB, f"{name} storage", stored, prices.IA_GB if is_rare else prices.TABLE_GB
+        )
+    recovery = sum(usage.stored_gb.values())
+    yield Cost(DYNAMODB, "recovery", recovery, prices.TABLE_RECOVERY_GB)
+
+
+def _table_requests(table: TableUsage) -> Iterator[Cost]:
+    write, read = (
+        (prices.IA_WRITE_UNITS, prices.IA_READ_UNITS)
+        if table.infrequent_access
+        else (prices.TABLE_WRITE_UNITS, prices.TABLE_READ_UNITS)
+    )
+    yield Cost(DYNAMODB, f"{table.name} writes", table.writes * MONTH_SECONDS, write)
+    yield Cost(DYNAMODB, f"{table.name} reads", table.reads * MONTH_SECONDS, read)
+
+
+def _table_capacity(table: TableUsage) -> Iterator[Cost]:
+    write, read = (
+        (prices.IA_WRITE_CAPACITY, prices.IA_READ_CAPACITY)
+        if table.infrequent_access
+        else (prices.WRITE_CAPACITY, prices.READ_CAPACITY)
+    )
+    yield Cost(DYNAMODB, f"{table.name} writes", table.write_capacity * _HOURS, write)
+    yield Cost(DYNAMODB, f"{table.name} reads", table.read_capacity * _HOURS, read)
+
+
+def _archive(usage: Usage) -> Iterator[Cost]:
     workload = usage.workload
-    readings = workload.messages_per_second * workload.retention_seconds
-    stored = (
-        readings * (workload.item_bytes + ITEM_OVERHEAD_BYTES)
-        + workload.devices * (usage.state_bytes + ITEM_OVERHEAD_BYTES)
-    ) / GB
-    for table, units in (
-        ("time-series", usage.time_series_units),
-        ("device-state", usage.device_state_units),
-    ):
-        yield Cost(DYNAMODB, f"{table} writes", units * MONTH_SECONDS, prices.TABLE_WRITE_UNITS)
-    yield Cost(DYNAMODB, "storage", stored, prices.TABLE_GB)
-    yield Cost(DYNAMODB, "point-in-time recovery", stored, prices.TABLE_RECOVERY_GB)
-
-
-def _archive(usage: Usage, workload: Workload) -> Iterator[Cost]:
     steps = ceil(workload.message_bytes / FIREHOSE_STEP_BYTES)
     ingested = usage.messages * steps * FIREHOSE_STEP_BYTES / GB
-    stored = usage.archived_gb_per_year * workload.years
+    standard, cold = usage.archive_gb
+    objects = usage.objects * MONTH_SECONDS
     yield Cost(FIREHOSE, "data in", ingested, prices.FIREHOSE_GB)
-    yield Cost(S3, "objects", usage.objects * MONTH_SECONDS, prices.S3_PUTS)
-    yield Cost(S3, "storage", stored, prices.S3_GB)
+    yield Cost(S3, "objects", objects, prices.S3_PUTS)
+    yield Cost(S3, "storage", standard, prices.S3_GB)
+    if cold:
+        yield Cost(S3, "transitions", objects, prices.S3_COLD_TRANSITIONS)
+        yield Cost(S3, "cold storage", cold, prices.S3_COLD_GB)
+
+
+def _key(usage: Usage) -> Iterator[Cost]:
+    rotations = min(usage.workload.age_seconds // YEAR_SECONDS, _CHARGED_ROTATIONS)
+    yield Cost(KMS, "keys", KEYS, prices.KMS_KEYS)
+    yield Cost(KMS, "rotations", KEYS * rotations, prices.KMS_ROTATIONS)
+    yield Cost(KMS, "requests", usage.key_calls * MONTH_SECONDS, prices.KMS_REQUESTS)
 
 
 def _monitoring(usage: Usage) -> Iterator[Cost]:
-    logged = usage.average.per_second * LOG_BYTES / GB
+    workload = usage.workload
+    logged = usage.average.per_second * (LOG_BYTES if workload.system_logs else METRIC_LOG_BYTES)
     # Charged only for the hours in which they are emitted (https://aws.amazon.com/cloudwatch/pricing/).
     emitted = CUSTOM_METRICS if usage.messages else 0
-    yield Cost(CLOUDWATCH, "alarms", ALARM_METRICS, prices.ALARMS)
+    scaling = 2 * AUTO_SCALING_ALARMS * len(usage.tables) if workload.provisioned_tables else 0
+    yield Cost(CLOUDWATCH, "alarms", ALARM_METRICS + scaling, prices.ALARMS)
     yield Cost(CLOUDWATCH, "composite alarms", COMPOSITE_ALARMS, prices.COMPOSITE_ALARMS)
     yield Cost(CLOUDWATCH, "dashboards", DASHBOARDS, prices.DASHBOARDS)
     yield Cost(CLOUDWATCH, "custom metrics", emitted, prices.CUSTOM_METRICS)
-    yield Cost(CLOUDWATCH, "logs", logged * MONTH_SECONDS, prices.LOG_GB)
-    yield Cost(CLOUDWATCH, "log storage", logged * LOG_STORED_SECONDS, prices.LOG_STORED_GB)
+    yield Cost(CLOUDWATCH, "logs", logged * MONTH_SECONDS / GB, prices.LOG_GB)
+    yield Cost(CLOUDWATCH, "log storage", logged * LOG_STORED_SECONDS / GB, prices.LOG_STORED_GB)
     yield Cost(CLOUDWATCH, "traces", usage.traces * MONTH_SECONDS, prices.TRACES)

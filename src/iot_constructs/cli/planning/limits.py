@@ -7,11 +7,17 @@ from dataclasses import dataclass
 
 from iot_constructs import _defaults as defaults
 from iot_constructs.cli.planning import MB, quotas
-from iot_constructs.cli.planning.costs import FULL_SHARE
+from iot_constructs.cli.planning.assumptions import TABLE_UTILIZATION
 from iot_constructs.cli.planning.quotas import Quota
-from iot_constructs.cli.planning.usage import TIMES_LAST_PEAK, Usage, required_shards
+from iot_constructs.cli.planning.usage import (
+    FULL_SHARE,
+    TIMES_LAST_PEAK,
+    Usage,
+    provisioned_shards,
+)
 
 _SETTING = "a setting of the construct"
+_FEWER_READINGS = "send less often"
 _FEWER_MESSAGES = "combine readings: --readings-per-message"
 _START_SLOWLY = f"add devices gradually, up to {TIMES_LAST_PEAK} times the last peak"
 
@@ -88,8 +94,7 @@ def _stream(usage: Usage) -> Iterator[Limit]:
     workload = usage.workload
     records, volume = usage.peak_messages_per_second, usage.peak_mb_per_second
     of_shard = (quotas.SHARD_MB, quotas.SHARD_RECORDS)
-    enough = required_shards(workload, FULL_SHARE)
-    provision = f"MonitoredStream(shard_count={enough})"
+    provision = f"MonitoredStream(shard_count={provisioned_shards(workload)})"
     of_device = _of_device(usage)
     yield _more_used(
         "Kinesis: one device's partition key",
@@ -132,8 +137,8 @@ def _function(usage: Usage) -> Iterator[Limit]:
         "and delays the stream",
     )
     yield Limit(
-        "Lambda: busy time per concurrent batch",
-        peak.per_second / usage.active_batches * peak.milliseconds / 1000,
+        "Lambda: busy concurrent batches",
+        usage.busy_share,
         1,
         "s per second",
         "StreamProcessor(parallelization_factor=), then StreamProcessor(batch_size=)" + estimated,
@@ -150,20 +155,40 @@ def _function(usage: Usage) -> Iterator[Limit]:
 
 
 def _tables(usage: Usage) -> Iterator[Limit]:
-    fullest = max(usage.peak_units.values())
-    for table, units in usage.peak_units.items():
-        yield _of(f"DynamoDB: {table} table", units, quotas.TABLE_WRITE_UNITS, _FEWER_MESSAGES)
-    yield _of(
-        "DynamoDB: a new table",
-        fullest,
-        quotas.NEW_TABLE_WRITE_UNITS,
-        f"{_START_SLOWLY}; or pre-warm it: aws dynamodb update-table --warm-throughput",
-    )
+    provisioned = usage.workload.provisioned_tables
+    used = {
+        table.name: float(table.write_capacity) if provisioned else table.peak_writes
+        for table in usage.tables
+    }
+    for name, units in used.items():
+        yield _of(f"DynamoDB: {name} table", units, quotas.TABLE_WRITE_UNITS, _FEWER_READINGS)
+    if provisioned:
+        yield _of(
+            "DynamoDB: all provisioned tables",
+            sum(used.values()),
+            quotas.ACCOUNT_WRITE_UNITS,
+            _FEWER_READINGS,
+        )
+        yield Limit(
+            "DynamoDB: provisioned capacity",
+            max(table.peak_writes / table.write_capacity for table in usage.tables),
+            1,
+            "of capacity",
+            f"min_capacity= of the peak divided by {TABLE_UTILIZATION}",
+            _SETTING,
+        )
+    else:
+        yield _of(
+            "DynamoDB: a new table",
+            max(used.values()),
+            quotas.NEW_TABLE_WRITE_UNITS,
+            f"{_START_SLOWLY}; or pre-warm it: aws dynamodb update-table --warm-throughput",
+        )
     yield _of(
         "DynamoDB: one device's partition",
-        _of_device(usage) * usage.item_units,
+        usage.workload.peak / usage.workload.every_seconds * usage.item_units,
         quotas.PARTITION_WRITE_UNITS,
-        "send less often, or smaller messages",
+        "send less often, or smaller readings",
     )
 
 
@@ -174,5 +199,5 @@ def _others(usage: Usage) -> Iterator[Limit]:
         "S3: objects per prefix",
         usage.objects * peak,
         quotas.S3_PUTS,
-        "StreamArchive(buffering_size=), StreamArchive(buffering_interval=)",
+        "StreamArchive(buffering_interval=)",
     )

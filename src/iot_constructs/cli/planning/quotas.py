@@ -57,7 +57,7 @@ NEW_STREAM_MB: Final = Quota(4, "MB/s", _KINESIS)
 NEW_STREAM_RECORDS: Final = Quota(4000, "records/s", _KINESIS_MODES)
 STREAM_MB: Final = Quota(10 * 1024, "MB/s", _KINESIS)  # 200 MB/s in most regions
 
-LAMBDA_CONCURRENCY: Final = Quota(1000, "concurrent invocations", _LAMBDA, "Concurrent executions")
+LAMBDA_CONCURRENCY: Final = Quota(1000, "invocations", _LAMBDA, "Concurrent executions")
 NEW_ACCOUNTS: Final = (
     "new AWS accounts have lower Lambda quotas for concurrency and memory, and then any "
     "reserved_concurrent_executions= fails: check with aws lambda get-account-settings"
@@ -70,9 +70,15 @@ NEW_TABLE_WRITE_UNITS: Final = Quota(4000, "write units/s", _DYNAMODB_ON_DEMAND)
 TABLE_WRITE_UNITS: Final = Quota(
     40_000, "write units/s", _DYNAMODB, "Table-level write throughput limit"
 )
+ACCOUNT_WRITE_UNITS: Final = Quota(
+    80_000,
+    "write units/s",
+    _DYNAMODB,
+    "Account-level write throughput limit (Provisioned mode)",
+)
 PARTITION_WRITE_UNITS: Final = Quota(1000, "write units/s", _DYNAMODB_PARTITIONS)
 
 KMS_REQUESTS: Final = Quota(
     100_000, "requests/s", _KMS, "Cryptographic operations (symmetric) request rate"
 )
-S3_PUTS: Final = Quota(3500, "objects/s per prefix", _S3)
+S3_PUTS: Final = Quota(3500, "objects/s", _S3)
