@@ -55,7 +55,7 @@ def test_the_text_has_usage_cost_levers_growth_comparison_and_limits(
     for said in (
         "1,000,000, 16,667 messages/s",
         "on-demand, about 34 shards; 6.61 MB/s at peak",
-        "167 invocations/s of 100 records, 105 ms each; 17.5 concurrent of at",
+        "167 invocations/s of 100 records, 75 ms each; 12.5 concurrent of at",
         "each reading is stored as an item of 381 bytes",
         "179 objects per hour; nothing expires",
         "235,451 GB of readings and 39,258 GB in the archive after 365 days",

@@ -26,10 +26,10 @@ from iot_constructs.cli.planning.usage import Usage, estimate_usage
 from iot_constructs.cli.planning.workload import Workload
 from iot_constructs.local.mapping_decisions import Rules
 from iot_constructs.processor.batches import Processor
-from iot_constructs.processor.device_state import STATE_WRITE_THREADS
 from iot_constructs.processor.handler import process_event
 from iot_constructs.processor.retries import RetryPolicy
 from iot_constructs.processor.settings import Settings
+from iot_constructs.processor.time_series import WRITE_THREADS
 from iot_constructs.testing.dynamodb import DynamoDB, item_bytes
 from iot_constructs.testing.event_source_mapping import EventSourceMapping
 from iot_constructs.testing.faults import FaultPlan
@@ -176,7 +176,7 @@ class Fleet:
             environment.client("sns"),
             self._settings,
             RetryPolicy(environment.sleep, self._scheduler.random.random),
-            executor=partial(executor, self._scheduler, STATE_WRITE_THREADS),
+            executor=partial(executor, self._scheduler, WRITE_THREADS),
         )
 
         def handler(event: dict[str, Any], context: Context) -> Any:
@@ -214,8 +214,8 @@ def arrivals(workload: Workload, end: float, rng: random.Random) -> Iterator[tup
             yield at + number * every, device
 
 
-# Intervals of 70 s do not repeat the same batches in a cycle. Where most batches have about 25 readings, and take one call
-# or two, the calls of a few shards differ by more than 5 % from the average of all hashes.
+# Intervals of 70 s do not repeat the same batches in a cycle. Where most batches have about 25 readings, and take one
+# call or two, the calls of a few shards differ by more than 5 % from the average of all hashes.
 SHAPES: dict[str, tuple[dict[str, Any], float]] = {
     "two messages a minute": (
         {"devices": 400, "every_seconds": 3 * 3600, "shard_count": 1},

@@ -21,6 +21,7 @@ from iot_constructs.processor.batches import Processor
 from iot_constructs.processor.handler import process_event
 from iot_constructs.processor.retries import RetryPolicy
 from iot_constructs.processor.settings import Settings
+from iot_constructs.processor.time_series import WRITE_THREADS
 from iot_constructs.testing.dynamodb import DynamoDB, Item, Key
 from iot_constructs.testing.event_source_mapping import EventSourceMapping
 from iot_constructs.testing.faults import FaultPlan, Rate
@@ -53,7 +54,6 @@ SETTINGS = Settings(
     retention_seconds=365 * 86_400,
 )
 RETENTION_SECONDS = 7 * 86_400.0
-STATE_WRITE_THREADS = 8
 # A redrive cannot change the others: the processor rejects these records again.
 REDRIVEN = tuple(kind for kind in LetterKind if kind is not LetterKind.REJECTED_RECORD)
 # Virtual time after which a run that does not come to rest is a violation.
@@ -396,7 +396,7 @@ class Pipeline:
                 SETTINGS, device_state_interval_seconds=self.configuration.state_interval or None
             ),
             RetryPolicy(environment.sleep, self.scheduler.random.random),
-            executor=partial(executor, self.scheduler, STATE_WRITE_THREADS),
+            executor=partial(executor, self.scheduler, WRITE_THREADS),
         )
 
         def handler(event: dict[str, Any], context: Context) -> Any:

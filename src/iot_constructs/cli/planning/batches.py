@@ -11,7 +11,7 @@ from iot_constructs import _defaults as defaults
 from iot_constructs.cli.planning import KB
 from iot_constructs.cli.planning.assumptions import CONTENT_SHARE, DEVICE_ID_BYTES
 from iot_constructs.processor.batches import SLICE_READINGS
-from iot_constructs.processor.time_series import MAX_STORED_BYTES_PER_CALL, MAX_WRITES_PER_CALL
+from iot_constructs.processor.time_series import MAX_REQUEST_BYTES_PER_CALL, MAX_WRITES_PER_CALL
 
 READS_PER_CALL = 100  # amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _SORT_KEY_BYTES = 17  # 31 digits: milliseconds and a fraction from a hash of the content
@@ -78,7 +78,7 @@ def calls_per_batch(
         written: the share of the devices whose state is written; 0 is without a device-state table.
         reads_states: whether the states are read first, for their interval.
     """
-    per_call = min(MAX_WRITES_PER_CALL, max(MAX_STORED_BYTES_PER_CALL // item_bytes, 1))
+    per_call = min(MAX_WRITES_PER_CALL, max(MAX_REQUEST_BYTES_PER_CALL // item_bytes, 1))
     slices = [ceil(part) for part in _slices(records, readings)]
     states = [min(part, devices) for part in slices]
     return Calls(

@@ -31,8 +31,7 @@ from iot_constructs.cli.planning.batches import (
     write_units,
 )
 from iot_constructs.cli.planning.workload import Workload
-from iot_constructs.processor.device_state import STATE_WRITE_THREADS
-from iot_constructs.processor.time_series import MAX_WRITES_PER_CALL
+from iot_constructs.processor.time_series import MAX_WRITES_PER_CALL, WRITE_THREADS
 
 # https://aws.amazon.com/iot-core/pricing/additional-details/
 IOT_STEP_BYTES: Final = 5 * KB
@@ -354,9 +353,10 @@ def _largest_batch(workload: Workload) -> int:
 def _milliseconds(workload: Workload, readings: float, states: float, written: float) -> float:
     if workload.invocation_milliseconds is not None:
         return workload.invocation_milliseconds
-    in_turn = max(readings / MAX_WRITES_PER_CALL, 1)
+    at_once = MAX_WRITES_PER_CALL * WRITE_THREADS
+    in_turn = max(readings / at_once, 1)
     if workload.device_state:
-        in_turn += max(states * written / MAX_WRITES_PER_CALL / STATE_WRITE_THREADS, 1)
+        in_turn += max(states * written / at_once, 1)
     if workload.device_state_interval_seconds is not None:
         in_turn += max(states / READS_PER_CALL, 1)
     return INVOCATION_MILLISECONDS + READING_MILLISECONDS * readings + CALL_MILLISECONDS * in_turn
