@@ -233,6 +233,25 @@ def test_two_archives_in_one_bucket_of_another_stack_have_a_rule_each() -> None:
     assert sorted(rule["Prefix"] for rule in rules.values()) == ["north/", "south/"]
 
 
+def test_days_that_are_known_at_deployment() -> None:
+    stack = fresh_stack()
+    kept, moved = (cdk.Duration.days(_number(stack, id)) for id in ("Kept", "Moved"))
+    colder = s3.Transition(storage_class=s3.StorageClass.GLACIER, transition_after=moved)
+    _archive(stack, retention=kept, transitions=[colder])
+    [rule] = _lifecycle(template_of(stack)).values()
+    assert rule["ExpirationInDays"] == {"Ref": "Kept"}
+    assert rule["Transitions"][0]["TransitionInDays"] == {"Ref": "Moved"}
+
+
+@pytest.mark.parametrize("keyword", ["retention", "transitions"])
+def test_a_token_that_is_not_in_days(keyword: str) -> None:
+    stack = fresh_stack("fix")
+    hours = cdk.Duration.hours(_number(stack, "Hours"))
+    colder = s3.Transition(storage_class=s3.StorageClass.GLACIER, transition_after=hours)
+    with pytest.raises(ValueError, match=r"Duration\.days\(\)"):
+        _archive(stack, **{keyword: hours if keyword == "retention" else [colder]})
+
+
 def test_a_prefix_without_expressions_is_that_of_the_rule() -> None:
     stack = fresh_stack()
     _archive(stack, data_output_prefix="raw/pumps-", retention=cdk.Duration.days(30))

@@ -54,6 +54,8 @@ from tests.synth_support import (
 
 _FUNCTION = "AWS::Lambda::Function"
 _MAPPING = "AWS::Lambda::EventSourceMapping"
+# Of the stream of each template here, which is in an ephemeral stack.
+_RETENTION_SECONDS = defaults.EPHEMERAL_STREAM_RETENTION_HOURS * 3600
 _ASYNC = "AWS::Lambda::EventInvokeConfig"
 _POLICY = "AWS::IAM::Policy"
 _TOPIC = "AWS::SNS::Topic"
@@ -201,7 +203,7 @@ def test_mapping_defaults(template: Callable[[str], Json]) -> None:
         "StartingPosition": "TRIM_HORIZON",
         "MaximumRetryAttempts": defaults.RETRY_ATTEMPTS,
         "MaximumRecordAgeInSeconds": int(
-            defaults.STREAM_RETENTION_HOURS * 3600 * defaults.RECORD_AGE_SHARE_OF_RETENTION
+            _RETENTION_SECONDS * defaults.RECORD_AGE_SHARE_OF_RETENTION
         ),
         "ParallelizationFactor": defaults.PARALLELIZATION_FACTOR,
         "MetricsConfig": {"Metrics": ["EventCount"]},
@@ -770,8 +772,7 @@ def test_stream_consumer(template: Callable[[str], Json]) -> None:
     consumer = the_id(synthesized, "AWS::Kinesis::StreamConsumer")
     mapping = one(synthesized, _MAPPING)
     assert mapping["EventSourceArn"] == {"Fn::GetAtt": [consumer, "ConsumerARN"]}
-    retention = defaults.STREAM_RETENTION_HOURS * 3600
-    age = retention * defaults.RECORD_AGE_SHARE_OF_RETENTION
+    age = _RETENTION_SECONDS * defaults.RECORD_AGE_SHARE_OF_RETENTION
     assert mapping["MaximumRecordAgeInSeconds"] == int(age)
     read = {("kinesis:SubscribeToShard", f"${{{consumer}.ConsumerARN}}")}
     assert read | {("kms:Decrypt", f"${{{the_id(synthesized, _KEY)}.Arn}}")} <= _allowed(

@@ -377,6 +377,8 @@ def _add_lifecycle_rule(
             f"for every object of the bucket; begin it with one, for example {_FOLDER + '/'!r}, or remove {given} and "
             "pass lifecycle_rules to the bucket"
         )
+    if retention is not None:
+        retention.to_days()  # raises now, and not at synth, for a token that is not in days
     for transition in transitions if transitions is not None else ():
         _validate_transition(transition, retention)
     old_versions = cdk.Duration.days(defaults.ARCHIVE_NONCURRENT_VERSION_DAYS)
@@ -398,6 +400,7 @@ def _validate_transition(transition: s3.Transition, retention: cdk.Duration | No
             "transitions: a transition needs transition_after in whole days; pass for example s3.Transition("
             "storage_class=s3.StorageClass.GLACIER_INSTANT_RETRIEVAL, transition_after=Duration.days(90))"
         )
+    after.to_days()  # as above, for a token
     if age is not None and kept is not None and age >= kept:
         raise ValueError(
             f"transitions: {transition.storage_class.value} after {age / _DAY_SECONDS:g} days is not before the "

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from docs.generate_scale import FLEETS, SCALE_MD, scale_md
+from iot_constructs import _defaults as defaults
 from iot_constructs.cli.planning import prices
 from iot_constructs.cli.planning.costs import KINESIS, list_costs, total
 from iot_constructs.cli.planning.usage import estimate_usage
@@ -43,6 +44,13 @@ def test_the_guide_names_the_cost_of_an_idle_environment() -> None:
     stream = total(cost for cost in costs if cost.service == KINESIS)
     guide = (_ROOT / "docs" / "guide" / "cost-and-scale.md").read_text("utf-8")
     assert f"about ${total(costs):.0f} a month, of which ${stream:.0f} are for the" in guide
+    ephemeral = dataclasses.replace(
+        fleet,
+        shard_count=defaults.EPHEMERAL_STREAM_SHARDS,
+        stream_retention_seconds=defaults.EPHEMERAL_STREAM_RETENTION_HOURS * 3600,
+    )
+    least = total(list_costs(estimate_usage(ephemeral)))
+    assert f"what costs least while nothing happens, about ${least:.0f}:" in guide
 
 
 def test_the_guide_has_what_basic_ingest_saves() -> None:

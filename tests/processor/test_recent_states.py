@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -79,19 +80,16 @@ def test_a_state_is_written_if_it_is_older_than_the_reading_by_more_than_the_int
     assert written == {"old", "new"}
 
 
-@pytest.mark.parametrize("more", ["", "1"])
-def test_the_interval_is_exact_to_the_last_digit_of_a_sort_key(more: str) -> None:
+@pytest.mark.parametrize(("last_digit", "operations"), [(1, [READ]), (0, [READ, WRITE])])
+def test_the_interval_is_exact_to_the_last_digit_of_a_sort_key(
+    last_digit: int, operations: list[str]
+) -> None:
     dynamodb = with_states("d")
-    [item] = dynamodb.items(STATE)
-    just = replace(reading("d"), sort_key=type(item["timestamp"])(f"{NOW + INTERVAL_MS}.5"))
-    state = {
-        **dynamodb.tables[STATE].items["d",],
-        "timestamp": {"N": f"{NOW}.{'5' if more else '4'}" + "9" * 17},
-    }
-    dynamodb.put_item(TableName=STATE, Item=state)
-    dynamodb.calls.clear()
-    store(dynamodb, just)
-    assert [operation for operation, _ in dynamodb.calls] == [READ, *([] if more else [WRITE])]
+    fraction = "50000000000000000"
+    dynamodb.tables[STATE].items["d",]["timestamp"] = {"N": f"{NOW}.{fraction}{last_digit}"}
+    sort_key = Decimal(f"{NOW + INTERVAL_MS}.{fraction}1")
+    store(dynamodb, replace(reading("d"), sort_key=sort_key))
+    assert [operation for operation, _ in dynamodb.calls] == operations
 
 
 def test_only_the_newest_reading_of_a_device_counts() -> None:
