@@ -116,6 +116,35 @@ def test_with_an_interval_the_function_may_also_get_the_states() -> None:
     )
 
 
+def test_the_function_may_use_the_keys_of_the_tables() -> None:
+    stack = fresh_stack()
+    tables = {
+        "device_state_table": DeviceStateTable(
+            stack, "State", encryption_key=kms.Key(stack, "StateKey")
+        ),
+        "time_series_table": TimeSeriesTable(
+            stack, "Series", encryption_key=kms.Key(stack, "SeriesKey")
+        ),
+    }
+    _create(stack, **tables)
+    template = template_of(stack)
+    role = one(template, _FUNCTION, Handler="processor.handler.handler")["Role"]
+    granted = permissions(template, role)
+    for table in tables.values():
+        assert table.encryption_key is not None
+        key = plain(stack.resolve(table.encryption_key.key_arn))
+        assert {action for action, on in granted if on == key} == {"kms:Decrypt"}
+
+
+def test_a_retention_that_is_known_at_deployment() -> None:
+    stack = fresh_stack()
+    retention = cdk.CfnParameter(stack, "Retention", type="Number").value_as_number
+    series = dynamodb.TableV2.from_table_name(stack, "Series", "readings")
+    _create(stack, time_series_table=series, retention=cdk.Duration.seconds(retention))
+    variables = _variables(template_of(stack))
+    assert variables["TIME_SERIES_RETENTION_SECONDS"] == {"Ref": "Retention"}
+
+
 def test_an_interval_of_an_imported_table_that_is_known_at_deployment() -> None:
     stack = fresh_stack()
     interval = cdk.CfnParameter(stack, "Interval", type="Number").value_as_number

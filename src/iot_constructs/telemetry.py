@@ -200,7 +200,10 @@ class TelemetryProcessor(StreamProcessor):
             device_state_table.grant(self, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
             if device_state_interval is not None:
                 device_state_table.grant(self, "dynamodb:BatchGetItem")
-                grant_key(device_state_table.encryption_key, self, "kms:Decrypt")
+        # Also to write: amazondynamodb/latest/developerguide/encryption.usagenotes.html, aws-cdk #10010.
+        for table in (time_series_table, device_state_table):
+            if table is not None:
+                grant_key(table.encryption_key, self, "kms:Decrypt")
 
     def metric_device_id_mismatches(self) -> cloudwatch.Metric:
         """Records with a reading whose ``deviceId`` is not the partition key, as a sum."""
@@ -246,7 +249,9 @@ def _telemetry_environment(
         if retention is None:
             retention = cdk.Duration.days(defaults.TIME_SERIES_RETENTION_DAYS)
         environment["TIME_SERIES_TABLE_NAME"] = time_series.table_name
-        environment["TIME_SERIES_RETENTION_SECONDS"] = str(round(retention.to_seconds()))
+        environment["TIME_SERIES_RETENTION_SECONDS"] = cdk.Tokenization.stringify_number(
+            retention.to_seconds()
+        )
     elif retention is not None:
         raise ValueError(
             "retention: a DeviceStateTable keeps the state of each device; remove retention, or pass time_series_table"
