@@ -9,29 +9,24 @@ from typing import Any
 from docs import api_defaults, api_text
 from iot_constructs.cli import planning
 from iot_constructs.cli.planning import assumptions, prices, quotas
+from iot_constructs.cli.planning import peers as peer_pipelines
 from iot_constructs.cli.planning.costs import (
-    ADVANTAGE_MINIMUM_MB,
     DYNAMODB,
-    FULL_SHARE,
     KMS,
     S3,
     SERVICES,
-    StreamMode,
+    by_service,
     list_costs,
-    list_stream_modes,
+    monthly_cost,
     total,
 )
+from iot_constructs.cli.planning.levers import Step, optimize, rank_others
 from iot_constructs.cli.planning.limits import list_limits
-from iot_constructs.cli.planning.plan_report import (
-    NOT_KNOWN,
-    by_service,
-    dollars,
-    number,
-    percent,
-)
+from iot_constructs.cli.planning.peers import PEERS, peer_costs
+from iot_constructs.cli.planning.plan_report import MONTHS, compare, dollars, number, percent
 from iot_constructs.cli.planning.prices import Price
 from iot_constructs.cli.planning.quotas import Quota
-from iot_constructs.cli.planning.usage import Usage, estimate_usage
+from iot_constructs.cli.planning.usage import FULL_SHARE, Usage, estimate_usage
 from iot_constructs.cli.planning.workload import Workload
 
 SCALE_MD = Path(__file__).parent / "scale.md"
@@ -40,7 +35,7 @@ FLEETS = (10**3, 10**4, 10**5, 10**6, 10**7, 10**8)
 ONE_FLEET = 10**6
 PACKS = (1, 5, 10, 20)
 RETENTIONS = (7, 30, 90, 365)
-YEARS = (0, 1, 2, 3, 5, 10)
+LEVER_RETENTION_DAYS, LEVER_ARCHIVE_DAYS = 30, 365
 
 _INTRODUCTION = """\
 <!-- Written by docs/generate_scale.py from src/iot_constructs/cli/planning: change that, then run `make docs`. -->
@@ -53,31 +48,43 @@ iot-constructs plan --devices 1e6 --every 60s --bytes 400
 estimates the resource usage, the monthly cost and the quota usage for a fleet and settings of your own. This page has
 the estimates for devices that send {bytes} bytes every {every} seconds, with the defaults of the constructs and the
 processor of [the example](../examples/iot_pipeline/README.md). The command needs no credentials, Node.js or network;
-`--json` prints all values with their sources. For the settings that affect the cost, see
-[the guide](guide/cost-and-scale.md).
+`--optimize` prints the cheapest configuration and its program, `--compare` the cost of other pipelines, and `--json`
+all values with their sources. For the settings that affect the cost, see [the guide](guide/cost-and-scale.md).
 
-`tests/cli/test_plan_processor.py` runs the processor and compares its calls and write units with the model, within 5 %.
-The costs are compared with manual calculations, not with an AWS bill."""
+`tests/cli/test_plan_counts.py` runs the processor behind the models of Kinesis and Lambda, and compares the
+invocations, calls, units, items and objects that it counts with the model, within 5 %. The costs are compared with
+manual calculations, not with an AWS bill."""
 _COSTS = """\
 ## Monthly cost
 
 In US dollars: list prices of us-east-1 without free tiers, as of {read}. The storage of the tables is estimated for the
-time after one retention period of {days} days; before, it is lower. The archive is one year old."""
+time after one retention period of {days} days; before, it is lower. The pipeline is one year old."""
 _RETENTION = """\
 Monthly cost by `TimeSeriesTable(retention=)` for {devices} devices:"""
 _GROWTH = """\
-By default, no object of the archive expires, so its storage grows each year. The key rotates once a year; its first and
-second rotation cost $1 a month each ([AWS KMS pricing](https://aws.amazon.com/kms/pricing/)). Monthly cost by age
-(`--years`) for {devices} devices:"""
+What grows is what is stored: the tables until the retention ends, and the archive, of which nothing expires by default.
+The key rotates once a year; its first and second rotation cost $1 a month each
+([AWS KMS pricing](https://aws.amazon.com/kms/pricing/)). Monthly cost by age (`--age`) for {devices} devices:"""
+_LEVERS = """\
+## Levers
+
+What lowers the cost of {devices} devices, and what it gives up, with {days} days of readings by key
+(`--retention {days}d`) and a year of records in the archive (`--archive-retention 1y`). Each bill is after the lever
+and all before it. `iot-constructs plan --optimize` chooses from the first table and prints the program. It keeps all
+data as long as before, changes nothing on the devices but their topic (Basic Ingest), and uses no limit by {full} or
+more that is not before."""
+_OTHER_LEVERS = """\
+What changes the devices, or what data is kept for how long, is not a part of `--optimize`:"""
+_COMPARISON = """\
+## Other pipelines
+
+The same fleet, and the same data kept for the same time ({days} days by key, a year in the archive):"""
 _IDLE = """\
 ## An idle environment
 
-The monthly cost of an environment to which no device sends (`--devices 0 --years 0`): a forgotten `dev`, with the
-defaults, with one provisioned shard, and with one shard that retains records for 24 hours."""
-_MODES = """\
-By default, the stream is in on-demand mode. For a constant load, provisioned mode costs less, but you have to set the
-number of shards: `MonitoredStream(shard_count=)`. On-demand Advantage is a setting of the account, with a minimum of
-{least} MB/s; the table does not include its retention, whose price is unknown."""
+The monthly cost of an environment to which no device sends (`--devices 0 --age 30d`): with the stream in on-demand
+mode, with one provisioned shard, and with that of an ephemeral stack (`--ephemeral`): one shard that retains records
+for 24 hours."""
 _LIMITS = """\
 ## Quota usage
 
@@ -90,12 +97,8 @@ you specify a measured one with `--invocation-ms`.
 _PACKED = """\
 ## Several readings per message
 
-The same readings of {devices} devices, combined on the device. The processor stores a message as one item with one
-timestamp, so queries must read the values within the item, and the latest state is that of the last message."""
-_BASIC_INGEST = """\
-[Basic Ingest](https://docs.aws.amazon.com/iot/latest/developerguide/iot-basic-ingest.html) saves the IoT Core price of
-a message. The model does not include it: it requires topics that begin with `$aws/rules/`, which `DevicePolicy` does
-not allow."""
+The same readings of {devices} devices, combined on the device to an array. The processor stores each reading as an
+item; the state is that of the newest."""
 _SOURCES = """\
 ## Prices
 
@@ -120,12 +123,10 @@ def _parts() -> Iterator[str]:
     yield _RETENTION.format(devices=f"{ONE_FLEET:,}")
     yield api_text.table(("days", *map(str, RETENTIONS)), _retentions())
     yield _GROWTH.format(devices=f"{ONE_FLEET:,}")
-    yield api_text.table(("years", *map(str, YEARS)), _growth())
-    yield _MODES.format(least=ADVANTAGE_MINIMUM_MB)
-    yield api_text.table(heading, _modes(fleets))
-    yield _BASIC_INGEST
+    yield api_text.table(("months", *map(str, MONTHS)), _growth())
+    yield from _lever_parts()
     yield _IDLE
-    yield api_text.table(("", "default", "one shard", "one shard, 24 hours"), _idle())
+    yield api_text.table(("", "on-demand", "one shard", "ephemeral"), _idle())
     yield _LIMITS.format(
         read=quotas.READ,
         full=f"{FULL_SHARE:.0%}",
@@ -167,8 +168,9 @@ _TAKEN: dict[str, Callable[[Usage], float]] = {
         usage.average.per_second * usage.average.milliseconds / 1000
     ),
     "DynamoDB calls per batch": lambda usage: usage.average.calls.total,
-    "write units/s, time series": lambda usage: usage.time_series_units,
-    "write units/s, device state": lambda usage: usage.device_state_units,
+    "write units/s, time series": lambda usage: usage.tables[0].writes,
+    "write units/s, device state": lambda usage: usage.tables[1].writes,
+    "read units/s": lambda usage: sum(table.reads for table in usage.tables),
     "archived objects per hour": lambda usage: usage.objects * 3600,
     "KMS requests per hour": lambda usage: usage.key_calls * 3600,
 }
@@ -186,18 +188,6 @@ def _costs(fleets: Sequence[Usage]) -> Iterator[tuple[str, ...]]:
     yield "**total**", *(f"**{dollars(total(bill))}**" for bill in bills)
     each = (total(bill) / devices for bill, devices in zip(bills, FLEETS, strict=True))
     yield "per device", *(f"{amount:.3f}" for amount in each)
-
-
-def _modes(fleets: Sequence[Usage]) -> Iterator[tuple[str, ...]]:
-    by_fleet = [list_stream_modes(usage) for usage in fleets]
-    names = ("on-demand", "provisioned", "On-demand Advantage")
-    for name, modes in zip(names, zip(*by_fleet, strict=True), strict=True):
-        yield name, *(_mode(mode) for mode in modes)
-
-
-def _mode(mode: StreamMode) -> str:
-    shards = mode.name.partition(", ")[2]
-    return f"{dollars(mode.dollars)} ({shards})" if shards else dollars(mode.dollars)
 
 
 def _full(fleets: Sequence[Usage]) -> Iterator[tuple[str, ...]]:
@@ -234,16 +224,64 @@ def _retentions() -> Iterator[tuple[str, ...]]:
 
 
 def _growth() -> Iterator[tuple[str, ...]]:
-    bills = [list_costs(_usage(ONE_FLEET, years=years)) for years in YEARS]
-    for service in (S3, KMS):
+    bills = [
+        list_costs(_usage(ONE_FLEET, age_seconds=months * planning.MONTH_SECONDS))
+        for months in MONTHS
+    ]
+    for service in (DYNAMODB, S3, KMS):
         yield service, *(dollars(by_service(bill)[service]) for bill in bills)
     yield "**total**", *(f"**{dollars(total(bill))}**" for bill in bills)
+
+
+def _lever_parts() -> Iterator[str]:
+    workload = _usage(
+        ONE_FLEET,
+        retention_seconds=LEVER_RETENTION_DAYS * planning.DAY_SECONDS,
+        archive_retention_seconds=LEVER_ARCHIVE_DAYS * planning.DAY_SECONDS,
+    ).workload
+    steps = optimize(workload)
+    optimized = steps[-1].workload
+    heading = ("lever", "saves $", "bill $", "arguments", "gives up")
+    yield _LEVERS.format(
+        devices=f"{ONE_FLEET:,}", days=LEVER_RETENTION_DAYS, full=f"{FULL_SHARE:.0%}"
+    )
+    planned = ("as planned", "", dollars(monthly_cost(workload)), "", "")
+    yield api_text.table(heading, [planned, *map(_lever_row, steps)])
+    yield _OTHER_LEVERS
+    yield api_text.table(heading, [_lever_row(step) for step in rank_others(optimized)])
+    cost = steps[-1].cost
+    bills = {
+        "optimized": cost,
+        "the other defaults": monthly_cost(workload),
+        "all defaults, 365 days by key": monthly_cost(_usage(ONE_FLEET).workload),
+        **{peer.name: total(peer_costs(peer, workload)) for peer in PEERS},
+    }
+    yield api_text.table(
+        ("pipeline", "$ a month", "optimized / this"),
+        ((name, dollars(bill), f"{cost / bill:.2f}") for name, bill in bills.items()),
+    )
+    yield _COMPARISON.format(days=LEVER_RETENTION_DAYS)
+    first, *rows = compare(workload, optimized)
+    yield api_text.table(first, rows)
+    yield (peer_pipelines.__doc__ or "").partition("\n\n")[2].strip()
+
+
+def _lever_row(step: Step) -> tuple[str, ...]:
+    line = " ".join(f"`{part}`" for part in step.line.splitlines())
+    return (
+        step.lever.name,
+        dollars(step.saved),
+        dollars(step.cost),
+        line.replace("|", r"\|"),
+        step.lever.gives_up,
+    )
 
 
 def _idle() -> Iterator[tuple[str, ...]]:
     day = {"shard_count": 1, "stream_retention_seconds": planning.DAY_SECONDS}
     bills = [
-        list_costs(_usage(0, years=0, **settings)) for settings in ({}, {"shard_count": 1}, day)
+        list_costs(_usage(0, age_seconds=30 * planning.DAY_SECONDS, **settings))
+        for settings in ({}, {"shard_count": 1}, day)
     ]
     for service in SERVICES:
         if total(cost for cost in bills[0] if cost.service == service):
@@ -277,8 +315,8 @@ def _prices() -> Iterator[tuple[str, ...]]:
             page = f"[{price.source.removeprefix('https://')}]({price.source})"
             yield (
                 api_text.code(name),
-                tiers if tiers else NOT_KNOWN,
-                price.unit,
+                tiers,
+                price.label,
                 f"{page}; {price.seen}",
             )
 

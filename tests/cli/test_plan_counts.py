@@ -214,7 +214,7 @@ def arrivals(workload: Workload, end: float, rng: random.Random) -> Iterator[tup
             yield at + number * every, device
 
 
-# Intervals of 70 s do not repeat the same batches in a cycle. Where most batches have about 25 readings, and take one
+# Intervals of 70 s do not repeat the same batches in a cycle. Where most batches have about 25 readings, which take one
 # call or two, the calls of a few shards differ by more than 5 % from the average of all hashes.
 SHAPES: dict[str, tuple[dict[str, Any], float]] = {
     "two messages a minute": (

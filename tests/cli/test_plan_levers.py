@@ -39,6 +39,8 @@ FLEETS = [
     {"devices": 10**6, "retention_seconds": 30 * DAY, "archive_retention_seconds": 365 * DAY},
     {"devices": 10**7, "readings_per_message": 5},
     {"devices": 5000, "every_seconds": 1, "shard_count": 30, "parallelization_factor": 4},
+    # a lever that saves most at first, and nothing beside the others
+    {"devices": 127, "every_seconds": 5.6, "reading_bytes": 200, "peak": 3},
 ]
 COSTS_NOTHING_MORE = {"devices", "every_seconds", "reading_bytes", "readings_per_message"}
 KEPT = {
@@ -100,7 +102,7 @@ def apply(workload: Workload, levers: Sequence[Lever]) -> Workload:
     return workload
 
 
-@pytest.mark.parametrize("settings", [FLEETS[2], FLEETS[6]], ids=str)
+@pytest.mark.parametrize("settings", [FLEETS[2], FLEETS[6], FLEETS[9]], ids=str)
 def test_no_other_choice_is_cheaper(settings: dict[str, Any]) -> None:
     workload = fleet(settings)
     allowed, found = full(workload), optimize(workload)

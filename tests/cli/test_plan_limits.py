@@ -123,9 +123,9 @@ def test_warnings_begin_at_80_percent_with_the_highest_usage() -> None:
     assert calm[0] == "no limit is used by 80% or more; the highest is"
     assert calm[1] == "Lambda: busy concurrent batches (21%)"
     at = 400_000  # of 500,000 connections, and everything else below
-    full = "\n".join(format_warnings(list(limits(devices=at, every_seconds=3600).values())))
-    assert full.count("\n- ") == 1
-    assert "- IoT Core: connections (80%): request an increase of 'Maximum concurrent" in full
+    only = "\n".join(format_warnings(list(limits(devices=at, every_seconds=3600).values())))
+    assert only.count("\n- ") == 1
+    assert "- IoT Core: connections (80%): request an increase of 'Maximum concurrent" in only
     below = "\n".join(format_warnings(list(limits(devices=at - 1, every_seconds=3600).values())))
     assert below.startswith("no limit is used by 80% or more")
 

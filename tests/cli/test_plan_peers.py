@@ -186,7 +186,7 @@ def test_solutions_constructs_by_hand() -> None:
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
 def test_the_levers_of_our_pipeline_do_not_change_a_peer(peer: Peer) -> None:
-    fleet = build_workload(devices=10**5, every_seconds=60, reading_bytes=400)
+    fleet = build_workload(devices=1000, every_seconds=60, reading_bytes=400)
     levers = replace(
         fleet,
         basic_ingest=True,
@@ -194,6 +194,10 @@ def test_the_levers_of_our_pipeline_do_not_change_a_peer(peer: Peer) -> None:
         infrequent_access=True,
         device_state_interval_seconds=900,
         batch_size=500,
+        batching_window_seconds=30,
+        memory_mb=1024,
+        parallelization_factor=4,
+        tracing=False,
         shard_count=7,
         archive_transition_seconds=30 * 86_400,
         buffering_interval_seconds=900,

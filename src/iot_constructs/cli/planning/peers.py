@@ -8,6 +8,9 @@
 Both have a stream retention of 24 hours, tables in on-demand mode with point-in-time recovery, AWS managed keys, and a
 function with CDK's defaults: 128 MB and x86. Their readings are stored in the size of ours, which is more than the
 usual function keeps: of the two metrics of a reading, the second replaces the first. No alarms, dashboards or metrics.
+
+A pipeline whose concurrent batches are busy by more than 100 % falls behind, until it has so many times the shards or
+the parallelization factor. The cost does not include them.
 """
 
 from __future__ import annotations
