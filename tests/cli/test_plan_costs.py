@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iot_constructs.cli.planning import prices
+from iot_constructs.cli.planning.batches import calls_per_batch
 from iot_constructs.cli.planning.costs import Cost, list_costs, total
 from iot_constructs.cli.planning.prices import Price
 from iot_constructs.cli.planning.usage import estimate_usage, provisioned_shards
@@ -202,8 +203,8 @@ def test_the_class_infrequent_access_by_hand() -> None:
 
 
 def test_an_interval_of_the_device_state_by_hand() -> None:
-    """Every 60 s, at most each 600 s: a state is written when it is 660 s old, every 11th time."""
-    lines = bill(device_state_interval_seconds=600)
+    """Every 60 s, at most each 620 s: a state is written when it is 660 s old, every 11th time."""
+    lines = bill(device_state_interval_seconds=620)
     # 43.8 million / 11 * $0.625
     assert lines["DynamoDB", "device-state writes"].dollars == pytest.approx(2.48864, rel=1e-4)
     # half a unit for each of the 43.8 million, and the dashboard's 21.9 million: 43.8 million * $0.125
@@ -219,6 +220,23 @@ def test_an_interval_of_the_device_state_by_hand() -> None:
         )
     )
     assert usage.written_states == 1 / 2
+    # 600 s: when it is 600 s or 660 s old
+    even = build_workload(
+        devices=1000, every_seconds=60, reading_bytes=400, device_state_interval_seconds=600
+    )
+    assert estimate_usage(even).written_states == pytest.approx(1 / 10.5)
+
+
+def test_calls_for_the_states_that_are_not_recent() -> None:
+    """Of 20 states each with a probability of 1/11: none at all in (10/11)^20 = 14.86 % of the batches."""
+    calls = calls_per_batch(20, 20, 400, written=1 / 11, reads_states=True)
+    assert (calls.time_series, calls.state_reads) == (1, 1)
+    assert calls.device_state == pytest.approx(0.8514, abs=1e-4)
+    # of 200 states, 100 on average: 4 calls for up to 100 of them, 5 for more
+    half = calls_per_batch(200, 200, 400, written=0.5, reads_states=True)
+    assert half.device_state == pytest.approx(4.5, abs=0.05)
+    assert half.state_reads == 2
+    assert calls_per_batch(200, 200, 400, written=0).device_state == 0
 
 
 def test_without_a_device_state_table() -> None:

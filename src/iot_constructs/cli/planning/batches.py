@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import ceil
-from statistics import fmean
+from math import ceil, sqrt
+from statistics import NormalDist, fmean
 
 from iot_constructs import _defaults as defaults
 from iot_constructs.cli.planning import KB
@@ -83,9 +83,18 @@ def calls_per_batch(
     states = [min(part, devices) for part in slices]
     return Calls(
         time_series=sum(ceil(part * readings / per_call) for part in slices),
-        device_state=sum(ceil(count * written / per_call) for count in states),
+        device_state=sum(_calls_for_some(count, written, per_call) for count in states),
         state_reads=sum(ceil(count / READS_PER_CALL) for count in states) if reads_states else 0,
     )
+
+
+def _calls_for_some(count: int, written: float, per_call: int) -> float:
+    """Return the average calls if each of ``count`` states is written with the probability ``written``."""
+    if written in (0, 1):
+        return ceil(count * written / per_call)
+    writes = NormalDist(count * written, sqrt(count * written * (1 - written)))
+    further = range(per_call, count, per_call)
+    return 1 - (1 - written) ** count + sum(1 - writes.cdf(more + 0.5) for more in further)
 
 
 def states_per_batch(records: float, devices: float, readings: int = 1) -> float:

@@ -287,7 +287,9 @@ def _written_states(workload: Workload, rate_per_batch: float) -> float:
         return 1
     # A device is in a batch at most once, however often it sends.
     between = max(workload.message_seconds, _records(workload, rate_per_batch) / rate_per_batch)
-    return 1 / (floor(workload.device_state_interval_seconds / between) + 1)
+    times = workload.device_state_interval_seconds / between
+    # A multiple of the device's interval: the milliseconds of two readings decide whether it is one more.
+    return 1 / (times + 0.5 if times.is_integer() else ceil(times))
 
 
 def _records(workload: Workload, rate: float) -> float:
