@@ -1,7 +1,6 @@
 """The emulator as the bench uses it: plain HTTP, no permissions, so that a call costs little.
 
-The demo's emulator (src/iot_constructs/local/emulator.py) checks signatures and permissions at
-each call. Here that would only favour whoever makes fewer calls.
+That of `iot_constructs.local` checks signatures and permissions at each call, which would favor whoever makes fewer.
 """
 
 from __future__ import annotations
@@ -12,11 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -25,46 +22,52 @@ REGION = "eu-central-1"
 CREDENTIAL = "test"
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0
-STOP_SECONDS = 10.0
 
 
 @contextmanager
 def plain_emulator() -> Iterator[str]:
-    """Starts an emulator on a free port of 127.0.0.1 for as long as the block runs; yields its URL.
+    """Start an emulator on a free port of 127.0.0.1 for as long as the block runs. Yields its URL.
 
     Raises:
-        RuntimeError: it did not start; the message holds its log.
+        RuntimeError: it did not start; the message has its log.
     """
     with socket.socket() as free:
         free.bind((HOST, 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="iot-emulator-") as directory:
-        log = Path(directory, "log")
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "ministack"],
-                cwd=directory,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={
-                    **os.environ,
-                    "BIND_HOST": HOST,
-                    "GATEWAY_PORT": str(port),
-                    "IOT_MTLS_ENABLED": "0",
-                    "SFTP_ENABLED": "0",
-                },
-            )
+        port = str(free.getsockname()[1])
+    url = f"http://{HOST}:{port}"
+    variables = {
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": port,
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as directory:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ministack"],
+            cwd=directory,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | variables,
+        )
         try:
-            url = f"http://{HOST}:{port}"
-            _wait_until_ready(url, process, log)
+            if not _is_ready(url, process):
+                log.seek(0)
+                raise RuntimeError(f"the emulator did not start:\n{log.read().decode()}")
             yield url
         finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()  # it keeps nothing
+            process.wait()
+
+
+def _is_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
+    give_up = time.monotonic() + READY_SECONDS
+    while time.monotonic() < give_up and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/_ministack/ready", timeout=5):
+                return True
+        except OSError:
+            time.sleep(0.05)
+    return False
 
 
 def environment(url: str) -> dict[str, str]:
@@ -96,14 +99,3 @@ def client(service: str, url: str) -> Any:
         aws_access_key_id=CREDENTIAL,
         aws_secret_access_key=CREDENTIAL,
     )
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    give_up = time.monotonic() + READY_SECONDS
-    while time.monotonic() < give_up and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/_ministack/ready", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-    raise RuntimeError(f"the emulator did not start:\n{log.read_text(errors='replace')}")

@@ -241,6 +241,6 @@ def test_calls_are_concurrent() -> None:
 
 
 def test_large_states_are_split_into_several_calls() -> None:
-    dynamodb = known(8)
-    store(dynamodb, *[reading(f"d{number}", "x" * 390_000, 1) for number in range(8)])
-    assert sorted(dynamodb.calls) == [(CALL, 2), (CALL, 3), (CALL, 3)]
+    dynamodb = known(15)
+    store(dynamodb, *[reading(f"d{number}", "x" * 390_000, 1) for number in range(15)])
+    assert sorted(dynamodb.calls) == [(CALL, 5), (CALL, 10)]  # of which ten are just below 4 MB

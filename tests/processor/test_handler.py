@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from bench.processor.run_contender import Context
+from bench.processor.worker import Context
 from iot_constructs.processor import handler
 from iot_constructs.processor.settings import Settings
 from iot_constructs.rules.metric_catalogue import SERVICES

@@ -10,8 +10,8 @@ from typing import TypeVar
 import pytest
 
 from iot_constructs.processor.batches import Processor
-from iot_constructs.processor.device_state import STATE_WRITE_THREADS
 from iot_constructs.processor.retries import CALL_RESERVE_MS, RetryPolicy
+from iot_constructs.processor.time_series import WRITE_THREADS
 
 from .aws_fakes import NOW, SERIES, SETTINGS, FakeDynamoDB, FakeSNS, make_records
 from .payload_kinds import dump
@@ -50,7 +50,7 @@ class Invocation:
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item], /) -> Iterator[Result]:
         """Each item starts when one of the threads is free; the end is that of the last one."""
-        free = [self.now] * STATE_WRITE_THREADS
+        free = [self.now] * WRITE_THREADS
         results = []
         for item in items:
             thread = free.index(min(free))
@@ -123,7 +123,7 @@ def test_each_invocation_moves_the_checkpoint(kind: str, devices: int, known: bo
 
 def test_what_the_time_did_not_suffice_for_continues_in_the_same_invocation() -> None:
     """The time series leaves the time of three calls per state, but a known device needs only one."""
-    invocation = Invocation(timeout_ms=3_000, call_ms=80)
+    invocation = Invocation(timeout_ms=3_000, call_ms=150)
     dynamodb, sns = FakeDynamoDB(invocation.take), FakeSNS()
     processor = Processor(dynamodb, sns, SETTINGS, RetryPolicy(), invocation.executor)
     older, newer = (
@@ -134,10 +134,11 @@ def test_what_the_time_did_not_suffice_for_continues_in_the_same_invocation() ->
     invocation.start()
     outcome = processor.process(newer, invocation.remaining_ms)
     series = [operation == "batch_write_item" for operation, _ in dynamodb.calls]
-    # 1.5 s are reserved. Of the other 1.5 s, 500 states could take three times three calls, so 0.78 s are left for the
-    # time series: 10 calls. Their states take 0.16 s. In the other 0.54 s, a call to each table fits twice.
-    assert series == [True] * 10 + [False] * 10 + [True, False] * 2
-    assert (outcome.stored, outcome.retry_from) == (300, newer[300].sequence_number)
+    # 1.5 s are reserved. Of the other 1.5 s, 500 states could take three times three calls, so 0.15 s are left for the
+    # time series: 8 calls side by side. Their states take 0.15 s. The other 1.2 s suffice for the other 300 readings:
+    # two times eight calls at most, and as many times three for their states.
+    assert series == [True] * 8 + [False] * 8 + [True] * 12 + [False] * 12
+    assert (outcome.stored, outcome.retry_from) == (500, None)
 
 
 def test_states_that_do_not_fit_into_one_invocation() -> None:

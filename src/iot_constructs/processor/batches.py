@@ -8,25 +8,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import ceil
 from typing import NamedTuple, Protocol
 
 from .dead_letters import MAX_MESSAGES_PER_CALL, DeadLetter, DeadLetterTopic, SNSClient
-from .device_state import (
-    MAX_CALLS_PER_CHUNK,
-    STATE_WRITE_THREADS,
-    DeviceStateWriter,
-    ExecutorFactory,
-    create_threads,
-)
+from .device_state import MAX_CALLS_PER_CHUNK, DeviceStateWriter
 from .payloads import Room
 from .readings import Reading, parse_readings
 from .records import StreamRecord
 from .rejections import InvalidRecordError, Reason
 from .retries import NO_TIME, Deadline, RetryPolicy, error_code
 from .settings import Settings
-from .time_series import MAX_WRITES_PER_CALL, DynamoDBClient, TimeSeriesWriter, WriteReport
+from .time_series import (
+    MAX_WRITES_PER_CALL,
+    WRITE_THREADS,
+    DynamoDBClient,
+    ExecutorFactory,
+    TimeSeriesWriter,
+    WriteReport,
+    create_threads,
+)
 from .transform import TransformError
 
 # Each slice is completed, including its dead letters, before the next one starts. Otherwise, a batch
@@ -117,7 +119,7 @@ class Processor:
         self._writers: dict[str, Writer] = {}
         if settings.time_series_table is not None:
             self._writers[_TIME_SERIES] = TimeSeriesWriter(
-                dynamodb, settings.time_series_table, retries
+                dynamodb, settings.time_series_table, retries, executor
             )
         if settings.device_state_table is not None:
             self._writers[_DEVICE_STATE] = DeviceStateWriter(
@@ -154,7 +156,7 @@ class Processor:
         part: list[_ParsedRecord] = []
         readings, room, time = 0, Room(), remaining_ms()
         for position in range(start, len(records)):
-            less = replace(room)
+            less = Room(room.decompressed_bytes, room.values)
             parsed = self._parse(records[position], less)
             if parsed.readings:
                 room = less
@@ -184,7 +186,7 @@ class Processor:
         calls = ceil(letters / MAX_MESSAGES_PER_CALL)
         if table == _TIME_SERIES and _DEVICE_STATE in self._writers:
             devices = len({reading.device_id for reading in readings})
-            calls += ceil(devices / MAX_WRITES_PER_CALL / STATE_WRITE_THREADS) * MAX_CALLS_PER_CHUNK
+            calls += ceil(devices / MAX_WRITES_PER_CALL / WRITE_THREADS) * MAX_CALLS_PER_CHUNK
         return calls
 
     def _process_slice(

@@ -9,48 +9,25 @@ device costs one additional write unit, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable, Sequence, Set
+from typing import Any
 
 from .readings import Reading, ReadingKey
 from .retries import NO_TIME, Deadline, RetryPolicy, error_code
 from .time_series import (
     DynamoDBClient,
+    ExecutorFactory,
     WriteReport,
+    create_threads,
     device_state_item,
-    write_chunks,
+    write_concurrently,
 )
 
-# A slice of a batch needs up to 20 calls. DynamoDB does not document whether it runs the statements
-# of one call concurrently.
-STATE_WRITE_THREADS = 8
 # UPDATE, INSERT, and the second UPDATE.
 MAX_CALLS_PER_CHUNK = 3
 
 # Codes of API_BatchStatementError that only Lambda's retries, minutes later, can resolve.
 _NOT_RETRYABLE = {"AccessDenied", "ResourceNotFound", "ItemCollectionSizeLimitExceeded"}
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-
-
-class Executor(Protocol):
-    """The part of `concurrent.futures.Executor` that the writer uses."""
-
-    def map(
-        self, function: Callable[[_Item], _Result], items: Iterable[_Item], /
-    ) -> Iterator[_Result]:
-        """Call `function` for each item, concurrently if it can. Returns the results in order."""
-
-
-ExecutorFactory = Callable[[], AbstractContextManager[Executor]]
-
-
-def create_threads() -> ThreadPoolExecutor:
-    """Return the executor of the Lambda function."""
-    return ThreadPoolExecutor(STATE_WRITE_THREADS)
 
 
 class DeviceStateWriter:
@@ -122,8 +99,7 @@ class DeviceStateWriter:
             else:
                 report.failed.update(dict.fromkeys((r.key for r in chunk), NO_TIME))
 
-        with self._executor() as executor:
-            list(executor.map(write, write_chunks(readings)))  # list() re-raises an exception
+        write_concurrently(write, readings, self._executor)
 
     def _write_chunk(
         self, chunk: Sequence[Reading], deadline: Deadline, report: WriteReport

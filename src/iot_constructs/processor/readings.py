@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any
 
-from .attribute_values import AttributeValue, stored_number_size, to_attribute_value, utf8_size
+from .attribute_values import (
+    AttributeValue,
+    canonical_json,
+    stored_number_size,
+    stored_size,
+    to_attribute_value,
+    utf8_size,
+)
 from .payloads import Room, decode_payloads
 from .records import StreamRecord
 from .rejections import InvalidRecordError, Reason
@@ -26,10 +32,10 @@ MAX_DEVICE_ID_BYTES = 2048  # of a partition key, on the same page
 FRACTION_DIGITS = 18
 
 _ATTRIBUTE_NAME_BYTES = len("deviceId" + "timestamp" + "ttl" + "reading")
+# The rest of an item's JSON besides the device ID and the content: names, numbers, and the put around it.
+_ITEM_OVERHEAD_BYTES = 200
 # Enough precision for the sort key.
 _EXACT = Context(prec=60)
-# Built once: json.dumps would build it for every reading.
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 ReadingKey = tuple[str, Decimal]
 
@@ -46,7 +52,8 @@ class Reading:
     content: AttributeValue
     """The payload as one map attribute, so that a member such as `ttl` can't overwrite the item's
     own attribute."""
-    stored_bytes: int
+    request_bytes: int
+    """About what it takes in a request. Not less than its size in the table."""
     device_id_mismatch: bool
     """Whether the member `deviceId` differs from the partition key, which is the device ID. The number 7 does not
     differ from "7". Always false if the device ID is from the payload."""
@@ -115,25 +122,33 @@ def _parse_reading(
         raise InvalidRecordError(
             Reason.TIMESTAMP_BEFORE_RETENTION, _format_offset(arrival - milliseconds, "before")
         )
-    content, content_bytes = to_attribute_value(payload)
-    if content_bytes > MAX_ITEM_BYTES:  # before its hash takes memory
-        raise InvalidRecordError(Reason.TOO_LARGE, f"{content_bytes} bytes")
-    sort_key = compute_sort_key(milliseconds, content)
+    content = to_attribute_value(payload)
+    canonical = canonical_json(content)
+    sort_key = compute_sort_key(milliseconds, canonical)
     expires_at = None if retention_seconds is None else milliseconds // 1000 + retention_seconds
-    stored_bytes = _ATTRIBUTE_NAME_BYTES + utf8_size(device_id) + content_bytes
-    stored_bytes += stored_number_size(sort_key)
-    if expires_at is not None:
-        stored_bytes += stored_number_size(Decimal(expires_at))
-    if stored_bytes > MAX_ITEM_BYTES:
-        raise InvalidRecordError(Reason.TOO_LARGE, f"{stored_bytes} bytes")
+    request_bytes = _ITEM_OVERHEAD_BYTES + utf8_size(device_id) + len(canonical)
+    if request_bytes > MAX_ITEM_BYTES:
+        _check_size(device_id, sort_key, expires_at, content)
     return Reading(
         device_id=device_id,
         sort_key=sort_key,
         expires_at=expires_at,
         content=content,
-        stored_bytes=stored_bytes,
+        request_bytes=request_bytes,
         device_id_mismatch=mismatch,
     )
+
+
+def _check_size(
+    device_id: str, sort_key: Decimal, expires_at: int | None, content: AttributeValue
+) -> None:
+    """Raise `InvalidRecordError` if the item is too large for the table."""
+    size = _ATTRIBUTE_NAME_BYTES + utf8_size(device_id) + stored_size(content)
+    size += stored_number_size(sort_key)
+    if expires_at is not None:
+        size += stored_number_size(Decimal(expires_at))
+    if size > MAX_ITEM_BYTES:
+        raise InvalidRecordError(Reason.TOO_LARGE, f"{size} bytes")
 
 
 def _parse_device_id(value: object) -> str:
@@ -153,8 +168,8 @@ def _device_id(value: object) -> str | None:
     return None
 
 
-def compute_sort_key(milliseconds: int, content: AttributeValue) -> Decimal:
-    """Return epoch milliseconds plus a fraction in (0, 0.9) derived from a hash of the content.
+def compute_sort_key(milliseconds: int, canonical: bytes) -> Decimal:
+    """Return epoch milliseconds plus a fraction in (0, 0.9) derived from a hash of the content's canonical JSON.
 
     A duplicate gets the same key and is stored once. Two different readings of one device in the
     same millisecond get different keys, and both are stored; the probability of a collision is 1 in
@@ -165,7 +180,7 @@ def compute_sort_key(milliseconds: int, content: AttributeValue) -> Decimal:
     `end`. It is less than 0.9, so `int(timestamp)` is the millisecond even after a conversion to
     float. The 31 digits fit into DynamoDB's 38.
     """
-    digest = int.from_bytes(hashlib.sha256(_CANONICAL.encode(content).encode()).digest(), "big")
+    digest = int.from_bytes(hashlib.sha256(canonical).digest(), "big")
     fraction = 1 + digest % (9 * 10 ** (FRACTION_DIGITS - 1) - 1)
     return _EXACT.add(Decimal(milliseconds), Decimal(fraction).scaleb(-FRACTION_DIGITS))
 

@@ -7,21 +7,28 @@ permission or table. The processor reports its record, and Lambda retries it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .attribute_values import AttributeValue
 from .chunks import split_chunks
 from .readings import Reading, ReadingKey
 from .retries import NO_TIME, Deadline, RetryPolicy, error_code, error_message
 
-# BatchWriteItem accepts 25 puts and 16 MB, and BatchExecuteStatement 25 statements
-# (amazondynamodb/latest/APIReference). One byte of item size takes up to 11 bytes in the request:
-# '{"S": ""}, ' is an empty string in a list.
+# BatchWriteItem accepts 25 puts and 16 MB, BatchExecuteStatement 25 statements (amazondynamodb/latest/APIReference).
+# A quarter of the 16 MB: the request is in memory, and the slowest call has to end in time.
 MAX_WRITES_PER_CALL = 25
-MAX_STORED_BYTES_PER_CALL = 1_400_000
+MAX_REQUEST_BYTES_PER_CALL = 4_000_000
+# A slice of a batch needs up to 20 calls to each table. DynamoDB does not document whether it runs the statements of
+# one call concurrently.
+WRITE_THREADS = 8
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class DynamoDBClient(Protocol):
@@ -35,6 +42,23 @@ class DynamoDBClient(Protocol):
 
     def put_item(self, **request: Any) -> dict[str, Any]:
         """PutItem."""
+
+
+class Executor(Protocol):
+    """The part of `concurrent.futures.Executor` that the writers use."""
+
+    def map(
+        self, function: Callable[[_Item], _Result], items: Iterable[_Item], /
+    ) -> Iterator[_Result]:
+        """Call `function` for each item, concurrently if it can. Returns the results in order."""
+
+
+ExecutorFactory = Callable[[], AbstractContextManager[Executor]]
+
+
+def create_threads() -> ThreadPoolExecutor:
+    """Return the executor of the Lambda function."""
+    return ThreadPoolExecutor(WRITE_THREADS)
 
 
 @dataclass
@@ -63,10 +87,17 @@ class TimeSeriesWriter:
     same key (amazondynamodb/latest/APIReference/API_PutItem.html).
     """
 
-    def __init__(self, client: DynamoDBClient, table: str, retries: RetryPolicy) -> None:
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table: str,
+        retries: RetryPolicy,
+        executor: ExecutorFactory = create_threads,
+    ) -> None:
         self._client = client
         self._table = table
         self._retries = retries
+        self._executor = executor
 
     def store(
         self,
@@ -87,8 +118,10 @@ class TimeSeriesWriter:
             required = any(reading.key in keys for reading in chunk)
             return deadline if required else deadline.leaving(calls_after)
 
-        for chunk in write_chunks(readings):
+        def write(chunk: Sequence[Reading]) -> None:
             self._write_chunk(chunk, deadline_of, report)
+
+        write_concurrently(write, readings, self._executor)
         return report
 
     def _write_chunk(
@@ -155,11 +188,22 @@ def _item_key(item: dict[str, AttributeValue]) -> ReadingKey:
     return item["deviceId"]["S"], Decimal(item["timestamp"]["N"])
 
 
-def write_chunks(readings: Sequence[Reading]) -> Iterator[list[Reading]]:
-    """Split readings into what one call takes."""
-    return split_chunks(
-        readings,
-        lambda reading: reading.stored_bytes,
-        max_items=MAX_WRITES_PER_CALL,
-        max_bytes=MAX_STORED_BYTES_PER_CALL,
+def write_concurrently(
+    write: Callable[[Sequence[Reading]], None],
+    readings: Sequence[Reading],
+    create_executor: ExecutorFactory,
+) -> None:
+    """Call `write` with the readings of one call at a time. Raises an exception of any of them."""
+    chunks = list(
+        split_chunks(
+            readings,
+            lambda reading: reading.request_bytes,
+            max_items=MAX_WRITES_PER_CALL,
+            max_bytes=MAX_REQUEST_BYTES_PER_CALL,
+        )
     )
+    if len(chunks) == 1:
+        write(chunks[0])
+        return
+    with create_executor() as executor:
+        list(executor.map(write, chunks))  # list() re-raises an exception

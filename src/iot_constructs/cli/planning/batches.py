@@ -9,7 +9,7 @@ from iot_constructs import _defaults as defaults
 from iot_constructs.cli.planning import KB
 from iot_constructs.cli.planning.assumptions import CONTENT_SHARE, DEVICE_ID_BYTES
 from iot_constructs.processor.batches import SLICE_READINGS
-from iot_constructs.processor.time_series import MAX_STORED_BYTES_PER_CALL, MAX_WRITES_PER_CALL
+from iot_constructs.processor.time_series import MAX_REQUEST_BYTES_PER_CALL, MAX_WRITES_PER_CALL
 
 _SORT_KEY_BYTES = 17  # 31 digits: milliseconds and a fraction from a hash of the content
 _TTL_BYTES = len(defaults.TTL_ATTRIBUTE) + 6  # 10 digits
@@ -39,7 +39,7 @@ class Calls:
 
 def calls_per_batch(records: int, devices: int, item_bytes: int) -> Calls:
     """Return the calls for a batch of ``records`` readings from ``devices`` devices."""
-    per_call = min(MAX_WRITES_PER_CALL, max(MAX_STORED_BYTES_PER_CALL // item_bytes, 1))
+    per_call = min(MAX_WRITES_PER_CALL, max(MAX_REQUEST_BYTES_PER_CALL // item_bytes, 1))
     full, rest = divmod(records, SLICE_READINGS)
     slices = [SLICE_READINGS] * full + [rest] * (rest > 0)
     return Calls(

@@ -24,8 +24,7 @@ from iot_constructs.cli.planning.batches import (
     write_units,
 )
 from iot_constructs.cli.planning.workload import Workload
-from iot_constructs.processor.device_state import STATE_WRITE_THREADS
-from iot_constructs.processor.time_series import MAX_WRITES_PER_CALL
+from iot_constructs.processor.time_series import MAX_WRITES_PER_CALL, WRITE_THREADS
 
 # https://aws.amazon.com/iot-core/pricing/additional-details/
 IOT_STEP_BYTES: Final = 5 * KB
@@ -196,7 +195,6 @@ def _largest_batch(workload: Workload) -> int:
 def _milliseconds(workload: Workload, records: float, states: float) -> float:
     if workload.invocation_milliseconds is not None:
         return workload.invocation_milliseconds
-    in_turn = max(records / MAX_WRITES_PER_CALL, 1) + max(
-        states / MAX_WRITES_PER_CALL / STATE_WRITE_THREADS, 1
-    )
+    side_by_side = MAX_WRITES_PER_CALL * WRITE_THREADS
+    in_turn = max(records / side_by_side, 1) + max(states / side_by_side, 1)
     return INVOCATION_MILLISECONDS + RECORD_MILLISECONDS * records + CALL_MILLISECONDS * in_turn

@@ -1,4 +1,4 @@
-"""The same three puts in Powertools' BatchProcessor, as its documentation has it.
+"""Powertools' BatchProcessor, with a put and a conditional put in its record handler.
 
 docs.powertools.aws.dev/lambda/python/latest/utilities/batch, "Processing messages from Kinesis".
 """
@@ -15,19 +15,21 @@ from aws_lambda_powertools.utilities.batch import (
 )
 from aws_lambda_powertools.utilities.data_classes.kinesis_stream_event import KinesisStreamRecord
 
-from bench.processor.three_puts import store
+from bench.processor.contenders.tables import SERIES, parse, put_state
 
 _PROCESSOR = BatchProcessor(event_type=EventType.KinesisDataStreams)
 logger = Logger()
 
 
 def _store(record: KinesisStreamRecord) -> None:
-    store(record.kinesis.data)
+    item = parse(record.kinesis.data)
+    SERIES.put_item(Item=item)
+    put_state(item)
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> Any:
-    """Stores each record, and reports those that failed."""
+    """Store each record, and report those that failed."""
     return process_partial_response(
         event=event, record_handler=_store, processor=_PROCESSOR, context=context
     )

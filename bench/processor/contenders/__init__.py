@@ -1,0 +1,1 @@
+"""The functions that ours is compared with."""
