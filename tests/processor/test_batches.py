@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
+from typing import NoReturn
 
 import pytest
 
 from iot_constructs.processor import batches
-from iot_constructs.processor.batches import SLICE_READINGS
+from iot_constructs.processor.batches import SLICE_READINGS, Processor
 from iot_constructs.processor.dead_letters import decode_payload
 from iot_constructs.processor.payloads import Room
 from iot_constructs.processor.readings import Reading, parse_readings
@@ -314,6 +316,15 @@ def test_after_a_failed_publication_nothing_more_is_published() -> None:
     assert (len(sns.messages), outcome.rejected.total(), outcome.failed) == (10, 10, 25)
 
 
+def test_a_single_call_to_each_table_needs_no_executor() -> None:
+    def fail() -> NoReturn:
+        raise AssertionError("not needed")
+
+    processor = Processor(FakeDynamoDB(), FakeSNS(), SETTINGS, executor=fail)
+    records = make_records(*make_readings("d1", range(25)))
+    assert processor.process(records, Clock().remaining_ms).stored == 25
+
+
 def test_large_readings_are_spread_over_several_calls() -> None:
     dynamodb = FakeDynamoDB()
     large = make_readings("d1", [f"{index}" + "x" * 390_000 for index in range(24)])
@@ -463,7 +474,7 @@ def test_records_that_take_long_to_decode_do_not_use_up_the_time(
 
 def test_a_record_that_makes_the_parser_crash_is_retried() -> None:
     broken = make_records(*make_readings("d1", [1, 2]))
-    broken[1] = type(broken[1])(**{**vars(broken[1]), "data_base64": "no base64, not even padded"})
+    broken[1] = replace(broken[1], data_base64="no base64, not even padded")
     outcome = make_processor(FakeDynamoDB()).process(broken, Clock().remaining_ms)
     assert outcome.retry_from == sequence(1)
     assert outcome.errors == {"reading: Error": 1}

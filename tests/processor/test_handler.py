@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
+import botocore.session
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError
 
+from bench.processor import emulator
 from bench.processor.worker import Context
 from iot_constructs.processor import handler
 from iot_constructs.processor.settings import Settings
@@ -167,6 +172,75 @@ def test_metrics_without_events_are_zero_not_missing_and_nothing_is_logged(
     [emf] = [json.loads(line) for line in capfd.readouterr().out.splitlines() if '"_aws"' in line]
     assert [emf[name] for name in METRICS] == [1, 0, 0, 0, 0]
     assert caplog.records == []
+
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "batch_write_item": {
+        "RequestItems": {SERIES: [{"PutRequest": {"Item": {"a": {"S": "\u00e9"}}}}]}
+    },
+    "batch_execute_statement": {
+        "Statements": [{"Statement": "DELETE", "Parameters": [{"N": "1"}]}]
+    },
+    "put_item": {"TableName": SERIES, "Item": {"a": {"L": [{"S": "\u00e9"}]}}},
+}
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name, value in emulator.aws_variables("http://127.0.0.1:9").items():
+        monkeypatch.setenv(name, value)
+    return handler._client("dynamodb")
+
+
+def respond(client: Any, *statuses: int) -> list[Any]:
+    """Let the client receive a response with each of the statuses. Returns the requests that it sends."""
+    sent: list[Any] = []
+
+    class Raw:
+        @staticmethod
+        def stream(**_: Any) -> Iterator[bytes]:
+            yield b"{}" if statuses[len(sent) - 1] == 200 else b'{"__type": "x#Oops"}'
+
+    def send(request: Any, **_: Any) -> AWSResponse:
+        sent.append(request)
+        return AWSResponse(request.url, statuses[len(sent) - 1], {}, Raw)
+
+    client.meta.events.register("before-send", send)
+    return sent
+
+
+@pytest.mark.parametrize("operation", REQUESTS)
+def test_a_request_is_what_botocore_makes_of_the_same_parameters(
+    client: Any, operation: str
+) -> None:
+    plain = botocore.session.get_session().create_client("dynamodb")
+    ours, theirs = respond(client, 200), respond(plain, 200)
+    signed: list[bytes] = []
+    client.meta.events.register("before-sign", lambda request, **_: signed.append(request.body))
+    for each in (client, plain):
+        getattr(each, operation)(**REQUESTS[operation])
+    [one], [other] = ours, theirs
+    assert json.loads(one.body) == json.loads(other.body) == REQUESTS[operation]
+    assert (one.url, one.method, one.headers["X-Amz-Target"]) == (
+        *(other.url, other.method, other.headers["X-Amz-Target"]),
+    )
+    assert signed == [one.body]
+    assert int(one.headers["Content-Length"]) == len(one.body)
+
+
+def test_a_failed_request_is_sent_again_and_raises_the_service_error(client: Any) -> None:
+    sent = respond(client, 500, 500)
+    with pytest.raises(ClientError, match="Oops"):
+        client.batch_write_item(**REQUESTS["batch_write_item"])
+    assert [json.loads(each.body) for each in sent] == [REQUESTS["batch_write_item"]] * 2
+
+
+def test_a_request_without_its_body_is_not_a_valid_one(client: Any) -> None:
+    """A ValidationException would reject the records; DynamoDB answers SerializationException to this."""
+    client.meta.events.unregister("before-call.dynamodb.BatchWriteItem", handler._write_body)
+    sent = respond(client, 200)
+    client.batch_write_item(**REQUESTS["batch_write_item"])
+    assert json.loads(sent[0].body) == {"RequestItems": {}, "ReturnConsumedCapacity": {}}
 
 
 ENVIRONMENT = {

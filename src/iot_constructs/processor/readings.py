@@ -40,7 +40,7 @@ _EXACT = Context(prec=60)
 ReadingKey = tuple[str, Decimal]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Reading:
     """A valid reading, ready to be stored."""
 
@@ -105,7 +105,7 @@ def _parse_reading(
     device_id, mismatch = partition_key, False
     if settings.device_id_field is not None:
         device_id = _parse_device_id(payload.get(settings.device_id_field))
-    elif payload.get("deviceId") is not None:
+    elif payload.get("deviceId") not in (None, partition_key):
         mismatch = _device_id(payload["deviceId"]) != partition_key
     timestamp = payload.get(settings.timestamp_field)
     if timestamp is not None:
