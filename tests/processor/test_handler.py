@@ -15,7 +15,10 @@ from botocore.exceptions import ClientError
 from bench.processor import emulator
 from bench.processor.worker import Context
 from iot_constructs.processor import handler
+from iot_constructs.processor.readings import parse_readings
+from iot_constructs.processor.retries import Deadline, RetryPolicy
 from iot_constructs.processor.settings import Settings
+from iot_constructs.processor.time_series import TimeSeriesWriter
 from iot_constructs.rules.metric_catalogue import SERVICES
 
 from .aws_fakes import (
@@ -31,6 +34,7 @@ from .aws_fakes import (
     kinesis_event,
     make_processor,
     make_readings,
+    make_records,
     once,
     sequence,
 )
@@ -226,6 +230,14 @@ def test_a_request_is_what_botocore_makes_of_the_same_parameters(
     )
     assert signed == [one.body]
     assert int(one.headers["Content-Length"]) == len(one.body)
+
+
+def test_a_request_is_not_longer_than_its_readings_say(client: Any) -> None:
+    sent = respond(client, 200)
+    [record] = make_records(("d1", {"timestamp": NOW, "text": "\u00e9" * 1000}))
+    [reading] = parse_readings(record, SETTINGS)
+    TimeSeriesWriter(client, SERIES, RetryPolicy()).store([reading], Deadline(lambda: 60_000))
+    assert 2000 < len(sent[0].body) <= reading.request_bytes
 
 
 def test_a_failed_request_is_sent_again_and_raises_the_service_error(client: Any) -> None:

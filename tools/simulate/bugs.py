@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
 from functools import partial
@@ -45,7 +45,12 @@ from iot_constructs.processor.device_state import DeviceStateWriter
 from iot_constructs.processor.payloads import Room
 from iot_constructs.processor.readings import Reading, parse_readings
 from iot_constructs.processor.retries import CALL_RESERVE_MS, Deadline
-from iot_constructs.processor.time_series import TimeSeriesWriter, WriteReport, device_state_item
+from iot_constructs.processor.time_series import (
+    TimeSeriesWriter,
+    WriteReport,
+    device_state_item,
+    write_concurrently,
+)
 
 Patch = AbstractContextManager[Any]
 
@@ -238,8 +243,7 @@ def _statement_error() -> Patch:
 
 @_bug("exception in a thread swallowed", "device state", "stale state")
 def _thread() -> Patch:
-    """Nobody reads the results of the executor, so an exception in a thread is lost."""
-    create = DeviceStateWriter.__init__
+    """Nobody reads the results of the threads, so an exception in one of them is lost."""
 
     class UnexpectedError(BaseException):
         pass
@@ -250,31 +254,17 @@ def _thread() -> Patch:
         except (ClientError, BotoCoreError) as error:
             raise UnexpectedError from error
 
-    class Forgetful:
-        def __init__(self, executor: Any) -> None:
-            self._executor = executor
+    def write_and_forget(write: Callable[[Any], None], *args: Any) -> None:
+        def forget(chunk: Any) -> None:
+            with suppress(UnexpectedError):
+                write(chunk)
 
-        def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-            def forget(item: Any) -> Any:
-                try:
-                    return function(item)
-                except UnexpectedError:
-                    return None
+        write_concurrently(forget, *args)
 
-            return iter(self._executor.map(forget, items))
-
-    def create_with_executor(
-        self: Any, client: Any, table: str, retries: Any, executor: Any
-    ) -> None:
-        @contextmanager
-        def forgetful() -> Iterator[Forgetful]:
-            with executor() as threads:
-                yield Forgetful(threads)
-
-        wrapped = _Client(client, {"batch_execute_statement": execute})
-        create(self, wrapped, table, retries, forgetful)
-
-    return patch.object(DeviceStateWriter, "__init__", create_with_executor)
+    return _together(
+        _with_client(DeviceStateWriter, batch_execute_statement=execute),
+        patch.object(device_state, "write_concurrently", write_and_forget),
+    )
 
 
 @_bug("state before the time series", "processor", "order")

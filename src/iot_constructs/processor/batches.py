@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import NamedTuple, Protocol
 
@@ -156,7 +156,7 @@ class Processor:
         part: list[_ParsedRecord] = []
         readings, room, time = 0, Room(), remaining_ms()
         for position in range(start, len(records)):
-            less = Room(room.decompressed_bytes, room.values)
+            less = replace(room)
             parsed = self._parse(records[position], less)
             if parsed.readings:
                 room = less
