@@ -243,7 +243,7 @@ def _statement_error() -> Patch:
 
 @_bug("exception in a thread swallowed", "device state", "stale state")
 def _thread() -> Patch:
-    """Nobody reads the results of the threads, so an exception in one of them is lost."""
+    """Nobody reads the results of the executor, so an exception in a thread is lost."""
 
     class UnexpectedError(BaseException):
         pass
