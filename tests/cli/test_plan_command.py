@@ -36,7 +36,7 @@ def test_the_text_has_stream_calls_writes_cost_limits_and_remediations(
     for said in (
         "1,000,000, 16,667 messages/s",
         "on-demand, about 34 shards; 6.61 MB/s at peak",
-        "167 invocations/s of 100 records, 75 ms each; 12.5 concurrent of at most 34",
+        "167 invocations/s of 100 records, 105 ms each; 17.5 concurrent of at most 34",
         "179 objects per hour; nothing expires: 39,258 GB more each year (--years 1)",
         "239 requests per hour",
         "messages                    43,800  million messages                      31,360",

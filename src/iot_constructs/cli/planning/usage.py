@@ -195,6 +195,7 @@ def _largest_batch(workload: Workload) -> int:
 def _milliseconds(workload: Workload, records: float, states: float) -> float:
     if workload.invocation_milliseconds is not None:
         return workload.invocation_milliseconds
-    side_by_side = MAX_WRITES_PER_CALL * WRITE_THREADS
-    in_turn = max(records / side_by_side, 1) + max(states / side_by_side, 1)
+    in_turn = max(records / MAX_WRITES_PER_CALL, 1) + max(
+        states / MAX_WRITES_PER_CALL / WRITE_THREADS, 1
+    )
     return INVOCATION_MILLISECONDS + RECORD_MILLISECONDS * records + CALL_MILLISECONDS * in_turn
