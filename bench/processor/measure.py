@@ -20,7 +20,7 @@ OTHERS = {
 }
 # A stand-in for the way to DynamoDB and back, of which the emulator has next to nothing.
 LATENCY_MS = 4.0
-RUNS = 15
+RUNS = 7
 BATCH_WRITER = "batch_writer"
 FASTER, FASTER_ELSEWHERE, CPU_SHARE, CALLS_SHARE, INIT_RATIO = 2.5, 1.8, 0.18, 0.15, 1.25
 PLAN_DEVIATION = 0.05
