@@ -54,8 +54,8 @@ BY_HAND = {
     # 4 shards are 4 concurrent batches of 4.16667 records/s. 1 / (1 - e^-4.16667) = 1.01575 polls find the first one,
     # and the window is 5 s: 25.0656 records, so 0.664922 invocations/s or 1,747,415 a month, at $0.20 for a million
     ("Lambda", "requests"): 0.349483,
-    # 5 + 0.5 * 25.0656 + 10 * (25.0656 / 25 + 1) = 37.5591 ms; * 1,747,415 * 0.5 GB = 32,815.6 GB-s * $0.0000133334
-    ("Lambda", "duration"): 0.437544,
+    # 5 + 0.5 * 25.0656 + 10 * (1 + 1) = 37.5328 ms; * 1,747,415 * 0.5 GB = 32,792.7 GB-s * $0.0000133334
+    ("Lambda", "duration"): 0.437238,
     # 8 + 16 + 9 + 17 + 7 + 3 + (3 + 6) + 0.78 * 400 = 381 bytes are one unit; 43.8 million * $0.625
     ("DynamoDB", "time-series writes"): 27.375,
     # no device is twice in a window: as many
@@ -163,8 +163,8 @@ def test_five_readings_in_a_message_by_hand() -> None:
     assert packed["DynamoDB", "device-state writes"].dollars == pytest.approx(5.475)
     # 4 concurrent batches, 0.83333 messages/s each: 1 / (1 - e^-0.83333) = 1.76866 polls and 5 s have 5.64055 messages
     # of 28.2027 readings, so 0.590959 invocations/s or 1,553,041 a month
-    # 5 + 0.5 * 28.2027 + 10 * (28.2027 / 25 + 1) = 40.3825 ms; * 0.5 GB = 31,357.8 GB-s * $0.0000133334
-    assert packed["Lambda", "duration"].dollars == pytest.approx(0.418107, rel=1e-4)
+    # 5 + 0.5 * 28.2027 + 10 * (1 + 1) = 39.1014 ms; * 0.5 GB = 30,363 GB-s * $0.0000133334
+    assert packed["Lambda", "duration"].dollars == pytest.approx(0.404842, rel=1e-4)
 
 
 def test_provisioned_tables_by_hand() -> None:
@@ -209,9 +209,9 @@ def test_an_interval_of_the_device_state_by_hand() -> None:
     assert lines["DynamoDB", "device-state writes"].dollars == pytest.approx(2.48864, rel=1e-4)
     # half a unit for each of the 43.8 million, and the dashboard's 21.9 million: 43.8 million * $0.125
     assert lines["DynamoDB", "device-state reads"].dollars == pytest.approx(5.475)
-    # one more call: 10 ms more than 37.5591
+    # one more call: 10 ms more than 37.5328
     assert lines["Lambda", "duration"].dollars == pytest.approx(
-        0.437544 * 47.5591 / 37.5591, rel=1e-4
+        0.437238 * 47.5328 / 37.5328, rel=1e-4
     )
     # a device is in a batch once each 6 s, however often it sends: at 7 s, the second time
     usage = estimate_usage(
@@ -246,9 +246,9 @@ def test_without_a_device_state_table() -> None:
     assert lines["DynamoDB", "time-series reads"].quantity == pytest.approx(
         usual["DynamoDB", "time-series reads"].quantity + 21.9e6
     )
-    # one call less: 10 ms less than 37.5591
+    # one call less: 10 ms less than 37.5328
     assert lines["Lambda", "duration"].dollars == pytest.approx(
-        0.437544 * 27.5591 / 37.5591, rel=1e-4
+        0.437238 * 27.5328 / 37.5328, rel=1e-4
     )
     # 4 / 300 s * 2,628,000 s = 35,040 and the 8758.25 objects
     assert lines["KMS", "requests"].quantity == pytest.approx(43_798.25)

@@ -22,6 +22,7 @@ import pytest
 
 from iot_constructs import _defaults as defaults
 from iot_constructs.cli.planning import MB
+from iot_constructs.cli.planning.assumptions import DASHBOARD_DEVICES
 from iot_constructs.cli.planning.usage import Usage, estimate_usage
 from iot_constructs.cli.planning.workload import Workload
 from iot_constructs.local.mapping_decisions import Rules
@@ -37,7 +38,7 @@ from iot_constructs.testing.history import History
 from iot_constructs.testing.kinesis import Kinesis
 from iot_constructs.testing.lambda_functions import Context, Environment, Function, Handler
 from iot_constructs.testing.processes import Process, World
-from iot_constructs.testing.scheduler import Scheduler, executor
+from iot_constructs.testing.scheduler import START, Scheduler, executor
 from tests.cli.test_plan_processor import telemetry, written
 from tests.cli.workloads import build_workload
 from tests.processor.aws_fakes import (
@@ -67,6 +68,8 @@ class Counts:
     units: Counter[str] = field(default_factory=Counter)
     items: Counter[str] = field(default_factory=Counter)
     item_bytes: int = 0
+    reads: int = 0
+    read_units: float = 0
 
     def by_name(self) -> dict[str, float]:
         """Return all of them."""
@@ -83,6 +86,8 @@ class Counts:
             "records": self.records,
             "invocations": self.invocations,
             "item bytes": self.item_bytes,
+            "reads of states": self.reads,
+            "read units": self.read_units,
             **tables,
         }
 
@@ -105,8 +110,11 @@ class Fleet:
         states = self._dynamodb.create_table(STATE, "deviceId").items
         for device in range(workload.devices):  # a plan is of a fleet that is there
             name = self._name(device)
-            states[name,] = {"deviceId": {"S": name}, "timestamp": {"N": "1"}}
-        self._settings: Settings = SETTINGS
+            states[name,] = {"deviceId": {"S": name}, "timestamp": {"N": self._state_of_before()}}
+        interval = workload.device_state_interval_seconds
+        self._settings: Settings = replace(
+            SETTINGS, device_state_interval_seconds=None if interval is None else round(interval)
+        )
         if not workload.device_state:
             self._settings = replace(SETTINGS, device_state_table=None)
         self._kinesis = Kinesis(self._scheduler, STREAM, shards=usage.shards)
@@ -129,6 +137,14 @@ class Fleet:
             ),
             destination_arn=None,
         )
+
+    def _state_of_before(self) -> str:
+        """Return a timestamp that is old, or as old as the interval makes the states of devices that send."""
+        workload = self.workload
+        if workload.device_state_interval_seconds is None:
+            return "1"
+        oldest = workload.device_state_interval_seconds + workload.message_seconds
+        return str(round((START - self._random.uniform(0, oldest)) * 1000))
 
     def run(self) -> Counts:
         """Send, process, and count."""
@@ -195,6 +211,10 @@ class Fleet:
     def _count(self, process: Process, operation: str, request: Mapping[str, Any]) -> None:
         if process.role != "function" or not self._is_counted():
             return
+        if operation == "batch_get_item":
+            self.counts.reads += 1
+            self.counts.read_units += len(request["RequestItems"][STATE]["Keys"]) / 2
+            return
         table, sizes = written(dict(request))
         self.counts.calls[table] += 1
         self.counts.items[table] += len(sizes)
@@ -215,7 +235,8 @@ def arrivals(workload: Workload, end: float, rng: random.Random) -> Iterator[tup
 
 
 # Intervals of 70 s do not repeat the same batches in a cycle. Where most batches have about 25 readings, which take one
-# call or two, the calls of a few shards differ by more than 5 % from the average of all hashes.
+# call or two, the calls of a few shards differ by more than 5 % from the average of all hashes. Where a few records
+# arrive in each second of a window of 5 s, the next window begins at once or 1 s later, depending on the polls' phase.
 SHAPES: dict[str, tuple[dict[str, Any], float]] = {
     "two messages a minute": (
         {"devices": 400, "every_seconds": 3 * 3600, "shard_count": 1},
@@ -229,14 +250,17 @@ SHAPES: dict[str, tuple[dict[str, Any], float]] = {
     "a longer window": ({"devices": 1000, "batching_window_seconds": 30, "batch_size": 500}, 310),
     "no window": ({"devices": 1000, "batching_window_seconds": 0}, 120),
     "a parallelization factor of 4": (
-        {"devices": 2000, "shard_count": 2, "parallelization_factor": 4},
-        240,
+        {"devices": 14_000, "shard_count": 2, "parallelization_factor": 4},
+        90,
     ),
     "5 readings in a message": ({"devices": 2000, "readings_per_message": 5}, 300),
-    "20 readings in a message": ({"devices": 2000, "readings_per_message": 20}, 400),
+    "20 readings in a message": (
+        {"devices": 2000, "readings_per_message": 20, "batching_window_seconds": 30},
+        1000,
+    ),
     "20 readings in full batches": (
         {"devices": 2000, "readings_per_message": 20, "batch_size": 20, "every_seconds": 5},
-        20,
+        60,
     ),
     "items of 2 KB": ({"devices": 600, "reading_bytes": 2000}, 180),
     "arrays of 5 KB": (
@@ -244,6 +268,23 @@ SHAPES: dict[str, tuple[dict[str, Any], float]] = {
         350,
     ),
     "devices that send each second": ({"devices": 40, "every_seconds": 1}, 180),
+    "states every 100 s": (
+        {"devices": 600, "every_seconds": 30, "device_state_interval_seconds": 100},
+        480,
+    ),
+    "states every 100 s in larger batches": (
+        {
+            "devices": 3000,
+            "every_seconds": 30,
+            "batch_size": 500,
+            "device_state_interval_seconds": 100,
+        },
+        240,
+    ),
+    "states every 7 s of devices that send each second": (
+        {"devices": 40, "every_seconds": 1, "device_state_interval_seconds": 7},
+        210,
+    ),
     "no device-state table": ({"devices": 600, "device_state": False}, 240),
     "batches of --optimize": (
         {
@@ -274,12 +315,17 @@ def test_a_plan_is_what_the_simulation_counts(name: str) -> None:
         f"units {SERIES}": usage.tables[0].writes * seconds,
         f"items {SERIES}": sent.readings_per_second * seconds,
         "item bytes": sent.item_bytes * sent.readings_per_second * seconds,
+        "reads of states": average.calls.state_reads * batches,
+        "read units": 0.0,
     }
+    if sent.device_state_interval_seconds is not None:
+        dashboard = min(sent.devices, DASHBOARD_DEVICES) / sent.dashboard_seconds / 2
+        planned["read units"] = (usage.tables[1].reads - dashboard) * seconds
     if sent.device_state:
         planned |= {
             f"calls {STATE}": average.calls.device_state * batches,
             f"units {STATE}": usage.tables[1].writes * seconds,
-            f"items {STATE}": average.states * batches,
+            f"items {STATE}": average.states * usage.written_states * batches,
         }
     assert counted.by_name() == {
         name: pytest.approx(value, rel=WITHIN) for name, value in planned.items()

@@ -38,9 +38,9 @@ SHARES_BY_HAND = {
     "Kinesis: one device's partition key": 1 / 60 / 1000,
     # 2 * 16,667 / 1000 = 33.3, so 34 shards
     "Lambda: concurrency during catch-up": 34 / 1000,
-    # 166.67 invocations/s in 34 concurrent batches, of 5 + 50 + 10 * (4 + 1) = 105 ms: four calls for states at a time
-    "Lambda: busy concurrent batches": 166.667 / 34 * 0.105,
-    "Lambda: duration of an invocation": 0.105 / 60,
+    # 166.67 invocations/s in 34 concurrent batches, of 5 + 50 + 10 * (1 + 1) = 75 ms: the calls to a table at a time
+    "Lambda: busy concurrent batches": 166.667 / 34 * 0.075,
+    "Lambda: duration of an invocation": 0.075 / 60,
     "DynamoDB: time-series table": 16_666.7 / 40_000,
     "DynamoDB: device-state table": 16_666.7 / 40_000,
     "DynamoDB: a new table": 16_666.7 / 4000,
@@ -118,10 +118,10 @@ def test_warnings_begin_at_80_percent_with_the_highest_usage() -> None:
     assert full[0] == "limits that are used by 80% or more, highest first:"
     assert full[1].startswith("- Kinesis: a new on-demand stream (417%): ")
     assert sum(line.startswith("- ") for line in full) == 5
-    # 800 devices of a message a second each: 8 batches/s of 105 ms in 4 concurrent batches
+    # 800 records/s of the 4,000 that a new stream accepts
     calm = list(format_warnings(list(limits(devices=800, every_seconds=1).values())))
     assert calm[0] == "no limit is used by 80% or more; the highest is"
-    assert calm[1] == "Lambda: busy concurrent batches (21%)"
+    assert calm[1] == "Kinesis: a new on-demand stream (20%)"
     at = 400_000  # of 500,000 connections, and everything else below
     only = "\n".join(format_warnings(list(limits(devices=at, every_seconds=3600).values())))
     assert only.count("\n- ") == 1
