@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from docs import api_defaults, api_text
+from iot_constructs import _defaults as defaults
 from iot_constructs.cli import planning
 from iot_constructs.cli.planning import assumptions, prices, quotas
 from iot_constructs.cli.planning import peers as peer_pipelines
@@ -253,7 +255,12 @@ def _lever_parts() -> Iterator[str]:
     bills = {
         "optimized": cost,
         "the other defaults": monthly_cost(workload),
-        "all defaults, 365 days by key": monthly_cost(_usage(ONE_FLEET).workload),
+        f"all defaults, {defaults.TIME_SERIES_RETENTION_DAYS} days by key": monthly_cost(
+            _usage(ONE_FLEET).workload
+        ),
+        "a year by key": monthly_cost(
+            replace(workload, retention_seconds=365 * planning.DAY_SECONDS)
+        ),
         **{peer.name: total(peer_costs(peer, workload)) for peer in PEERS},
     }
     yield api_text.table(

@@ -93,7 +93,7 @@ class TimeSeriesTable(_DeviceTable):
     fraction of the number, as the example's processor does; ``BETWEEN`` still works.
 
     Args:
-        retention: how long a reading is kept, 1 day to 100 years; by default 365 days.
+        retention: how long a reading is kept, 1 day to 100 years; by default 90 days.
         replica_key_arns: the ARN of a customer managed key for the region of each replica,
             ``{"eu-central-1": "arn:aws:kms:..."}``. The region of the stack has the table's own key.
         encryption_key: the customer managed key; by default that of the stack. ``encryption`` takes any other kind.

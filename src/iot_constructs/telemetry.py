@@ -70,7 +70,7 @@ class TelemetryProcessor(StreamProcessor):
         transform: the path of a Python file of your own, for example ``str(Path(__file__).with_name("units.py"))``,
             with a function ``transform(reading, record)`` that returns the reading to store. See below.
         retention: how long the time series keeps a reading, from which ``ttl`` is set; by default that of the
-            TimeSeriesTable, and 365 days for another table.
+            TimeSeriesTable, and 90 days for another table.
         timestamp_field: the member of a reading with its timestamp: a number of seconds, milliseconds, microseconds or
             nanoseconds since 1970, or an ISO 8601 string with a time zone.
         use_arrival_time: gives a reading without a timestamp the time at which the stream received its record. A

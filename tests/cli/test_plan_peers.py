@@ -25,10 +25,10 @@ from tests.processor.aws_fakes import make_processor, make_records
 
 SERIES, STATES = "series", "states"
 HANDLERS = {
-    USUAL.name: "bench.processor.usual_handler",
-    SOLUTIONS.name: "bench.peers.processor.handler",
+    USUAL.name: "bench.processor.contenders.three_puts",
+    SOLUTIONS.name: "bench.processor.contenders.two_puts",
 }
-MODULES = (*HANDLERS.values(), "bench.processor.three_puts")
+MODULES = (*HANDLERS.values(), "bench.processor.contenders.tables")
 SHAPES = [Shape(100, 100), Shape(100, 10), Shape(7, 7)]
 
 
@@ -67,10 +67,9 @@ class _Table:
 def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[CountingTables]:
     """What the handlers write to. They are imported again for each test, and forgotten."""
     counting = CountingTables()
-    monkeypatch.setattr(boto3, "resource", lambda service: counting)
+    monkeypatch.setattr(boto3, "resource", lambda service, config: counting)
     monkeypatch.setenv("DEVICE_STATE_TABLE_NAME", STATES)
-    for name in ("TIME_SERIES_TABLE_NAME", "METRICS_TABLE_NAME"):
-        monkeypatch.setenv(name, SERIES)
+    monkeypatch.setenv("TIME_SERIES_TABLE_NAME", SERIES)
     monkeypatch.setenv("TIME_SERIES_RETENTION_SECONDS", "2592000")
     for module in MODULES:
         sys.modules.pop(module, None)
