@@ -12,7 +12,7 @@ CUSTOM_METRICS: Final = (
 )
 METRIC_LOG_BYTES: Final = 560  # of the line with these metrics
 
-# --- counted by a test with the contenders of bench/processor --------------------------------------------------------------------
+# --- counted by a test with the contenders of bench/processor ---------------------------------------------------------
 SOLUTIONS_PUTS: Final = 2  # PutItem calls for a record of the contender two_puts: reading and state
 USUAL_PUTS: Final = (
     3  # PutItem calls for a record of the contender three_puts: state and two metrics
