@@ -150,7 +150,7 @@ def test_a_table_that_the_function_may_not_write_has_no_arrow(template: Json) ->
     [
         lambda each: _properties(each, "TimeSeries").update(TableName="iot-other-dev"),
         lambda each: _properties(each, "ProcessorMapping").update(BatchSize=7),
-        lambda each: _properties(each, "Stream").update(RetentionPeriodHours=24),
+        lambda each: _properties(each, "Stream").update(RetentionPeriodHours=48),
         lambda each: _properties(each, "ProcessorDlqTopic").pop("KmsMasterKeyId"),
         _remove_alarm,
     ],

@@ -232,6 +232,22 @@ def test_a_request_is_what_botocore_makes_of_the_same_parameters(
     assert int(one.headers["Content-Length"]) == len(one.body)
 
 
+def test_a_handler_of_the_parameters_has_them_and_can_change_them(client: Any) -> None:
+    """As tools for tracing and for tests do."""
+    statements = [{"Statement": "DELETE", "Parameters": [{"N": str(n)}]} for n in range(2)]
+    seen: list[Any] = []
+
+    def remove_last(params: dict[str, Any], **_: Any) -> None:
+        seen.extend(params["Statements"])
+        params["Statements"] = params["Statements"][:1]
+
+    client.meta.events.register("before-parameter-build", remove_last)
+    sent = respond(client, 200)
+    client.batch_execute_statement(Statements=statements)
+    assert seen == statements
+    assert json.loads(sent[0].body) == {"Statements": statements[:1]}
+
+
 def test_a_request_is_not_longer_than_its_readings_say(client: Any) -> None:
     sent = respond(client, 200)
     [record] = make_records(("d1", {"timestamp": NOW, "text": "\u00e9" * 1000}))
@@ -249,7 +265,7 @@ def test_a_failed_request_is_sent_again_and_raises_the_service_error(client: Any
 
 def test_a_request_without_its_body_is_not_a_valid_one(client: Any) -> None:
     """A ValidationException would reject the records; DynamoDB answers SerializationException to this."""
-    client.meta.events.unregister("before-call.dynamodb.BatchWriteItem", handler._write_body)
+    client.meta.events.unregister("before-call", handler._write_body)
     sent = respond(client, 200)
     client.batch_write_item(**REQUESTS["batch_write_item"])
     assert json.loads(sent[0].body) == {"RequestItems": {}, "ReturnConsumedCapacity": {}}

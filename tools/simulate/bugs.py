@@ -114,7 +114,7 @@ def _with_client(owner: Any, **wrappers: Callable[..., Any]) -> Patch:
 # --- the processor: time series
 
 
-@_bug("swallowed put", "time series", "lost")
+@_bug("swallowed put", "time series", "lost", seed=2)
 def _swallowed_put() -> Patch:
     """The writer ignores every error."""
     store = TimeSeriesWriter.store
@@ -372,7 +372,7 @@ def _dropped() -> Patch:
     return patch.object(DeadLetterTopic, "publish", publish_and_forget)
 
 
-@_bug("reserve for a long timeout", "processor", "progress", seed=5)
+@_bug("reserve for a long timeout", "processor", "progress", seed=18)
 def _reserve() -> Patch:
     """The reserve for the last call leaves nothing of a timeout of three or ten seconds."""
     create = Deadline.__init__
@@ -553,7 +553,7 @@ def _failed_put() -> Patch:
     return patch.object(StreamDestination, "__init__", create_with_client)
 
 
-@_bug("failed deletion reported as done", "redrive", "report", seed=5)
+@_bug("failed deletion reported as done", "redrive", "report", seed=11)
 def _failed_deletion() -> Patch:
     """Failed entries in a successful response of DeleteMessageBatch count as deleted."""
 
@@ -598,7 +598,7 @@ def _function_failures() -> Patch:
     return patch.object(destinations, "_failures", ignore)
 
 
-@_bug("function error ignored", "redrive", "deleted too early", "lost", seed=19)
+@_bug("function error ignored", "redrive", "deleted too early", "lost", seed=12)
 def _function_error() -> Patch:
     """The redrive to the function takes the status 200 as a success."""
     failures = destinations._failures

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 RAISE_ON_FAILURE = "raiseOnFailure"
 _DEVICES_IN_LOG = 20
 _JSON = json.JSONEncoder(check_circular=False, ensure_ascii=False, separators=(",", ":"))
+_WITH_OWN_BODY = {"BatchWriteItem", "BatchExecuteStatement"}
 _PARAMETERS = "iot-constructs-parameters"
 # This member is a string. DynamoDB answers SerializationException to anything else, which is a failure that Lambda
 # retries, and not a ValidationException, after which a record is rejected.
@@ -123,21 +124,23 @@ def _client(service: str) -> Any:
     # The same client as boto3's, but the cold start is a tenth shorter without boto3's import.
     client = botocore.session.get_session().create_client(service, config=config)
     # The parameters of these operations already are what DynamoDB's protocol has as JSON, and botocore's serializer
-    # takes four times as long as `json`. Both events are extension points (boto3/latest/guide/events.html).
-    for operation in ("dynamodb.BatchWriteItem", "dynamodb.BatchExecuteStatement"):
-        client.meta.events.register(f"provide-client-params.{operation}", _keep_parameters)
-        client.meta.events.register(f"before-call.{operation}", _write_body)
+    # takes four times as long as `json`. Both events are extension points (boto3/latest/guide/events.html). The first
+    # handler is the last one of the event, so that tools that look at the parameters, or change them, have them.
+    client.meta.events.register_last("before-parameter-build", _keep_parameters)
+    client.meta.events.register("before-call", _write_body)
     return client
 
 
-def _keep_parameters(params: dict[str, Any], context: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Return parameters without content for botocore's serializer and its endpoint rules."""
-    context[_PARAMETERS] = params
-    return {name: type(value)() for name, value in params.items()} | _NOT_A_REQUEST
+def _keep_parameters(params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+    """Leave parameters without content for botocore's serializer and its endpoint rules."""
+    if model.name in _WITH_OWN_BODY:
+        context[_PARAMETERS] = dict(params)
+        params.update({name: type(value)() for name, value in params.items()}, **_NOT_A_REQUEST)
 
 
 def _write_body(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-    params["body"] = _JSON.encode(context[_PARAMETERS]).encode()
+    if _PARAMETERS in context:
+        params["body"] = _JSON.encode(context[_PARAMETERS]).encode()
 
 
 def _report(outcome: Outcome, received: int, function_name: str) -> None:
