@@ -71,7 +71,7 @@ class StreamReader:
         try:
             client = self._client_in(region)
             records = self._records(client, remaining)
-            if remaining != wanted and _has_ends(remaining, records):
+            if remaining != wanted and not _missing_ends(remaining, records):
                 return _select(wanted, records, accepted)
             if remaining != wanted:  # some of them expired during this run
                 records = self._records(client, wanted)
@@ -138,19 +138,19 @@ def _select(
 
 def _check_complete(wanted: StreamRange, records: tuple[Record, ...], read: RangeRead) -> RangeRead:
     """Return what was read, and whether the records are the whole batch."""
-    ends = {int(wanted.first), int(wanted.last)} - set(map(_number, records))
-    if not ends and len(records) >= wanted.batch_size:
+    missing = max(wanted.batch_size - len(records), _missing_ends(wanted, records))
+    if missing <= 0:
         return read
     return replace(
         read,
-        missing=max(wanted.batch_size - len(records), len(ends)),
+        missing=missing,
         problem=f"expired: the stream has {len(records)} of {wanted.batch_size} records; "
         "restore the others from the archive",
     )
 
 
-def _has_ends(wanted: StreamRange, records: tuple[Record, ...]) -> bool:
-    return {int(wanted.first), int(wanted.last)} <= set(map(_number, records))
+def _missing_ends(wanted: StreamRange, records: tuple[Record, ...]) -> int:
+    return len({int(wanted.first), int(wanted.last)} - set(map(_number, records)))
 
 
 def _number(record: Record) -> int:
