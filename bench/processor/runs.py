@@ -11,13 +11,12 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
+from bench.peers import ROOT
 from bench.processor import emulator
 from bench.processor.tables import Tables, made_tables
 from bench.processor.workload import Shape, readings
 
-ROOT = Path(__file__).resolve().parents[2]
 OURS = "ours"
 # Module, and the folder that it is imported from: ours as in the function's asset.
 CONTENDERS = {

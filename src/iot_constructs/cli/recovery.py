@@ -67,7 +67,7 @@ class Recovery:
         """Fetch the records of a message. An AWS error is reported as the problem of this message.
 
         Records of the stream that are in an accepted range are left out. Copies in a message or a bucket are not: only
-        the stream itself says what the record of a sequence number is.
+        the stream shows which record has a sequence number.
         """
         if isinstance(source, InlineRecords):
             return Recovered(source.records)

@@ -11,9 +11,9 @@ from iot_constructs import _defaults as defaults
 from iot_constructs.cli.planning import KB
 from iot_constructs.cli.planning.assumptions import CONTENT_SHARE, DEVICE_ID_BYTES
 from iot_constructs.processor.batches import SLICE_READINGS
+from iot_constructs.processor.recent_states import MAX_KEYS_PER_CALL
 from iot_constructs.processor.time_series import MAX_REQUEST_BYTES_PER_CALL, MAX_WRITES_PER_CALL
 
-READS_PER_CALL = 100  # amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _SORT_KEY_BYTES = 17  # 31 digits: milliseconds and a fraction from a hash of the content
 _TTL_BYTES = len(defaults.TTL_ATTRIBUTE) + 6  # 10 digits
 _MAP_BYTES = 3
@@ -84,7 +84,7 @@ def calls_per_batch(
     return Calls(
         time_series=sum(ceil(part * readings / per_call) for part in slices),
         device_state=sum(_calls_for_some(count, written, per_call) for count in states),
-        state_reads=sum(ceil(count / READS_PER_CALL) for count in states) if reads_states else 0,
+        state_reads=sum(ceil(count / MAX_KEYS_PER_CALL) for count in states) if reads_states else 0,
     )
 
 

@@ -21,7 +21,6 @@ from iot_constructs.cli.planning.assumptions import (
     TABLE_UTILIZATION,
 )
 from iot_constructs.cli.planning.batches import (
-    READS_PER_CALL,
     Calls,
     average_calls,
     calls_per_batch,
@@ -31,6 +30,7 @@ from iot_constructs.cli.planning.batches import (
     write_units,
 )
 from iot_constructs.cli.planning.workload import Workload
+from iot_constructs.processor.recent_states import MAX_KEYS_PER_CALL
 from iot_constructs.processor.time_series import MAX_WRITES_PER_CALL, WRITE_THREADS
 
 # https://aws.amazon.com/iot-core/pricing/additional-details/
@@ -360,5 +360,5 @@ def _milliseconds(workload: Workload, readings: float, states: float, written: f
     if workload.device_state:
         in_turn += max(states * written / at_once, 1)
     if workload.device_state_interval_seconds is not None:
-        in_turn += max(states / READS_PER_CALL, 1)
+        in_turn += max(states / MAX_KEYS_PER_CALL, 1)
     return INVOCATION_MILLISECONDS + READING_MILLISECONDS * readings + CALL_MILLISECONDS * in_turn
