@@ -140,7 +140,7 @@ PARTITION_KEY: Final = "deviceId"  # a String
 SORT_KEY: Final = "timestamp"  # a Number, epoch milliseconds
 TTL_ATTRIBUTE: Final = "ttl"  # a Number, epoch seconds (FACTS 9)
 TIME_SERIES_RETENTION_DAYS: Final = (
-    90  # a year is a third of the bill of a large fleet, and the archive has all (docs/scale.md)
+    90  # storage for a year is 47 % of the bill of a large fleet; the archive has all (docs/scale.md)
 )
 PITR_RECOVERY_PERIOD_DAYS: Final = 35  # the longest; the price does not depend on it (FACTS 9)
 
