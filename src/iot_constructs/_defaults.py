@@ -139,7 +139,9 @@ DLQ_VISIBILITY_TIMEOUT_SECONDS: Final = 300  # time for a redrive to finish with
 PARTITION_KEY: Final = "deviceId"  # a String
 SORT_KEY: Final = "timestamp"  # a Number, epoch milliseconds
 TTL_ATTRIBUTE: Final = "ttl"  # a Number, epoch seconds (FACTS 9)
-TIME_SERIES_RETENTION_DAYS: Final = 90  # storage for a year is 47 % of the bill of a large fleet; the archive has all (docs/scale.md)
+TIME_SERIES_RETENTION_DAYS: Final = (
+    90  # a year is 47 % of the bill of a large fleet, and the archive has all (docs/scale.md)
+)
 PITR_RECOVERY_PERIOD_DAYS: Final = 35  # the longest; the price does not depend on it (FACTS 9)
 
 # --- TelemetryRule -------------------------------------------------------------------------------------------------
