@@ -376,11 +376,11 @@ demo: $(READY) ## deploy the example to a local AWS emulator, send telemetry, sh
 
 .PHONY: chaos
 chaos: $(READY) ## the same under faults, with one redrive at the end (SEED=7; ARGS="--records 2000")
-	$(PY) -m tools.chaos.__main__ $(ARGS)
+	$(PY) -m tests.chaos $(ARGS)
 
 .PHONY: simulate
 simulate: $(READY) ## the pipeline in virtual time under every fault (SEED=7; ARGS="--seeds 200", ARGS=--bugs)
-	$(PY) -m tools.simulate $(ARGS)
+	$(PY) -m tests.simulation $(ARGS)
 
 .PHONY: test
 test: lint $(CHECKOV_READY) ## what CI runs: lint, types and every test

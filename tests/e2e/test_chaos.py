@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from iot_constructs.cli.exit_codes import INTERRUPTED
+from tests.chaos.fault_proxy import CAN_CRASH
+from tests.chaos.faults import Fault
 from tests.e2e.programs import assert_nothing_remains, interrupt, start
-from tools.chaos.fault_proxy import CAN_CRASH
-from tools.chaos.faults import Fault
 
 SECONDS = 420
 # The rarest fault of a short run occurs once in 60 calls of BatchWriteItem, of which this makes about 90.
@@ -25,7 +25,7 @@ RECORDS = 1000
 def start_chaos(tmp_path: Path) -> subprocess.Popen[str]:
     """Start a short chaos run."""
     options = ["--records", str(RECORDS), "--devices", "40", "--seed", "1"]
-    return start(tmp_path, "tools.chaos.__main__", *options)
+    return start(tmp_path, "tests.chaos", *options)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from functools import cache
 
 import pytest
 
-from tools.simulate import invariants, pipeline
-from tools.simulate.bugs import BUGS, RECORDS, Bug
-from tools.simulate.pipeline import Options, simulate
-from tools.simulate.shrink import invariant
+from tests.simulation import invariants, pipeline
+from tests.simulation.bugs import BUGS, RECORDS, Bug
+from tests.simulation.pipeline import Options, simulate
+from tests.simulation.shrink import invariant
 
 SEEDS = range(1, 201)
 

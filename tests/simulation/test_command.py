@@ -1,4 +1,4 @@
-"""`python -m tools.simulate`."""
+"""`python -m tests.simulation`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tools.simulate import bugs
-from tools.simulate.__main__ import main
-from tools.simulate.bugs import BUGS
-from tools.simulate.faults import RATES
-from tools.simulate.report import Totals, format_catches
-from tools.simulate.runs import Catch, Seed, run_seed
+from tests.simulation import bugs
+from tests.simulation.__main__ import main
+from tests.simulation.bugs import BUGS
+from tests.simulation.faults import RATES
+from tests.simulation.report import Totals, format_catches
+from tests.simulation.runs import Catch, Seed, run_seed
 
 FEW = ("--seeds", "3", "--records", "25", "--jobs", "1")
 
@@ -71,7 +71,7 @@ def test_a_violation_is_explained(
     output = capsys.readouterr().out
     assert f"seed {bug.seed}: stale state: " in output
     assert (
-        f"python -m tools.simulate --seed {bug.seed} --records {bugs.RECORDS} "
+        f"python -m tests.simulation --seed {bug.seed} --records {bugs.RECORDS} "
         f'--bug "{bug.name}"\n' in output
     )
     history = output.partition("The shortest history of ")[2].partition("\n\n")[0].splitlines()
@@ -113,7 +113,7 @@ def test_usage_error(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert "usage: python -m tools.simulate" in capsys.readouterr().err
+    assert "usage: python -m tests.simulation" in capsys.readouterr().err
 
 
 def test_a_seed_in_the_environment_is_checked(

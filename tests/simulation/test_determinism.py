@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 
-from tools.simulate.pipeline import Options, simulate
+from tests.simulation.pipeline import Options, simulate
 
 # With a bucket, poison records, resharding, and redrives between them.
 SEEDS = (1, 7, 12, 15)
 RECORDS = 60
 PROGRAM = f"""
-from tools.simulate.pipeline import Options, simulate
+from tests.simulation.pipeline import Options, simulate
 for seed in {SEEDS}:
     print(simulate(Options(seed, records={RECORDS})).history.fingerprint())
 """

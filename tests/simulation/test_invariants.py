@@ -1,6 +1,6 @@
 """Each invariant is violated by a mistake, so that none of them is always true.
 
-tools/simulate/bugs.py has more mistakes, of which some violate the same invariants.
+tests/simulation/bugs.py has more mistakes, of which some violate the same invariants.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from iot_constructs.processor import batches, handler
 from iot_constructs.processor.batches import Processor
 from iot_constructs.processor.payloads import Room
 from iot_constructs.testing.sns_sqs import SNS
-from tools.simulate import pipeline
-from tools.simulate.configuration import Configuration, configuration
-from tools.simulate.pipeline import Options, Result, simulate
+from tests.simulation import pipeline
+from tests.simulation.configuration import Configuration, configuration
+from tests.simulation.pipeline import Options, Result, simulate
 
 PIPELINE = replace(
     configuration(1),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tools.simulate.faults import RATES
-from tools.simulate.pipeline import Options, Result, simulate
+from tests.simulation.faults import RATES
+from tests.simulation.pipeline import Options, Result, simulate
 
 SEEDS, RECORDS, SEEDS_PER_TEST = 200, 500, 10
 EVENTS = {
@@ -47,7 +47,7 @@ def _run(seed: int) -> Result:
     result = simulate(Options(seed, records=RECORDS))
     assert not result.violations, (
         f"seed {seed}: {result.violations[0]}; repeat it with: "
-        f"python -m tools.simulate --seed {seed} --records {RECORDS}"
+        f"python -m tests.simulation --seed {seed} --records {RECORDS}"
     )
     return result
 

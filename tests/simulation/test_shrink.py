@@ -8,11 +8,11 @@ import pytest
 
 from iot_constructs.testing.history import History
 from iot_constructs.testing.scheduler import START
-from tools.simulate import shrink as shrinking
-from tools.simulate.bugs import BUGS, RECORDS
-from tools.simulate.pipeline import Options, Result, simulate
-from tools.simulate.runs import count_sent
-from tools.simulate.shrink import VIOLATION, Shrunk, invariant, relevant, shrink
+from tests.simulation import shrink as shrinking
+from tests.simulation.bugs import BUGS, RECORDS
+from tests.simulation.pipeline import Options, Result, simulate
+from tests.simulation.runs import count_sent
+from tests.simulation.shrink import VIOLATION, Shrunk, invariant, relevant, shrink
 
 # Violates two invariants, of which the first one is "order", because of a fault.
 BUG, SEED = BUGS["swallowed put"], 3

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from iot_constructs.processor.transform import load_transform
-from tools.simulate.workload import Trouble
+from tests.simulation.workload import Trouble
 
 _VARIABLE = "TRANSFORM_MODULE"
 

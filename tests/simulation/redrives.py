@@ -27,7 +27,7 @@ from iot_constructs.local.mapping_records import EventTemplate
 from iot_constructs.testing.processes import Process, ProcessEnded
 
 if TYPE_CHECKING:
-    from tools.simulate.pipeline import Pipeline
+    from tests.simulation.pipeline import Pipeline
 
 _MAX_RUNS = 20
 # What an asynchronous invocation takes, with room for the record that its destination gets.

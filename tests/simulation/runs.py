@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from tools.simulate.bugs import BUGS
-from tools.simulate.pipeline import Options, Result, simulate
-from tools.simulate.shrink import MAX_LINES, invariant, relevant, shrink
+from tests.simulation.bugs import BUGS
+from tests.simulation.pipeline import Options, Result, simulate
+from tests.simulation.shrink import MAX_LINES, invariant, relevant, shrink
 
 _MAX_VIOLATIONS = 3
 _MAX_WIDTH = 160
@@ -92,7 +92,7 @@ def explain(seed: int, *, records: int, bug: str | None = None) -> Explanation:
     return Explanation(
         seed,
         result.violations[:_MAX_VIOLATIONS],
-        f"python -m tools.simulate --seed {seed} --records {records}{option}",
+        f"python -m tests.simulation --seed {seed} --records {records}{option}",
         count_sent(short),
         sum(short.faults.values()),
         shrunk.runs,

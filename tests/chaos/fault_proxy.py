@@ -37,7 +37,7 @@ import botocore.awsrequest
 import botocore.credentials
 
 from iot_constructs.local.emulator import CREDENTIAL, HOST, REGION, Endpoint
-from tools.chaos.faults import BATCH_WRITE, STATE_WRITE, Fault, Faults
+from tests.chaos.faults import BATCH_WRITE, STATE_WRITE, Fault, Faults
 
 # Longer than the read timeout of the function's clients (3 s in processor/handler.py).
 SLOW_SECONDS = 3.5

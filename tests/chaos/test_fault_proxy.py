@@ -16,7 +16,7 @@ import botocore.parsers
 import botocore.session
 import pytest
 
-from tools.chaos.fault_proxy import (
+from tests.chaos.fault_proxy import (
     error_response,
     find_inode,
     operation_name,
@@ -25,7 +25,7 @@ from tools.chaos.fault_proxy import (
     split_items,
     split_statements,
 )
-from tools.chaos.faults import (
+from tests.chaos.faults import (
     BATCH_WRITE,
     PUBLISH,
     RULES,

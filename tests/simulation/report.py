@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iot_constructs.testing.faults import Rate
-from tools.simulate.bugs import BUGS
-from tools.simulate.runs import Catch, Explanation, Seed
-from tools.simulate.shrink import invariant
+from tests.simulation.bugs import BUGS
+from tests.simulation.runs import Catch, Explanation, Seed
+from tests.simulation.shrink import invariant
 
 
 @dataclass

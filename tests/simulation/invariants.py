@@ -21,12 +21,12 @@ from iot_constructs.testing.dynamodb import Item
 from iot_constructs.testing.kinesis import Shard, StoredRecord
 from iot_constructs.testing.processes import Process
 from iot_constructs.testing.sns_sqs import StoredMessage
-from tools.simulate.invocation_invariants import InvocationInvariants
-from tools.simulate.mapping_invariants import MappingInvariants
-from tools.simulate.workload import Fate, Sent, Trouble, device_of
+from tests.simulation.invocation_invariants import InvocationInvariants
+from tests.simulation.mapping_invariants import MappingInvariants
+from tests.simulation.workload import Fate, Sent, Trouble, device_of
 
 if TYPE_CHECKING:
-    from tools.simulate.pipeline import Pipeline
+    from tests.simulation.pipeline import Pipeline
 
 Content = tuple[str, bytes]
 _Position = tuple[str, int]

@@ -28,7 +28,7 @@ from iot_constructs.testing.kinesis import Shard, StoredRecord
 from iot_constructs.testing.processes import Process
 
 if TYPE_CHECKING:
-    from tools.simulate.pipeline import Pipeline
+    from tests.simulation.pipeline import Pipeline
 
 Violated = Callable[[str, str], None]
 

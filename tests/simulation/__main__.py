@@ -18,12 +18,12 @@ from typing import TypeVar
 
 from iot_constructs.cli.options import positive_integer
 from iot_constructs.cli.progress import Progress
-from tools.simulate import bugs
-from tools.simulate.faults import RATES
-from tools.simulate.pipeline import Options, simulate
-from tools.simulate.report import Totals, format_catches, format_explanation
-from tools.simulate.runs import Seed, apply_bug, explain, find_bug, run_seed
-from tools.simulate.shrink import invariant
+from tests.simulation import bugs
+from tests.simulation.faults import RATES
+from tests.simulation.pipeline import Options, simulate
+from tests.simulation.report import Totals, format_catches, format_explanation
+from tests.simulation.runs import Seed, apply_bug, explain, find_bug, run_seed
+from tests.simulation.shrink import invariant
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tools.simulate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument(
         "--seed",
         type=positive_integer,

@@ -32,12 +32,12 @@ from iot_constructs.testing.processes import Process, World
 from iot_constructs.testing.s3 import S3
 from iot_constructs.testing.scheduler import Scheduler, executor
 from iot_constructs.testing.sns_sqs import SNS, SQS
-from tools.simulate import transform
-from tools.simulate.configuration import Configuration, configuration, rules
-from tools.simulate.faults import EMPTY_READS, RATES
-from tools.simulate.invariants import Invariants
-from tools.simulate.redrives import Operator
-from tools.simulate.workload import Sent, Trouble, device_of, records
+from tests.simulation import transform
+from tests.simulation.configuration import Configuration, configuration, rules
+from tests.simulation.faults import EMPTY_READS, RATES
+from tests.simulation.invariants import Invariants
+from tests.simulation.redrives import Operator
+from tests.simulation.workload import Sent, Trouble, device_of, records
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 STREAM_ARN = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/iot-sensor-data-stream-dev"

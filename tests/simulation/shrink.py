@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from iot_constructs.testing.history import Event, History
-from tools.simulate.configuration import Configuration, configuration
-from tools.simulate.pipeline import Result, simulate
+from tests.simulation.configuration import Configuration, configuration
+from tests.simulation.pipeline import Result, simulate
 
 T = TypeVar("T")
 

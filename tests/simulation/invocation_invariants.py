@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from iot_constructs._defaults import MEMORY_MB
 from iot_constructs.testing.dynamodb import item_bytes
 from iot_constructs.testing.processes import Process
-from tools.simulate.workload import Fate, Sent, Trouble
+from tests.simulation.workload import Fate, Sent, Trouble
 
 if TYPE_CHECKING:
-    from tools.simulate.pipeline import Pipeline
+    from tests.simulation.pipeline import Pipeline
 
 Violated = Callable[[str, str], None]
 

@@ -1,6 +1,6 @@
 """Chaos run: deploys the example, injects faults, redrives once, and accounts for every record.
 
-    python -m tools.chaos.__main__ --help
+    python -m tests.chaos --help
 
 The run puts messages directly on the stream, out of order, with the device ID as the partition key. It
 does not use the IoT rule, which `make demo` covers. `LocalEventSourceMapping` invokes the function, and
@@ -59,8 +59,8 @@ from iot_constructs.local.plan import Kind, Message
 from iot_constructs.local.program import deploy, run_program, save_logs_on_error
 from iot_constructs.local.screen import Report, Screen
 from iot_constructs.local.toolchain import ToolError
-from tools.chaos.fault_proxy import CAN_CRASH, FaultProxy
-from tools.chaos.faults import Fault, Faults
+from tests.chaos.fault_proxy import CAN_CRASH, FaultProxy
+from tests.chaos.faults import Fault, Faults
 
 OUT = Path("chaos-out")
 
@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str]) -> Options:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.chaos.__main__",
+        prog="python -m tests.chaos",
         description="Deploy the example to a local AWS emulator, inject faults, redrive once, and "
         "account for every record.",
     )

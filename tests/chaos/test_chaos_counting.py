@@ -18,7 +18,7 @@ from iot_constructs.local.accounting import (
     find_stale_states,
 )
 from iot_constructs.local.plan import Fate, Message, make_plan
-from tools.chaos.__main__ import (
+from tests.chaos.__main__ import (
     CONCURRENT_DEVICES,
     SHUFFLE_WINDOW,
     Result,
