@@ -8,6 +8,7 @@ from projen import Project, TextFile, TomlFile, YamlFile
 from projen.python import Projenrc
 
 NAME = "iot-constructs"
+VERSION = "0.1.0"
 DESCRIPTION = (
     "AWS CDK constructs for IoT telemetry pipelines with secure, production-ready defaults"
 )
@@ -59,6 +60,8 @@ DEV_DEPENDENCIES = [
     # The tools of the Makefile
     "projen",
     "uv",
+    "nox",  # make matrix
+    "twine",  # make release-dry-run
     "hatchling",  # builds the package; here only so that its version is pinned too
     # The tests
     "hypothesis",
@@ -130,7 +133,7 @@ PYPROJECT = {
     "build-system": {"requires": ["hatchling>=1.27"], "build-backend": "hatchling.build"},
     "project": {
         "name": NAME,
-        "version": "0.1.0",
+        "version": VERSION,
         "description": DESCRIPTION,
         "readme": "README.md",
         "requires-python": f">={PYTHONS[0]}",
@@ -164,7 +167,7 @@ PYPROJECT = {
             "build": {
                 "dev-mode-dirs": ["src"],
                 "targets": {
-                    # publib brings a twine that knows no newer metadata; hatchling writes 2.5 if left alone.
+                    # What an older twine or index knows too; hatchling writes 2.5 if left alone.
                     "wheel": {
                         # Not force-include, which takes what .gitignore excludes, such as cdk.out.
                         "only-include": ["src/iot_constructs", *PROJECTS],
@@ -181,7 +184,7 @@ PYPROJECT = {
         },
         "mypy": {
             "strict": True,
-            "files": ["src", "tests", "examples", "bench", "docs", "tools"],
+            "files": ["src", "tests", "examples", "bench", "docs", "tools", "noxfile.py"],
             # Programs, which import `stack` from their own folder: tests/cli/test_init.py checks them there.
             "exclude": [rf"^({'|'.join(PROJECTS)})/(app\.py|function/|tests/)", r"/cdk\.out/"],
             # tests/ and examples/ are named from the repository root, as pytest and `python -m` name them.
@@ -428,13 +431,13 @@ bump: $(READY) ## write the next version and move the changelog's entries under 
 release-dry-run: $(READY) ## a release of what is committed, in a clone and short of the upload (ARGS=minor)
 	$(PY) -m tools.release dry-run $(ARGS)
 
-.PHONY: publish
-publish: $(READY) ## upload what make build made: the release workflow runs it
-	$(PY) -m tools.release publish
+.PHONY: release-check
+release-check: $(READY) ## what make build made: version, changelog, twine, and a try of the wheel
+	$(PY) -m tools.release check
 
 .PHONY: matrix
-matrix: $(READY) ## the library's tests with the lowest and the newest aws-cdk-lib, on every Python (ARGS=--strict)
-	$(PY) -m tools.matrix $(ARGS)
+matrix: $(READY) ## the tests with the lowest and the newest aws-cdk-lib, on each Python (ARGS="--python 3.12")
+	$(PY) -m nox $(ARGS)
 
 .PHONY: bench
 bench: $(READY) ## time a synth and the processor beside their peers; writes docs/benchmarks.md (10 minutes)
@@ -457,9 +460,6 @@ constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrad
 	echo checkov | $(UV) pip compile --quiet --universal --python-version 3.10 --no-annotate \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make constraints' \
 		--output-file tests/packs/requirements-checkov.txt - $(ARGS)
-	printf 'twine<6.2.0\nid\npypi-attestations\n' | $(UV) pip compile --quiet --universal \
-		--python-version 3.10 --no-annotate --no-emit-index-url --no-emit-find-links \
-		--custom-compile-command 'make constraints' --output-file tools/release/requirements.txt - $(ARGS)
 
 .PHONY: clean
 clean: ## remove .venv and whatever the commands wrote
@@ -492,7 +492,9 @@ WORKFLOW = {
                     "uses": "actions/setup-python@v6",
                     "with": {"python-version": "${{ matrix.python }}"},
                 },
-                {"run": "make matrix ARGS='--strict --python ${{ matrix.python }}'"},
+                {
+                    "run": "make matrix ARGS='--error-on-missing-interpreters --python ${{ matrix.python }}'"
+                },
             ],
         },
     },
@@ -517,7 +519,8 @@ RELEASE = {
                 {"uses": "actions/checkout@v5", "with": {"persist-credentials": False}},
                 {"uses": "actions/setup-python@v6", "with": {"python-version": "3.11"}},
                 {"run": "make build"},
-                {"run": "make publish", "env": {"PYPI_TRUSTED_PUBLISHER": "true"}},
+                {"run": "make release-check"},
+                {"uses": "pypa/gh-action-pypi-publish@release/v1"},
             ],
         },
     },
@@ -541,7 +544,7 @@ for path in (".projen/tasks.json", ".projen/deps.json", ".gitattributes", ".giti
 
 TomlFile(project, "pyproject.toml", obj=PYPROJECT)
 # The wheel of a version holds the projects that ask for this version or a compatible one.
-REQUIREMENTS = [f"{NAME}~={PYPROJECT['project']['version']}", *DEPENDENCIES[:2]]
+REQUIREMENTS = [f"{NAME}~={VERSION}", *DEPENDENCIES[:2]]
 for path in PROJECTS:
     TextFile(project, f"{path}/requirements.txt", lines=[*REQUIREMENTS, ""], marker=False)
 text_file(project, "ruff.toml", RUFF)

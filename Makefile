@@ -125,13 +125,13 @@ bump: $(READY) ## write the next version and move the changelog's entries under 
 release-dry-run: $(READY) ## a release of what is committed, in a clone and short of the upload (ARGS=minor)
 	$(PY) -m tools.release dry-run $(ARGS)
 
-.PHONY: publish
-publish: $(READY) ## upload what make build made: the release workflow runs it
-	$(PY) -m tools.release publish
+.PHONY: release-check
+release-check: $(READY) ## what make build made: version, changelog, twine, and a try of the wheel
+	$(PY) -m tools.release check
 
 .PHONY: matrix
-matrix: $(READY) ## the library's tests with the lowest and the newest aws-cdk-lib, on every Python (ARGS=--strict)
-	$(PY) -m tools.matrix $(ARGS)
+matrix: $(READY) ## the tests with the lowest and the newest aws-cdk-lib, on each Python (ARGS="--python 3.12")
+	$(PY) -m nox $(ARGS)
 
 .PHONY: bench
 bench: $(READY) ## time a synth and the processor beside their peers; writes docs/benchmarks.md (10 minutes)
@@ -154,9 +154,6 @@ constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrad
 	echo checkov | $(UV) pip compile --quiet --universal --python-version 3.10 --no-annotate \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make constraints' \
 		--output-file tests/packs/requirements-checkov.txt - $(ARGS)
-	printf 'twine<6.2.0\nid\npypi-attestations\n' | $(UV) pip compile --quiet --universal \
-		--python-version 3.10 --no-annotate --no-emit-index-url --no-emit-find-links \
-		--custom-compile-command 'make constraints' --output-file tools/release/requirements.txt - $(ARGS)
 
 .PHONY: clean
 clean: ## remove .venv and whatever the commands wrote

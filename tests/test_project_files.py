@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.requirements import Requirement
 
-from tools.matrix_versions import floor_of
-
 if TYPE_CHECKING:
     from aws_cdk import aws_dynamodb as dynamodb
     from aws_cdk import aws_kinesis as kinesis
@@ -112,8 +110,9 @@ def test_the_package_goes_into_an_environment_with_the_solutions_constructs() ->
 
 @pytest.mark.parametrize("document", ["README.md", "docs/guide/adopt.md"])
 def test_documents_name_the_lowest_aws_cdk_lib(document: str) -> None:
-    [floor] = [floor_of(it) for it in runtime_dependencies() if it.name == "aws-cdk-lib"]
+    [cdk] = [it for it in runtime_dependencies() if it.name == "aws-cdk-lib"]
     named = re.findall(r"`aws-cdk-lib`\s(\d+\.\d+)", (ROOT / document).read_text())
+    [floor] = [each.version for each in cdk.specifier if each.operator == ">="]
     assert {f"{version}.0" for version in named} == {floor}
 
 
