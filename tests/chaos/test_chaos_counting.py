@@ -18,13 +18,9 @@ from iot_constructs.local.accounting import (
     find_stale_states,
 )
 from iot_constructs.local.plan import Fate, Message, make_plan
-from tests.chaos.__main__ import (
-    CONCURRENT_DEVICES,
-    SHUFFLE_WINDOW,
-    Result,
-    parse,
-    shuffled,
-)
+from tests.chaos.__main__ import parse
+from tests.chaos.result import Result
+from tests.chaos.run import CONCURRENT_DEVICES, SHUFFLE_WINDOW, shuffled
 
 NOW_MS = 1_760_000_000_000
 

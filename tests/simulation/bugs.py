@@ -19,7 +19,6 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from iot_constructs.cli import destinations, recovery
 from iot_constructs.cli.accepted_ranges import AcceptedRanges
-from iot_constructs.cli.dead_letter_messages import parse_stored_batch
 from iot_constructs.cli.dead_letter_queue import DeadLetterQueue
 from iot_constructs.cli.destinations import StreamDestination
 from iot_constructs.cli.redrive import Redrive
@@ -31,7 +30,6 @@ from iot_constructs.local.mapping_decisions import (
     Failed,
     Outcome,
     Rules,
-    decide,
 )
 from iot_constructs.local.mapping_invocation import Invoker
 from iot_constructs.local.mapping_loop import MappingLoop
@@ -43,7 +41,7 @@ from iot_constructs.processor.batches import Processor
 from iot_constructs.processor.dead_letters import DeadLetterTopic
 from iot_constructs.processor.device_state import DeviceStateWriter, latest_per_device
 from iot_constructs.processor.payloads import Room
-from iot_constructs.processor.readings import Reading, parse_readings
+from iot_constructs.processor.readings import Reading
 from iot_constructs.processor.recent_states import RecentStates
 from iot_constructs.processor.retries import CALL_RESERVE_MS, Deadline
 from iot_constructs.processor.time_series import (
@@ -54,6 +52,7 @@ from iot_constructs.processor.time_series import (
 )
 
 Patch = AbstractContextManager[Any]
+Call = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -88,20 +87,51 @@ def _bug(
     return add
 
 
+def _around(owner: Any, name: str) -> Callable[[Call], Callable[[], Patch]]:
+    """Let the decorated function run instead of a function or a method, which is its first argument."""
+
+    def decorate(function: Call) -> Callable[[], Patch]:
+        def apply() -> Patch:
+            original = getattr(owner, name)
+
+            def with_bug(*args: Any, **options: Any) -> Any:
+                return function(original, *args, **options)
+
+            return patch.object(owner, name, with_bug)
+
+        apply.__doc__ = function.__doc__
+        return apply
+
+    return decorate
+
+
+def _around_call(owner: Any, operation: str) -> Callable[[Call], Callable[[], Patch]]:
+    """Let the decorated function run instead of an operation of a class's client."""
+
+    def decorate(function: Call) -> Callable[[], Patch]:
+        def apply() -> Patch:
+            return _with_client(owner, **{operation: function})
+
+        apply.__doc__ = function.__doc__
+        return apply
+
+    return decorate
+
+
 class _Client:
     """A client of which some operations have a bug: a function of the operation and of its request."""
 
-    def __init__(self, client: Any, wrappers: dict[str, Callable[..., Any]]) -> None:
+    def __init__(self, client: Any, wrappers: dict[str, Call]) -> None:
         self._client = client
         self._wrappers = wrappers
 
-    def __getattr__(self, operation: str) -> Callable[..., Any]:
-        call: Callable[..., Any] = getattr(self._client, operation)
+    def __getattr__(self, operation: str) -> Call:
+        call: Call = getattr(self._client, operation)
         wrapper = self._wrappers.get(operation)
         return call if wrapper is None else partial(wrapper, call)
 
 
-def _with_client(owner: Any, **wrappers: Callable[..., Any]) -> Patch:
+def _with_client(owner: Any, **wrappers: Call) -> Patch:
     """Wrap the client, which is the first argument of a class."""
     create = owner.__init__
 
@@ -115,54 +145,38 @@ def _with_client(owner: Any, **wrappers: Callable[..., Any]) -> Patch:
 
 
 @_bug("swallowed put", "time series", "lost", seed=2)
-def _swallowed_put() -> Patch:
+@_around(TimeSeriesWriter, "store")
+def _swallowed_put(store: Call, *args: Any, **options: Any) -> WriteReport:
     """The writer ignores every error."""
-    store = TimeSeriesWriter.store
-
-    def ignore_errors(self: TimeSeriesWriter, *args: Any, **options: Any) -> WriteReport:
-        store(self, *args, **options)
-        return WriteReport()
-
-    return patch.object(TimeSeriesWriter, "store", ignore_errors)
+    store(*args, **options)
+    return WriteReport()
 
 
 @_bug("unprocessed items ignored", "time series", "lost", seed=2)
-def _unprocessed_items() -> Patch:
+@_around_call(TimeSeriesWriter, "batch_write_item")
+def _unprocessed_items(write: Call, **request: Any) -> Any:
     """UnprocessedItems in a successful response of BatchWriteItem count as stored."""
-
-    def write(call: Callable[..., Any], **request: Any) -> Any:
-        return {**call(**request), "UnprocessedItems": {}}
-
-    return _with_client(TimeSeriesWriter, batch_write_item=write)
+    return {**write(**request), "UnprocessedItems": {}}
 
 
 @_bug("timeout taken as success", "time series", "lost", seed=2)
-def _timeout() -> Patch:
+@_around_call(TimeSeriesWriter, "batch_write_item")
+def _timeout(write: Call, **request: Any) -> Any:
     """A call without a response counts as stored."""
-
-    def write(call: Callable[..., Any], **request: Any) -> Any:
-        try:
-            return call(**request)
-        except ReadTimeoutError:
-            return {"UnprocessedItems": {}}
-
-    return _with_client(TimeSeriesWriter, batch_write_item=write)
+    try:
+        return write(**request)
+    except ReadTimeoutError:
+        return {"UnprocessedItems": {}}
 
 
 @_bug("cache filled before the write", "time series", "lost")
-def _cache() -> Patch:
+@_around(TimeSeriesWriter, "store")
+def _cache(store: Call, self: Any, readings: Iterable[Reading], *args: Any, **options: Any) -> Any:
     """A warm environment skips the readings that it has tried to write before."""
-    store = TimeSeriesWriter.store
-
-    def store_once(
-        self: Any, readings: Iterable[Reading], *args: Any, **options: Any
-    ) -> WriteReport:
-        seen = self.__dict__.setdefault("seen", set())
-        new = [reading for reading in readings if reading.key not in seen]
-        seen.update(reading.key for reading in new)
-        return store(self, new, *args, **options)
-
-    return patch.object(TimeSeriesWriter, "store", store_once)
+    seen = self.__dict__.setdefault("seen", set())
+    new = [reading for reading in readings if reading.key not in seen]
+    seen.update(reading.key for reading in new)
+    return store(self, new, *args, **options)
 
 
 @_bug("key from a counter", "time series", "stored twice")
@@ -177,21 +191,18 @@ def _counter() -> Patch:
 
 
 @_bug("key from the sequence number", "time series", "stored twice")
-def _sequence_number() -> Patch:
+@_around(batches, "parse_readings")
+def _sequence_number(parse: Call, record: Any, *args: Any, **options: Any) -> list[Reading]:
     """The sort key has the sequence number, which is another one after a redrive."""
-
-    def parse_with_number(record: Any, *args: Any, **options: Any) -> list[Reading]:
-        number = int(record.sequence_number) % 10**9
-        return [
-            replace(
-                reading,
-                sort_key=reading.sort_key.to_integral_value(ROUND_FLOOR)
-                + Decimal(number * 10**4 + position).scaleb(-14),
-            )
-            for position, reading in enumerate(parse_readings(record, *args, **options))
-        ]
-
-    return patch.object(batches, "parse_readings", parse_with_number)
+    number = int(record.sequence_number) % 10**9
+    return [
+        replace(
+            reading,
+            sort_key=reading.sort_key.to_integral_value(ROUND_FLOOR)
+            + Decimal(number * 10**4 + position).scaleb(-14),
+        )
+        for position, reading in enumerate(parse(record, *args, **options))
+    ]
 
 
 # --- the processor: device state
@@ -222,24 +233,18 @@ def _unconditional() -> Patch:
 
 
 @_bug("last instead of newest", "device state", "stale state")
-def _last() -> Patch:
+@_around(device_state, "latest_per_device")
+def _last(latest: Call, readings: Iterable[Reading]) -> list[Reading]:
     """The state gets the last reading of a slice, which can be older than another one."""
-
-    def last_per_device(readings: Iterable[Reading]) -> list[Reading]:
-        return list({reading.device_id: reading for reading in readings}.values())
-
-    return patch.object(device_state, "latest_per_device", last_per_device)
+    return list({reading.device_id: reading for reading in readings}.values())
 
 
 @_bug("statement error ignored", "device state", "stale state")
-def _statement_error() -> Patch:
+@_around_call(DeviceStateWriter, "batch_execute_statement")
+def _statement_error(execute: Call, **request: Any) -> Any:
     """A throttled statement in a successful response of BatchExecuteStatement counts as done."""
-
-    def execute(call: Callable[..., Any], **request: Any) -> Any:
-        responses = call(**request)["Responses"]
-        return {"Responses": [each if _is_condition(each) else {} for each in responses]}
-
-    return _with_client(DeviceStateWriter, batch_execute_statement=execute)
+    responses = execute(**request)["Responses"]
+    return {"Responses": [each if _is_condition(each) else {} for each in responses]}
 
 
 @_bug("exception in a thread swallowed", "device state", "stale state")
@@ -249,7 +254,7 @@ def _thread() -> Patch:
     class UnexpectedError(BaseException):
         pass
 
-    def execute(call: Callable[..., Any], **request: Any) -> Any:
+    def execute(call: Call, **request: Any) -> Any:
         try:
             return call(**request)
         except (ClientError, BotoCoreError) as error:
@@ -269,15 +274,12 @@ def _thread() -> Patch:
 
 
 @_bug("interval with the wrong sign", "device state", "stale state", seed=5)
-def _interval() -> Patch:
+@_around(RecentStates, "_is_recent")
+def _interval(is_recent: Call, self: Any, states: Any, reading: Reading) -> bool:
     """A state counts as recent if the reading is newer by more than the interval, so an old state remains."""
-
-    def is_recent(self: Any, states: Any, reading: Reading) -> bool:
-        state = (states or {}).get(reading.device_id)
-        interval = self._interval_ms
-        return None not in (state, interval) and state <= reading.sort_key - interval
-
-    return patch.object(RecentStates, "_is_recent", is_recent)
+    state = (states or {}).get(reading.device_id)
+    interval = self._interval_ms
+    return None not in (state, interval) and state <= reading.sort_key - interval
 
 
 @_bug("interval of an interval", "device state", "stale state", seed=5)
@@ -305,83 +307,60 @@ def _interval_twice() -> Patch:
 
 
 @_bug("state before the time series", "processor", "order")
-def _state_first() -> Patch:
+@_around(Processor, "__init__")
+def _state_first(create: Call, self: Any, *args: Any, **options: Any) -> None:
     """The state is written first, and shows a reading that the time series does not have."""
-    create = Processor.__init__
-
-    def create_reversed(self: Any, *args: Any, **options: Any) -> None:
-        create(self, *args, **options)
-        self._writers = dict(reversed(self._writers.items()))
-
-    return patch.object(Processor, "__init__", create_reversed)
+    create(self, *args, **options)
+    self._writers = dict(reversed(self._writers.items()))
 
 
 # --- the processor: checkpoint and dead letters
 
 
 @_bug("checkpoint after the failed record", "processor", "lost")
-def _checkpoint() -> Patch:
+@_around(Processor, "process")
+def _checkpoint(process: Call, self: Any, records: Any, remaining_ms: Any) -> Any:
     """The reported sequence number is that of the record after the first failed one."""
-    process = Processor.process
-
-    def process_off_by_one(self: Processor, records: Any, remaining_ms: Any) -> batches.Outcome:
-        outcome = process(self, records, remaining_ms)
-        numbers = [record.sequence_number for record in records]
-        if outcome.retry_from is not None:
-            position = numbers.index(outcome.retry_from) + 1
-            outcome.retry_from = numbers[position] if position < len(numbers) else None
-        return outcome
-
-    return patch.object(Processor, "process", process_off_by_one)
+    outcome = process(self, records, remaining_ms)
+    numbers = [record.sequence_number for record in records]
+    if outcome.retry_from is not None:
+        position = numbers.index(outcome.retry_from) + 1
+        outcome.retry_from = numbers[position] if position < len(numbers) else None
+    return outcome
 
 
 @_bug("wrong order of two slices", "processor", "lost")
-def _slices() -> Patch:
+@_around(Processor, "process")
+def _slices(process: Call, self: Any, records: Any, remaining_ms: Any) -> Any:
     """The second half of a batch is processed first, and its failure is the checkpoint."""
-    process = Processor.process
-
-    def process_halves(self: Processor, records: Any, remaining_ms: Any) -> batches.Outcome:
-        middle = len(records) // 2
-        outcome = process(self, records[middle:], remaining_ms)
-        if outcome.retry_from is not None or not middle:
-            return outcome
-        return process(self, records[:middle], remaining_ms)
-
-    return patch.object(Processor, "process", process_halves)
+    middle = len(records) // 2
+    outcome = process(self, records[middle:], remaining_ms)
+    if outcome.retry_from is not None or not middle:
+        return outcome
+    return process(self, records[:middle], remaining_ms)
 
 
 @_bug("failed messages ignored", "dead letters", "lost", seed=10)
-def _failed_messages() -> Patch:
+@_around_call(DeadLetterTopic, "publish_batch")
+def _failed_messages(publish: Call, **request: Any) -> Any:
     """Failed entries in a successful response of PublishBatch count as published."""
-
-    def publish(call: Callable[..., Any], **request: Any) -> Any:
-        return {**call(**request), "Failed": []}
-
-    return _with_client(DeadLetterTopic, publish_batch=publish)
+    return {**publish(**request), "Failed": []}
 
 
 @_bug("invalid record dropped", "dead letters", "lost", seed=2)
-def _dropped() -> Patch:
+@_around(DeadLetterTopic, "publish")
+def _dropped(publish: Call, *args: Any, **options: Any) -> dict[int, str]:
     """An invalid record counts as completed if the topic cannot be reached."""
-    publish = DeadLetterTopic.publish
-
-    def publish_and_forget(self: DeadLetterTopic, *args: Any, **options: Any) -> dict[int, str]:
-        publish(self, *args, **options)
-        return {}
-
-    return patch.object(DeadLetterTopic, "publish", publish_and_forget)
+    publish(*args, **options)
+    return {}
 
 
 @_bug("reserve for a long timeout", "processor", "progress", seed=18)
-def _reserve() -> Patch:
+@_around(Deadline, "__init__")
+def _reserve(create: Call, self: Any, remaining_ms: Callable[[], int]) -> None:
     """The reserve for the last call leaves nothing of a timeout of three or ten seconds."""
-    create = Deadline.__init__
-
-    def create_with_reserve(self: Deadline, remaining_ms: Callable[[], int]) -> None:
-        create(self, remaining_ms)
-        self._invocation.reserve_ms = min(CALL_RESERVE_MS, remaining_ms() * 97 // 100)
-
-    return patch.object(Deadline, "__init__", create_with_reserve)
+    create(self, remaining_ms)
+    self._invocation.reserve_ms = min(CALL_RESERVE_MS, remaining_ms() * 97 // 100)
 
 
 @_bug("unbounded slice", "processor", "bounded memory", seed=44)
@@ -400,102 +379,74 @@ def _slice() -> Patch:
 
 
 @_bug("failed records counted as stored", "processor", "counters")
-def _counted() -> Patch:
+@_around(Processor, "process")
+def _counted(process: Call, *args: Any, **options: Any) -> Any:
     """RecordsStored has the records that Lambda retries, which are counted again then."""
-    process = Processor.process
-
-    def process_and_count(self: Processor, *args: Any, **options: Any) -> batches.Outcome:
-        outcome = process(self, *args, **options)
-        outcome.stored += outcome.failed
-        return outcome
-
-    return patch.object(Processor, "process", process_and_count)
+    outcome = process(*args, **options)
+    outcome.stored += outcome.failed
+    return outcome
 
 
 # --- the event source mapping
 
 
-def _with_decision(change: Callable[[Batch, Outcome, Rules, Decision], Decision]) -> Patch:
-    def decide_with_bug(batch: Batch, outcome: Outcome, rules: Rules) -> Decision:
-        return change(batch, outcome, rules, decide(batch, outcome, rules))
-
-    return patch.object(shard_batches, "decide", decide_with_bug)
-
-
 @_bug("last record of a bisected batch skipped", "mapping", "lost", seed=1)
-def _bisect() -> Patch:
+@_around(shard_batches, "decide")
+def _bisect(decide: Call, *args: Any) -> Decision:
     """The second half of a bisected batch ends one record too early."""
-
-    def skip(batch: Batch, outcome: Outcome, rules: Rules, decision: Decision) -> Decision:
-        if len(decision.retries) < 2:
-            return decision
-        first, second = decision.retries
-        shorter = (second.part(0, -1),) if len(second) > 1 else ()
-        return replace(decision, retries=(first, *shorter), acknowledged=second.records[-1:])
-
-    return _with_decision(skip)
+    decision: Decision = decide(*args)
+    if len(decision.retries) < 2:
+        return decision
+    first, second = decision.retries
+    shorter = (second.part(0, -1),) if len(second) > 1 else ()
+    return replace(decision, retries=(first, *shorter), acknowledged=second.records[-1:])
 
 
 @_bug("halves in the wrong order", "mapping", "order per device")
-def _halves() -> Patch:
+@_around(shard_batches, "decide")
+def _halves(decide: Call, *args: Any) -> Decision:
     """The second half of a bisected batch is invoked before the first one."""
-
-    def reverse(batch: Batch, outcome: Outcome, rules: Rules, decision: Decision) -> Decision:
-        return replace(decision, retries=decision.retries[::-1])
-
-    return _with_decision(reverse)
+    decision: Decision = decide(*args)
+    return replace(decision, retries=decision.retries[::-1])
 
 
 @_bug("discarded without a message", "mapping", "lost", seed=2)
-def _discarded() -> Patch:
+@_around(shard_batches, "decide")
+def _discarded(decide: Call, *args: Any) -> Decision:
     """A batch whose retries are exhausted is acknowledged, and never sent to the destination."""
-
-    def drop(batch: Batch, outcome: Outcome, rules: Rules, decision: Decision) -> Decision:
-        if decision.discarded is None:
-            return decision
-        records = (*decision.acknowledged, *decision.discarded.batch.records)
-        return replace(decision, acknowledged=records, discarded=None)
-
-    return _with_decision(drop)
+    decision: Decision = decide(*args)
+    if decision.discarded is None:
+        return decision
+    records = (*decision.acknowledged, *decision.discarded.batch.records)
+    return replace(decision, acknowledged=records, discarded=None)
 
 
 @_bug("poison record blocks the shard", "mapping", "bounded delay", seed=132)
-def _poison() -> Patch:
+@_around(shard_batches, "decide")
+def _poison(decide: Call, batch: Batch, outcome: Outcome, rules: Rules) -> Any:
     """A failed batch is neither bisected nor discarded, but retried until its records expire."""
-
-    def retry(batch: Batch, outcome: Outcome, rules: Rules) -> Decision:
-        if isinstance(outcome, Failed):
-            rules = replace(rules, bisect=False, maximum_retry_attempts=UNLIMITED)
-        return decide(batch, outcome, rules)
-
-    return patch.object(shard_batches, "decide", retry)
+    if isinstance(outcome, Failed):
+        rules = replace(rules, bisect=False, maximum_retry_attempts=UNLIMITED)
+    return decide(batch, outcome, rules)
 
 
 @_bug("item failures ignored", "mapping", "lost")
-def _item_failures() -> Patch:
+@_around(Invoker, "__init__")
+def _item_failures(create: Call, *args: Any, report_item_failures: bool) -> None:
     """ReportBatchItemFailures is not set, so every response without an error is a success."""
-    create = Invoker.__init__
-
-    def create_without(self: Invoker, *args: Any, report_item_failures: bool) -> None:
-        create(self, *args, report_item_failures=False)
-
-    return patch.object(Invoker, "__init__", create_without)
+    create(*args, report_item_failures=False)
 
 
 @_bug("checkpoint over incomplete records", "mapping", "lost", seed=6)
-def _over_incomplete() -> Patch:
+@_around(ShardBatches, "complete")
+def _over_incomplete(complete: Call, self: Any, records: Iterable[Record]) -> None:
     """The checkpoint is the last completed record, although another batch of the shard still runs."""
-    complete = ShardBatches.complete
-
-    def complete_too_far(self: ShardBatches, records: Iterable[Record]) -> None:
-        records = list(records)
-        complete(self, records)
-        numbers = [record.sequence_number for record in records]
-        if self.checkpoint is not None:
-            numbers.append(self.checkpoint)
-        self.checkpoint = max(numbers, key=int, default=None)
-
-    return patch.object(ShardBatches, "complete", complete_too_far)
+    records = list(records)
+    complete(self, records)
+    numbers = [record.sequence_number for record in records]
+    if self.checkpoint is not None:
+        numbers.append(self.checkpoint)
+    self.checkpoint = max(numbers, key=int, default=None)
 
 
 @_bug("restart after the last read", "mapping", "lost")
@@ -510,103 +461,79 @@ def _last_read() -> Patch:
 
 
 @_bug("child shard read too early", "mapping", "order per device", seed=4)
-def _child() -> Patch:
+@_around(Shards, "readable")
+def _child(readable: Call, self: Shards) -> list[Any]:
     """The shards after a reshard are read before their parents are completed."""
-
-    def readable(self: Shards) -> list[Any]:
-        return [shard for shard in self.known.values() if not shard.ended]
-
-    return patch.object(Shards, "readable", readable)
+    return [shard for shard in self.known.values() if not shard.ended]
 
 
 # --- the redrive
 
 
 @_bug("message deleted before the put", "redrive", "deleted too early", seed=2)
-def _deleted_first() -> Patch:
+@_around(Redrive, "_deliver")
+def _deleted_first(deliver: Call, self: Any, work: Any) -> None:
     """The message is deleted first: its records are lost if the put fails or the run is killed."""
-    deliver = Redrive._deliver
-
-    def delete_first(self: Any, work: Any) -> None:
-        delete = self._queue.delete
-        problems = delete([each.message for each in work if each.found.problem is None])
-        with patch.object(DeadLetterQueue, "delete", lambda queue, messages: problems):
-            deliver(self, work)
-
-    return patch.object(Redrive, "_deliver", delete_first)
+    delete = self._queue.delete
+    problems = delete([each.message for each in work if each.found.problem is None])
+    with patch.object(DeadLetterQueue, "delete", lambda queue, messages: problems):
+        deliver(self, work)
 
 
 @_bug("failed put ignored", "redrive", "deleted too early", "lost", seed=3)
-def _failed_put() -> Patch:
+@_around(StreamDestination, "__init__")
+def _failed_put(create: Call, self: Any, client_in: Any, *args: Any, **options: Any) -> None:
     """Failed entries in a successful response of PutRecords count as accepted."""
-    create = StreamDestination.__init__
 
-    def put(call: Callable[..., Any], **request: Any) -> Any:
+    def put(call: Call, **request: Any) -> Any:
         return {"Records": [{} for _ in call(**request)["Records"]]}
 
-    def create_with_client(self: Any, client_in: Any, *args: Any, **options: Any) -> None:
-        def wrapped(region: str | None) -> _Client:
-            return _Client(client_in(region), {"put_records": put})
+    def wrapped(region: str | None) -> _Client:
+        return _Client(client_in(region), {"put_records": put})
 
-        create(self, wrapped, *args, **options)
-
-    return patch.object(StreamDestination, "__init__", create_with_client)
+    create(self, wrapped, *args, **options)
 
 
 @_bug("failed deletion reported as done", "redrive", "report", seed=11)
-def _failed_deletion() -> Patch:
+@_around_call(DeadLetterQueue, "delete_message_batch")
+def _failed_deletion(delete: Call, **request: Any) -> Any:
     """Failed entries in a successful response of DeleteMessageBatch count as deleted."""
-
-    def delete(call: Callable[..., Any], **request: Any) -> Any:
-        return {**call(**request), "Failed": []}
-
-    return _with_client(DeadLetterQueue, delete_message_batch=delete)
+    return {**delete(**request), "Failed": []}
 
 
 @_bug("last record of the range left out", "redrive", "deleted too early", seed=2)
-def _range() -> Patch:
+@_around(StreamReader, "read")
+def _range(read: Call, *arguments: Any) -> Any:
     """The range of sequence numbers of a failed batch is read without its end."""
-    read = StreamReader.read
-
-    def read_without_end(self: StreamReader, *arguments: Any) -> Any:
-        found = read(self, *arguments)
-        return replace(found, records=found.records[:-1])
-
-    return patch.object(StreamReader, "read", read_without_end)
+    found = read(*arguments)
+    return replace(found, records=found.records[:-1])
 
 
 @_bug("overlapping ranges delivered whole", "redrive", "redriven once", seed=2)
-def _overlaps() -> Patch:
+@_around(AcceptedRanges, "add")
+def _overlaps(add: Call, self: Any, accepted: Any) -> None:
     """A redrive delivers the whole range of each failed batch, so records of parallel batches up to ten times."""
-    return patch.object(AcceptedRanges, "add", lambda self, accepted: None)
 
 
 @_bug("last record of the object left out", "redrive", "deleted too early", seed=4)
-def _object() -> Patch:
+@_around(recovery, "parse_stored_batch")
+def _object(parse: Call, body: Any) -> Any:
     """The last record of a failed batch in the bucket is skipped."""
-    return patch.object(recovery, "parse_stored_batch", lambda body: parse_stored_batch(body)[:-1])
+    return parse(body)[:-1]
 
 
 @_bug("item failures of the function ignored", "redrive", "deleted too early", seed=12)
-def _function_failures() -> Patch:
+@_around(destinations, "_failures")
+def _function_failures(failures: Call, function_error: str | None, payload: bytes) -> Any:
     """The redrive to the function does not read batchItemFailures."""
-    failures = destinations._failures
-
-    def ignore(function_error: str | None, payload: bytes) -> Any:
-        return failures(function_error, payload if function_error is not None else b"")
-
-    return patch.object(destinations, "_failures", ignore)
+    return failures(function_error, payload if function_error is not None else b"")
 
 
 @_bug("function error ignored", "redrive", "deleted too early", "lost", seed=12)
-def _function_error() -> Patch:
+@_around(destinations, "_failures")
+def _function_error(failures: Call, function_error: str | None, payload: bytes) -> Any:
     """The redrive to the function takes the status 200 as a success."""
-    failures = destinations._failures
-
-    def ignore(function_error: str | None, payload: bytes) -> Any:
-        return failures(None, payload)
-
-    return patch.object(destinations, "_failures", ignore)
+    return failures(None, payload)
 
 
 def _is_condition(response: Any) -> bool:
