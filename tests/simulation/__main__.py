@@ -20,9 +20,9 @@ from iot_constructs.cli.options import positive_integer
 from iot_constructs.cli.progress import Progress
 from tests.simulation import bugs
 from tests.simulation.faults import RATES
-from tests.simulation.pipeline import Options, simulate
+from tests.simulation.pipeline import Options, Result, simulate
 from tests.simulation.report import Totals, format_catches, format_explanation
-from tests.simulation.runs import Seed, apply_bug, explain, find_bug, run_seed
+from tests.simulation.runs import apply_bug, explain, find_bug, run_seed
 from tests.simulation.shrink import invariant
 
 T = TypeVar("T")
@@ -81,12 +81,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--bugs", action="store_true", help="find each deliberate bug and print the table"
     )
-    parser.add_argument("--markdown", action="store_true", help="the format of --bugs")
     options = parser.parse_args(arguments)
     if options.history and (options.seed is None or options.seeds not in (None, 1)):
         parser.error("--history needs one seed: use --seed N")
-    if options.markdown and not options.bugs:
-        parser.error("--markdown needs --bugs")
     if options.records is None:
         options.records = bugs.RECORDS if options.bug or options.bugs else _RECORDS
     return options
@@ -99,15 +96,15 @@ def _run_seeds(options: argparse.Namespace) -> int:
         count = _SEEDS if options.seed is None else 1
     began = time.monotonic()
     totals = Totals()
-    failed: list[Seed] = []
+    failed: list[Result] = []
     run = partial(run_seed, records=options.records, bug=options.bug)
-    for seed in _map(run, range(first, first + count), options.jobs, "seeds"):
-        totals.add(seed)
-        if seed.violations:
-            failed.append(seed)
+    for result in _map(run, range(first, first + count), options.jobs, "seeds"):
+        totals.add(result)
+        if result.violations:
+            failed.append(result)
     seconds = time.monotonic() - began
     explanations = [
-        explain(each.seed, records=options.records, bug=options.bug)
+        explain(each.options.seed, records=options.records, bug=options.bug)
         for each in _one_for_each_invariant(failed)
     ]
     if options.json:
@@ -120,10 +117,10 @@ def _run_seeds(options: argparse.Namespace) -> int:
     return int(bool(failed))
 
 
-def _one_for_each_invariant(failed: Iterable[Seed]) -> list[Seed]:
-    by_invariant: dict[str, Seed] = {}
-    for seed in failed:
-        by_invariant.setdefault(invariant(seed.violations[0]), seed)
+def _one_for_each_invariant(failed: Iterable[Result]) -> list[Result]:
+    by_invariant: dict[str, Result] = {}
+    for result in failed:
+        by_invariant.setdefault(invariant(result.violations[0]), result)
     return list(by_invariant.values())[:_MAX_HISTORIES]
 
 
@@ -143,7 +140,7 @@ def _run_bugs(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([vars(each) for each in catches], indent=2))
     else:
-        print(format_catches(catches, markdown=options.markdown))
+        print(format_catches(catches))
     return int(any(each.seed is None for each in catches))
 
 

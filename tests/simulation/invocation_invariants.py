@@ -66,7 +66,6 @@ class InvocationInvariants:
         self._sent = sent
         self._violated = violated
         self._running: dict[str, _Running] = {}
-        self._lines = 0
         self._keys: Counter[str] = Counter()
         self.acknowledged = 0
         self.counted = 0
@@ -133,8 +132,10 @@ class InvocationInvariants:
     def _check_counters(
         self, process: Process, running: _Running, response: Any, done: int
     ) -> None:
-        lines = self._pipeline.metrics.lines[self._lines :]
-        self._lines += len(lines)
+        metrics = self._pipeline.metrics
+        lines = metrics.getvalue().splitlines()
+        metrics.seek(0)
+        metrics.truncate()
         self.acknowledged += done
         if response is None and not lines:
             return

@@ -97,19 +97,10 @@ class Result:
     virtual_seconds: float
     invocations: int
 
-
-class MetricLines(io.TextIOBase):
-    """Standard output of the function, where the processor prints its metrics."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self._line = ""
-
-    def write(self, text: str) -> int:
-        """Add a part of a line."""
-        *complete, self._line = (self._line + text).split("\n")
-        self.lines += complete
-        return len(text)
+    @property
+    def sent(self) -> int:
+        """How many records the devices send."""
+        return self.options.records - len(self.options.skipped_records)
 
 
 class Pipeline:
@@ -128,7 +119,8 @@ class Pipeline:
         self.world = World(self.scheduler, self.faults, self.history)
         self.random = random.Random(f"events {seed}")
         self.events: dict[str, int] = {}
-        self.metrics = MetricLines()
+        self.metrics = io.StringIO()
+        """Standard output of the function, where the processor prints its metrics."""
         self.sent = [
             each
             for each in records(seed, options.records, of.devices, heavy=of.heavy)

@@ -9,7 +9,8 @@ from typing import Any
 
 from iot_constructs.testing.faults import Rate
 from tests.simulation.bugs import BUGS
-from tests.simulation.runs import Catch, Explanation, Seed
+from tests.simulation.pipeline import Result
+from tests.simulation.runs import Catch, Explanation
 from tests.simulation.shrink import invariant
 
 
@@ -32,23 +33,24 @@ class Totals:
     """(operation, kind)."""
     events: Counter[str] = field(default_factory=Counter)
 
-    def add(self, seed: Seed) -> None:
+    def add(self, result: Result) -> None:
         """Add a seed."""
-        self.first = seed.seed if not self.seeds else min(self.first, seed.seed)
-        self.last = max(self.last, seed.seed)
+        seed = result.options.seed
+        self.first = seed if not self.seeds else min(self.first, seed)
+        self.last = max(self.last, seed)
         self.seeds += 1
-        if seed.violations:
-            self.failed.append(seed.seed)
+        if result.violations:
+            self.failed.append(seed)
         for name in ("sent", "accepted", "stored", "dead_lettered", "invocations"):
-            self.counts[name] += getattr(seed, name)
-        self.virtual_seconds += seed.virtual_seconds
-        self.violations.update(map(invariant, seed.violations))
-        for (operation, name), number in seed.faults.items():
+            self.counts[name] += getattr(result, name)
+        self.virtual_seconds += result.virtual_seconds
+        self.violations.update(map(invariant, result.violations))
+        for (operation, name), number in result.faults.items():
             kind = name.partition(" (")[0]
             self.faults_by_kind[kind] += number
             self.faults_by_call[operation] += number
             self.injected.add((operation, kind))
-        self.events.update(seed.events)
+        self.events.update(result.events)
 
     def never_injected(self, rates: Iterable[Rate]) -> list[str]:
         """Return the faults of `rates` that no seed had."""
@@ -122,43 +124,21 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-_HEADINGS = (
-    "Component",
-    "Deliberate bug",
-    "Found by the invariant",
-    "First seed",
-    "Shortest history",
-)
-
-
-def format_catches(catches: Sequence[Catch], *, markdown: bool) -> str:
-    """Return the table of deliberate bugs."""
-    rows = [_HEADINGS, *map(_row, catches)]
-    if markdown:
-        lines = [f"| {' | '.join(row)} |" for row in rows]
-        lines.insert(1, f"|{'---|' * len(_HEADINGS)}")
-        return "\n".join(lines)
-    names = [(*row[:1], catch.bug, *row[2:]) for row, catch in zip(rows[1:], catches, strict=True)]
-    table = [_HEADINGS, *names]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_HEADINGS))]
-    return "\n".join(
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    )
-
-
-def _row(catch: Catch) -> tuple[str, str, str, str, str]:
-    bug = BUGS[catch.bug]
-    if catch.seed is None:
-        return bug.component, f"{bug.name}: {bug.description}", "not found", "", ""
-    return (
-        bug.component,
-        f"{bug.name}: {bug.description}",
-        invariant(catch.violation),
-        str(catch.seed),
-        f"{_count(catch.records, 'record')}, {_count(catch.faults, 'fault')}, "
-        f"{_count(catch.lines, 'line')}",
-    )
+def format_catches(catches: Sequence[Catch]) -> str:
+    """Return the table of deliberate bugs in Markdown, as docs/simulation.md has it."""
+    lines = [
+        "| Component | Deliberate bug | Found by the invariant | First seed | Shortest history |",
+        "|---|---|---|---|---|",
+    ]
+    for catch in catches:
+        bug, found = BUGS[catch.bug], ("not found", "", "")
+        if catch.seed is not None:
+            size = ", ".join(
+                _count(getattr(catch, f"{noun}s"), noun) for noun in ("record", "fault", "line")
+            )
+            found = (invariant(catch.violation), str(catch.seed), size)
+        lines.append(f"| {' | '.join((bug.component, f'{bug.name}: {bug.description}', *found))} |")
+    return "\n".join(lines)
 
 
 def _count(number: int, noun: str) -> str:

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from iot_constructs.testing.history import History
 from tests.simulation.bugs import BUGS
 from tests.simulation.pipeline import Options, Result, simulate
 from tests.simulation.shrink import MAX_LINES, invariant, relevant, shrink
 
 _MAX_VIOLATIONS = 3
 _MAX_WIDTH = 160
-
-
-@dataclass(frozen=True)
-class Seed:
-    """What one seed did. Unlike a `Result`, it is small, so another process can return it."""
-
-    seed: int
-    sent: int
-    accepted: int
-    stored: int
-    dead_lettered: int
-    invocations: int
-    virtual_seconds: float
-    violations: Sequence[str]
-    faults: Mapping[tuple[str, str], int]
-    """(operation, kind with error code) -> number."""
-    events: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -64,22 +48,11 @@ class Catch:
     """The lines of its history that show the violation."""
 
 
-def run_seed(seed: int, *, records: int, bug: str | None = None) -> Seed:
-    """Run a seed."""
+def run_seed(seed: int, *, records: int, bug: str | None = None) -> Result:
+    """Run a seed. The result has no history, so that it is small and another process can return it."""
     with apply_bug(bug):
         result = simulate(Options(seed, records=records))
-    return Seed(
-        seed,
-        count_sent(result),
-        result.accepted,
-        result.stored,
-        result.dead_lettered,
-        result.invocations,
-        result.virtual_seconds,
-        result.violations,
-        dict(result.faults),
-        dict(result.events),
-    )
+    return replace(result, history=History(), fault_ids=())
 
 
 def explain(seed: int, *, records: int, bug: str | None = None) -> Explanation:
@@ -93,7 +66,7 @@ def explain(seed: int, *, records: int, bug: str | None = None) -> Explanation:
         seed,
         result.violations[:_MAX_VIOLATIONS],
         f"python -m tests.simulation --seed {seed} --records {records}{option}",
-        count_sent(short),
+        short.sent,
         sum(short.faults.values()),
         shrunk.runs,
         [line[:_MAX_WIDTH] for line in relevant(short, invariant(result.violations[0]))],
@@ -114,13 +87,8 @@ def find_bug(name: str, *, seeds: Iterable[int], records: int) -> Catch:
                 short = shrink(result).result
             lines = relevant(short, invariant(found[0]), max_lines=10 * MAX_LINES)
             faults = sum(short.faults.values())
-            return Catch(name, seed, found[0], count_sent(short), faults, len(lines))
+            return Catch(name, seed, found[0], short.sent, faults, len(lines))
     return Catch(name, None)
-
-
-def count_sent(result: Result) -> int:
-    """Return how many records the devices of a run send."""
-    return result.options.records - len(result.options.skipped_records)
 
 
 def apply_bug(name: str | None) -> AbstractContextManager[Any]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from iot_constructs.testing.history import Event, History
-from tests.simulation.configuration import Configuration, configuration
 from tests.simulation.pipeline import Result, simulate
 
 T = TypeVar("T")
@@ -22,41 +21,18 @@ MAX_LINES = 40
 VIOLATION = "VIOLATION"
 
 # Each is tried alone: fewer events, then what makes the order of everything easier to follow.
-_SIMPLER: tuple[dict[str, Any], ...] = (
-    {"outages": 0},
-    {"reshards": 0},
-    {"restarts": 0},
-    {"updates": 0},
-    {"redrives": 0},
-    {"reconfigurations": 0},
-    {"replays": 0},
-    {"refusing": ""},
-    {"transform": False},
-    {"rule_errors": False},
-    {"expires": False},
-    {"heavy": False},
-    {"state_interval": 0},
-    {"hot_device": False},
-    {"poison": False},
-    {"use_latest": False},
-    {"to_bucket": False},
-    {"shards": 1},
-    {"concurrency": 1000},
-    {"timeout_seconds": 60.0},
-    {"minutes": 0.5},
-    {"outages": 1},
-    {"reshards": 1},
-    {"restarts": 1},
-    {"updates": 1},
-    {"redrives": 1},
+_SIMPLER: tuple[tuple[str, Any], ...] = (
+    *((name, 0) for name in ("outages", "reshards", "restarts", "updates", "redrives")),
+    *(("reconfigurations", 0), ("replays", 0), ("refusing", "")),
+    *((name, False) for name in ("transform", "rule_errors", "expires", "heavy")),
+    ("state_interval", 0),
+    *((name, False) for name in ("hot_device", "poison", "use_latest", "to_bucket")),
+    *(("shards", 1), ("concurrency", 1000), ("timeout_seconds", 60.0), ("minutes", 0.5)),
+    *((name, 1) for name in ("outages", "reshards", "restarts", "updates", "redrives")),
 )
-_SIMPLER_RULES: tuple[dict[str, Any], ...] = (
-    {"parallelization_factor": 1},
-    {"parallelization_factor": 2},
-    {"batching_window": 5.0},
-    {"bisect": False},
-    {"maximum_record_age": -1},
-    {"maximum_retry_attempts": 2},
+_SIMPLER_RULES: tuple[tuple[str, Any], ...] = (
+    *(("parallelization_factor", 1), ("parallelization_factor", 2), ("batching_window", 5.0)),
+    *(("bisect", False), ("maximum_record_age", -1), ("maximum_retry_attempts", 2)),
 )
 
 
@@ -134,18 +110,14 @@ class _Search:
                 return
 
     def _simplify_configuration(self) -> None:
-        for changes in _SIMPLER:
-            of = self._configuration()
-            if any(_is_simpler(getattr(of, name), value) for name, value in changes.items()):
-                self._fails(configuration=replace(of, **changes))
-        for changes in _SIMPLER_RULES:
-            of = self._configuration()
-            if any(_is_simpler(getattr(of.rules, name), value) for name, value in changes.items()):
-                self._fails(configuration=replace(of, rules=replace(of.rules, **changes)))
-
-    def _configuration(self) -> Configuration:
-        options = self._best.options
-        return options.configuration or configuration(options.seed)
+        for name, value in _SIMPLER:
+            of = self._best.configuration
+            if _is_simpler(getattr(of, name), value):
+                self._fails(configuration=replace(of, **{name: value}))
+        for name, value in _SIMPLER_RULES:
+            of = self._best.configuration
+            if _is_simpler(getattr(of.rules, name), value):
+                self._fails(configuration=replace(of, rules=replace(of.rules, **{name: value})))
 
     def _leave_out_records(self) -> None:
         options = self._best.options

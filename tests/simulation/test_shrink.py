@@ -11,7 +11,6 @@ from iot_constructs.testing.scheduler import START
 from tests.simulation import shrink as shrinking
 from tests.simulation.bugs import BUGS, RECORDS
 from tests.simulation.pipeline import Options, Result, simulate
-from tests.simulation.runs import count_sent
 from tests.simulation.shrink import VIOLATION, Shrunk, invariant, relevant, shrink
 
 # Violates two invariants, of which the first one is "order", because of a fault.
@@ -49,7 +48,7 @@ def test_a_run_that_violates_another_invariant_is_not_kept(
 
 def test_everything_that_is_not_needed_is_left_out(failing: Result, shrunk: Shrunk) -> None:
     short = shrunk.result
-    assert count_sent(short) <= RECORDS / 2
+    assert short.sent <= RECORDS / 2
     assert len(short.history) < len(failing.history) / 2
     # One failed put is enough.
     assert 1 <= len(short.fault_ids) <= 2 < len(failing.fault_ids)
