@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
         help="default: what the headings of the changelog ask for",
     )
     options = parser.parse_args(arguments)
+    # Without locks, git leaves its own index as it is, too.
     git_status = ["git", "--no-optional-locks", "status", "--porcelain"]
     try:
         if options.step != "check" and subprocess.check_output(git_status, cwd=root):

@@ -197,12 +197,17 @@ def test_a_dry_run_goes_the_whole_way_and_changes_nothing(
     assert "import MonitoredStream" in commands[-1]
 
 
-@pytest.mark.parametrize("fault", ["", "not bumped", "entries since", "not built", "old files"])
+@pytest.mark.parametrize(
+    "fault", ["", "not bumped", "another version", "entries since", "not built", "old files"]
+)
 def test_check_accepts_what_was_bumped_and_built(
     repository: Path, commands: list[str], fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if fault != "not bumped":
         assert main(["bump"], repository) == 0
+    if fault == "another version":
+        (repository / ".projenrc.py").write_text('VERSION = "1.4.0"\n')
+        (repository / "pyproject.toml").write_text("1.4.0")
     if fault == "entries since":
         path = repository / "CHANGELOG.md"
         path.write_text(path.read_text().replace("[Unreleased]\n", f"[Unreleased]\n\n{ADDED}"))
