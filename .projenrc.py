@@ -451,7 +451,7 @@ sbom: $(READY) ## the software bill of materials of the wheel in dist, with ever
 	$(UV) venv --quiet --clear --python $(PY) build/sbom-env
 	$(UV) pip install --quiet --python build/sbom-env/bin/python --constraint constraints.txt \
 		"$$(ls dist/*.whl)[ops,local,check,testing]"
-	$(UV) tool run --from cyclonedx-bom==7.5.0 cyclonedx-py environment --output-reproducible \
+	$(UV) tool run --from cyclonedx-bom==7.5.0 cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
 		--output-file build/sbom.cdx.json build/sbom-env/bin/python
 
 .PHONY: bump
