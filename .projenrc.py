@@ -451,8 +451,8 @@ sbom: $(READY) ## the software bill of materials of the wheel in dist, with ever
 	$(UV) venv --quiet --clear --python $(PY) build/sbom-env
 	$(UV) pip install --quiet --python build/sbom-env/bin/python --constraint constraints.txt \
 		"$$(ls dist/*.whl)[ops,local,check,testing]"
-	$(UV) tool run --from cyclonedx-bom==7.5.0 cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
-		--output-file build/sbom.cdx.json build/sbom-env/bin/python
+	$(UV) tool run --from cyclonedx-bom==7.5.0 cyclonedx-py environment \
+		--pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json build/sbom-env/bin/python
 
 .PHONY: bump
 bump: $(READY) ## write the next version and move the changelog's entries under it (ARGS=minor)
