@@ -1,10 +1,10 @@
 """Writes the files that describe the project: change this file, then run `make projen`.
 
-pyproject.toml, the GitHub workflows and the requirements of the projects that `init` writes. Everything else is
-written by hand. `tests/test_project_files.py` fails when a generated file and this one disagree.
+pyproject.toml, and the requirements of the projects that `init` writes. Everything else is written by hand.
+`tests/test_project_files.py` fails when a generated file and this one disagree.
 """
 
-from projen import Project, TextFile, TomlFile, YamlFile
+from projen import Project, TextFile, TomlFile
 from projen.python import Projenrc
 
 NAME = "iot-constructs"
@@ -12,6 +12,9 @@ VERSION = "0.1.0"
 DESCRIPTION = (
     "AWS CDK constructs for IoT telemetry pipelines with secure, production-ready defaults"
 )
+# Where links in the description on PyPI lead. The release workflow refuses to publish from elsewhere.
+REPOSITORY = f"https://github.com/{NAME}/{NAME}"
+
 # The lower bounds are the lowest versions that `make matrix` runs the tests with: before 2.271 the
 # template validation, which the rules build on, cannot be used from Python; constructs
 # and jsii are what that version asks for. The upper bounds are the next major versions, which may
@@ -46,11 +49,8 @@ TESTING_DEPENDENCIES = [
     "time-machine>=2.16,<4",  # what the handler reads from the clock
 ]
 
-# No bounds here: constraints.txt pins every one of them.
+# Beside the extras. No bounds here: constraints.txt pins every one of them.
 DEV_DEPENDENCIES = [
-    *LOCAL_DEPENDENCIES,
-    *CHECK_DEPENDENCIES,
-    *TESTING_DEPENDENCIES[1:],
     # The processor that it is compared with, and hyperfine, as Astral builds it for PyPI: bench
     "aws-lambda-powertools",
     "astral-dev-toolchain-hyperfine",
@@ -59,8 +59,10 @@ DEV_DEPENDENCIES = [
     "projen",
     "uv",
     "nox",  # make matrix
-    "twine",  # make release-dry-run
-    "hatchling",  # builds the package; here only so that its version is pinned too
+    "twine",  # make release-check
+    # What builds the package; here only so that the versions are pinned too
+    "hatchling",
+    "hatch-fancy-pypi-readme",
     # The tests
     "hypothesis",
     "mypy",
@@ -127,13 +129,32 @@ AWS_CDK_MODULES = [
     *(f"aws_cdk.interfaces.aws_{service}" for service in AWS_SERVICES),
 ]
 
+# README.md's links are relative, so that they work in a checkout. On PyPI they lead to the version's tag.
+PYPI_README = {
+    "content-type": "text/markdown",
+    "fragments": [{"path": "README.md"}],
+    "substitutions": [
+        {
+            "pattern": r"!\[([^\]]*)\]\((?!https?:)([^)]+)\)",
+            "replacement": rf"![\1]({REPOSITORY}/raw/v$HFPR_VERSION/\2)",
+        },
+        {
+            "pattern": r"\]\((?!https?:)([^)]+)\)",
+            "replacement": rf"]({REPOSITORY}/blob/v$HFPR_VERSION/\1)",
+        },
+    ],
+}
+
 PYPROJECT = {
-    "build-system": {"requires": ["hatchling>=1.27"], "build-backend": "hatchling.build"},
+    "build-system": {
+        "requires": ["hatchling>=1.27", "hatch-fancy-pypi-readme>=24.1"],
+        "build-backend": "hatchling.build",
+    },
     "project": {
         "name": NAME,
         "version": VERSION,
         "description": DESCRIPTION,
-        "readme": "README.md",
+        "dynamic": ["readme"],
         "requires-python": f">={PYTHONS[0]}",
         "license": "Apache-2.0",
         "license-files": ["LICENSE"],
@@ -144,7 +165,7 @@ PYPROJECT = {
             "Framework :: AWS CDK",
             "Framework :: AWS CDK :: 2",
             "Intended Audience :: Developers",
-            "Operating System :: OS Independent",
+            "Operating System :: POSIX :: Linux",
             "Programming Language :: Python :: 3",
             *(f"Programming Language :: Python :: {version}" for version in PYTHONS),
             "Topic :: System :: Distributed Computing",
@@ -156,29 +177,34 @@ PYPROJECT = {
             "local": LOCAL_DEPENDENCIES,
             "check": CHECK_DEPENDENCIES,
             "testing": TESTING_DEPENDENCIES,
-            "dev": DEV_DEPENDENCIES,
+        },
+        "urls": {
+            "Homepage": REPOSITORY,
+            "Documentation": f"{REPOSITORY}/blob/main/docs/guide/getting-started.md",
+            "Source": REPOSITORY,
+            "Issues": f"{REPOSITORY}/issues",
+            "Changelog": f"{REPOSITORY}/blob/main/CHANGELOG.md",
+            "Security": f"{REPOSITORY}/security/policy",
         },
         "scripts": {"iot-constructs": "iot_constructs.cli.main:main"},
     },
+    "dependency-groups": {"dev": DEV_DEPENDENCIES},
     "tool": {
         "hatch": {
+            "metadata": {"hooks": {"fancy-pypi-readme": PYPI_README}},
             "build": {
                 "dev-mode-dirs": ["src"],
                 "targets": {
-                    # What an older twine or index knows too; hatchling writes 2.5 if left alone.
                     "wheel": {
                         # Not force-include, which takes what .gitignore excludes, such as cdk.out.
                         "only-include": ["src/iot_constructs", *PROJECTS],
                         "sources": {"src": "", "examples": "iot_constructs/cli/projects"},
-                        "core-metadata-version": "2.4",
+                        "core-metadata-version": "2.4",  # twine 6.1 reads no newer one
                     },
-                    # Named one by one, so that nothing that lies about gets published.
-                    "sdist": {
-                        "include": ["/src", *(f"/{project}" for project in PROJECTS), "/*.md"],
-                        "core-metadata-version": "2.4",
-                    },
+                    # What git has: hatchling leaves out what .gitignore names.
+                    "sdist": {"core-metadata-version": "2.4"},
                 },
-            }
+            },
         },
         "mypy": {
             "strict": True,
@@ -219,64 +245,6 @@ PYPROJECT = {
     },
 }
 
-WORKFLOW = {
-    "name": "ci",
-    "on": {"push": {"branches": ["main"]}, "pull_request": {}},
-    "permissions": {"contents": "read"},
-    "jobs": {
-        "test": {
-            "runs-on": "ubuntu-latest",
-            "timeout-minutes": 30,
-            "steps": [
-                {"uses": "actions/checkout@v5"},
-                {"uses": "actions/setup-python@v6", "with": {"python-version": "3.11"}},
-                {"run": "make test"},
-            ],
-        },
-        "versions": {
-            "runs-on": "ubuntu-latest",
-            "timeout-minutes": 45,
-            "strategy": {"fail-fast": False, "matrix": {"python": PYTHONS}},
-            "steps": [
-                {"uses": "actions/checkout@v5"},
-                {
-                    "uses": "actions/setup-python@v6",
-                    "with": {"python-version": "${{ matrix.python }}"},
-                },
-                {
-                    "run": "make matrix ARGS='--error-on-missing-interpreters --python ${{ matrix.python }}'"
-                },
-            ],
-        },
-    },
-}
-
-RELEASE = {
-    "name": "release",
-    "on": {"workflow_dispatch": {}},
-    "permissions": {"contents": "read"},
-    "concurrency": {"group": "release"},
-    "jobs": {
-        "test": WORKFLOW["jobs"]["test"],
-        # Apart from the tests: only this job may ask PyPI for the right to upload.
-        "publish": {
-            "needs": "test",
-            "if": "github.ref == 'refs/heads/main'",
-            "runs-on": "ubuntu-latest",
-            "timeout-minutes": 15,
-            "environment": "pypi",
-            "permissions": {"contents": "read", "id-token": "write"},
-            "steps": [
-                {"uses": "actions/checkout@v5", "with": {"persist-credentials": False}},
-                {"uses": "actions/setup-python@v6", "with": {"python-version": "3.11"}},
-                {"run": "make build"},
-                {"run": "make release-check"},
-                {"uses": "pypa/gh-action-pypi-publish@release/v1"},
-            ],
-        },
-    },
-}
-
 
 # A bare Project: PythonProject would commit uv.lock, which records registry addresses, and would
 # bring a second set of commands beside the Makefile.
@@ -291,7 +259,5 @@ TomlFile(project, "pyproject.toml", obj=PYPROJECT)
 REQUIREMENTS = [f"{NAME}~={VERSION}", *DEPENDENCIES[:2]]
 for path in PROJECTS:
     TextFile(project, f"{path}/requirements.txt", lines=[*REQUIREMENTS, ""], marker=False)
-YamlFile(project, ".github/workflows/ci.yml", obj=WORKFLOW)
-YamlFile(project, ".github/workflows/release.yml", obj=RELEASE)
 
 project.synth()

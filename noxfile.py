@@ -12,8 +12,9 @@ DEPENDENCIES: list[str] = PYPROJECT["project"]["dependencies"]
 # They ask for a newer jsii than the lowest, and only tests of the repository's own tools need them.
 LEFT_OUT = {"projen", "cdk-nag"}
 DEVELOPMENT = [
-    name for name in PYPROJECT["project"]["optional-dependencies"]["dev"] if name not in LEFT_OUT
+    name for name in nox.project.dependency_groups(PYPROJECT, "dev") if name not in LEFT_OUT
 ]
+EXTRAS = ",".join(PYPROJECT["project"]["optional-dependencies"])
 # The tests that depend on no version that a user has: what they run is pinned, or is part of the repository.
 IGNORED = [
     *("tests/bench", "tests/chaos", "tests/docs", "tests/e2e", "tests/local", "tests/packs"),
@@ -33,7 +34,8 @@ def tests(session: nox.Session, cdk: str) -> None:
     lowest = [re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in DEPENDENCIES]
     session.install(
         *["--constraint", constraints(session), "--build-constraint", "constraints.txt"],
-        *["--editable", ".", *(lowest if cdk == "lowest" else DEPENDENCIES), *DEVELOPMENT],
+        *["--editable", f".[{EXTRAS}]", *(DEPENDENCIES if cdk == "newest" else lowest)],
+        *DEVELOPMENT,
     )
     arguments = session.posargs or ["tests", *(f"--ignore={path}" for path in IGNORED)]
     # Without the cache: the next `pytest --last-failed` is about .venv.
