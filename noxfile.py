@@ -19,6 +19,7 @@ EXTRAS = ",".join(PYPROJECT["project"]["optional-dependencies"])
 IGNORED = [
     *("tests/bench", "tests/chaos", "tests/docs", "tests/e2e", "tests/local", "tests/packs"),
     *("tests/tools", "tests/test_keywords.py", "tests/test_project_files.py"),
+    "tests/test_workflows.py",
 ]
 
 nox.options.default_venv_backend = "uv"
