@@ -1,4 +1,4 @@
-"""The comparison (docs/comparison.md) of the example with the same pipeline in plain L2 constructs, from their templates."""
+"""docs/comparison.md: the example and the same pipeline in plain L2 constructs, from their templates."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ DASHBOARD_NAME: Final = "pipeline"  # one dashboard per pipeline and region
 COMPOSITE_ALARM_NAME: Final = "pipeline-health"  # the one alarm to page on
 
 # --- encryption key ----------------------------------------------------------------------------------------------
-KEY_ROTATION: Final = True  # yearly; every audit asks for it
+KEY_ROTATION: Final = True  # yearly; every audit requires it
 KEY_PENDING_WINDOW_DAYS: Final = (
     7  # the shortest that KMS allows, only where the key is deleted with its stack
 )
@@ -77,7 +77,9 @@ BUCKET_ABORT_MULTIPART_DAYS: Final = (
     7  # parts of a broken upload are billed and invisible until aborted
 )
 BUCKET_NONCURRENT_VERSION_DAYS: Final = 90  # versioning without an end doubles the bill over time
-ACCESS_LOG_EXPIRATION_DAYS: Final = 365  # a year answers "who read this?"; longer is a decision
+ACCESS_LOG_EXPIRATION_DAYS: Final = (
+    365  # a year for audits of "who read this?"; longer is a decision
+)
 ACCESS_LOG_NAME_ENDING: Final = "-logs"  # added to the data bucket's base name
 
 # --- MonitoredStream -----------------------------------------------------------------------------------------------
