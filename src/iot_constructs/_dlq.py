@@ -34,7 +34,7 @@ DLQ_WITHOUT_REDRIVE_POLICY: Final = {
     "Serverless-SNSRedrivePolicy": "the topic delivers to the dead-letter queue; SNS retries a queue for 23 days, and "
     "PipelineAlarms alarms on failed deliveries (docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html)",
 }
-"""cdk-nag rules that whoever creates a DLQ acknowledges."""
+"""cdk-nag rules that the creator of a DLQ acknowledges."""
 
 
 def create_dlq(

@@ -69,7 +69,7 @@ def grant_stream(stream: kinesis.IStream, grantee: iam.IGrantable, *actions: str
 def grant_publish(
     user: Construct, argument: str, topic: sns.ITopic, grantee: iam.IRole
 ) -> iam.Grant:
-    """Let a role publish to the topic, and use its key as SNS asks of a publisher.
+    """Let a role publish to the topic, and use its key as SNS requires of a publisher.
 
     Args:
         user: the construct whose role it is.

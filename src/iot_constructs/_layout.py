@@ -5,7 +5,7 @@ the ids of resources and not with the argument that closes the cycle; between ne
 lets a resource of another region or account pass, with which most AWS services then cannot work. So every construct in
 an argument is compared here before anything is created.
 
-Only references that an argument of this library makes are known: not those of your own code to your own resources.
+Only references that an argument of this library makes are known: not those of your code to your resources.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ _OTHER_ACCOUNT: Final[Mapping[str, _Shared]] = {
     ),
     "QueryableArchive.bucket": _Shared(
         False,
-        "let whoever queries it read it, in the bucket's policy "
+        "let the role that queries it read it, in the bucket's policy "
         f"({_DOCS}/athena/latest/ug/cross-account-permissions.html)",
     ),
     "TelemetryRule.dlq_topic": _Shared(
@@ -278,7 +278,7 @@ def topic_arn(user: IConstruct, argument: str, topic: sns.ITopic) -> str:
 
 
 def add_reader(source: IConstruct, resource: Construct) -> None:
-    """Let whoever writes to a stream or topic, and is in the stack of ``resource``, be created after it."""
+    """Create the writers of a stream or topic that are in the stack of ``resource`` after it."""
     readers, writers = _STARTS.setdefault(source, ([], []))
     readers.append(resource)
     for writer in writers:
@@ -314,7 +314,7 @@ def other_account(user: IConstruct, resource: IConstruct) -> str | None:
 
 
 def known_name(resource: IConstruct) -> str | None:
-    """The physical name, if a stack can know it that does not refer to the resource."""
+    """The physical name, if it is known without a reference to the resource."""
     cfn = resource if isinstance(resource, cdk.CfnResource) else resource.node.default_child
     if not isinstance(cfn, cdk.CfnResource):
         return None
@@ -346,13 +346,13 @@ def _add(argument: _Argument) -> None:
         raise ValueError(
             f"{argument}: {user.path!r} in the stack {user.stack.paths[-1]!r} would refer to the stack "
             f"{used.stack.paths[-1]!r}, which refers to it already by {', '.join(back)}; create one of the two in the "
-            "stack of the other, or what both refer to in a stack of its own"
+            "stack of the other, or what both refer to in a separate stack"
         )
     references.add(user, used, argument)
 
 
 def _refer_to_key(resource: IConstruct, user: _Position) -> None:
-    """A resource of your own refers to its key."""
+    """Your resource refers to its key."""
     for name in _KEYS:
         key = getattr(resource, name, None)
         if key is not None and _is_created(key):

@@ -1,6 +1,6 @@
 """Acknowledges rules of cdk-nag, checkov and cfn-lint that do not apply to a construct, next to the construct.
 
-Rules whose answer depends on your app (a VPC, a second region) are left to you: COMPLIANCE.md lists both.
+Rules whose result depends on your app (a VPC, a second Region) are not acknowledged: COMPLIANCE.md lists both.
 """
 
 from __future__ import annotations

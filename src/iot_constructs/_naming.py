@@ -361,7 +361,7 @@ def is_generated(name: str | None) -> bool:
 
 
 def _known(value: str) -> str:
-    """Account or region; all tokens are alike, since two environment-agnostic stacks may land in one account."""
+    """Account or region; all tokens are equal, since two environment-agnostic stacks may land in one account."""
     return "" if is_token(value) else value
 
 

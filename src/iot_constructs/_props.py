@@ -1,4 +1,4 @@
-"""The properties of the L2s that our constructs extend or pass on, for type checkers and editors.
+"""The properties of the L2s that the constructs extend or pass on, for type checkers and editors.
 
 A test holds each class to the signature of its L2, with the lowest and with the newest supported aws-cdk-lib. Nothing
 imports this module at run time. pyright does not take a ``kms.Key`` for a ``kms.IKey``, nor a ``sns.Topic`` for a

@@ -2,7 +2,7 @@
 
 jsii passes any object where an interface such as ``kms.IKey`` is expected and drops it from the template, and most
 other mistakes end in a stack trace of Node. :func:`validated` checks each keyword argument of a constructor against
-its annotation (our own and those of the L2 that it extends) and reports a mistake by keyword, value, and remedy.
+its annotation (the construct's and those of the L2 that it extends) and reports a mistake by keyword, value and remedy.
 
 Tokens pass every check: CloudFormation resolves them at deployment.
 """
@@ -75,7 +75,7 @@ def validated(
 
     Args:
         l2s: the CDK constructs that take the constructor's ``**props``; the first one that has a keyword defines it.
-        rename: keywords of ours that stand for another keyword of the last L2, for example
+        rename: keywords that are another keyword of the last L2, for example
             ``{"async_retry_attempts": "retry_attempts"}``.
         extends: a construct of this library that gets the ``**props``, and compares the layout of those itself.
 

@@ -60,8 +60,8 @@ _S3_BUCKET_ACTIONS: Final = (
 _S3_OBJECT_ACTIONS: Final = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject")
 _FIREHOSE_DOCS: Final = "docs.aws.amazon.com/firehose/latest/dev"
 _SOURCE_IS_ENCRYPTED: Final = {
-    "AwsSolutions-KDF1": "Firehose stores nothing of a stream that it reads from Kinesis and rejects encryption of its "
-    f"own for it; the source is encrypted ({_FIREHOSE_DOCS}/encryption.html)"
+    "AwsSolutions-KDF1": "Firehose stores nothing of a stream that it reads from Kinesis and rejects an encryption "
+    f"setting for it; the source is encrypted ({_FIREHOSE_DOCS}/encryption.html)"
 }
 # Properties that make Firehose use resources of yours, for which CDK grants the role what each of them needs.
 _GRANTED_BY_CDK: Final = frozenset(
@@ -156,7 +156,7 @@ class StreamArchive(Named, Construct):
     Raises:
         ValueError: a value is out of range; ``retention`` or ``transitions`` with a bucket of another app, or with a
             ``data_output_prefix`` that begins with an expression; a transition that is not before the retention ends;
-            normal buffering would exceed the freshness threshold; the name is taken or
+            normal buffering exceeds the freshness threshold; the name is taken or
             not valid.
         TypeError: a value has the wrong type.
 
@@ -212,7 +212,7 @@ class StreamArchive(Named, Construct):
             validate_mutually_exclusive(
                 "logging_config",
                 {"log_retention": log_retention, "log_encryption_key": log_encryption_key},
-                "a log group of your own has its retention and key; remove them",
+                "your log group has its retention and key; remove them",
             )
         else:
             self.log_group = self._create_log_group(name, log_encryption_key, log_retention, policy)
@@ -410,7 +410,7 @@ def _validate_transition(transition: s3.Transition, retention: cdk.Duration | No
 
 
 def _apply_to_log_streams(log_group: logs.LogGroup | None, policy: cdk.RemovalPolicy) -> None:
-    """CDK retains the log stream that it creates for Firehose, whatever the policy of its group."""
+    """CDK retains the log stream that it creates for Firehose, with any policy of its group."""
     for child in log_group.node.children if log_group is not None else ():
         if isinstance(child, logs.LogStream):
             child.apply_removal_policy(policy)
@@ -447,7 +447,7 @@ def _freshness_seconds(interval: cdk.Duration, requested: cdk.Duration | None) -
         if buffered is not None and age <= buffered:
             raise ValueError(
                 f"freshness_threshold of {age:g} s is not above the buffering_interval of {buffered:g} s, so the alarm "
-                "would fire in normal operation; raise freshness_threshold or remove it"
+                "fires in normal operation; raise freshness_threshold or remove it"
             )
         return age
     longest = buffered if buffered is not None else defaults.LONGEST_BUFFERING_INTERVAL_SECONDS
@@ -472,8 +472,8 @@ class QueryableArchive(Named, Construct):
 
     A record is in the folder of the hour in which the oldest record of its object arrived, up to 15 minutes before its
     own (https://docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html): query one hour more, and compare your
-    timestamp. A payload of several lines is several rows. The archive does not have the device id of the topic; one in
-    the payload is whatever the device wrote.
+    timestamp. A payload of several lines is several rows. The archive does not have the device ID of the topic; one in
+    the payload is what the device wrote.
 
     Args:
         bucket: the bucket that the StreamArchive writes to.
@@ -613,7 +613,7 @@ class QueryableArchive(Named, Construct):
             validate_mutually_exclusive(
                 "results_bucket",
                 {"results_bucket_name": name, "results_expiration": expiration},
-                "a bucket of your own has its name and lifecycle; remove them",
+                "your bucket has its name and lifecycle; remove them",
             )
             return own
         if expiration is not None:
@@ -726,7 +726,7 @@ class QueryableArchive(Named, Construct):
 
     @property
     def table_reference(self) -> str:
-        """Database and table as they stand in SQL: ``"iot_archive_dev"."telemetry_dev"``."""
+        """Database and table as written in SQL: ``"iot_archive_dev"."telemetry_dev"``."""
         return f'"{self.database_name}"."{self.table_name}"'
 
     @validated_method
@@ -844,7 +844,7 @@ class QueryableArchive(Named, Construct):
 
 
 def _projection(bucket_name: str, first_year: int) -> dict[str, str]:
-    """The table's properties that say which folders there are."""
+    """The table's properties for the folders."""
     template = re.sub(
         r"(\w+)=!\{timestamp:\w+\}", lambda part: f"{part[1]}=${{{part[1]}}}", defaults.DATA_PREFIX
     )
@@ -895,12 +895,12 @@ def _validate_columns(columns: Mapping[str, str] | None) -> None:
             )
         if name.lower() in taken:
             raise ValueError(
-                f"columns has {name!r}, and {name.lower()!r} is {taken[name.lower()]} already: Athena knows columns in "
+                f"columns has {name!r}, and {name.lower()!r} is {taken[name.lower()]} already: Athena has columns in "
                 "lower case; leave columns out and read it with json_extract(payload, ...)"
             )
         if not _COLUMN_TYPE.fullmatch(type):
             raise ValueError(
-                f"columns has {name!r} of type {type!r}, which Athena's catalog does not know "
+                f"columns has {name!r} of type {type!r}, which Athena's catalog does not support "
                 "(athena/latest/ug/data-types.html); type for example 'string', 'double' or 'bigint'"
             )
         taken[name.lower()] = f"the column of {name!r}"

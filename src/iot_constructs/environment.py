@@ -115,8 +115,8 @@ class EnvironmentSuffix(_NamePart):
 class NamePrefix(_NamePart):
     """The name of a pipeline, which every default name begins with.
 
-    By default ``iot``; on the command line ``cdk deploy -c namePrefix=north``. Two pipelines stand in one stack with
-    one word each::
+    By default ``iot``; on the command line ``cdk deploy -c namePrefix=north``. Two pipelines fit into one stack with
+    different prefixes::
 
         from constructs import Construct
         from iot_constructs import MonitoredStream, NamePrefix
@@ -155,7 +155,7 @@ class SuffixedStack(cdk.Stack):
       creates it (:attr:`removal_policy`).
     * Every resource has the tags ``Project``, ``Environment`` and ``ManagedBy``.
 
-    Takes every property of :class:`aws_cdk.Stack` besides its own.
+    Takes every property of :class:`aws_cdk.Stack`.
 
     Args:
         environment_suffix: the environment; by default that of the scope (:meth:`EnvironmentSuffix.of`).
@@ -236,7 +236,7 @@ class SuffixedStack(cdk.Stack):
 
     @property
     def removal_policy(self) -> cdk.RemovalPolicy:
-        """DESTROY in an ephemeral stack, RETAIN_ON_UPDATE_OR_DELETE in any other: for resources of your own.
+        """DESTROY in an ephemeral stack, RETAIN_ON_UPDATE_OR_DELETE in any other: for your resources.
 
         Use RETAIN for a resource with deletion protection, which a rollback cannot delete.
         """

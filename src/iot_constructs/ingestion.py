@@ -40,12 +40,12 @@ class TelemetryRule(Named, Construct):
     * SQL version 2016-03-23: unset means 2015-10-08, which parses nested arrays differently
       (https://docs.aws.amazon.com/iot/latest/developerguide/iot-rule-sql-version.html).
     * ``SELECT *`` passes the payload on unchanged, also if it is not JSON.
-    * Partition key ``${topic(2)}``: the device's policy restricts the topic, while the payload has whatever the device
-      writes into it.
+    * Partition key ``${topic(2)}``: the device's policy restricts the topic, while the device
+      writes the payload.
     * An error action is mandatory: without one, IoT discards a message whose action failed every attempt
       (https://docs.aws.amazon.com/iot/latest/developerguide/rule-error-handling.html).
-    * Two roles, for this rule only: one may put records on this stream, the other publish to this topic. What breaks
-      the first does not break the error action.
+    * Two roles, for this rule only: one may put records on this stream, the other publish to this topic. A problem of
+      the first does not affect the error action.
     * The rule is created after the consumers of the stream and the subscription of the DLQ that are in its stack:
       Firehose reads only what arrives after its creation. Create the rule in the last stack that you deploy.
 
@@ -54,7 +54,7 @@ class TelemetryRule(Named, Construct):
     (https://docs.aws.amazon.com/iot/latest/developerguide/iot-basic-ingest.html):
 
     * The message broker is not involved, so there are no subscribers and no retained messages, neither for devices nor
-      for other rules. Devices publish elsewhere what others should receive.
+      for other rules. Devices publish messages for others to another topic.
     * The rule's name is a part of the topic, so devices get the topic (``publish_topic``) with their configuration. If
       you rename the rule, AWS IoT drops what they publish to the old name, and counts it in the metric
       ``RuleNotFound``. It drops what is sent to a disabled rule, too.
@@ -67,17 +67,17 @@ class TelemetryRule(Named, Construct):
         stream: the stream for the messages.
         dlq_topic: the topic for a message that IoT could not put on the stream, such as that of a StreamProcessor.
         rule_name: the base name; the rule is called ``name_suffix`` (rule names have no hyphen).
-        topic_filter: an MQTT topic filter. A level that ``partition_key`` names must be a wildcard: the device id.
+        topic_filter: an MQTT topic filter. A level that ``partition_key`` names must be a wildcard: the device ID.
         partition_key: an IoT substitution template over the topic; ``${topic(2)}`` is the second level.
         select: the SELECT clause. Anything but ``*`` changes the payload, and requires JSON.
         where: the WHERE clause; by default every message.
         basic_ingest: whether devices publish to the rule itself, without messaging cost (see above).
         description: of the rule, up to 256 characters.
         rule_disabled: whether the rule is created disabled.
-        actions: more actions beside that of the stream, with roles of their own.
-        role: a role of your own that puts records, which the construct adds its grants to; it must trust
+        actions: more actions in addition to that of the stream, with their roles.
+        role: your role that puts records, which the construct adds its grants to; it must trust
             ``iot.amazonaws.com``.
-        error_action_role: a role of your own that publishes to ``dlq_topic``, likewise.
+        error_action_role: your role that publishes to ``dlq_topic``, likewise.
         environment_suffix: by default that of the scope.
         name_prefix: by default that of the scope.
 
@@ -170,7 +170,7 @@ class TelemetryRule(Named, Construct):
 
     @property
     def publish_topic(self) -> str:
-        """Where devices publish, with ``+`` in place of the device id: with Basic Ingest a topic of the rule itself."""
+        """Where devices publish, with ``+`` in place of the device ID: with Basic Ingest a topic of the rule itself."""
         return self._publish_topic(self.rule_name)
 
     def _publish_topic(self, rule_name: str) -> str:
@@ -284,7 +284,7 @@ def _validate_topic_filter(topic_filter: str) -> None:
             "follows the rule's name as topic_filter"
         )
     elif "'" in topic_filter or not topic_filter.isprintable():
-        wrong = "quotation marks and control characters cannot stand in the SQL of a rule"
+        wrong = "the SQL of a rule cannot contain quotation marks and control characters"
     elif any("#" in level for level in levels[:-1]) or levels[-1] not in (
         "#",
         levels[-1].replace("#", ""),
@@ -319,7 +319,7 @@ def _validate_partition_key(template: str, topic_filter: str) -> None:
     if not wildcards or not from_wildcard:
         raise ValueError(
             f"partition_key={template!r} is the same for every device, because no level of topic_filter="
-            f"{topic_filter!r} that it names is a wildcard; name the level of the device id, for example "
+            f"{topic_filter!r} that it names is a wildcard; name the level of the device ID, for example "
             f"topic_filter={defaults.TOPIC_FILTER!r} and partition_key={defaults.PARTITION_KEY_TEMPLATE!r}"
         )
 
@@ -333,7 +333,7 @@ def _validate_basic_ingest(topic_filter: str, partition_key: str) -> None:
     if "${topic()}" in partition_key:
         raise ValueError(
             f"basic_ingest=True: partition_key={partition_key!r} is the whole topic, and whether it begins with "
-            f"{_BASIC_INGEST_PREFIX} then is documented for topic(n) only; name the level of the device id, for "
+            f"{_BASIC_INGEST_PREFIX} then is documented for topic(n) only; name the level of the device ID, for "
             f"example partition_key={defaults.PARTITION_KEY_TEMPLATE!r} ({_BASIC_INGEST})"
         )
 
@@ -348,7 +348,7 @@ _NOT_IN_A_LEVEL: Final = ("*", "?", "#", "+", "${")
 class DevicePolicy(Named, Construct):
     """An IoT policy for all devices, which lets each one use the topics with its own thing name in them.
 
-    A TelemetryRule takes the device id from the topic, so without a policy like this any device can publish as any
+    A TelemetryRule takes the device ID from the topic, so without a policy like this any device can publish as any
     other.
 
     * Connect with the thing's name as client id only: a second device cannot take over a connection.
@@ -483,7 +483,7 @@ def _validate_topics(keyword: str, topics: Sequence[str]) -> None:
         if len(others) != topic.count("/"):
             raise ValueError(
                 f"{keyword} has {topic!r}, in which {topic.count('/') + 1 - len(others)} levels are '+'; pass exactly "
-                "one, which stands for the thing's name: for example 'device/+/telemetry'"
+                "one, in place of the thing's name: for example 'device/+/telemetry'"
             )
         wrong = [sign for sign in _NOT_IN_A_LEVEL if any(sign in level for level in others)]
         if wrong:

@@ -74,10 +74,10 @@ def _default_delay() -> cdk.Duration:
 class AlarmThresholds:
     """When the alarms of PipelineAlarms fire. Counts are sums over 5 minutes; ``None`` omits the alarm.
 
-    Throttling is retried, so it alarms if it is there in three periods in a row.
+    Clients retry throttled calls, so throttling alarms only after three periods in a row.
 
     Raises:
-        ValueError: a threshold would always or never fire.
+        ValueError: a threshold always or never fires.
         TypeError: a value has the wrong type.
     """
 
@@ -93,9 +93,9 @@ class AlarmThresholds:
     failed_events: float | None = 1
     """Records that failed, in three periods in a row."""
     failed_batches: float | None = 1
-    """Records that Lambda gave up and sent to the failure destination."""
+    """Records that Lambda discarded and sent to the failure destination."""
     dropped_events: float | None = 1
-    """Records that Lambda gave up without reaching the failure destination."""
+    """Records that Lambda discarded without a message to the failure destination."""
     unprocessed_records: float | None = 1
     """Records that arrived on the stream in 15 minutes in which none was invoked or filtered out, twice in a row: a
     disabled mapping, or one that cannot read the stream."""
@@ -140,43 +140,43 @@ class PipelineAlarms(Named, Construct):
 
     * Each metric and its dimensions are ones that AWS emits: DynamoDB's ``UserErrors``, for example, never counts
       throttling (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html).
-    * No alarm stays red for want of data: what AWS may not emit counts as not breaching, and for DynamoDB, whose alarms
-      ignore missing data, as 0 (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html).
+    * No alarm stays in ALARM because data is missing: missing data is not breaching, and for DynamoDB, whose alarms
+      ignore missing data, it is 0 (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html).
     * Includes the alarms of a MonitoredStream and a StreamArchive.
-    * The alarm topic lets CloudWatch publish, in its policy and in the policy of its key: under ``alias/aws/sns`` no
-      alarm would arrive (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
+    * The alarm topic lets CloudWatch publish, in its policy and in the policy of its key: CloudWatch
+      cannot use ``alias/aws/sns`` (https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html).
     * Every description has the event, the impact, the threshold, and the first step.
 
-    It may stand in another stack than the resources, also in another account, which they have to share their metrics
-    with. The alarms of a MonitoredStream and a StreamArchive of another stack then name the topic by its physical name.
-    If the topic has none, or in another account, alarms of the same metrics are created beside the others.
+    It can be in another stack than the resources, and in another account if theirs shares its metrics with it. The
+    alarms of a MonitoredStream and a StreamArchive of another stack then name the topic by its physical name. If the
+    topic has none, or in another account, PipelineAlarms creates alarms of the same metrics.
 
     Args:
         stream: a MonitoredStream, or any other stream.
         processor: a StreamProcessor, or any Lambda function, which has no alarms of an event source mapping. An
-            imported function and an alias have no alarm on the duration, because their timeout is not known.
-        dlq_queue: the dead-letter queue to watch; by default that of the StreamProcessor.
+            imported function and an alias have no alarm on the duration, because CDK has no timeout of them.
+        dlq_queue: the dead-letter queue to monitor; by default that of the StreamProcessor.
         time_series_table: a TimeSeriesTable, or any other table.
         device_state_table: a DeviceStateTable, or any other table.
         archive: a StreamArchive.
         rule: a TelemetryRule.
         thresholds: when the alarms fire.
-        alarm_topic: a standard topic of your own; by default one is created.
+        alarm_topic: your standard topic; by default one is created.
         alarm_topic_name: the base name of that topic.
         subscriptions: who gets the alarms: for example ``subscriptions.EmailSubscription("ops@example.com")``.
         alarm_actions: which alarms notify the topic; by default all.
-        severity_topics: a topic of its own for the alarms of a severity, for example
+        severity_topics: a separate topic for the alarms of a severity, for example
             ``{Severity.CRITICAL: pager_topic}``; the others notify ``alarm_topic``.
         notify_ok: whether an alarm also notifies when it returns to OK.
         composite_alarm_name: the base name of the composite alarm.
         dashboard_name: the base name of the dashboard, which is called ``name-region-suffix``: an account has one
-            dashboard of a name for all regions.
+            dashboard of a name for all Regions.
         encryption_key: for the alarm topic; by default that of the stack.
         environment_suffix: by default that of the resources; they must agree.
         name_prefix: by default that of the resources; they must agree.
 
     Raises:
-        ValueError: there is nothing to watch; the resources are of different environments; a delay that is never
+        ValueError: there is nothing to monitor; the resources are of different environments; a delay that is never
             reached; a FIFO topic; ``alarm_topic`` together with its settings; a name is taken or not valid.
         TypeError: a value has the wrong type.
 
@@ -256,7 +256,7 @@ class PipelineAlarms(Named, Construct):
         self._watch_archive(archive)
         if not self.alarms:
             raise ValueError(
-                "PipelineAlarms has nothing to watch; pass at least one of stream, processor, dlq_queue, "
+                "PipelineAlarms has no resource to monitor; pass at least one of stream, processor, dlq_queue, "
                 "time_series_table, device_state_table, archive, rule, with a threshold that is not None"
             )
         self.composite_alarm: cloudwatch.CompositeAlarm = self._create_composite_alarm(
@@ -269,14 +269,14 @@ class PipelineAlarms(Named, Construct):
 
     @property
     def alarms(self) -> list[cloudwatch.Alarm]:
-        """All alarms but the composite one."""
+        """All alarms except the composite alarm."""
         return [alarm for alarms in self._sections.values() for alarm in alarms]
 
     @validated_method
     def add_alarm(
         self, alarm: cloudwatch.Alarm, *, severity: Severity = Severity.WARNING, title: str = "More"
     ) -> None:
-        """Add an alarm of your own: to the composite alarm, the topic, and the dashboard.
+        """Add your alarm to the composite alarm, the topic, and the dashboard.
 
         Args:
             alarm: any alarm.
@@ -305,7 +305,7 @@ class PipelineAlarms(Named, Construct):
             validate_mutually_exclusive(
                 "alarm_topic",
                 {"alarm_topic_name": name, "encryption_key": key},
-                "a topic of your own has its name and key; remove them",
+                "your topic has its name and key; remove them",
             )
         topic = own if own is not None else self._create_topic(name, key)
         self._allow_cloudwatch("alarm_topic", topic)
@@ -315,7 +315,7 @@ class PipelineAlarms(Named, Construct):
             warn(
                 self,
                 NO_SUBSCRIPTION,
-                "nobody is subscribed to the alarm topic, so no alarm reaches anybody; pass for example subscriptions="
+                "the alarm topic has no subscription, so no one receives the alarms; pass for example subscriptions="
                 "[aws_sns_subscriptions.EmailSubscription('ops@example.com')], or acknowledge this warning if you "
                 "subscribe in another way",
             )
@@ -434,8 +434,8 @@ class PipelineAlarms(Named, Construct):
         warn(
             self,
             EVENT_COUNTS_OFF,
-            f"the event source mapping of {processor.node.path!r} emits no metrics, so no alarm tells that records "
-            "fail, are dropped or are not processed; add MetricType.EVENT_COUNT to its metrics_config "
+            f"the event source mapping of {processor.node.path!r} emits no metrics, so the alarms on records that "
+            "fail, are dropped or are not processed are omitted; add MetricType.EVENT_COUNT to its metrics_config "
             "(https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html)",
         )
 
@@ -502,8 +502,8 @@ class PipelineAlarms(Named, Construct):
             composite_alarm_name=self._names.physical_name(
                 naming.ALARM, name, defaults.COMPOSITE_ALARM_NAME, "composite_alarm_name"
             ),
-            alarm_description="At least one alarm of the telemetry pipeline is in ALARM. Data may be late or, later, "
-            "lost. First: open the dashboard and look for the red alarm.",
+            alarm_description="At least one alarm of the telemetry pipeline is in ALARM. Data may be late or "
+            "lost. First: open the dashboard and look for the alarm in ALARM.",
             alarm_rule=cloudwatch.AlarmRule.any_of(*self.alarms),
         )
         if self._alarm_actions != AlarmActions.NONE:
@@ -564,8 +564,8 @@ def _common(keyword: str, explicit: Any, watched: Sequence[object]) -> Any:
             for value, one in theirs.items()
         )
         raise ValueError(
-            f"{keyword}: the resources have different ones ({found}); watch each environment and pipeline with its own "
-            f"PipelineAlarms, or pass {keyword}="
+            f"{keyword}: the resources have different ones ({found}); create a PipelineAlarms for each environment "
+            f"and pipeline, or pass {keyword}="
         )
     return next(iter(theirs), None)
 
@@ -591,7 +591,7 @@ def _timeout_seconds(function: lambda_.IFunction) -> float | None:
     timeout = seconds(function.timeout)
     if timeout is None:
         raise ValueError(
-            f"the timeout of {function.node.path!r} is a token, of which no share can be computed; pass thresholds="
+            f"the timeout of {function.node.path!r} is a token, so its share cannot be computed; pass thresholds="
             "AlarmThresholds(processor_duration_share=None), or a literal timeout"
         )
     return timeout
@@ -607,7 +607,7 @@ def _processing_delay(
         return length, None
     if length != defaults.PROCESSING_DELAY_MINUTES * 60:
         raise ValueError(
-            f"processing_delay of {length:g} s is never reached, since the processor gives up records at a "
+            f"processing_delay of {length:g} s is never reached, since Lambda discards records at a "
             f"max_record_age of {age:g} s; pass a shorter one, or None to omit the alarm"
         )
     share = defaults.DELAY_SHARE_OF_RECORD_AGE

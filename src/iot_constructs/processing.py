@@ -172,18 +172,18 @@ class StreamProcessor(Named, Construct):
     (https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html).
 
     Takes every property of :class:`aws_cdk.aws_lambda.Function` and of :class:`aws_cdk.aws_lambda.EventSourceMapping`.
-    Where both have one of that name, it is the mapping's, and the function's begins with ``async_``.
+    If both have a property, the name means that of the mapping, and that of the function begins with ``async_``.
 
     Args:
         stream: the stream to read: a MonitoredStream, any other stream, or a ``kinesis.StreamConsumer`` for enhanced
             fan-out.
-        function: a function of your own, also an alias, a DockerImageFunction or a PythonFunction, instead of
+        function: your function, also an alias, a DockerImageFunction or a PythonFunction, instead of
             ``code`` and the other properties of a function. It must be in the account and region of the stack. Give it
             ``processor.dlq_topic.topic_arn`` if it publishes rejected records itself.
         on_failure: where failed batches go: a topic, a queue (both get sequence numbers only), or a bucket (gets the
-            whole batch; the DLQ gets a message with its object, and a topic of your own also ``s3:TestEvent`` once);
+            whole batch; the DLQ gets a message with its object, and your topic also ``s3:TestEvent`` once);
             by default the DLQ topic.
-        dlq_topic: a topic of your own for failures; by default a topic with its queue is created.
+        dlq_topic: your topic for failures; by default a topic with its queue is created.
         dlq_name: the base name of that topic and queue.
         async_on_failure: the destination of failed asynchronous invocations; by default the DLQ topic.
         async_retry_attempts: retries of a failed asynchronous invocation, 0 to 2; by default 2.
@@ -258,11 +258,11 @@ class StreamProcessor(Named, Construct):
         self.dlq_topic: sns.ITopic = topic
         """The topic for what cannot be processed."""
         self.dlq_queue: sqs.Queue | None = queue
-        """The queue of that topic; None for a topic of your own."""
+        """The queue of that topic; None for your topic."""
         self.log_group: logs.ILogGroup | None = None
-        """The log group of the function; None for a function or a log group of your own."""
+        """The log group of the function; None for your function or log group."""
         self.timeout: cdk.Duration | None = None
-        """How long one invocation may take; None for a function of your own."""
+        """How long one invocation may take; None for your function."""
         self._grantee: iam.IRole | None
         self.function: lambda_.IFunction = (
             self._use_function(function, asynchronous)
@@ -297,7 +297,7 @@ class StreamProcessor(Named, Construct):
             validate_mutually_exclusive(
                 "log_group",
                 {"log_retention": log_retention},
-                "a log group of your own has its retention; remove log_retention",
+                "your log group has its retention; remove log_retention",
             )
         else:
             self.log_group = self._create_log_group(props["function_name"], log_retention)
@@ -341,7 +341,7 @@ class StreamProcessor(Named, Construct):
         return function
 
     def _create_role(self) -> iam.Role:
-        # A role of our own: CDK's has AWSLambdaBasicExecutionRole, which may write to every log group of the account.
+        # Not CDK's role, which has AWSLambdaBasicExecutionRole, which may write to every log group of the account.
         return iam.Role(
             self,
             "Role",
@@ -368,7 +368,7 @@ class StreamProcessor(Named, Construct):
         return [self._allow(id, allowed) for id, allowed in actions.items() if allowed]
 
     def _allow(self, id: str, actions: tuple[str, ...]) -> iam.Policy:
-        """Allow actions on every resource, in a policy of their own: its acknowledgment covers nothing else."""
+        """Allow actions on every resource, in a separate policy: its acknowledgment covers nothing else."""
         assert self._grantee is not None
         statement = iam.PolicyStatement(actions=list(actions), resources=["*"])
         policy = iam.Policy(self, id, roles=[self._grantee], statements=[statement])
@@ -472,7 +472,7 @@ class StreamProcessor(Named, Construct):
         validate_mutually_exclusive(
             "function",
             props,
-            "a function of your own has its properties already; remove one of the two",
+            "your function has its properties already; remove one of the two",
         )
 
     # --- failures
@@ -485,7 +485,7 @@ class StreamProcessor(Named, Construct):
                 self, names=self._names, name=name, key=self._key, removal_policy=self._policy
             )
         validate_mutually_exclusive(
-            "dlq_topic", {"dlq_name": name}, "a topic of your own has its name; remove dlq_name"
+            "dlq_topic", {"dlq_name": name}, "your topic has its name; remove dlq_name"
         )
         validate_standard_topic("dlq_topic", topic)
         return topic, None
@@ -536,7 +536,7 @@ class StreamProcessor(Named, Construct):
         return _MappingDestination(bucket.bucket_arn)
 
     def _notify_dlq(self, bucket: s3.IBucket) -> None:
-        """An object in a bucket alarms nobody; a message on the DLQ does."""
+        """No alarm fires for an object in a bucket; one does for a message on the DLQ."""
         topic = self._failed_batches_topic()
         stack = StackContext.of(self)
         topic_is_here = StackContext.of(topic) is stack
@@ -649,7 +649,7 @@ class StreamProcessor(Named, Construct):
         self.max_record_age: cdk.Duration = self._record_age(
             self.stream, props.get("max_record_age")
         )
-        """The age at which Lambda gives up a record and sends it to the failure destination."""
+        """The age at which Lambda discards a record and sends it to the failure destination."""
         settings = {
             "starting_position": lambda_.StartingPosition.TRIM_HORIZON,
             "batch_size": defaults.BATCH_SIZE,
@@ -711,8 +711,8 @@ class StreamProcessor(Named, Construct):
             warn(
                 self,
                 RETENTION_UNKNOWN,
-                f"the retention of the stream {stream.node.path!r} is not known; pass max_record_age= below it, or "
-                "records that fail for as long expire before they reach the DLQ",
+                f"the retention of the stream {stream.node.path!r} is not known; pass max_record_age= below it, "
+                "so that failing records reach the DLQ before they expire",
             )
         return cdk.Duration.seconds(min(int(age), defaults.LONGEST_RECORD_AGE_SECONDS))
 
@@ -738,7 +738,7 @@ class StreamProcessor(Named, Construct):
         return self._mapping_metric("OnFailureDestinationDeliveredEventCount")
 
     def metric_dropped_events(self) -> cloudwatch.Metric:
-        """Records that Lambda gave up without reaching the failure destination, as a sum."""
+        """Records that Lambda discarded without a message to the failure destination, as a sum."""
         return self._mapping_metric("DroppedEventCount")
 
     def metric_unprocessed_records(self) -> cloudwatch.MathExpression:
@@ -819,7 +819,7 @@ class _AsyncDestination:
 
 
 _CONFIGURED: Final[WeakSet[lambda_.IFunction]] = WeakSet()
-"""Functions, versions and aliases with an EventInvokeConfig of ours: AWS allows one each."""
+"""Functions, versions and aliases with an EventInvokeConfig of this library: AWS allows one each."""
 
 
 def _acknowledge_notifications(bucket: s3.IBucket) -> None:

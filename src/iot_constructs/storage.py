@@ -68,11 +68,11 @@ class SecureDataBucket(Named, s3.Bucket):
     * All public access is blocked, and plain HTTP and TLS below 1.2 are denied. Neither can be turned off.
     * Encryption with the customer managed key of the stack, with a bucket key: S3 calls KMS per bucket and not per
       object. Encryption cannot be turned off.
-    * Server access logs in a bucket of their own beside it, which has SSE-S3 because log delivery requires it
+    * Server access logs in a separate bucket with SSE-S3, because log delivery requires it
       (https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html). A bucket policy allows
-      the delivery, whatever the feature flags of the app.
+      the delivery, with any feature flags of the app.
     * Old versions expire after 90 days, incomplete multipart uploads after 7. Your lifecycle rules are added; one with
-      the id ``ExpireOldVersions`` or ``AbortIncompleteUploads`` replaces ours.
+      the id ``ExpireOldVersions`` or ``AbortIncompleteUploads`` replaces the default one.
 
     Args:
         environment_suffix: by default that of the scope.
@@ -169,7 +169,7 @@ def cfn_bucket(bucket: s3.IBucket) -> s3.CfnBucket:
 
 
 def _settings(scope: Construct, id: str, props: dict[str, Any], names: Names) -> dict[str, Any]:
-    """The properties of the L2: yours, and ours for the rest."""
+    """The properties of the L2: your values, and the defaults of this library."""
     policy = data_removal_policy(scope, id, props.get("removal_policy"))
     key = props.get("encryption_key")
     encryption = props.get("encryption", s3.BucketEncryption.KMS)
@@ -264,7 +264,7 @@ def _reference(scope: Construct, id: str, bucket: s3.IBucket) -> s3.IBucket:
 def _lifecycle_rules(
     yours: Sequence[s3.LifecycleRule | dict[str, Any]],
 ) -> list[s3.LifecycleRule | dict[str, Any]]:
-    """Yours and ours, except for those of ours whose id you took: S3 rejects two rules of one id."""
+    """Your rules and the default ones, without a default one whose ID you use: S3 rejects two rules of one ID."""
     taken = {rule.get("id") if isinstance(rule, dict) else rule.id for rule in yours}
     ours = (_expire_old_versions(), _abort_multipart_uploads())
     return [*(rule for rule in ours if rule.id not in taken), *yours]
@@ -326,7 +326,7 @@ _LOG_GROUP_ID: Final = "AutoDeleteObjectsLogs"
 
 
 def restrict_auto_delete(scope: Construct, key: kms.IKey | None) -> None:
-    """Give CDK's auto-delete function of the stack a log group of its own, and a role for that group only.
+    """Give CDK's auto-delete function of the stack a separate log group, and a role for that group only.
 
     Lambda creates a log group with a function's first log line, outside of any stack: a deleted environment would leave
     it behind, without an end to its retention. The role that CDK creates may write to every log group of the account

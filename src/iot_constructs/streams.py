@@ -44,7 +44,7 @@ _CUSTOMER_MANAGED_KEY: Final = {
 class MonitoredStream(Named, kinesis.Stream):
     """A Kinesis stream: encrypted, on-demand, 7 days of retention, with alarms on consumers that fall behind.
 
-    In an ephemeral SuffixedStack, it has one shard and 24 hours of retention, which costs less while nobody sends.
+    In an ephemeral SuffixedStack, it has one shard and 24 hours of retention, which costs less while no device sends.
 
     It is a :class:`aws_cdk.aws_kinesis.Stream` and takes every property of it. Defaults:
 
@@ -57,10 +57,10 @@ class MonitoredStream(Named, kinesis.Stream):
       MB/s or 1,000 records/s, and a failed batch has to be redriven within a day.
     * Encryption with the customer managed key of the stack. Encryption cannot be turned off.
     * Alarms: iterator age at half of the retention; write throttling for 15 minutes and read throttling for 30, since a
-      throttled call is retried. They notify nobody until PipelineAlarms, or you, add an action.
+      throttled call is retried. They have no action until PipelineAlarms, or you, add one.
 
     Args:
-        iterator_age_threshold: how far behind a consumer may be before the alarm, 1 second to 365 days; by default half
+        iterator_age_threshold: the lag of a consumer that raises the alarm, 1 second to 365 days; by default half
             of the retention.
         throttles_threshold: throttled calls in each 5 minutes that raise the alarm, 1 or more.
         environment_suffix: by default that of the scope.
@@ -155,7 +155,7 @@ def known_retention_seconds(stream: kinesis.IStream) -> float | None:
 
 
 def _settings(scope: Construct, id: str, props: dict[str, Any]) -> dict[str, Any]:
-    """The properties of the L2: yours, and ours for the rest."""
+    """The properties of the L2: your values, and the defaults of this library."""
     policy = data_removal_policy(scope, id, props.get("removal_policy"))
     hours = defaults.STREAM_RETENTION_HOURS
     if in_ephemeral_stack(scope):

@@ -89,8 +89,8 @@ class TimeSeriesTable(_DeviceTable):
     * Removal policy DESTROY in an ephemeral stack. Elsewhere RETAIN, because a rollback cannot delete a protected
       table; without deletion protection, RETAIN_ON_UPDATE_OR_DELETE.
 
-    Two readings with one key overwrite each other. A writer that can get two in one millisecond tells them apart in the
-    fraction of the number, as the example's processor does; ``BETWEEN`` still works.
+    Two readings with one key overwrite each other. For readings of the same millisecond, add a fraction to the number,
+    as TelemetryProcessor does; ``BETWEEN`` still works.
 
     Args:
         retention: how long a reading is kept, 1 day to 100 years; by default 90 days.
@@ -210,7 +210,7 @@ def _settings(
     props: dict[str, Any],
     replica_key_arns: Mapping[str, str] | None,
 ) -> dict[str, Any]:
-    """The properties of the L2: yours, and ours for the rest."""
+    """The properties of the L2: your values, and the defaults of this library."""
     policy = data_removal_policy(scope, id, props.get("removal_policy"))
     settings: dict[str, Any] = {
         "partition_key": dynamodb.Attribute(

@@ -40,7 +40,7 @@ _TRANSFORM: Final = "def transform(reading, record): return reading"
 _IN_THE_RUNTIME: Final = frozenset(
     {"awslambdaric", "boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
 )
-"""What Lambda's Python runtime has beside the standard library: a file of that name would hide it."""
+"""Packages of Lambda's Python runtime outside of the standard library: a file of that name hides the package."""
 
 
 class TelemetryProcessor(StreamProcessor):
@@ -50,8 +50,8 @@ class TelemetryProcessor(StreamProcessor):
       ``device_state_table``, which late data never overwrites.
     * What can never be stored goes to the DLQ topic with its payload and a reason; what fails for now is retried.
     * A record is a JSON object, an array of them, or several one after another, plain, gzip, or aggregated by the KPL:
-      see the guide "What devices send" (docs/guide/payloads.md). Each object is a reading and an item of its own.
-    * The device id is the record's partition key, unless ``device_id_field`` is set. A TelemetryRule takes it from the
+      see the guide "Payload formats" (docs/guide/payloads.md). Each object is a reading and a separate item.
+    * The device ID is the record's partition key, unless ``device_id_field`` is set. A TelemetryRule takes it from the
       topic, which the device's policy restricts.
     * The code is in this package and needs only Lambda's Python runtime: nothing is installed, built in Docker, or
       downloaded at synth.
@@ -67,7 +67,7 @@ class TelemetryProcessor(StreamProcessor):
             and the sort key ``timestamp`` (Number).
         device_state_table: for the newest reading of each device: a DeviceStateTable, or a table with the partition key
             ``deviceId`` (String) and no sort key. One of the two tables can be left out.
-        transform: the path of a Python file of your own, for example ``str(Path(__file__).with_name("units.py"))``,
+        transform: the path of your Python file, for example ``str(Path(__file__).with_name("units.py"))``,
             with a function ``transform(reading, record)`` that returns the reading to store. See below.
         retention: how long the time series keeps a reading, from which ``ttl`` is set; by default that of the
             TimeSeriesTable, and 90 days for another table.
@@ -76,14 +76,14 @@ class TelemetryProcessor(StreamProcessor):
         use_arrival_time: gives a reading without a timestamp the time at which the stream received its record. A
             message that a device sends twice is then two readings, and so is a record that is redriven through the
             stream. By default, a reading without a timestamp is rejected.
-        device_id_field: the member of a reading with its device id: a string of 1 to 2,048 bytes in UTF-8, or a whole
-            number. For a stream whose partition keys are not device ids: AWS IoT Greengrass stream manager and Fluent
-            Bit use random ones. Whoever can write to the stream can then write as any device.
-        device_state_interval: how much older the state of a device may be than its newest reading, 1 second to 24
+        device_id_field: the member of a reading with its device ID: a string of 1 to 2,048 bytes in UTF-8, or a whole
+            number. For a stream whose partition keys are not device IDs: AWS IoT Greengrass stream manager and Fluent
+            Bit use random ones. Anyone who can write to the stream can then write as any device.
+        device_state_interval: the maximum lag of the state of a device behind its newest reading, 1 second to 24
             hours; by default it is the newest reading. See below.
         **props: of StreamProcessor. ``environment`` adds variables to those of the processor.
 
-    **A step of your own.** ``transform`` maps or enriches each reading before it is validated, so it can also set
+    **Your own step.** ``transform`` maps or enriches each reading before it is validated, so it can also set
     the ``timestamp``::
 
         def transform(reading, record):
@@ -91,14 +91,14 @@ class TelemetryProcessor(StreamProcessor):
                 raise ValueError("no temperature")
             return {**reading, "celsius": (reading["temperature"] - 32) / Decimal("1.8")}
 
-    * ``reading`` is the payload; its numbers are ``decimal.Decimal``. ``record`` has ``partitionKey`` (the device id),
+    * ``reading`` is the payload; its numbers are ``decimal.Decimal``. ``record`` has ``partitionKey`` (the device ID),
       ``approximateArrivalTimestamp``, ``sequenceNumber``, ``shardId`` and ``streamArn``. The last three are None for
       a record that never reached the stream, such as a redriven IoT rule error.
     * Return a dict of JSON values; ``int`` and ``float`` are stored exactly as Python shows them.
     * A ValueError rejects the record: it goes to the DLQ with the reason ``rejected-by-transform`` and your text. So
       does a result that is not a dict.
-    * Any other exception counts as a bug in your code: Lambda retries the record until it is given up, so that a
-      corrected version stores it.
+    * Any other exception counts as a bug in your code: Lambda retries the record until it discards it, so that a
+      corrected version can store it.
     * It runs again whenever the record is delivered again. Return the same for the same reading and record: the key
       of an item comes from its content, so a clock or a random number in it stores the reading twice.
     * It runs for every reading of a batch, within the timeout of the function: call nothing slow in it.
@@ -192,7 +192,7 @@ class TelemetryProcessor(StreamProcessor):
         )
         super().__init__(scope, id, stream=stream, **props)
         self.counts_device_id_mismatches: bool = device_id_field is None
-        """Whether a record with another device id in its payload than its partition key counts as a mismatch."""
+        """Whether a record with another device ID in its payload than its partition key counts as a mismatch."""
         # Only what the code calls: grant_write_data would also allow DeleteItem and UpdateItem.
         if time_series_table is not None:
             time_series_table.grant(self, "dynamodb:BatchWriteItem", "dynamodb:PutItem")

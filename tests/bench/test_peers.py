@@ -65,8 +65,8 @@ def test_our_example_wants_an_address_for_its_alarms(found: Any, tmp_path: Path)
     assert check(tmp_path) == []
 
 
-def test_the_readme_has_the_table_of_this_run(found: Any) -> None:
-    assert table(found) in ROOT.joinpath("README.md").read_text(encoding="utf-8")
+def test_the_comparison_has_the_table_of_this_run(found: Any) -> None:
+    assert table(found) in ROOT.joinpath("docs", "comparison.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("peer", PEERS)

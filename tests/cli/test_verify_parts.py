@@ -310,7 +310,7 @@ def test_an_alarm_topic_needs_a_confirmed_subscription(
     findings = check("alarm topic", deployed(ALERTS, ALARM), **sns(*subscriptions))
     assert statuses(findings) == [("exists", Status.PASS), ("subscription", expected)]
     if subscriptions == [PENDING]:
-        assert "confirm the e-mail" in findings[1].cause
+        assert "confirm the email" in findings[1].cause
 
 
 @pytest.mark.parametrize(

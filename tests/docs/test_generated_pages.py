@@ -19,7 +19,7 @@ from tests.comparison import comparison_table
 from tests.plain_pipeline import PlainPipelineStack
 from tests.synth_support import fresh_app, template_of
 
-_README = Path(__file__).resolve().parents[2] / "README.md"
+_COMPARISON = Path(__file__).resolve().parents[2] / "docs" / "comparison.md"
 _PAGES: dict[Path, Callable[[], str]] = {
     API_MD: api_md,
     RULES_MD: rules_md,
@@ -80,4 +80,6 @@ def test_generated_pages_are_current() -> None:
     table = comparison_table(ours["Resources"], plain["Resources"])
     stale = list(_stale())
     assert stale == [], "correct the docstrings, then run `make docs`"
-    assert table in _README.read_text(encoding="utf-8"), f"README.md needs this table:\n{table}"
+    assert table in _COMPARISON.read_text(encoding="utf-8"), (
+        f"docs/comparison.md needs this table:\n{table}"
+    )

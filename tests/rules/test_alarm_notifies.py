@@ -72,7 +72,7 @@ class TestAction:
     def test_none(self, actions: Json) -> None:
         findings = check(template({"It": an_alarm(**actions)}))
         assert places(findings) == SILENT
-        assert findings[0].detail == "the alarm notifies nobody: AlarmActions is not set"
+        assert findings[0].detail == "the alarm notifies no one: AlarmActions is not set"
         assert findings[0].property_path == "Properties/AlarmActions"
 
     @pytest.mark.parametrize("enabled", [False, "false", {"Fn::If": ["A", False, "false"]}])
@@ -80,7 +80,7 @@ class TestAction:
         it = an_alarm(AlarmActions=[ACTION], ActionsEnabled=enabled)
         findings = check(template({"It": it}))
         assert places(findings) == SILENT
-        assert findings[0].detail == "the alarm notifies nobody: ActionsEnabled is false"
+        assert findings[0].detail == "the alarm notifies no one: ActionsEnabled is false"
         fix = AlarmNotifies().remediation_of(findings[0])
         assert fix.cdk == "actions_enabled=True"
         assert "AlertTopic" not in fix.cloudformation
@@ -209,7 +209,7 @@ class TestTopic:
         findings = check(template(self.resources()))
         assert places(findings) == [("IOT_27", "AlertTopic")]
         assert findings[0].detail == (
-            "action of It: this topic has no subscription, so nobody is notified"
+            "action of It: this topic has no subscription, so no one is notified"
         )
 
     def test_of_a_composite_alarm(self) -> None:

@@ -181,7 +181,7 @@ def _cache(store: Call, self: Any, readings: Iterable[Reading], *args: Any, **op
 
 @_bug("key from a counter", "time series", "stored twice")
 def _counter() -> Patch:
-    """The sort key has a number of its own for each attempt, so a retry is not idempotent."""
+    """The sort key has another number for each attempt, so a retry is not idempotent."""
     numbers = itertools.count(1)
 
     def compute(milliseconds: int, content: object) -> Decimal:

@@ -30,7 +30,7 @@ A folder includes all its templates; of the output of a CDK app (cdk.out), the c
 the termination protection from the manifest. `-` reads a template from the standard input.
 
 A finding is accepted by --ignore, or as cfn-lint accepts it: by the metadata of its template or resource
-(cfn-lint: config: ignore_checks: [E9313]), or in .cfnlintrc. Each rule's id in cfn-lint is in RULES.md."""
+(cfn-lint: config: ignore_checks: [E9313]), or in .cfnlintrc. RULES.md has each rule's ID in cfn-lint."""
 EXIT_CODES = ExitCodes(
     done="no findings",
     negative="findings",
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suffix",
         metavar="NAME",
-        help="the environment suffix that physical names must contain; wins over the tags of a stack",
+        help="the environment suffix that physical names must contain; overrides the tags of a stack",
     )
     parser.add_argument(
         "--ignore",

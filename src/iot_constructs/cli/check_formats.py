@@ -32,7 +32,7 @@ class Row:
     """Its path in that resource; empty if it is not about a property."""
     fix: Remediation
     remediation_of_any: str
-    """The fix to print, with a placeholder for the logical id: what several findings have in common."""
+    """The fix to print, with a placeholder for the logical ID: what several findings have in common."""
     from_cdk: bool
     """Whether the template was written by a CDK app, whose code is the place to fix it."""
 

@@ -34,10 +34,10 @@ class Ignore:
         rule_id = _BY_NAME.get(name.lower())
         if rule_id is None:
             raise argparse.ArgumentTypeError(
-                f"unknown rule {name!r}: pass an id of RULES.md, such as IOT_13 or E9313"
+                f"unknown rule {name!r}: pass an ID of RULES.md, such as IOT_13 or E9313"
             )
         if colon and not logical_id:
-            raise argparse.ArgumentTypeError(f"{text!r}: no logical id after the colon")
+            raise argparse.ArgumentTypeError(f"{text!r}: no logical ID after the colon")
         return cls(rule_id, logical_id or None)
 
     def accepts(self, finding: Finding, author: str | None) -> bool:

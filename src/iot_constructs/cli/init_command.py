@@ -1,4 +1,4 @@
-"""``iot-constructs init``: writes a small CDK project in the user's name.
+"""``iot-constructs init``: writes a CDK project with the user's name.
 
 The projects are ``examples/iot_pipeline``, ``examples/one_construct`` and ``examples/existing_app`` of the repository,
 which the wheel has in ``iot_constructs/cli/projects``. Needs neither CDK nor Node.js nor boto3.
@@ -19,7 +19,7 @@ from typing import NamedTuple
 from iot_constructs.cli.exit_codes import DONE, FAILED, ExitCodes, print_error
 from iot_constructs.cli.options import path
 
-HELP = "write a small CDK project in your name"
+HELP = "write a CDK project, with tests"
 DESCRIPTION = """\
 Writes a CDK app in Python with one stack, its tests, and a README into a new or an empty folder. The last part of DIR
 is the name of the project: my-pipeline gives the class MyPipelineStack and the stack MyPipeline-dev."""
@@ -54,8 +54,8 @@ class Name(NamedTuple):
         """
         if not _NAME.fullmatch(text) or len(text) > _LONGEST_NAME:
             raise ValueError(
-                f"{text!r} is no name for a stack: use a-z, 0-9 and hyphens, a letter first, at most {_LONGEST_NAME} "
-                "characters, for example: iot-constructs init my-pipeline"
+                f"{text!r} is not a valid stack name: use a-z, 0-9 and hyphens, a letter first, at most "
+                f"{_LONGEST_NAME} characters, for example: iot-constructs init my-pipeline"
             )
         words = re.findall(r"[A-Za-z0-9]+", text)
         return cls("-".join(words).lower(), "".join(word[0].upper() + word[1:] for word in words))
@@ -106,7 +106,7 @@ def render(construct: str, name: Name) -> dict[str, str]:
     taken = f"{name.id}Stack"
     if name != template and any(re.search(rf"\b{taken}\b", text) for text in texts.values()):
         raise ValueError(
-            f"the class {taken} would have the name of another one; choose a different name, for example: "
+            f"the class {taken} has the name of another one; choose a different name, for example: "
             f"iot-constructs init my-{name.words}"
         )
     ids = {template.id: name.id, f"{template.id}Stack": taken}

@@ -23,7 +23,7 @@ price and quota has its source.
 
 The model uses averages. If devices send at the same time, set --peak. Prices
 are for us-east-1."""
-EXIT_CODES = ExitCodes(done="estimated, whatever the quota usage")
+EXIT_CODES = ExitCodes(done="estimated, with any quota usage")
 EPILOG = """\
 durations: 500ms, 60s, 5m, 1h, 30d, 1y (365 days)
 

@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--execute",
         action="store_true",
-        help="redrive the messages; without it, only show what would be done",
+        help="redrive the messages; without it, only show the effect",
     )
     parser.add_argument(
         "--rate",
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_integer,
         default=TOPIC_LEVEL,
         metavar="N",
-        help=f"topic level of the device id in a rule error, without $aws/rules/<rule>; default: {TOPIC_LEVEL}",
+        help=f"topic level of the device ID in a rule error, without $aws/rules/<rule>; default: {TOPIC_LEVEL}",
     )
     parser.add_argument(
         "--verbose",

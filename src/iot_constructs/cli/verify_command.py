@@ -14,10 +14,10 @@ from iot_constructs.cli.options import add_aws_options, name, positive_integer, 
 if TYPE_CHECKING:
     from iot_constructs.cli.verification.findings import Report
 
-HELP = "check a deployed pipeline, part by part, with messages of its own"
+HELP = "check a deployed pipeline, part by part, with test messages"
 DESCRIPTION = """\
 Compares the parts of deployed stacks with their templates, publishes three marked readings and one bad message through
-AWS IoT as a device of its own, and reports for each part whether it works. Name every stack of the pipeline.
+AWS IoT as a separate device, and reports for each part whether it works. Name every stack of the pipeline.
 
 The items and dead letters of these messages are removed at the end; those of other devices are not touched. Archived
 records stay. --page notifies the subscribers of the alarm topic."""

@@ -156,7 +156,7 @@ class LocalEventSourceMapping:
         first = self._loop is None
         if first and configuration.state == DISABLED and not self._allow_disabled:
             raise UnsupportedMappingError(
-                f"mapping {configuration.uuid} is disabled: AWS would not poll it"
+                f"mapping {configuration.uuid} is disabled: AWS does not poll it"
             )
         self._pause_emulator(configuration.uuid)
         self._configuration = configuration

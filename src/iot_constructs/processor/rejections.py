@@ -44,7 +44,7 @@ class Reason(str, Enum):
         "too-many-values",
         "a record can have up to 250,000 commas, brackets, and braces",
     )
-    DUPLICATE_MEMBER = ("duplicate-member", "a member occurs twice, so one value would be lost")
+    DUPLICATE_MEMBER = ("duplicate-member", "a member occurs twice, and an item can have one value")
     EMPTY_NAME = ("empty-attribute-name", "DynamoDB does not support an empty attribute name")
     NO_DEVICE_ID = ("no-device-id", "the reading has no device ID, or it is null")
     DEVICE_ID_NOT_VALID = (
@@ -59,12 +59,12 @@ class Reason(str, Enum):
     )
     TIMESTAMP_IN_THE_FUTURE = (
         "timestamp-in-the-future",
-        "the timestamp is more than 24 hours after the arrival, and the reading would remain the "
-        "device's latest state until then",
+        "the timestamp is more than 24 hours after the arrival, and such a reading blocks the "
+        "device's state until then",
     )
     TIMESTAMP_BEFORE_RETENTION = (
         "timestamp-older-than-retention",
-        "the reading was older than the table's retention on arrival, so TTL would delete it",
+        "the reading was older than the table's retention on arrival, and TTL deletes such an item",
     )
     NUMBER_OUT_OF_RANGE = (
         "number-out-of-range",
@@ -72,7 +72,7 @@ class Reason(str, Enum):
     )
     LONE_SURROGATE = ("lone-surrogate", "a string contains an unpaired surrogate")
     TOO_DEEP = ("nested-too-deep", "DynamoDB supports up to 32 levels of nesting")
-    TOO_LARGE = ("item-too-large", "the item would exceed DynamoDB's limit of 400 KB")
+    TOO_LARGE = ("item-too-large", "the item exceeds DynamoDB's limit of 400 KB")
     REJECTED_BY_TRANSFORM = ("rejected-by-transform", "the transform rejected the reading")
     INVALID_TRANSFORM_RESULT = (
         "invalid-transform-result",

@@ -61,7 +61,7 @@ AlertTopic:
     KmsMasterKeyId: {{Ref: AlertKey}}
     Subscription: [{{Protocol: email, Endpoint: ops@example.com}}]
 {_policy_yaml("AlertTopic")}{_KEY_YAML}"""
-"""The same topic; its logical ids are those of every fix, so that several fixes share one topic."""
+"""The same topic; its logical IDs are those of every fix, so that several fixes share one topic."""
 
 EMAIL_SUBSCRIPTION: Final = Remediation(
     'topic.add_subscription(subscriptions.EmailSubscription("ops@example.com"))',
@@ -159,7 +159,7 @@ class AlarmNotifies(Rule):
         "Every alarm has an alarm action and its actions are enabled, unless a composite alarm, "
         "another resource that is not a dashboard, or an enabled EventBridge rule with a target uses it."
     )
-    explanation = "An alarm without an action changes its color in the console and notifies nobody."
+    explanation = "An alarm without an action changes its state in the console and notifies no one."
     _ENABLE: Final = Remediation(
         "actions_enabled=True", "<LogicalId>:\n  Properties:\n    ActionsEnabled: true"
     )
@@ -172,7 +172,7 @@ class AlarmNotifies(Rule):
     source_url = f"{DOCS}/AmazonCloudWatch/latest/monitoring/alarm-actions.html"
 
     def check(self, pipeline: Pipeline) -> Iterator[Finding]:
-        """Find alarms that notify nobody."""
+        """Find alarms that notify no one."""
         graph = pipeline.graph
         silent = [
             (alarm, detail, name)
@@ -207,7 +207,7 @@ class AlarmTopicSubscriber(Rule):
             if topic not in pipeline.subscribed_topics:
                 yield self.finding(
                     topic,
-                    f"{_used_by(alarms)}: this topic has no subscription, so nobody is notified",
+                    f"{_used_by(alarms)}: this topic has no subscription, so no one is notified",
                 )
 
 
@@ -263,10 +263,10 @@ def _key_gap(graph: Graph, topic: Resource) -> tuple[Resource | None, str | None
 def _silence(graph: Graph, alarm: Resource) -> tuple[str, str] | None:
     """Return why the alarm has no effect, and the property; None if it has, or if it is unknown."""
     if not graph.items(alarm.properties.get("AlarmActions")):
-        return "the alarm notifies nobody: AlarmActions is not set", "AlarmActions"
+        return "the alarm notifies no one: AlarmActions is not set", "AlarmActions"
     enabled = graph.at(alarm.properties, "ActionsEnabled")
     if all(it is not None and graph.flag(it, alarm.template) is False for it in enabled):
-        return "the alarm notifies nobody: ActionsEnabled is false", "ActionsEnabled"
+        return "the alarm notifies no one: ActionsEnabled is false", "ActionsEnabled"
     return None
 
 
@@ -275,7 +275,7 @@ def _used_alarms(graph: Graph) -> set[Resource]:
     found: set[Resource] = set()
     for template in graph.templates:
         for resource in template.resources.values():
-            # A dashboard shows an alarm, but notifies nobody.
+            # A dashboard shows an alarm, but notifies no one.
             if resource.type == "AWS::CloudWatch::Dashboard":
                 continue
             if resource.type == "AWS::Events::Rule" and not _is_delivered(graph, resource):

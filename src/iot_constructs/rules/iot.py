@@ -159,7 +159,7 @@ class PartitionKey(_TopicRuleRule):
         "not constant."
     )
     explanation = (
-        "A device can send any id in its payload, whereas the device's policy controls its topics; a "
+        "A device can send any ID in its payload, whereas the device's policy controls its topics; a "
         "constant key sends all messages to one shard, and a random or missing one does not keep the "
         "order of the messages of a device, as the topic or the client id does."
     )

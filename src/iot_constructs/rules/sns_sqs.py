@@ -69,7 +69,7 @@ class EncryptionAtRest(Rule):
     )
     explanation = (
         "Readings and failed records are stored in them, for days in a stream or a dead-letter "
-        "queue, and an audit asks for encryption wherever they are."
+        "queue, and an audit requires encryption wherever they are."
     )
     remediations: ClassVar = {
         STREAM: set_properties(

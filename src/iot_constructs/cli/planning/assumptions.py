@@ -8,7 +8,7 @@ COMPOSITE_ALARMS: Final = 1  # iot-pipeline-health
 DASHBOARDS: Final = 1  # iot-pipeline
 KEYS: Final = 1  # the key of the stack
 CUSTOM_METRICS: Final = (
-    5  # emitted by the function: stored, rejected, failed, duplicates, device id mismatches
+    5  # emitted by the function: stored, rejected, failed, duplicates, device ID mismatches
 )
 METRIC_LOG_BYTES: Final = 560  # of the line with these metrics
 

@@ -105,7 +105,7 @@ def _rule(seen: Seen) -> _Result:
     cause = (
         f"the rule's error action reports: {errors[0]}"
         if errors
-        else "the rule's role must not put records on the stream or use its key, or the stream is throttled; turn on "
+        else "the rule's role cannot put records on the stream or use its key, or the stream is throttled; turn on "
         "AWS IoT logs to see the error"
     )
     return Status.FAIL, arrived, cause, f"{DOCS}iot/latest/developerguide/rule-error-handling.html"
@@ -118,7 +118,7 @@ def _mapping(route: Route, seen: Seen) -> _Result:
     if seen.stored or seen.has_state or letters:
         return _passed("the function has processed records of the run")
     cause = (
-        "the function fails, is throttled, or must not read the stream or its key; look at its log group, and raise "
+        "the function fails, is throttled, or cannot read the stream or use its key; look at its log group, and raise "
         f"--timeout if it is only late. Lambda's last result: {seen.processing_result or 'not reported'}"
     )
     text = "no record of the run was processed"
@@ -140,7 +140,7 @@ def _time_series(route: Route, seen: Seen, bad: bytes) -> _Result:
     cause = (
         f"the processor rejects the readings ({rejections[0]}); give it what it expects with --reading"
         if rejections
-        else "the function's role must not write to the table or use its key, or its code stores readings elsewhere; "
+        else "the function's role cannot write to the table or use its key, or its code stores readings elsewhere; "
         "look at its log group"
     )
     return (
@@ -156,7 +156,7 @@ def _device_state(route: Route, seen: Seen) -> _Result:
         return _skipped("the stacks have no such table, or several that the function does not name")
     if seen.has_state:
         return _passed("the state of the device is stored")
-    cause = "the function's role must not write to the table or use its key; look at its log group"
+    cause = "the function's role cannot write to the table or use its key; look at its log group"
     page = f"{DOCS}amazondynamodb/latest/developerguide/Programming.Errors.html"
     return Status.FAIL, "the state of the device is not stored", cause, page
 
@@ -173,7 +173,7 @@ def _queue(route: Route, seen: Seen, bad: bytes) -> _Result:
     if seen.queue_too_long:
         return _skipped("the queue has too many messages to look at each; redrive them first")
     cause = (
-        "the function must not publish to the DLQ topic or use its key, the policy of the queue or of its key refuses "
+        "the function cannot publish to the DLQ topic or use its key, the policy of the queue or of its key refuses "
         "the topic, or the processor accepts a message that is not JSON"
     )
     page = f"{DOCS}sns/latest/dg/subscribe-sqs-queue-to-sns-topic.html"
@@ -195,7 +195,7 @@ def _archive(route: Route, seen: Seen, seconds: float) -> _Result:
             f"{archive.interval_seconds + ARCHIVE_MARGIN_SECONDS}"
         )
     cause = (
-        "the role of the delivery stream must not read the stream, write to the bucket or use their keys; look at its "
+        "the role of the delivery stream cannot read the stream, write to the bucket or use their keys; look at its "
         "log group and at the error prefix of the bucket"
     )
     return (

@@ -46,7 +46,7 @@ class NoTopicError(ValueError):
 
 
 def topic_of(rule: str, sql: str, partition_key: str, device_id: str) -> str:
-    """Return a topic that a rule selects and that has the device id where the rule takes the partition key from.
+    """Return a topic that a rule selects and that has the device ID where the rule takes the partition key from.
 
     Without a FROM clause, a rule has messages of Basic Ingest only, on any topic below its name
     (https://docs.aws.amazon.com/iot/latest/developerguide/iot-basic-ingest.html).
@@ -73,7 +73,7 @@ def topic_of(rule: str, sql: str, partition_key: str, device_id: str) -> str:
         position = len(levels)
     if position >= len(levels) or levels[position] != "+":
         raise NoTopicError(
-            f"the topic filter {'/'.join(levels)!r} has no wildcard at the level of the device id "
+            f"the topic filter {'/'.join(levels)!r} has no wildcard at the level of the device ID "
             f"(partition key {partition_key!r}), so every message belongs to an existing device"
         )
     levels[position] = device_id
@@ -88,7 +88,7 @@ class Route:
     topic: str
     stream: str
     key_is_device_id: bool
-    """Whether the partition key is the device id, so that one shard has all records."""
+    """Whether the partition key is the device ID, so that one shard has all records."""
     mapping: str | None
     """The UUID of the event source mapping."""
     time_series: str | None

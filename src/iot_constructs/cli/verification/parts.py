@@ -440,7 +440,7 @@ def _check_subscription(look: Look) -> Iterator[Finding]:
             yield _confirmation(look, each, f"{protocol} {each['Endpoint']}")
             return
     cause = (
-        "it was deleted, or its recipient has unsubscribed; deploy it under another construct id"
+        "it was deleted, or its recipient has unsubscribed; deploy it under another construct ID"
     )
     # Without the one of the queue no dead letter arrives; without an e-mail, messages still do.
     check = EXISTS if protocol == "sqs" else "subscription"
@@ -457,7 +457,7 @@ def _subscriptions(look: Look, topic_arn: str) -> list[Mapping[str, Any]]:
 def _confirmation(look: Look, subscription: Mapping[str, Any], name: str) -> Finding:
     if subscription["SubscriptionArn"] == PENDING:
         page = f"{DOCS}sns/latest/dg/sns-create-subscribe-endpoint-to-topic.html"
-        cause = "confirm the e-mail that AWS sent to the address, or the request at the endpoint"
+        cause = "confirm the email that AWS sent to the address, or the request at the endpoint"
         return look.failed("subscription", f"{name} is not confirmed", cause, page)
     return look.passed("subscription", f"{name} is confirmed")
 
@@ -624,7 +624,7 @@ def _check_alarm_topic(look: Look) -> Iterator[Finding]:
         first = (confirmed or subscriptions)[0]
         yield _confirmation(look, first, f"{first['Protocol']} {first['Endpoint']}")
     else:
-        cause = "nobody is notified; add a subscription (PipelineAlarms(subscriptions=[...])) and deploy"
+        cause = "no one is notified; add a subscription (PipelineAlarms(subscriptions=[...])) and deploy"
         page = f"{DOCS}sns/latest/dg/sns-create-subscribe-endpoint-to-topic.html"
         yield look.failed("subscription", "the topic has no subscription", cause, page)
 

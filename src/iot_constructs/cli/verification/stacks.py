@@ -196,7 +196,7 @@ def read_stacks(cloudformation: Any, names: Iterable[str]) -> Deployed:
 
     Raises:
         StackError: a template is not JSON.
-        ClientError: a stack does not exist, or the caller must not read it.
+        ClientError: a stack does not exist, or the caller may not read it.
     """
     reader = _Reader(cloudformation, cloudformation.meta.region_name)
     for name in names:
