@@ -35,3 +35,5 @@ def test_the_blocks_of_a_guide_page_run_one_after_the_other(page: str) -> None:
     for number, block in enumerate(_GUIDES[page]):
         exec(compile(textwrap.dedent(block), f"{page}.md block {number}", "exec"), namespace)
     app.synth()
+    for name in [name for name in namespace if name.startswith("test_")]:
+        namespace[name]()

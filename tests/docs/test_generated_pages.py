@@ -54,10 +54,24 @@ _STATED = [
 ]
 
 
+_SECURITY_MD = Path(__file__).resolve().parents[2] / "docs" / "guide" / "security.md"
+_STATED_ON_SECURITY = [
+    f"tables | {defaults.PITR_RECOVERY_PERIOD_DAYS} days | {defaults.PITR_RECOVERY_PERIOD_DAYS} days |",
+    f"holds them for {defaults.PITR_RECOVERY_PERIOD_DAYS} days more",
+    f"| {defaults.BUCKET_NONCURRENT_VERSION_DAYS} days after they are replaced",
+    f"TLS {defaults.BUCKET_MINIMUM_TLS_VERSION} or later",
+    f"for {defaults.DLQ_RETENTION_DAYS} days",
+]
+
+
 def _stale() -> Iterator[str]:
     for path, write in _PAGES.items():
         if path.read_text(encoding="utf-8") != write():
             yield path.name
+    security = _SECURITY_MD.read_text(encoding="utf-8")
+    for stated in _STATED_ON_SECURITY:
+        if stated not in security:
+            yield f"{_SECURITY_MD.name} does not have {stated!r}"
     for name, stated in _STATED:
         text = re.sub(r"\s+", " ", inspect.getdoc(getattr(iot_constructs, name)) or "")
         if not re.search(rf"{re.escape(stated)}(?!\d)", text):
