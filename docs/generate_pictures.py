@@ -1,46 +1,62 @@
-"""Writes docs/pictures: ``python -m docs.generate_pictures``.
+"""Draws docs/pictures: ``python -m docs.generate_pictures``.
 
-The architecture and the dashboard come from the example's template, the terminal and the dashboard's values from two
-files beside the pictures. ``--capture`` makes the first of them again, from ``make demo`` (a minute); ``--measure`` the
-second, from a slow run (ten minutes).
+`architecture.svg` comes from `architecture.mmd`, `demo.svg` from `demo.txt`, which is the output of ``make demo | cat``
+without the path of the temporary folder. Neither fetches anything, nor needs a browser.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Mapping
+import re
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
 
-from docs import picture_architecture, picture_dashboard, picture_runs, picture_terminal
-from docs.picture_runs import PICTURES, POINTS, TEXT
-from docs.picture_template import example, read_parts
+from rich.console import Console
+from rich.text import Text
+
+PICTURES = Path(__file__).parent / "pictures"
+PACKAGES = Path(sys.prefix) / "cdk"
+"""Where `make setup` installs packages of npm."""
+
+_RENDER = """
+import { readFileSync } from "node:fs";
+import { renderMermaidSVG } from "beautiful-mermaid";
+process.stdout.write(renderMermaidSVG(readFileSync(0, "utf8"), { bg: "BG", fg: "FG" }));
+"""
+_COLORS = """
+  svg { --bg: #fff; --fg: #1f2328; --muted: #57606a; --line: #6e7781; --border: #8c959f; background: var(--bg); }
+  @media (prefers-color-scheme: dark) {
+    svg { --bg: #0d1117; --fg: #e6edf3; --muted: #adb5bd; --line: #8b949e; --border: #656d76; }
+  }
+"""
+_FONT = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 
-def pictures() -> Mapping[str, str]:
-    """The text of each picture, by the name of its file."""
-    parts = read_parts(example())
-    run = json.loads(POINTS.read_text(encoding="utf-8"))
-    return {
-        "architecture.svg": picture_architecture.draw(parts),
-        "dashboard.svg": picture_dashboard.draw(parts, run),
-        "demo.svg": picture_terminal.draw(TEXT.read_text(encoding="utf-8")),
-    }
+def architecture() -> str:
+    """The diagram, in the colors of the reader's system."""
+    text = (PICTURES / "architecture.mmd").read_text(encoding="utf-8")
+    node = ("node", "--input-type=module", "--eval", _RENDER)
+    run = subprocess.run(node, cwd=PACKAGES, input=text, capture_output=True, text=True, check=True)
+    drawn = re.sub(r'(<svg[^>]*) style="[^"]*"', r"\1", run.stdout, count=1)
+    return re.sub(r"\s*@import [^\n]*", _COLORS.rstrip(), drawn, count=1) + "\n"
 
 
-def main() -> None:
-    """Read the command line and write the files."""
-    parser = argparse.ArgumentParser(prog="python -m docs.generate_pictures")
-    parser.add_argument("--capture", action="store_true", help="run the demo for its text")
-    parser.add_argument("--measure", action="store_true", help="run it slowly for its metrics")
-    options = parser.parse_args()
-    PICTURES.mkdir(exist_ok=True)
-    if options.capture:
-        TEXT.write_text(picture_runs.capture_text(), encoding="utf-8")
-    if options.measure:
-        POINTS.write_text(picture_runs.as_json(picture_runs.measure()), encoding="utf-8")
-    for name, text in pictures().items():
-        (PICTURES / name).write_text(text, encoding="utf-8")
+def demo() -> str:
+    """A run in a terminal, from the sent messages to where they are."""
+    lines = (PICTURES / "demo.txt").read_text(encoding="utf-8").splitlines()
+    shown = lines[lines.index("send from 20 devices ...") : lines.index("Raw archive")]
+    console = Console(record=True, width=118, file=StringIO(), force_terminal=True)
+    console.print(Text("$ make demo\n[…]", style="bold cyan"))
+    console.print(Text("\n".join([*shown, "[…]", lines[-1], ""])))
+    drawn = console.export_svg(title="make demo", unique_id="demo")
+    # The fonts come from a CDN. The lines are clipped for them: others have underscores below.
+    drawn = re.sub(
+        r'@font-face \{.*?\}\s*| clip-path="url\(#demo-line-\d+\)"', "", drawn, flags=re.S
+    )
+    return drawn.replace("Fira Code, monospace", _FONT) + "\n"
 
 
 if __name__ == "__main__":
-    main()
+    (PICTURES / "architecture.svg").write_text(architecture(), encoding="utf-8")
+    (PICTURES / "demo.svg").write_text(demo(), encoding="utf-8")
