@@ -33,8 +33,9 @@ Result = TypeVar("Result")
 class Invocation:
     """The time of an invocation. Each call takes `call_ms`, and calls in an executor overlap."""
 
-    def __init__(self, timeout_ms: int, call_ms: int) -> None:
-        self._timeout_ms, self._call_ms = timeout_ms, call_ms
+    def __init__(self, timeout_ms: int, call_ms: int, *, decodes_slowly: bool = False) -> None:
+        """Let decoding take no time, or as long as the calls that start meanwhile."""
+        self._timeout_ms, self._call_ms, self._decodes_slowly = timeout_ms, call_ms, decodes_slowly
         self.now = 0
 
     def start(self) -> None:
@@ -59,7 +60,7 @@ class Invocation:
         """Each item starts when one of the threads is free; the end is that of the last one."""
         free = [self.now] * WRITE_THREADS
         results = []
-        for item in items:
+        for item in items if self._decodes_slowly else list(items):
             thread = free.index(min(free))
             self.now = free[thread]
             results.append(function(item))
@@ -72,7 +73,7 @@ def sent(kind: str, devices: int, per_record: int) -> list[tuple[str, bytes, int
     """Return the device, the data, and how many readings are valid, of each record."""
     records = []
     for number in range(RECORDS[per_record]):
-        rejected = kind == "rejected" or (kind == "mixed" and number % 3 == 0)
+        rejected = kind == "rejected" or (kind in ("mixed", "decoded slowly") and number % 3 == 0)
         times = [NOW + number * per_record + reading for reading in range(per_record)]
         data = b"not JSON" if rejected else dump([{"timestamp": time} for time in times])
         records.append((f"d{number % devices}", data, 0 if rejected else per_record))
@@ -98,7 +99,7 @@ def grid() -> Iterator[tuple[int, int, int]]:
 @pytest.mark.parametrize("interval", [None, 1])
 @pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
 @pytest.mark.parametrize("devices", [1, 60])
-@pytest.mark.parametrize("kind", ["valid", "rejected", "mixed"])
+@pytest.mark.parametrize("kind", ["valid", "rejected", "mixed", "decoded slowly"])
 def test_each_invocation_moves_the_checkpoint(
     kind: str, devices: int, known: bool, interval: int | None
 ) -> None:
@@ -106,7 +107,7 @@ def test_each_invocation_moves_the_checkpoint(
     allowed_ms = interval * 1000 if interval is not None else 0
     for timeout_ms, call_ms, per_record in sorted(set(grid())):
         case = f"{timeout_ms} ms, {call_ms} ms a call, {per_record} readings"
-        invocation = Invocation(timeout_ms, call_ms)
+        invocation = Invocation(timeout_ms, call_ms, decodes_slowly=kind == "decoded slowly")
         dynamodb, sns = FakeDynamoDB(invocation.take), FakeSNS(invocation.take)
         processor = Processor(
             dynamodb, sns, settings, RetryPolicy(invocation.sleep), invocation.executor
