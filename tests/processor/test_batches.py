@@ -316,13 +316,16 @@ def test_after_a_failed_publication_nothing_more_is_published() -> None:
     assert (len(sns.messages), outcome.rejected.total(), outcome.failed) == (10, 10, 25)
 
 
-def test_a_single_call_to_each_table_needs_no_executor() -> None:
+@pytest.mark.parametrize("rejected", [0, 1, 30])
+@pytest.mark.parametrize("stored", [0, 1, 25])
+def test_a_single_call_to_each_table_needs_no_executor(stored: int, rejected: int) -> None:
     def fail() -> NoReturn:
         raise AssertionError("not needed")
 
     processor = Processor(FakeDynamoDB(), FakeSNS(), SETTINGS, executor=fail)
-    records = make_records(*make_readings("d1", range(25)))
-    assert processor.process(records, Clock().remaining_ms).stored == 25
+    records = make_records(*make_readings("d1", range(stored)), *[BAD] * rejected)
+    outcome = processor.process(records, Clock().remaining_ms)
+    assert (outcome.stored, outcome.rejected.total()) == (stored, rejected)
 
 
 def test_large_readings_are_spread_over_several_calls() -> None:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from math import ceil
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from iot_constructs.processor.batches import Processor
-from iot_constructs.processor.retries import CALL_RESERVE_MS, RetryPolicy
+from iot_constructs.processor.records import StreamRecord
+from iot_constructs.processor.retries import CALL_RESERVE_MS, Deadline, RetryPolicy
+from iot_constructs.processor.settings import Settings
 from iot_constructs.processor.time_series import WRITE_THREADS
 
 from .aws_fakes import NOW, SERIES, SETTINGS, FakeDynamoDB, FakeSNS, make_records
@@ -152,6 +154,47 @@ def test_what_the_time_did_not_suffice_for_continues_in_the_same_invocation() ->
     # two times eight calls at most, and as many times three for their states.
     assert series == [True] * 8 + [False] * 8 + [True] * 12 + [False] * 12
     assert (outcome.stored, outcome.retry_from) == (500, None)
+
+
+class Batch(list[StreamRecord]):
+    """Knows how many of its records were taken."""
+
+    taken = 0
+
+    def __getitem__(self, position: Any) -> Any:
+        self.taken = position + 1
+        return super().__getitem__(position)
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, device_state_table=None)])
+def test_the_first_readings_are_written_while_the_others_are_decoded(settings: Settings) -> None:
+    invocation = Invocation(60_000, 0, decodes_slowly=True)
+    batch = Batch(make_records(*((f"d{n % 3}", {"timestamp": NOW + n}) for n in range(60))))
+    taken = []
+
+    def take(called: str) -> None:
+        if called in CALLS:
+            taken.append(batch.taken)
+
+    dynamodb = FakeDynamoDB(take)
+    processor = Processor(dynamodb, FakeSNS(), settings, RetryPolicy(), invocation.executor)
+    assert processor.process(batch, invocation.remaining_ms).stored == 60
+    # The reading that no longer fits into a call ends it. The states need all readings.
+    assert taken[:3] == [26, 51, 60]
+    assert set(taken[3:]) <= {60}
+    assert len(dynamodb.items(SERIES)) == 60
+
+
+def test_a_deadline_leaves_calls_that_are_counted_meanwhile() -> None:
+    invocation = Invocation(60_000, 1_000)
+    deadline = Deadline(invocation.remaining_ms)
+    with deadline.call():
+        invocation.take("put_item")
+    calls = 48
+    left = deadline.leaving(lambda: calls)
+    assert left.has_time()  # of 59 s, 10 are reserved
+    calls = 49
+    assert not left.has_time()
 
 
 def test_states_that_do_not_fit_into_one_invocation() -> None:
