@@ -64,6 +64,7 @@ def test_a_reading_delivered_twice_is_stored_once() -> None:
     processor = make_processor(dynamodb)
     outcome = processor.process(make_records(reading, reading), Clock().remaining_ms)
     assert (outcome.retry_from, outcome.stored, outcome.duplicates) == (None, 2, 1)
+    assert dynamodb.calls[0] == ("batch_write_item", 1)  # it rejects two puts of one item
     processor.process(make_records(reading), Clock().remaining_ms)
     assert len(dynamodb.items(SERIES)) == 1
 
