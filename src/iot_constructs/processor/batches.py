@@ -121,7 +121,7 @@ class _Slice:
         return parsed
 
     def readings(self) -> Iterator[Reading]:
-        """Yield the readings that no table has refused, one of each key."""
+        """Yield the readings that no table lacks so far, one of each key."""
         yield from tuple(self._unique.values())
         for position, parsed in self._unread:
             if parsed.rejected:
