@@ -64,6 +64,7 @@ def test_a_reading_delivered_twice_is_stored_once() -> None:
     processor = make_processor(dynamodb)
     outcome = processor.process(make_records(reading, reading), Clock().remaining_ms)
     assert (outcome.retry_from, outcome.stored, outcome.duplicates) == (None, 2, 1)
+    assert dynamodb.calls[0] == ("batch_write_item", 1)  # it rejects two puts of one item
     processor.process(make_records(reading), Clock().remaining_ms)
     assert len(dynamodb.items(SERIES)) == 1
 
@@ -316,13 +317,16 @@ def test_after_a_failed_publication_nothing_more_is_published() -> None:
     assert (len(sns.messages), outcome.rejected.total(), outcome.failed) == (10, 10, 25)
 
 
-def test_a_single_call_to_each_table_needs_no_executor() -> None:
+@pytest.mark.parametrize("rejected", [0, 1, 30])
+@pytest.mark.parametrize("stored", [0, 1, 25])
+def test_a_single_call_to_each_table_needs_no_executor(stored: int, rejected: int) -> None:
     def fail() -> NoReturn:
         raise AssertionError("not needed")
 
     processor = Processor(FakeDynamoDB(), FakeSNS(), SETTINGS, executor=fail)
-    records = make_records(*make_readings("d1", range(25)))
-    assert processor.process(records, Clock().remaining_ms).stored == 25
+    records = make_records(*make_readings("d1", range(stored)), *[BAD] * rejected)
+    outcome = processor.process(records, Clock().remaining_ms)
+    assert (outcome.stored, outcome.rejected.total()) == (stored, rejected)
 
 
 def test_large_readings_are_spread_over_several_calls() -> None:

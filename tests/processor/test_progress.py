@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from math import ceil
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from iot_constructs.processor.batches import Processor
-from iot_constructs.processor.retries import CALL_RESERVE_MS, RetryPolicy
+from iot_constructs.processor.records import StreamRecord
+from iot_constructs.processor.retries import CALL_RESERVE_MS, Deadline, RetryPolicy
+from iot_constructs.processor.settings import Settings
 from iot_constructs.processor.time_series import WRITE_THREADS
 
 from .aws_fakes import NOW, SERIES, SETTINGS, FakeDynamoDB, FakeSNS, make_records
@@ -33,8 +35,9 @@ Result = TypeVar("Result")
 class Invocation:
     """The time of an invocation. Each call takes `call_ms`, and calls in an executor overlap."""
 
-    def __init__(self, timeout_ms: int, call_ms: int) -> None:
-        self._timeout_ms, self._call_ms = timeout_ms, call_ms
+    def __init__(self, timeout_ms: int, call_ms: int, *, decodes_slowly: bool = False) -> None:
+        """Let decoding take no time, or as long as the calls that start meanwhile."""
+        self._timeout_ms, self._call_ms, self._decodes_slowly = timeout_ms, call_ms, decodes_slowly
         self.now = 0
 
     def start(self) -> None:
@@ -59,7 +62,7 @@ class Invocation:
         """Each item starts when one of the threads is free; the end is that of the last one."""
         free = [self.now] * WRITE_THREADS
         results = []
-        for item in items:
+        for item in items if self._decodes_slowly else list(items):
             thread = free.index(min(free))
             self.now = free[thread]
             results.append(function(item))
@@ -72,7 +75,7 @@ def sent(kind: str, devices: int, per_record: int) -> list[tuple[str, bytes, int
     """Return the device, the data, and how many readings are valid, of each record."""
     records = []
     for number in range(RECORDS[per_record]):
-        rejected = kind == "rejected" or (kind == "mixed" and number % 3 == 0)
+        rejected = kind == "rejected" or (kind in ("mixed", "decoded slowly") and number % 3 == 0)
         times = [NOW + number * per_record + reading for reading in range(per_record)]
         data = b"not JSON" if rejected else dump([{"timestamp": time} for time in times])
         records.append((f"d{number % devices}", data, 0 if rejected else per_record))
@@ -98,7 +101,7 @@ def grid() -> Iterator[tuple[int, int, int]]:
 @pytest.mark.parametrize("interval", [None, 1])
 @pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
 @pytest.mark.parametrize("devices", [1, 60])
-@pytest.mark.parametrize("kind", ["valid", "rejected", "mixed"])
+@pytest.mark.parametrize("kind", ["valid", "rejected", "mixed", "decoded slowly"])
 def test_each_invocation_moves_the_checkpoint(
     kind: str, devices: int, known: bool, interval: int | None
 ) -> None:
@@ -106,7 +109,7 @@ def test_each_invocation_moves_the_checkpoint(
     allowed_ms = interval * 1000 if interval is not None else 0
     for timeout_ms, call_ms, per_record in sorted(set(grid())):
         case = f"{timeout_ms} ms, {call_ms} ms a call, {per_record} readings"
-        invocation = Invocation(timeout_ms, call_ms)
+        invocation = Invocation(timeout_ms, call_ms, decodes_slowly=kind == "decoded slowly")
         dynamodb, sns = FakeDynamoDB(invocation.take), FakeSNS(invocation.take)
         processor = Processor(
             dynamodb, sns, settings, RetryPolicy(invocation.sleep), invocation.executor
@@ -151,6 +154,47 @@ def test_what_the_time_did_not_suffice_for_continues_in_the_same_invocation() ->
     # two times eight calls at most, and as many times three for their states.
     assert series == [True] * 8 + [False] * 8 + [True] * 12 + [False] * 12
     assert (outcome.stored, outcome.retry_from) == (500, None)
+
+
+class Batch(list[StreamRecord]):
+    """Knows how many of its records were taken."""
+
+    taken = 0
+
+    def __getitem__(self, position: Any) -> Any:
+        self.taken = position + 1
+        return super().__getitem__(position)
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, device_state_table=None)])
+def test_the_first_readings_are_written_while_the_others_are_decoded(settings: Settings) -> None:
+    invocation = Invocation(60_000, 0, decodes_slowly=True)
+    batch = Batch(make_records(*((f"d{n % 3}", {"timestamp": NOW + n}) for n in range(60))))
+    taken = []
+
+    def take(called: str) -> None:
+        if called in CALLS:
+            taken.append(batch.taken)
+
+    dynamodb = FakeDynamoDB(take)
+    processor = Processor(dynamodb, FakeSNS(), settings, RetryPolicy(), invocation.executor)
+    assert processor.process(batch, invocation.remaining_ms).stored == 60
+    # The reading that no longer fits into a call ends it. The states need all readings.
+    assert taken[:3] == [26, 51, 60]
+    assert set(taken[3:]) <= {60}
+    assert len(dynamodb.items(SERIES)) == 60
+
+
+def test_a_deadline_leaves_calls_that_are_counted_meanwhile() -> None:
+    invocation = Invocation(60_000, 1_000)
+    deadline = Deadline(invocation.remaining_ms)
+    with deadline.call():
+        invocation.take("put_item")
+    calls = 48
+    left = deadline.leaving(lambda: calls)
+    assert left.has_time()  # of 59 s, 10 are reserved
+    calls = 49
+    assert not left.has_time()
 
 
 def test_states_that_do_not_fit_into_one_invocation() -> None:

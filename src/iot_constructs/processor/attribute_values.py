@@ -35,10 +35,8 @@ _NUMBERS = Context(
     flags=[],
     traps=[Inexact, InvalidOperation, Overflow, Subnormal],
 )
-# Built once: json.dumps would build it for every reading. An attribute value can't contain itself.
-_CANONICAL = json.JSONEncoder(
-    check_circular=False, ensure_ascii=False, sort_keys=True, separators=(",", ":")
-)
+# Built once: json.dumps would build it for every text.
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def number(text: str) -> Decimal:
@@ -83,35 +81,58 @@ def stored_number_size(value: Decimal) -> int:
     return (len(digits) + int(exponent) % 2 + 1) // 2 + 1 + sign
 
 
-def to_attribute_value(value: Any, level: int = 1) -> AttributeValue:
-    """Return the attribute value of a parsed JSON value."""
+def to_attribute_value(value: Any) -> tuple[AttributeValue, bytes]:
+    """Return the attribute value of a parsed JSON value, and its canonical JSON.
+
+    The canonical JSON is the same for values that DynamoDB stores as equal, and not shorter than `stored_size`.
+
+    Raises `InvalidRecordError` for what is nested too deep, and for text that has no UTF-8.
+    """
+    canonical: list[str] = []
+    result = _convert(value, 1, canonical)
+    try:
+        return result, "".join(canonical).encode()
+    except UnicodeEncodeError:
+        raise InvalidRecordError(Reason.LONE_SURROGATE) from None
+
+
+def _convert(value: Any, level: int, canonical: list[str]) -> AttributeValue:
+    """Return the attribute value, and append its JSON to `canonical`."""
     if level > MAX_LEVELS:
         raise InvalidRecordError(Reason.TOO_DEEP)
     if isinstance(value, str):
+        canonical.append(f'{{"S":{_quoted(value)}}}')
         return {"S": value}
     if isinstance(value, Decimal):
-        return {"N": str(value) if value else "0"}
+        digits = str(value) if value else "0"
+        canonical.append(f'{{"N":"{digits}"}}')
+        return {"N": digits}
+    separator = ""
     if isinstance(value, dict):
-        level += 1
-        return {"M": {name: to_attribute_value(member, level) for name, member in value.items()}}
+        members = {}
+        canonical.append('{"M":{')
+        for name in sorted(value):
+            canonical.append(f"{separator}{_quoted(name)}:")
+            members[name] = _convert(value[name], level + 1, canonical)
+            separator = ","
+        canonical.append("}}")
+        return {"M": members}
     if isinstance(value, list):
-        return {"L": [to_attribute_value(member, level + 1) for member in value]}
+        elements = []
+        canonical.append('{"L":[')
+        for element in value:
+            canonical.append(separator)
+            elements.append(_convert(element, level + 1, canonical))
+            separator = ","
+        canonical.append("]}")
+        return {"L": elements}
     if value is None:
+        canonical.append('{"NULL":true}')
         return {"NULL": True}
     if isinstance(value, bool):
+        canonical.append('{"BOOL":true}' if value else '{"BOOL":false}')
         return {"BOOL": value}
     raise TypeError(f"{type(value).__name__} is not a JSON type")
-
-
-def canonical_json(value: AttributeValue) -> bytes:
-    """Return the same bytes for values that DynamoDB stores as equal. They are not shorter than `stored_size`.
-
-    Raises `InvalidRecordError` for text that has no UTF-8.
-    """
-    try:
-        return _CANONICAL.encode(value).encode()
-    except UnicodeEncodeError:
-        raise InvalidRecordError(Reason.LONE_SURROGATE) from None
 
 
 def stored_size(value: AttributeValue) -> int:

@@ -7,15 +7,17 @@ Lambda retries the batch (lambda/latest/dg/services-kinesis-batchfailurereportin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from math import ceil
 from typing import NamedTuple, Protocol
 
 from .dead_letters import MAX_MESSAGES_PER_CALL, DeadLetter, DeadLetterTopic, SNSClient
 from .device_state import MAX_CALLS_PER_CHUNK, DeviceStateWriter, max_calls
 from .payloads import Room
-from .readings import Reading, parse_readings
+from .readings import Reading, ReadingKey, parse_readings
 from .records import StreamRecord
 from .rejections import InvalidRecordError, Reason
 from .retries import NO_TIME, Deadline, RetryPolicy, error_code
@@ -31,7 +33,8 @@ from .transform import TransformError
 
 # Each slice is completed, including its dead letters, before the next one starts. Otherwise, a batch
 # of 10,000 records could use every invocation for its first step and never advance the checkpoint.
-# A slice is decoded when it starts, and takes no more `payloads.Room` than a single record may. This bounds the memory.
+# A slice is decoded while its first readings are written, and takes no more `payloads.Room` than a single record may.
+# This bounds the memory.
 SLICE_READINGS = 500
 # A kilobyte of gzip can take a second to decode, and so can a user's step: without this limit, an invocation could end
 # before its first slice does.
@@ -68,15 +71,15 @@ class Writer(Protocol):
 
     def store(
         self,
-        readings: Sequence[Reading],
+        readings: Iterable[Reading],
         deadline: Deadline,
         first: Sequence[Reading],
-        calls_after: int,
+        calls_after: Callable[[], int],
     ) -> WriteReport:
         """Store `readings`, which have unique keys.
 
         Those of `first`, which complete the first record, as long as there is time. The others only if it suffices for
-        `calls_after` calls of the next stages.
+        `calls_after()` calls of the next stages, which is final when `readings` ends.
         """
 
 
@@ -98,6 +101,51 @@ class _Failure(NamedTuple):
 
     def __str__(self) -> str:
         return self.error if self.stage is None else f"{self.stage}: {self.error}"
+
+
+class _Slice:
+    """Records that are completed together. The later ones are decoded while the readings of the first are written."""
+
+    def __init__(self, part: list[_ParsedRecord], following: Iterator[_ParsedRecord]) -> None:
+        """Take the decoded records, and those that follow, which are added to `part` when they are decoded."""
+        self.part = part
+        self.rejected: dict[int, InvalidRecordError] = {}
+        """By position, as in `failed`."""
+        self.failed: dict[int, _Failure] = {}
+        self.devices: set[str] = set()
+        self._unique: dict[ReadingKey, Reading] = {}
+        self._unread = enumerate(chain(tuple(part), map(self._add, following)))
+
+    def _add(self, parsed: _ParsedRecord) -> _ParsedRecord:
+        self.part.append(parsed)
+        return parsed
+
+    def readings(self) -> Iterator[Reading]:
+        """Yield the readings that no table lacks so far, one of each key."""
+        yield from tuple(self._unique.values())
+        for position, parsed in self._unread:
+            if parsed.rejected:
+                self.rejected[position] = parsed.rejected
+            elif parsed.failed:
+                self.failed[position] = _Failure(parsed.failed)
+            for reading in parsed.readings:
+                if self._unique.setdefault(reading.key, reading) is reading:
+                    self.devices.add(reading.device_id)
+                    yield reading
+
+    def remove(self, report: WriteReport, table: str) -> None:
+        """Remove the readings that `table` lacks; their records are rejected, or have failed."""
+        for position, parsed in enumerate(self.part):
+            for number, reading in enumerate(parsed.readings, 1):
+                if reading.key in report.failed:
+                    self.failed[position] = _Failure(report.failed[reading.key], table)
+                elif reading.key in report.refused:
+                    # The other readings of the record are stored, and again after a redrive.
+                    where = table if number == 1 else f"{table}, reading {number}"
+                    context = f"{where}: {report.refused[reading.key]}"
+                    self.rejected[position] = InvalidRecordError(Reason.REFUSED_BY_TABLE, context)
+        for key in (*report.refused, *report.failed):
+            self._unique.pop(key, None)
 
 
 class Processor:
@@ -136,9 +184,11 @@ class Processor:
         completed = 0
         part: list[_ParsedRecord] = []
         while completed < len(records):
+            following: Iterator[_ParsedRecord] = iter(())
             if not part:
-                part = self._read_slice(records, completed, remaining_ms)
-            done, failed = self._process_slice(part, deadline, outcome)
+                following = self._decode_slice(records, completed, remaining_ms)
+                part.append(next(following))
+            done, failed = self._process_slice(_Slice(part, following), deadline, outcome)
             completed += done
             part = part[done:]
             out_of_time = done and failed and failed[done].error == NO_TIME
@@ -151,24 +201,22 @@ class Processor:
             outcome.errors = outcome.errors or Counter({NO_TIME: outcome.failed})
         return outcome
 
-    def _read_slice(
+    def _decode_slice(
         self, records: Sequence[StreamRecord], start: int, remaining_ms: Callable[[], int]
-    ) -> list[_ParsedRecord]:
+    ) -> Iterator[_ParsedRecord]:
         """Decode records from `start` on: at least one, and as many as a slice takes."""
-        part: list[_ParsedRecord] = []
         readings, room, time = 0, Room(), remaining_ms()
         for position in range(start, len(records)):
-            less = replace(room)
+            less = Room(room.decompressed_bytes, room.values)
             parsed = self._parse(records[position], less)
             if parsed.readings:
                 room = less
             elif room != Room() and parsed.rejected and parsed.rejected.reason in _NO_ROOM:
                 break  # it starts the next slice, which has more room
-            part.append(parsed)
+            yield parsed
             readings += max(1, len(parsed.readings))
             if readings >= SLICE_READINGS or remaining_ms() < time * (1 - SLICE_TIME_SHARE):
                 break
-        return part
 
     def _parse(self, record: StreamRecord, room: Room) -> _ParsedRecord:
         parsed = _ParsedRecord(record)
@@ -183,44 +231,30 @@ class Processor:
             parsed.failed = f"reading: {error_code(error)}"
         return parsed
 
-    def _calls_after(self, table: str, readings: Sequence[Reading], letters: int) -> int:
-        """Return how many calls, one after another, the stages after `table` take at most, without retries."""
-        calls = ceil(letters / MAX_MESSAGES_PER_CALL)
+    def _calls_after(self, table: str, records: _Slice) -> int:
+        """Return how many calls, one after another, the stages after `table` take at most, without retries.
+
+        What is not decoded yet does not count: a call that starts meanwhile ends no later than one that waits for it.
+        """
+        calls = ceil(len(records.rejected) / MAX_MESSAGES_PER_CALL)
         if table == _TIME_SERIES and _DEVICE_STATE in self._writers:
-            calls += max_calls(len({reading.device_id for reading in readings}))
+            calls += max_calls(len(records.devices))
         return calls
 
     def _process_slice(
-        self, part: Sequence[_ParsedRecord], deadline: Deadline, outcome: Outcome
+        self, records: _Slice, deadline: Deadline, outcome: Outcome
     ) -> tuple[int, dict[int, _Failure]]:
         """Return how many records from the start are completed, and the failures by position."""
-        rejected = {n: parsed.rejected for n, parsed in enumerate(part) if parsed.rejected}
-        failed = {n: _Failure(parsed.failed) for n, parsed in enumerate(part) if parsed.failed}
-        pending = {reading.key: reading for parsed in part for reading in parsed.readings}
+        part, rejected, failed = records.part, records.rejected, records.failed
         for table, writer in self._writers.items():
-            readings = list(pending.values())
             report = writer.store(
-                readings,
+                records.readings(),
                 deadline,
                 part[0].readings,
-                self._calls_after(table, readings, len(rejected)),
+                partial(self._calls_after, table, records),
             )
-            if not report.refused and not report.failed:
-                continue
-            for position, parsed in enumerate(part):
-                for number, reading in enumerate(parsed.readings, 1):
-                    if reading.key in report.failed:
-                        failed[position] = _Failure(report.failed[reading.key], table)
-                    elif reading.key in report.refused:
-                        # The other readings of the record are stored, and again after a redrive.
-                        where = table if number == 1 else f"{table}, reading {number}"
-                        context = f"{where}: {report.refused[reading.key]}"
-                        rejected[position] = InvalidRecordError(Reason.REFUSED_BY_TABLE, context)
-            pending = {
-                key: reading
-                for key, reading in pending.items()
-                if key not in report.refused and key not in report.failed
-            }
+            if report.refused or report.failed:
+                records.remove(report, table)
 
         # Lambda retries everything after the first failure, so publishing it now would duplicate it.
         first_failure = min(failed, default=len(part))

@@ -9,7 +9,7 @@ device costs one additional write unit, once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from math import ceil
 from typing import Any
 
@@ -59,10 +59,10 @@ class DeviceStateWriter:
 
     def store(
         self,
-        readings: Sequence[Reading],
+        readings: Iterable[Reading],
         deadline: Deadline,
         first: Sequence[Reading] = (),
-        calls_after: int = 0,
+        calls_after: int | Callable[[], int] = 0,
     ) -> WriteReport:
         """Store the newest of `readings` of each device that the table does not refuse.
 
@@ -70,6 +70,8 @@ class DeviceStateWriter:
         most the interval.
         """
         report = WriteReport()
+        readings = list(readings)
+        calls_after = calls_after() if callable(calls_after) else calls_after
         required = {reading.device_id for reading in first}
         newest = latest_per_device(readings)
         all_writes = deadline.leaving(calls_after + max_calls(len(newest)))

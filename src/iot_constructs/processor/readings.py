@@ -10,7 +10,6 @@ from typing import Any
 
 from .attribute_values import (
     AttributeValue,
-    canonical_json,
     stored_number_size,
     stored_size,
     to_attribute_value,
@@ -122,8 +121,7 @@ def _parse_reading(
         raise InvalidRecordError(
             Reason.TIMESTAMP_BEFORE_RETENTION, _format_offset(arrival - milliseconds, "before")
         )
-    content = to_attribute_value(payload)
-    canonical = canonical_json(content)
+    content, canonical = to_attribute_value(payload)
     sort_key = compute_sort_key(milliseconds, canonical)
     expires_at = None if retention_seconds is None else milliseconds // 1000 + retention_seconds
     request_bytes = _ITEM_OVERHEAD_BYTES + utf8_size(device_id) + len(canonical)

@@ -33,18 +33,22 @@ class Deadline:
     def __init__(self, remaining_ms: Callable[[], int]) -> None:
         # At most half of the remaining time, so that a function with a short timeout still starts.
         self._invocation = _Invocation(remaining_ms, min(CALL_RESERVE_MS, remaining_ms() // 2))
-        self._calls_after = 0
+        self._calls_after: Callable[[], int] = int
 
-    def leaving(self, calls: int) -> Deadline:
-        """Return a deadline that leaves the time of `calls` calls, each as slow as the slowest so far."""
+    def leaving(self, calls: int | Callable[[], int]) -> Deadline:
+        """Return a deadline that leaves the time of `calls` calls, each as slow as the slowest so far.
+
+        Args:
+            calls: how many, or a function that returns how many it is by now.
+        """
         other = copy.copy(self)  # both measure calls for the same invocation
-        other._calls_after = calls
+        other._calls_after = calls if callable(calls) else lambda: calls
         return other
 
     def has_time(self) -> bool:
         """Whether another call fits."""
         now = self._invocation
-        left = now.remaining_ms() - self._calls_after * now.slowest_call_ms
+        left = now.remaining_ms() - self._calls_after() * now.slowest_call_ms
         return left > now.reserve_ms
 
     @contextmanager

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import chain, islice
 from typing import Any, Protocol, TypeVar
 
 from .attribute_values import AttributeValue
@@ -53,7 +54,7 @@ class Executor(Protocol):
     def map(
         self, function: Callable[[_Item], _Result], items: Iterable[_Item], /
     ) -> Iterator[_Result]:
-        """Call `function` for each item, concurrently if it can. Returns the results in order."""
+        """Call `function` for each item, concurrently if it can, with the next items. Returns the results in order."""
 
 
 ExecutorFactory = Callable[[], AbstractContextManager[Executor]]
@@ -104,10 +105,10 @@ class TimeSeriesWriter:
 
     def store(
         self,
-        readings: Sequence[Reading],
+        readings: Iterable[Reading],
         deadline: Deadline,
         first: Sequence[Reading] = (),
-        calls_after: int = 0,
+        calls_after: int | Callable[[], int] = 0,
     ) -> WriteReport:
         """Store `readings`. The keys must be unique: BatchWriteItem rejects duplicates.
 
@@ -193,20 +194,24 @@ def _item_key(item: dict[str, AttributeValue]) -> ReadingKey:
 
 def write_concurrently(
     write: Callable[[Sequence[Reading]], None],
-    readings: Sequence[Reading],
+    readings: Iterable[Reading],
     create_executor: ExecutorFactory,
 ) -> None:
-    """Call `write` with the readings of one call at a time. Raises an exception of any of them."""
-    chunks = list(
-        split_chunks(
-            readings,
-            lambda reading: reading.request_bytes,
-            max_items=MAX_WRITES_PER_CALL,
-            max_bytes=MAX_REQUEST_BYTES_PER_CALL,
-        )
+    """Call `write` with the readings of one call at a time, as soon as `readings` yields them.
+
+    Raises an exception of any of them.
+    """
+    readings = iter(readings)
+    head = list(islice(readings, MAX_WRITES_PER_CALL + 1))
+    chunks = split_chunks(
+        chain(head, readings),
+        lambda reading: reading.request_bytes,
+        max_items=MAX_WRITES_PER_CALL,
+        max_bytes=MAX_REQUEST_BYTES_PER_CALL,
     )
-    if len(chunks) == 1:
-        write(chunks[0])
-        return
-    with create_executor() as executor:
-        list(executor.map(write, chunks))  # list() re-raises an exception
+    first = next(chunks, [])
+    if len(first) < len(head):
+        with create_executor() as executor:
+            list(executor.map(write, chain([first], chunks)))  # list() re-raises an exception
+    elif first:
+        write(first)
