@@ -893,10 +893,10 @@ _NAME = "x" * 300
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"time_series_table": None}, "nothing to watch; pass at least one of stream"),
+        ({"time_series_table": None}, "no resource to monitor; pass at least one of stream"),
         (
             {"thresholds": AlarmThresholds(table_read_throttles=None, table_write_throttles=None)},
-            "nothing to watch",
+            "no resource to monitor",
         ),
         ({"alarm_topic_name": ""}, "alarm_topic_name=''"),
         ({"alarm_topic_name": "a.b"}, "alarm_topic_name='a.b': '.' is not allowed"),
