@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from tests.packs.template_scanners import CFN_LINT, CHECKOV, checkov_version
 COMPLIANCE_MD = Path(__file__).parent.parent / "COMPLIANCE.md"
 PACKS = (*NAG_PACKS, CFN_LINT, CHECKOV)
 _FIXED = Path(__file__).parent / "templates" / "fixed.yaml"
+_PAGE = re.compile(r"\((?:docs\.aws\.amazon\.com/)?([\w-]+(?:/[\w-]+)*/latest/[\w/.#-]*)\)")
 _DECISIONS = {
     nag_suppressions.INLINE_POLICIES,
     nag_suppressions.NO_VPC,
@@ -55,11 +57,10 @@ def compliance_md(found: Results) -> str:
         forms=len(ALONE),
         runs=len(found.ours),
         counts=_counts(found),
-        rows=[
-            *_fixed(found),
-            *_grouped(by_construct, "acknowledged"),
-            *_grouped(by_decision, "decided"),
-        ],
+        columns=("Finding", "Packs", "Where", "Why"),
+        fixed_rows=_fixed(found),
+        acknowledged_rows=_grouped(by_construct),
+        decided_rows=_grouped(by_decision),
     )
 
 
@@ -79,12 +80,12 @@ def _acknowledged(runs: Iterable[Run], *, decided: bool) -> set[Acknowledgment]:
     return set(shortest.values())
 
 
-def _grouped(given: set[Acknowledgment], answer: str) -> Rows:
+def _grouped(given: set[Acknowledgment]) -> Rows:
     grouped: dict[tuple[str, str], list[Acknowledgment]] = defaultdict(list)
     for each in given:
         grouped[each.where, each.reason].append(each)
     for (where, reason), same in sorted(grouped.items()):
-        yield _row({e.name for e in same}, {e.pack for e in same}, where, answer, reason)
+        yield _row({e.name for e in same}, {e.pack for e in same}, where, reason)
 
 
 def _fixed(found: Results) -> Rows:
@@ -100,7 +101,7 @@ def _fixed(found: Results) -> Rows:
         raise ValueError(f"fixed.yaml lacks {sorted(lacking)}, and {sorted(idle)} is not found")
     for row in fixed:
         in_packs = set().union(*(packs[name] for name in row["names"]))
-        yield _row(row["names"], in_packs, row["where"], "fixed", row["why"])
+        yield _row(row["names"], in_packs, row["where"], row["why"])
 
 
 def _counts(found: Results) -> Rows:
@@ -115,11 +116,11 @@ def _counts(found: Results) -> Rows:
     yield "**Total**", *(f"**{len(column)}**" for column in columns)
 
 
-def _row(
-    names: Collection[str], packs: Collection[str], where: str, answer: str, why: str
-) -> tuple[str, ...]:
+def _row(names: Collection[str], packs: Collection[str], where: str, why: str) -> tuple[str, ...]:
     listed = ", ".join(f"`{name}`" for name in sorted(names))
-    return listed, ", ".join(pack for pack in PACKS if pack in packs), where, answer, why
+    where = re.sub("Custom::|CustomResourceProvider|[0-9a-f]{32}", "", where)  # in names of CDK
+    why = _PAGE.sub(r"([AWS](https://docs.aws.amazon.com/\1))", why)
+    return listed, ", ".join(pack for pack in PACKS if pack in packs), where, why
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ def test_it_has_the_readme_the_api_and_the_guide(site: Path) -> None:
     assert 'id="iot_constructs.StreamProcessor"' in constructs
     commands = (site / "docs" / "api" / "command-line.html").read_text(encoding="utf-8")
     assert "usage: iot-constructs redrive" in commands
+    table = (site / "docs" / "api" / "defaults.html").read_text(encoding="utf-8")
+    assert "PITR_RECOVERY_PERIOD_DAYS" in table
     for page in (_ROOT / "docs" / "guide").glob("*.md"):
         assert (site / "docs" / "guide" / f"{page.stem}.html").is_file(), page
     assert (site / "docs" / "redrive.html").is_file()
