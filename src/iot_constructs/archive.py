@@ -787,9 +787,8 @@ class QueryableArchive(Named, Construct):
         )
 
     def _saved_query_name(self, id: str, query_name: str) -> str | None:
-        names = replace(
-            self._names, scope=self, construct=id
-        )  # two queries of one archive are not one
+        # Two queries of one archive are not one.
+        names = replace(self._names, scope=self, construct=id)
         name = names.physical_name(naming.SAVED_QUERY, query_name, "")
         return None if naming.is_generated(name) else name
 
