@@ -1,17 +1,18 @@
-"""Writes docs/benchmarks.md, with a profile and a reason for each missed target of the synth."""
+"""docs/benchmarks.md, with a profile and a reason for each missed target."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 from bench.figure import Figure
+from bench.peers import ROOT
 
+PAGE: Final = ROOT / "docs" / "benchmarks.md"
 _APPS: Final = {
     "example": "our example",
     "solutions_constructs": "AWS Solutions Constructs",
@@ -19,26 +20,12 @@ _APPS: Final = {
     "plain_l2": "plain L2s",
     "one_bucket": "one bucket",
 }
-_REASONS: Final = {
-    "synth.example_by_solutions_constructs": "Our template has twice as many resources, and CDK validates "
-    "each.",
+_REASONS: Final = {  # by the beginning of the figure's name
+    "synth.example_by_solutions_constructs": "Our template has twice as many resources, and CDK validates each.",
     "synth.one_more_pipeline_by_plain_l2s": "The L2s are as many, but have their defaults. Ours state two to three "
-    "times as many properties, policy statements, and texts, which Python sends, CDK renders, and its validator reads; "
-    "and before anything is created, each argument's stack, environment, and key are compared, a request to Node each.",
-    **dict.fromkeys(
-        (
-            f"processor.records_per_second_ratio.batch_writer{shape}"
-            for shape in (
-                "",
-                ".devices_10",
-                ".devices_100",
-                ".records_500_devices_200",
-                ".latency_4_ms",
-            )
-        ),
-        "The emulator takes most of the time of both, one call at a time, and both write the readings in the same four "
-        "calls (bench/processor/README.md).",
-    ),
+    "times as many properties, policy statements, and texts, which Python sends, CDK renders, and its validator reads.",
+    "processor.records_per_second_ratio.batch_writer": "The emulator takes most of the time of both, one call at a "
+    "time, and both write the readings in the same four calls (bench/processor/README.md).",
 }
 _ABOUT: Final = """\
 # Benchmarks
@@ -55,64 +42,53 @@ flags, the same Node, started without a launcher, and CDK's template validation 
 in turn. Times are medians, and a ratio is the median of the ratios of neighboring runs. "One more pipeline" is what
 each of the 2nd to 100th in one app takes, divided by what the plain L2s take with more alarms, to as many resources.
 
-| app | wall, s | CPU, s |
-|---|---|---|
 {apps}
 
 ## Targets
 
-| figure | value | target | met |
-|---|---|---|---|
 {figures}
 {unmet}"""
 
 
-def write_report(figures: Sequence[Figure], page: Path) -> None:
+def page(figures: Sequence[Figure]) -> str:
     """The page of these figures."""
-    page.write_text(
-        _ABOUT.format(
-            date=datetime.now(tz=timezone.utc).date(),
-            python=platform.python_version(),
-            cdk=version("aws-cdk-lib"),
-            cores=os.cpu_count(),
-            machine=platform.machine(),
-            apps="\n".join(
-                f"| {_APPS[app]} | {it.value:.2f} | {it.detail['cpu']:.2f} |"
-                for it in figures
-                for app in [it.figure.removeprefix("synth.")]
-                if app in _APPS
-            ),
-            figures="\n".join(_row(it) for it in figures if _has_a_row(it)),
-            unmet="".join(_unmet(it, figures) for it in figures if it.met is False),
+    named = {figure.figure: figure for figure in figures}
+    apps = [(label, named.get(f"synth.{app}")) for app, label in _APPS.items()]
+    rows = [it for it in figures if it.target is not None or not it.figure.startswith("synth.")]
+    return _ABOUT.format(
+        date=datetime.now(tz=timezone.utc).date(),
+        python=platform.python_version(),
+        cdk=version("aws-cdk-lib"),
+        cores=os.cpu_count(),
+        machine=platform.machine(),
+        apps=_table(
+            ["app", "wall, s", "CPU, s"],
+            *([label, f"{it.value:.2f}", f"{it.detail['cpu']:.2f}"] for label, it in apps if it),
         ),
-        encoding="utf-8",
+        figures=_table(["figure", "value", "target", "met"], *map(_row, rows)),
+        unmet="".join(_unmet(it, figures) for it in rows if it.met is False),
     )
 
 
-def _has_a_row(figure: Figure) -> bool:
-    return figure.target is not None or not figure.figure.startswith("synth.")
+def _table(*rows: Sequence[str]) -> str:
+    head, *others = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *others))
 
 
-def _row(figure: Figure) -> str:
+def _row(figure: Figure) -> list[str]:
     sign = "at most" if figure.at_most else "at least"
     target = "" if figure.target is None else f"{sign} {figure.target:g}"
     met = {None: "", True: "yes", False: "**no**"}[figure.met]
-    return f"| `{figure.figure}` | {figure.value:g} {figure.unit} | {target} | {met} |"
+    return [f"`{figure.figure}`", f"{figure.value:g} {figure.unit}".strip(), target, met]
 
 
 def _unmet(figure: Figure, figures: Sequence[Figure]) -> str:
-    lines = [f"\n## Unmet: `{figure.figure}`\n", *_profile(figure, figures)]
-    if figure.figure in _REASONS:
-        lines.insert(1, f"{_REASONS[figure.figure]}\n")
-    return "\n".join(lines) + "\n"
-
-
-def _profile(figure: Figure, figures: Sequence[Figure]) -> Iterator[str]:
-    """Where Node's time goes on both sides, in milliseconds, and how often Python asks it."""
-    prefix = f"{figure.figure}.profile."
-    sides = {it.figure.removeprefix(prefix): it for it in figures if it.figure.startswith(prefix)}
-    if sides:
-        yield f"| of one synth, in ms by Node's profiler | {' | '.join(_APPS[it] for it in sides)} |"
-        yield f"|---|{'---|' * len(sides)}"
-        for part in next(iter(sides.values())).detail:
-            yield f"| {part} | {' | '.join(str(it.detail[part]) for it in sides.values())} |"
+    """Why, and for a synth where Node's time goes on both sides, and how often Python asks it."""
+    parts = [why for name, why in _REASONS.items() if figure.figure.startswith(name)]
+    profiles = [it for it in figures if it.figure.startswith(f"{figure.figure}.profile.")]
+    if profiles:
+        sides = (_APPS[it.figure.rpartition(".")[2]] for it in profiles)
+        values = (map(str, it.detail.values()) for it in profiles)
+        rows = ([side, *row] for side, row in zip(sides, values, strict=True))
+        parts.append(_table(["one synth, ms by Node's profiler", *profiles[0].detail], *rows))
+    return "\n\n".join(["", f"## Unmet: `{figure.figure}`", *parts]) + "\n"

@@ -1124,6 +1124,16 @@ def test_a_saved_query_that_athena_rejects(
     assert queries.node.try_find_child("Wrong") is None
 
 
+def test_two_archives_cannot_have_a_query_of_one_name(queries: QueryableArchive) -> None:
+    data = s3.Bucket.from_bucket_name(queries, "OtherData", "data")
+    other = QueryableArchive(
+        cdk.Stack.of(queries), "Other", bucket=data, results_bucket=data, name_prefix="b"
+    )
+    queries.add_saved_query("Same", query_name="same", sql="SELECT 1")
+    with pytest.raises(ValueError, match="query_name: .*already"):
+        other.add_saved_query("Same", query_name="same", sql="SELECT 1")
+
+
 # --- permissions to query
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
@@ -272,9 +273,7 @@ def test_alarms_of_another_stack_name_the_topic() -> None:
     actions = _alarm_actions(template_of(data))
     name = one(template_of(monitoring), "AWS::SNS::Topic")["TopicName"]
     assert len(actions) == len(stream.alarms) + len(archive.alarms)
-    assert {plain(action) for action in actions} == {
-        f"arn:${{AWS::Partition}}:sns:${{AWS::Region}}:${{AWS::AccountId}}:{name}"
-    }
+    assert {plain(action) for action in actions} == {_named(name)}
     assert set(stream.alarms) <= set(alarms.alarms)
 
 
@@ -314,6 +313,30 @@ def test_topic_without_a_name_above_both_stacks_is_referred_to() -> None:
     assert {tuple(action) for action in actions if isinstance(action, dict)} == {
         ("Fn::ImportValue",)
     }
+
+
+def _named(topic_name: str) -> str:
+    return f"arn:${{AWS::Partition}}:sns:${{AWS::Region}}:${{AWS::AccountId}}:{topic_name}"
+
+
+def test_own_alarm_of_another_stack_names_the_topic() -> None:
+    """The composite alarm refers to it, so it cannot refer to a topic of the stack of that."""
+    data, monitoring = _stacks("Data", "Monitoring")
+    alarms = PipelineAlarms(monitoring, "Alarms", stream=MonitoredStream(monitoring, "Stream"))
+    metric = cloudwatch.Metric(namespace="Own", metric_name="Own")
+    alarms.add_alarm(metric.create_alarm(data, "Own", threshold=1, evaluation_periods=1))
+    name = one(template_of(monitoring), "AWS::SNS::Topic")["TopicName"]
+    assert [plain(action) for action in _alarm_actions(template_of(data))] == [_named(name)]
+
+
+def test_topic_of_a_stack_that_refers_to_the_alarms_is_named() -> None:
+    data, compute = _stacks("Data", "Compute")
+    stream = MonitoredStream(data, "Stream")
+    _processor(compute, stream)
+    topic = sns.Topic(compute, "Own", topic_name="own")
+    alarms = PipelineAlarms(data, "Alarms", stream=stream, alarm_topic=topic)
+    actions = _alarm_actions(template_of(data))
+    assert [plain(action) for action in actions] == [_named("own")] * len(alarms.alarms)
 
 
 def test_rule_beside_the_stream_names_the_dlq_topic_of_the_processor() -> None:

@@ -26,12 +26,13 @@ def python_of(peer: str) -> Path:
         subprocess.CalledProcessError: its packages could not be installed.
     """
     folder = ROOT / ".venv-peers" / peer
-    uv = [str(Path(sys.prefix) / "bin" / "uv")]
+    uv, python = str(Path(sys.prefix) / "bin" / "uv"), folder / "bin" / "python"
     pins = Path(__file__).with_name(f"requirements-{peer.replace('_', '-')}.txt")
-    made = ["venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)]
-    python = folder / "bin" / "python"
-    subprocess.run(uv + made, check=True)
-    subprocess.run([*uv, "pip", "sync", "--quiet", "--python", str(python), str(pins)], check=True)
+    for command in (
+        ["venv", "--allow-existing", "--python", sys.executable, str(folder)],
+        ["pip", "install", "--python", str(python), "-r", str(pins)],
+    ):
+        subprocess.run([uv, "--quiet", *command], check=True)
     return python
 
 

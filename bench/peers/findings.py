@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.peers import ROOT
-from bench.peers.environments import process_environment, synthesize
+from bench.peers.environments import PEERS, process_environment, synthesize
 
 OURS: Final = "iot_constructs"
 _TITLES: Final = {
@@ -29,22 +29,15 @@ Found = Sequence[Mapping[str, Any]]
 
 def synthesize_example(folder: Path, **context: str) -> None:
     """Write the cloud assembly of examples/iot_pipeline for the environment ``dev``."""
-    variables = {"CDK_OUTDIR": str(folder), "CDK_CONTEXT_JSON": json.dumps(context)}
-    subprocess.run(
-        [sys.executable, "app.py"],
-        cwd=ROOT / "examples" / "iot_pipeline",
-        env=process_environment(**variables),
-        check=True,
-        capture_output=True,
-    )
+    variables = process_environment(CDK_OUTDIR=str(folder), CDK_CONTEXT_JSON=json.dumps(context))
+    example, command = ROOT / "examples" / "iot_pipeline", [sys.executable, "app.py"]
+    subprocess.run(command, cwd=example, env=variables, check=True, capture_output=True)
 
 
 def check(folder: Path) -> Found:
     """The findings of ``iot-constructs check`` in a cloud assembly."""
-    command = ["-m", "iot_constructs.cli", "check", "--suffix", "dev", "--json"]
-    done = subprocess.run(
-        [sys.executable, *command, str(folder)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "iot_constructs.cli", "check", "--suffix", "dev", "--json"]
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         raise RuntimeError(done.stderr)
     findings: Found = json.loads(done.stdout)
@@ -53,11 +46,9 @@ def check(folder: Path) -> Found:
 
 def findings_of_all(folder: Path) -> dict[str, Found]:
     """Of each peer and of our example, whose cloud assemblies are written below ``folder``."""
-    for peer in _TITLES:
-        if peer == OURS:
-            synthesize_example(folder / peer)
-        else:
-            synthesize(peer, folder / peer)
+    for peer in PEERS:
+        synthesize(peer, folder / peer)
+    synthesize_example(folder / OURS)
     return {name: check(folder / name) for name in _TITLES}
 
 

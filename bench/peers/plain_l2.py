@@ -10,9 +10,9 @@ from aws_cdk import aws_sns as sns
 
 from bench.peers.l2_pipeline import L2Pipeline
 
-
-def build(app: cdk.App, number: int, more_alarms: int) -> None:
-    """Adds a stack to ``app``."""
+stacks, more_alarms = map(int, sys.argv[1:] or (1, 0))
+app = cdk.App()
+for number in range(stacks):
     stack = L2Pipeline(app, f"PlainPipeline{number or ''}")
     iterator_age = stack.stream.metric_get_records_iterator_age_milliseconds(statistic="Maximum")
     errors = stack.processor.metric_errors()
@@ -26,11 +26,4 @@ def build(app: cdk.App, number: int, more_alarms: int) -> None:
     ):
         alarm = metric.create_alarm(stack, id, threshold=threshold, evaluation_periods=periods)
         alarm.add_alarm_action(publish)
-
-
-if __name__ == "__main__":
-    stacks, more_alarms = map(int, sys.argv[1:] or (1, 0))
-    app = cdk.App()
-    for number in range(stacks):
-        build(app, number, more_alarms)
-    app.synth()
+app.synth()

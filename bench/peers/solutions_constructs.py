@@ -69,12 +69,6 @@ class SolutionsPipeline(cdk.Stack):
         )
 
 
-def build(app: cdk.App) -> cdk.Stack:
-    """Adds the stack to ``app``."""
-    return SolutionsPipeline(app, "SolutionsPipeline")
-
-
-if __name__ == "__main__":
-    app = cdk.App()
-    build(app)
-    app.synth()
+app = cdk.App()
+SolutionsPipeline(app, "SolutionsPipeline")
+app.synth()

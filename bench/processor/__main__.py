@@ -1,10 +1,7 @@
-"""Prints one line of JSON for each figure: ``python -m bench.processor``."""
+"""The processor bench alone: ``python -m bench.processor``, with ``--runs 2`` for a quick look."""
 
-import argparse
+import sys
 
-from bench.processor import measure
+from bench.__main__ import main
 
-parser = argparse.ArgumentParser(prog="python -m bench.processor", description=__doc__)
-parser.add_argument("--runs", type=int, default=measure.RUNS, metavar="N")
-for figure in measure.figures(runs=parser.parse_args().runs):
-    print(figure.line(), flush=True)
+raise SystemExit(main(["--only", "processor", *sys.argv[1:]]))

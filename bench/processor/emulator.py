@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import boto3
@@ -31,24 +31,22 @@ def plain_emulator() -> Iterator[str]:
     Raises:
         RuntimeError: it did not start; the message has its log.
     """
-    with socket.socket() as free:
-        free.bind((HOST, 0))
+    with socket.create_server((HOST, 0)) as free:
         port = str(free.getsockname()[1])
     url = f"http://{HOST}:{port}"
-    variables = {
-        "BIND_HOST": HOST,
-        "GATEWAY_PORT": port,
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-    }
-    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as directory:
-        process = subprocess.Popen(
+    variables = {"BIND_HOST": HOST, "GATEWAY_PORT": port, "IOT_MTLS_ENABLED": "0"}
+    variables |= {"SFTP_ENABLED": "0"}
+    with (
+        tempfile.TemporaryFile() as log,
+        tempfile.TemporaryDirectory() as directory,
+        subprocess.Popen(
             [sys.executable, "-m", "ministack"],
             cwd=directory,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=os.environ | variables,
-        )
+        ) as process,
+    ):
         try:
             if not _is_ready(url, process):
                 log.seek(0)
@@ -56,17 +54,14 @@ def plain_emulator() -> Iterator[str]:
             yield url
         finally:
             process.kill()  # it keeps nothing
-            process.wait()
 
 
 def _is_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
     give_up = time.monotonic() + READY_SECONDS
     while time.monotonic() < give_up and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/_ministack/ready", timeout=5):
-                return True
-        except OSError:
-            time.sleep(0.05)
+        with suppress(OSError), urllib.request.urlopen(f"{url}/_ministack/ready", timeout=5):
+            return True
+        time.sleep(0.05)
     return False
 
 
@@ -78,13 +73,12 @@ def environment(url: str) -> dict[str, str]:
 
 def aws_variables(url: str) -> dict[str, str]:
     """The variables with which a program talks to this emulator only."""
-    return {
+    files = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    return files | {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": CREDENTIAL,
         "AWS_SECRET_ACCESS_KEY": CREDENTIAL,
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": f"{HOST},localhost",
     }
@@ -92,10 +86,5 @@ def aws_variables(url: str) -> dict[str, str]:
 
 def client(service: str, url: str) -> Any:
     """A client of one AWS service of the emulator."""
-    return boto3.client(
-        service,
-        endpoint_url=url,
-        region_name=REGION,
-        aws_access_key_id=CREDENTIAL,
-        aws_secret_access_key=CREDENTIAL,
-    )
+    credentials = {"aws_access_key_id": CREDENTIAL, "aws_secret_access_key": CREDENTIAL}
+    return boto3.client(service, endpoint_url=url, region_name=REGION, **credentials)

@@ -9,6 +9,7 @@ import io
 import json
 from typing import Any
 
+from bench.processor.workload import STREAM
 from iot_constructs.local.mapping_configuration import read_configuration
 from iot_constructs.testing.event_source_mapping import EventSourceMapping
 from iot_constructs.testing.faults import FaultPlan
@@ -17,7 +18,6 @@ from iot_constructs.testing.kinesis import Kinesis
 from iot_constructs.testing.processes import World
 from iot_constructs.testing.scheduler import Scheduler
 
-STREAM_ARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/bench"
 FUNCTION_ARN = "arn:aws:lambda:eu-central-1:123456789012:function:bench"
 BATCH_SIZE = 100
 RECORDS_PER_SECOND = 20
@@ -45,23 +45,17 @@ def delays(window_seconds: int, invocation_seconds: float) -> list[float]:
     """Return the seconds of each record of a shard with `RECORDS_PER_SECOND`."""
     scheduler = Scheduler(1)
     world = World(scheduler, FaultPlan(1, ()), History())
-    kinesis = Kinesis(scheduler, STREAM_ARN)
+    kinesis = Kinesis(scheduler, STREAM)
     function = _Function(scheduler, invocation_seconds)
     world.services = {"kinesis": kinesis, "lambda": function}
     settings = {
-        "UUID": "bench",
-        "EventSourceArn": STREAM_ARN,
-        "FunctionArn": FUNCTION_ARN,
-        "StartingPosition": "TRIM_HORIZON",
-        "BatchSize": BATCH_SIZE,
+        **{"UUID": "bench", "EventSourceArn": STREAM, "FunctionArn": FUNCTION_ARN},
+        **{"StartingPosition": "TRIM_HORIZON", "BatchSize": BATCH_SIZE},
         "MaximumBatchingWindowInSeconds": window_seconds,
     }
+    rules = read_configuration(settings).rules
     mapping = EventSourceMapping(
-        world,
-        stream_arn=STREAM_ARN,
-        function_arn=FUNCTION_ARN,
-        rules=read_configuration(settings).rules,
-        destination_arn=None,
+        world, stream_arn=STREAM, function_arn=FUNCTION_ARN, rules=rules, destination_arn=None
     )
 
     def send() -> None:
@@ -69,7 +63,7 @@ def delays(window_seconds: int, invocation_seconds: float) -> list[float]:
         for number in range(RECORDS):
             scheduler.sleep(scheduler.random.expovariate(RECORDS_PER_SECOND))
             record = {"Data": b"{}", "PartitionKey": f"d{number}"}
-            [result] = kinesis.put_records(StreamARN=STREAM_ARN, Records=[record])["Records"]
+            [result] = kinesis.put_records(StreamARN=STREAM, Records=[record])["Records"]
             function.arrivals[result["SequenceNumber"]] = scheduler.now
         while len(function.delays) < RECORDS:
             scheduler.sleep(1.0)

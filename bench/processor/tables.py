@@ -13,7 +13,6 @@ from bench.processor.emulator import client
 from bench.processor.workload import FIRST_ARRIVAL_MS, Reading, fleet
 
 RETENTION_SECONDS = 365 * 24 * 60 * 60
-_ITEMS_PER_CALL = 25
 
 
 @dataclass(frozen=True)
@@ -36,15 +35,12 @@ class Tables:
 
     def check(self, sent: list[Reading]) -> None:
         """Raise RuntimeError unless the tables have each reading, and the newest one of each device as its state."""
-        rows = [_key(item) for item in self._items(self.series)]
-        if sorted(rows) != sorted(_key_of(reading) for reading in sent):
+        keys = sorted((reading.device_id, reading.payload["timestamp"]) for reading in sent)
+        rows = sorted(_key(item) for item in self._items(self.series))
+        if rows != keys:
             raise RuntimeError(f"{len(rows)} rows are not the {len(sent)} readings that were sent")
-        newest: dict[str, int] = {}
-        for reading in sent:
-            time = reading.payload["timestamp"]
-            newest[reading.device_id] = max(time, newest.get(reading.device_id, 0))
         states = dict(_key(item) for item in self._items(self.states) if "reading" in item)
-        if states != newest:
+        if states != dict(keys):  # the last one of each device
             raise RuntimeError("the states are not the newest readings")
 
     def _items(self, table: str) -> list[dict[str, Any]]:
@@ -56,24 +52,17 @@ def _key(item: dict[str, Any]) -> tuple[str, int]:
     return item["deviceId"]["S"], int(Decimal(item["timestamp"]["N"]))
 
 
-def _key_of(reading: Reading) -> tuple[str, int]:
-    return reading.device_id, reading.payload["timestamp"]
-
-
 def create(dynamodb: Any, series: str, states: str) -> None:
     """Create both tables with the keys that the constructs give them."""
-    for table, keys in ((series, ("deviceId", "timestamp")), (states, ("deviceId",))):
+    device_id, time = ("deviceId", "S", "HASH"), ("timestamp", "N", "RANGE")
+    for table, keys in ((series, (device_id, time)), (states, (device_id,))):
         dynamodb.create_table(
             TableName=table,
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[
-                {"AttributeName": name, "AttributeType": "S" if name == "deviceId" else "N"}
-                for name in keys
+                {"AttributeName": name, "AttributeType": type} for name, type, _ in keys
             ],
-            KeySchema=[
-                {"AttributeName": name, "KeyType": kind}
-                for name, kind in zip(keys, ("HASH", "RANGE"), strict=False)
-            ],
+            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, _, kind in keys],
         )
 
 
@@ -86,9 +75,8 @@ def made_tables(url: str) -> Iterator[Tables]:
     create(dynamodb, tables.series, tables.states)
     earlier = str(FIRST_ARRIVAL_MS - 3_600_000)
     states = [{"deviceId": {"S": device}, "timestamp": {"N": earlier}} for device in fleet()]
-    for start in range(0, len(states), _ITEMS_PER_CALL):
-        puts = [{"PutRequest": {"Item": s}} for s in states[start : start + _ITEMS_PER_CALL]]
-        dynamodb.batch_write_item(RequestItems={tables.states: puts})
+    for state in states:
+        dynamodb.put_item(TableName=tables.states, Item=state)
     try:
         yield tables
     finally:

@@ -1,26 +1,24 @@
-"""Runs one contender in this process: a job as JSON on standard input, then the number of batches of each run.
+"""Runs one contender in this process: ``python -m bench.processor.worker JOB`` prints what the run took.
 
 In this process and not as a function of the emulator, whose way of starting functions costs more than what is measured.
 """
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
+import pkgutil
 import sys
-import threading
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import botocore.session
 
 from bench.processor.workload import FIRST_SEQUENCE, Shape, kinesis_event, readings
 
 TIMEOUT_MS = 60_000
-MOST_BATCHES = 10_000
 
 
 class Context:
@@ -36,60 +34,58 @@ class Context:
         return TIMEOUT_MS
 
 
-class Calls:
-    """Counts the HTTP requests of all clients, retries included, and holds each of them up."""
+def _listen(latency_ms: float) -> list[object]:
+    """The HTTP requests of all clients from now on, retries included; each of them is held up."""
+    create, requests = botocore.session.Session.create_client, list[object]()
 
-    def __init__(self, latency_ms: float) -> None:
-        self.count = 0
-        self._latency_seconds = latency_ms / 1000
-        self._lock = threading.Lock()
+    def wait(request: object, **_: Any) -> None:
+        requests.append(request)
+        time.sleep(latency_ms / 1000)
 
-    def listen(self) -> None:
-        """Count from now on. boto3's clients and resources are botocore's clients underneath."""
-        create = botocore.session.Session.create_client
+    def create_and_listen(*arguments: Any, **options: Any) -> Any:
+        client = create(*arguments, **options)
+        client.meta.events.register("before-send", wait)
+        return client
 
-        def create_and_listen(*arguments: Any, **options: Any) -> Any:
-            client = create(*arguments, **options)
-            client.meta.events.register("before-send", self._count_and_wait)
-            return client
-
-        botocore.session.Session.create_client = create_and_listen
-
-    def _count_and_wait(self, **_: Any) -> None:
-        with self._lock:
-            self.count += 1
-        time.sleep(self._latency_seconds)
+    # boto3's clients and resources are botocore's clients underneath.
+    botocore.session.Session.create_client = create_and_listen
+    return requests
 
 
-def main(results: IO[str] | None) -> None:
-    """Run until standard input ends. Writes one line of JSON for each run."""
-    job = json.loads(sys.stdin.readline())
-    calls = Calls(job["latency_ms"])
-    calls.listen()
-    sys.path.insert(0, job["folder"])
-    handler = importlib.import_module(job["module"]).handler
-    shape = Shape(**job["shape"])
-    batches = enumerate(readings(shape, MOST_BATCHES))
-    for line in sys.stdin:
-        wall_seconds = cpu_seconds = 0.0
-        calls.count = 0
-        for _ in range(int(line)):
-            number, batch = next(batches)
-            event = kinesis_event(batch, FIRST_SEQUENCE + number * shape.records)
-            cpu, wall = time.process_time(), time.perf_counter()
-            response = handler(event, Context())
-            wall_seconds += time.perf_counter() - wall
-            cpu_seconds += time.process_time() - cpu
-            if response not in (None, {"batchItemFailures": []}):
-                raise RuntimeError(f"{job['module']} did not store a batch: {response}")
-        # Not ru_maxrss, which a process inherits from the one that started it.
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        peak_mib = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-        result = {"seconds": wall_seconds, "cpu_seconds": cpu_seconds, "calls": calls.count}
-        print(json.dumps({**result, "peak_mib": peak_mib}), file=results, flush=True)
+def run(
+    contender: str, *, shape: dict[str, int], first: int, batches: int, latency_ms: float
+) -> dict[str, float]:
+    """Process one batch that warms up, and those that count.
+
+    Args:
+        contender: module and function.
+        shape: of each batch.
+        first: the number of the first batch, of all that the tables get.
+        batches: how many count.
+        latency_ms: added to each call.
+    """
+    calls = _listen(latency_ms)
+    handler = pkgutil.resolve_name(contender)
+    numbers = range(first, first + 1 + batches)
+    taken = []
+    for number, batch in enumerate(readings(Shape(**shape), numbers.stop)):
+        if number not in numbers:
+            continue
+        event = kinesis_event(batch, FIRST_SEQUENCE + number * len(batch))
+        calls.clear()
+        cpu, wall = time.process_time(), time.perf_counter()
+        response = handler(event, Context())
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        taken.append({"seconds": wall, "cpu_seconds": cpu, "calls": len(calls)})
+        if response not in (None, {"batchItemFailures": []}):
+            raise RuntimeError(f"{contender} did not store a batch: {response}")
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak_mib = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    return {what: sum(it[what] for it in taken[1:]) for what in taken[0]} | {"peak_mib": peak_mib}
 
 
 if __name__ == "__main__":
-    # A function's log goes to standard output.
-    with redirect_stdout(io.StringIO()):
-        main(sys.__stdout__)
+    with redirect_stdout(io.StringIO()):  # a function's log goes there
+        result = run(**json.loads(sys.argv[1]))
+    print(json.dumps(result))

@@ -18,7 +18,6 @@ BATCH_INTERVAL_MS = 10_000
 STREAM = "arn:aws:kinesis:eu-central-1:123456789012:stream/iot-sensor-data-stream-bench"
 SHARD = "shardId-000000000000"
 FIRST_SEQUENCE = 49_590_338_271_490_256_608_559_692_538_361_571_095_921_575_989_136_588_898
-METRICS = {"temperature": (15.0, 35.0), "humidity": (20.0, 80.0)}
 _WORDS = ["north", "south", "line", "pump", "valve", "nominal", "degraded", "cooling", "mixer"]
 
 
@@ -85,17 +84,15 @@ def kinesis_event(batch: list[Reading], first_sequence: int = FIRST_SEQUENCE) ->
 
 
 def _payload(device_id: str, milliseconds: int, randomness: random.Random) -> dict[str, Any]:
+    def between(low: float, high: float, digits: int = 2) -> float:
+        return round(randomness.uniform(low, high), digits)
+
     return {
         "deviceId": device_id,
         "timestamp": milliseconds,
-        "metrics": {
-            name: round(randomness.uniform(low, high), 2) for name, (low, high) in METRICS.items()
-        },
+        "metrics": {"temperature": between(15, 35), "humidity": between(20, 80)},
         "firmware": f"4.{randomness.randrange(10)}.{randomness.randrange(20)}",
-        "battery": round(randomness.uniform(2.9, 4.2), 3),
-        "location": {
-            "latitude": round(randomness.uniform(47, 55), 6),
-            "longitude": round(randomness.uniform(6, 15), 6),
-        },
+        "battery": between(2.9, 4.2, 3),
+        "location": {"latitude": between(47, 55, 6), "longitude": between(6, 15, 6)},
         "note": " ".join(randomness.choices(_WORDS, k=randomness.randrange(3, 22))),
     }

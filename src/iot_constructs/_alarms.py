@@ -59,7 +59,7 @@ class AlarmSpec:
     name: str
     """The alarm is called ``prefix-name-suffix``."""
     metric: Callable[[Any], AlarmMetric]
-    """The metric of the watched resource, whose period is that of the alarm."""
+    """The metric of the watched resource."""
     description: str
     impact: str
     runbook: str
@@ -69,6 +69,8 @@ class AlarmSpec:
     """The field of AlarmThresholds that sets it."""
     unit: Unit | None = None
     """None: the threshold is a count."""
+    period_minutes: float | None = None
+    """Of the metric; None: that of every other alarm."""
     evaluation_periods: int = 1
     datapoints_to_alarm: int | None = None
     """None: all of the evaluation periods."""
@@ -228,6 +230,7 @@ MAPPING_ALARMS: Final = (
         "role may read the stream and use its key.",
         severity=Severity.CRITICAL,
         threshold="unprocessed_records",
+        period_minutes=defaults.UNPROCESSED_PERIOD_MINUTES,
         evaluation_periods=defaults.UNPROCESSED_PERIODS,
     ),
     AlarmSpec(
@@ -397,7 +400,7 @@ def create_alarm(
     account = other_account(scope, resource)
     if account is not None:
         metric = _in_account(metric, account)
-    fires = _fires_at(spec, threshold, derived_from, metric.period)
+    fires = _fires_at(spec, threshold, derived_from)
     return cloudwatch.Alarm(
         scope,
         spec.id,
@@ -433,9 +436,7 @@ def _in_account(metric: AlarmMetric, account: str) -> AlarmMetric:
     )
 
 
-def _fires_at(
-    spec: AlarmSpec, threshold: float, derived_from: str | None, period: cdk.Duration
-) -> str:
+def _fires_at(spec: AlarmSpec, threshold: float, derived_from: str | None) -> str:
     text = "Fires at "
     if is_token(threshold):
         text += "the threshold set at deployment"
@@ -446,7 +447,7 @@ def _fires_at(
     if derived_from is not None:
         text += f" ({derived_from})"
     if spec.unit is None:
-        text += f" in {period.to_minutes():g} minutes"
+        text += f" in {spec.period_minutes or defaults.ALARM_PERIOD_MINUTES:g} minutes"
     if spec.evaluation_periods > 1:
         text += f", {spec.evaluation_periods} times in a row"
     return text + "."

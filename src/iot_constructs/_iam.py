@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from iot_constructs._layout import can_refer, topic_arn
+from iot_constructs._layout import can_refer, is_created, topic_arn
 from iot_constructs._stack import StackContext
 
 if TYPE_CHECKING:  # a construct loads only the modules of aws_cdk that it uses
@@ -59,8 +59,10 @@ def grant_stream(stream: kinesis.IStream, grantee: iam.IGrantable, *actions: str
         The grant, whose ``apply_before`` makes a construct depend on the role's policy. ``add_dependency(role)`` would
         depend on the role as well, which whoever names a role does anyhow (cfn-lint W3005).
     """
-    stream.grant(grantee, *actions)
-    # Its own Grant has no policy to depend on if the stream is imported by a token.
+    granted = stream.grant(grantee, *actions)
+    if is_created(stream):
+        return granted
+    # This Grant has no policy to depend on if the stream is imported by a token.
     return iam.Grant.add_to_principal(
         grantee=grantee, actions=list(actions), resource_arns=[stream.stream_arn]
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import cast
+from weakref import WeakKeyDictionary
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -50,11 +51,15 @@ def get_or_create_key(
     if given is not None:
         return given
     stack = StackContext.of(scope)
-    shared = stack.node.try_find_child(_SHARED_KEY_ID)
-    key = shared if isinstance(shared, kms.Key) else _create_shared_key(stack)
-    if data_policy is not None:
+    key = _SHARED_KEYS.get(stack)
+    if key is None:
+        key = _SHARED_KEYS[stack] = _create_shared_key(stack)
+    if data_policy is not None and data_policy != cdk.RemovalPolicy.DESTROY:
         _keep_as_long_as(key, data_policy)
     return key
+
+
+_SHARED_KEYS: WeakKeyDictionary[StackContext, kms.Key] = WeakKeyDictionary()
 
 
 def grant_service_principal(
@@ -124,6 +129,9 @@ def _grant(
     principal: iam.IPrincipal,
     actions: Sequence[str],
 ) -> None:
+    if isinstance(key, kms.Key):
+        key.grant(principal, *actions)
+        return
     statement = iam.PolicyStatement(
         principals=[principal],
         actions=list(actions),

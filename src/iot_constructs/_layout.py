@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 import aws_cdk as cdk
-from constructs import Construct, IConstruct
+from constructs import Construct, IConstruct, Node
 
 from iot_constructs._stack import StackContext
 from iot_constructs._warnings import OTHER_ACCOUNT, warn
@@ -124,10 +124,19 @@ class _Position(NamedTuple):
 
     path: str
     stack: StackContext
+    created: bool = True
+    """Whether this app creates the construct, and does not import it."""
 
     @classmethod
     def of(cls, construct: IConstruct) -> _Position:
-        return cls(construct.node.path, StackContext.of(construct))
+        """The position of a construct, which never changes: a comparison is no request to Node."""
+        found = _POSITIONS.get(construct)
+        if found is None:
+            node = construct.node
+            created = _creates_resource(construct, node)
+            found = cls(node.path, StackContext.of(construct), created)
+            _POSITIONS[construct] = found
+        return found
 
     @property
     def chain(self) -> tuple[str, ...]:
@@ -162,6 +171,8 @@ class _References:
     """The references between the constructs of one app: which stack, nested stack or construct depends on which."""
 
     def __init__(self) -> None:
+        self.with_key: set[str] = set()
+        """Paths of the resources whose key is known."""
         self._constructs: set[str] = set()
         self._edges: dict[str, dict[str, str]] = {}
 
@@ -200,6 +211,7 @@ class _References:
 
 
 _REFERENCES: WeakKeyDictionary[IConstruct, _References] = WeakKeyDictionary()
+_POSITIONS: WeakKeyDictionary[IConstruct, _Position] = WeakKeyDictionary()
 
 
 def validate_layout(
@@ -218,14 +230,13 @@ def validate_layout(
     for keyword, value in arguments.items():
         for resource in _constructs_in(value):
             scope, id = position
-            path = scope.node.path
-            user = _Position(f"{path}/{id}" if path else id, StackContext.of(scope))
+            above = _Position.of(scope)
+            user = _Position(f"{above.path}/{id}" if above.path else id, above.stack)
             argument = _Argument(construct, keyword, user, _Position.of(resource))
-            created = _is_created(resource)
             # A token in the environment variables of a function may well be of another region.
             if not isinstance(value, (str, Mapping)) or keyword == "severity_topics":
-                _validate_environment(argument, scope, resource, created=created)
-            if created:
+                _validate_environment(argument, scope, resource)
+            if argument.used.created:
                 if argument.crosses_stages:
                     raise ValueError(
                         f"{argument}: it is in {_stage(argument.used)} and {user.path!r} in {_stage(user)}, and stages "
@@ -248,8 +259,8 @@ def refer(user: IConstruct, argument: str, resource: IConstruct) -> None:
     Raises:
         ValueError: the reference would make a cycle.
     """
-    if _is_created(resource):
-        used = _Position.of(resource)
+    used = _Position.of(resource)
+    if used.created:
         _refer_to_key(resource, used)
         construct, keyword = argument.split(".")
         _add(_Argument(construct, keyword, _Position.of(user), used))
@@ -258,7 +269,7 @@ def refer(user: IConstruct, argument: str, resource: IConstruct) -> None:
 def can_refer(user: IConstruct, resource: IConstruct) -> bool:
     """Whether a reference would make no cycle."""
     one, other = _Position.of(user), _Position.of(resource)
-    return not _is_created(resource) or not _references(one).arguments_back(one, other)
+    return not other.created or not _references(one).arguments_back(one, other)
 
 
 def topic_arn(user: IConstruct, argument: str, topic: sns.ITopic) -> str:
@@ -270,9 +281,10 @@ def topic_arn(user: IConstruct, argument: str, topic: sns.ITopic) -> str:
     Raises:
         ValueError: the reference would make a cycle, and the name is not known.
     """
-    name = known_name(topic)
-    if name is not None and not can_refer(user, topic):
-        return StackContext.of(topic).arn("sns", name)
+    if not can_refer(user, topic):
+        name = known_name(topic)
+        if name is not None:
+            return StackContext.of(topic).arn("sns", name)
     refer(user, argument, topic)
     return topic.topic_arn
 
@@ -308,7 +320,7 @@ _STARTS: WeakKeyDictionary[IConstruct, tuple[list[Construct], list[Construct]]] 
 
 def other_account(user: IConstruct, resource: IConstruct) -> str | None:
     """The account of ``resource``, if it is known to be another one than that of ``user``."""
-    theirs = _account_and_region(resource, created=_is_created(resource))[0]
+    theirs = _account_and_region(resource)[0]
     ours = StackContext.of(user).account
     return theirs if theirs != ours and _TOKEN not in theirs + ours else None
 
@@ -318,20 +330,25 @@ def known_name(resource: IConstruct) -> str | None:
     cfn = resource if isinstance(resource, cdk.CfnResource) else resource.node.default_child
     if not isinstance(cfn, cdk.CfnResource):
         return None
-    name = next((getattr(cfn, each) for each in _NAMES if hasattr(cfn, each)), None)
+    # Of the class: the value of the property is a round trip to Node.
+    name = next((getattr(cfn, each) for each in _NAMES if hasattr(type(cfn), each)), None)
     if not isinstance(name, str):
         return None
     return name if _TOKEN not in _SAME_IN_EVERY_STACK.sub("", name) else None
 
 
-def _is_created(resource: object) -> bool:
+def is_created(resource: IConstruct) -> bool:
     """Whether this app creates the resource, and does not import it."""
+    return _Position.of(resource).created
+
+
+def _creates_resource(resource: object, node: Node) -> bool:
     if not isinstance(resource, Construct):
         return False
     # Of the class: the value of the property takes three round trips to Node.
     if isinstance(resource, cdk.CfnResource) or not hasattr(type(resource), "env"):
         return True
-    return isinstance(resource.node.default_child, cdk.CfnResource)
+    return isinstance(node.default_child, cdk.CfnResource)
 
 
 def _references(position: _Position) -> _References:
@@ -353,10 +370,14 @@ def _add(argument: _Argument) -> None:
 
 def _refer_to_key(resource: IConstruct, user: _Position) -> None:
     """Your resource refers to its key."""
+    references = _references(user)
+    if user.path in references.with_key:
+        return
+    references.with_key.add(user.path)
     for name in _KEYS:
         key = getattr(resource, name, None)
-        if key is not None and _is_created(key):
-            _references(user).add(user, _Position.of(key), f"the key of {user.path!r}")
+        if key is not None and is_created(key):
+            references.add(user, _Position.of(key), f"the key of {user.path!r}")
 
 
 def _constructs_in(value: object) -> Iterator[Any]:
@@ -370,7 +391,7 @@ def _constructs_in(value: object) -> Iterator[Any]:
         for item in value:
             if not isinstance(item, str):
                 yield from _constructs_in(item)
-    elif hasattr(value, "node"):
+    elif hasattr(type(value), "node"):
         yield value
     elif getattr(value, "table_key", None) is not None:  # TableEncryptionV2
         yield value.table_key  # type: ignore[attr-defined]
@@ -383,18 +404,17 @@ def _references_in(text: str) -> Iterator[IConstruct]:
                 yield token.target  # type: ignore[attr-defined]
 
 
-def _account_and_region(resource: Any, *, created: bool) -> tuple[str, str]:
-    if created:
-        stack = StackContext.of(resource)
-        return stack.account, stack.region
+def _account_and_region(resource: Any) -> tuple[str, str]:
+    position = _Position.of(resource)
+    if position.created:
+        return position.stack.account, position.stack.region
     return resource.env.account, resource.env.region
 
 
-def _validate_environment(
-    argument: _Argument, scope: Construct, resource: Any, *, created: bool
-) -> None:
+def _validate_environment(argument: _Argument, scope: Construct, resource: Any) -> None:
     user, used = argument.user, argument.used
-    account, region = _account_and_region(resource, created=created)
+    created = used.created
+    account, region = _account_and_region(resource)
     # IAM has no regions.
     if not created and (argument.keyword.endswith("role") or argument.key in _OTHER_REGION):
         region = user.stack.region

@@ -50,6 +50,7 @@ def is_token(value: object) -> bool:
     return bool(cdk.Token.is_unresolved(value))
 
 
+@functools.cache
 def seconds(duration: cdk.Duration) -> float | None:
     """The length of a duration, or None if it is a token."""
     return None if duration.is_unresolved() else duration.to_milliseconds() / 1000

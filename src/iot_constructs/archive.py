@@ -187,7 +187,7 @@ class StreamArchive(Named, Construct):
         **props: Unpack[DeliveryProps],
     ) -> None:
         super().__init__(scope, id)
-        self._names = names_for(self, "", environment_suffix, name_prefix)
+        self._names = names_for(scope, id, environment_suffix, name_prefix)
         objects = bucket.arn_for_objects("*")
         acknowledge_rules(
             self, {**_SOURCE_IS_ENCRYPTED, wildcard_rule(self, objects): _OBJECTS_OF_ONE_BUCKET}
@@ -539,7 +539,7 @@ class QueryableArchive(Named, Construct):
         name_prefix: str | NamePrefix | None = None,
     ) -> None:
         super().__init__(scope, id)
-        self._names = names_for(self, "", environment_suffix, name_prefix)
+        self._names = names_for(scope, id, environment_suffix, name_prefix)
         policy = data_removal_policy(self, id, removal_policy)
         _validate_columns(columns)
         self._data = bucket
@@ -787,7 +787,8 @@ class QueryableArchive(Named, Construct):
         )
 
     def _saved_query_name(self, id: str, query_name: str) -> str | None:
-        names = replace(self._names, construct=id)  # two queries of one archive are not one
+        # Two queries of one archive are not one.
+        names = replace(self._names, scope=self, construct=id)
         name = names.physical_name(naming.SAVED_QUERY, query_name, "")
         return None if naming.is_generated(name) else name
 

@@ -124,7 +124,7 @@ class TelemetryRule(Named, Construct):
             _validate_basic_ingest(topic_filter, partition_key)
         self._topic_filter = topic_filter
         self._basic_ingest = basic_ingest
-        self._names = names_for(self, "", environment_suffix, name_prefix)
+        self._names = names_for(scope, id, environment_suffix, name_prefix)
         name = self._names.physical_name(naming.RULE, rule_name, defaults.RULE_NAME)
         self.role: iam.IRole = role if role is not None else self._create_role("Role", name)
         """The role that puts records on the stream."""
@@ -152,6 +152,7 @@ class TelemetryRule(Named, Construct):
             ),
         )
         """The IoT rule."""
+        self._rule_name: str = self.rule.ref if naming.is_generated(name) else name
         # The rule works from its first second: not before its roles may put and publish, and all others read.
         may_put.apply_before(self.rule)
         may_publish.apply_before(self.rule)
@@ -161,7 +162,7 @@ class TelemetryRule(Named, Construct):
     @property
     def rule_name(self) -> str:
         """The physical name."""
-        return self.rule.rule_name if self.rule.rule_name is not None else self.rule.ref
+        return self._rule_name
 
     @property
     def rule_arn(self) -> str:
@@ -420,7 +421,7 @@ class DevicePolicy(Named, Construct):
         _validate_one_thing_per_topic([_without_prefix(topic) for topic in longest])
         stack = StackContext.of(self)
         _validate_length(stack, longest, subscribe_topics)
-        self._names = names_for(self, "", environment_suffix, name_prefix)
+        self._names = names_for(scope, id, environment_suffix, name_prefix)
         name = self._names.physical_name(
             naming.DEVICE_POLICY, policy_name, defaults.DEVICE_POLICY_NAME
         )

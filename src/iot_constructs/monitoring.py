@@ -9,7 +9,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import aws_cdk as cdk
-import jsii
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
@@ -18,6 +17,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
+from aws_cdk.aws_cloudwatch_actions import SnsAction
 from constructs import Construct
 
 from iot_constructs import _alarms as table
@@ -27,7 +27,7 @@ from iot_constructs._alarms import AlarmRow, AlarmSpec, Severity, create_alarm
 from iot_constructs._dlq import create_topic, validate_standard_topic
 from iot_constructs._iam import scoped_service_principal
 from iot_constructs._kms import get_or_create_key, grant_service_principal
-from iot_constructs._layout import can_refer, known_name, other_account, topic_arn
+from iot_constructs._layout import can_refer, known_name, other_account, refer
 from iot_constructs._naming import Named
 from iot_constructs._stack import StackContext
 from iot_constructs._validation import (
@@ -224,8 +224,8 @@ class PipelineAlarms(Named, Construct):
         super().__init__(scope, id)
         watched = (stream, processor, time_series_table, device_state_table, archive, rule)
         self._names = names_for(
-            self,
-            "",
+            scope,
+            id,
             _common("environment_suffix", environment_suffix, watched),
             _common("name_prefix", name_prefix, watched),
         )
@@ -235,7 +235,7 @@ class PipelineAlarms(Named, Construct):
         """When the alarms fire."""
         self._alarm_actions = alarm_actions
         self._notify_ok = notify_ok
-        self._actions: dict[sns.ITopic, _AlarmAction] = {}
+        self._actions: dict[tuple[Construct, sns.ITopic], SnsAction] = {}
         self._sections: dict[str, list[cloudwatch.Alarm]] = {}
 
         self.alarm_topic: sns.ITopic = self._resolve_topic(
@@ -283,7 +283,7 @@ class PipelineAlarms(Named, Construct):
             severity: which of ``severity_topics`` it notifies.
             title: its heading on the dashboard, below everything else.
         """
-        self._add(title, alarm, severity)
+        self._add(title, alarm, severity, alarm)
         composite = self.composite_alarm.node.default_child
         assert isinstance(composite, cloudwatch.CfnCompositeAlarm)
         composite.alarm_rule = cloudwatch.AlarmRule.any_of(*self.alarms).render_alarm_rule()
@@ -330,8 +330,9 @@ class PipelineAlarms(Named, Construct):
 
     def _allow_cloudwatch(self, keyword: str, topic: sns.ITopic) -> None:
         validate_standard_topic(keyword, topic)
-        if topic.master_key is not None:
-            grant_service_principal(self, topic.master_key, _CLOUDWATCH)
+        key = topic.master_key
+        if key is not None:
+            grant_service_principal(self, key, _CLOUDWATCH)
         added = topic.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="AllowAlarmsToPublish",
@@ -375,13 +376,13 @@ class PipelineAlarms(Named, Construct):
         foreign = other_account(self, owner) is not None
         topics = (self.alarm_topic, *self._severity_topics.values())
         if foreign or not all(
-            known_name(one) is not None or can_refer(owner, one) for one in topics
+            can_refer(owner, one) or known_name(one) is not None for one in topics
         ):
             # A name of theirs is taken in their account.
             self._create_alarms(title, resource, rows, named=foreign)
             return
         for alarm, row in zip(alarms, rows, strict=True):
-            self._add(title, alarm, row.spec.severity)
+            self._add(title, alarm, row.spec.severity, owner)
 
     def _create_alarms(
         self, title: str, resource: Any, rows: Sequence[AlarmRow], *, named: bool = True
@@ -472,28 +473,39 @@ class PipelineAlarms(Named, Construct):
                 )
                 self._add(title, alarm, spec.severity)
 
-    def _add(self, title: str, alarm: cloudwatch.Alarm, severity: Severity) -> None:
+    def _add(
+        self,
+        title: str,
+        alarm: cloudwatch.Alarm,
+        severity: Severity,
+        owner: Construct | None = None,
+    ) -> None:
+        """Add an alarm of ``owner``, which is by default this construct."""
         self._sections.setdefault(title, []).append(alarm)
         if self._alarm_actions == AlarmActions.ALL:
-            self._notify(alarm, self._severity_topics.get(severity, self.alarm_topic))
+            topic = self._severity_topics.get(severity, self.alarm_topic)
+            self._notify(alarm, topic, owner if owner is not None else self)
 
-    def _notify(self, alarm: cloudwatch.AlarmBase, topic: sns.ITopic) -> None:
-        action = self._action(alarm, topic)
+    def _notify(self, alarm: cloudwatch.AlarmBase, topic: sns.ITopic, owner: Construct) -> None:
+        if StackContext.of(owner) is StackContext.of(self):
+            owner = self  # one action for all of them
+        if (owner, topic) not in self._actions:
+            self._actions[owner, topic] = SnsAction(self._topic_for(owner, topic))
+        action = self._actions[owner, topic]
         alarm.add_alarm_action(action)
         if self._notify_ok:
             alarm.add_ok_action(action)
 
-    def _action(self, alarm: cloudwatch.AlarmBase, topic: sns.ITopic) -> _AlarmAction:
-        if StackContext.of(alarm) is not StackContext.of(self):
-            # The stack of the alarm was there before this one and does not depend on it.
+    def _topic_for(self, owner: Construct, topic: sns.ITopic) -> sns.ITopic:
+        """The topic, or the same one by its ARN where a reference of the owner's alarms would make a cycle."""
+        # The stack of somebody else's alarm was there before this one and does not depend on it.
+        if owner is not self or not can_refer(owner, topic):
             name = known_name(topic)
             if name is not None:
-                return _AlarmAction(StackContext.of(topic).arn("sns", name))
-            return _AlarmAction(topic_arn(alarm, "PipelineAlarms.alarm_topic", topic))
-        if topic not in self._actions:
-            arn = topic_arn(self, "PipelineAlarms.alarm_topic", topic)
-            self._actions[topic] = _AlarmAction(arn)
-        return self._actions[topic]
+                arn = StackContext.of(topic).arn("sns", name)
+                return sns.Topic.from_topic_arn(self, f"TopicByName{len(self._actions)}", arn)
+        refer(owner, "PipelineAlarms.alarm_topic", topic)
+        return topic
 
     def _create_composite_alarm(self, name: str | None) -> cloudwatch.CompositeAlarm:
         composite = cloudwatch.CompositeAlarm(
@@ -507,7 +519,7 @@ class PipelineAlarms(Named, Construct):
             alarm_rule=cloudwatch.AlarmRule.any_of(*self.alarms),
         )
         if self._alarm_actions != AlarmActions.NONE:
-            self._notify(composite, self.alarm_topic)
+            self._notify(composite, self.alarm_topic, self)
         return composite
 
     def _create_dashboard(self, name: str | None) -> cloudwatch.Dashboard:
@@ -524,17 +536,6 @@ class PipelineAlarms(Named, Construct):
             dashboard_name=self._names.dashboard_name(name, defaults.DASHBOARD_NAME),
             widgets=rows,
         )
-
-
-@jsii.implements(cloudwatch.IAlarmAction)
-class _AlarmAction:
-    """A topic by its ARN; CDK's SnsAction refers to the topic."""
-
-    def __init__(self, arn: str) -> None:
-        self._arn = arn
-
-    def bind(self, scope: Construct, alarm: cloudwatch.IAlarm) -> cloudwatch.AlarmActionConfig:
-        return cloudwatch.AlarmActionConfig(alarm_action_arn=self._arn)
 
 
 _TIME_SERIES_TABLE: Final = table.table_alarms("TimeSeriesTable", "metrics")
@@ -586,15 +587,16 @@ def _timeout_seconds(function: lambda_.IFunction) -> float | None:
     """The timeout of a function, or None where it is not known: for an imported function and for an alias."""
     if not isinstance(function, lambda_.Function):
         return None
-    if function.timeout is None:
-        return defaults.LAMBDA_TIMEOUT_SECONDS
-    timeout = seconds(function.timeout)
+    timeout = function.timeout
     if timeout is None:
+        return defaults.LAMBDA_TIMEOUT_SECONDS
+    length = seconds(timeout)
+    if length is None:
         raise ValueError(
             f"the timeout of {function.node.path!r} is a token, so its share cannot be computed; pass thresholds="
             "AlarmThresholds(processor_duration_share=None), or a literal timeout"
         )
-    return timeout
+    return length
 
 
 def _processing_delay(

@@ -248,7 +248,7 @@ class StreamProcessor(Named, Construct):
             "max_event_age": function_props.pop("max_event_age", None),
         }
         self._validate_function(function, {**function_props, "log_retention": log_retention})
-        self._names = names_for(self, "", environment_suffix, name_prefix)
+        self._names = names_for(scope, id, environment_suffix, name_prefix)
         self._policy = data_removal_policy(self, id, removal_policy)
         self._key = get_or_create_key(self, encryption_key, self._policy)
         self._acknowledge_rules(function_props, own_dlq=dlq_topic is not None)
@@ -274,6 +274,7 @@ class StreamProcessor(Named, Construct):
             stream, on_failure, mapping_props
         )
         """Polls the stream and invokes the function."""
+        self._mapping_id = self.event_source_mapping.event_source_mapping_id
 
     # --- function
 
@@ -766,9 +767,7 @@ class StreamProcessor(Named, Construct):
         return cloudwatch.Metric(
             namespace="AWS/Lambda",
             metric_name=name,
-            dimensions_map={
-                "EventSourceMappingUUID": self.event_source_mapping.event_source_mapping_id
-            },
+            dimensions_map={"EventSourceMappingUUID": self._mapping_id},
             statistic="Sum",
             period=period(),
         )
@@ -855,8 +854,9 @@ def _validate_environment(environment: Mapping[str, str]) -> None:
 
 def _validate_layers(settings: Mapping[str, Any]) -> None:
     """Raise ValueError for a layer that is declared for other architectures than the function's."""
-    architecture = settings["architecture"].name
-    for layer in settings.get("layers", ()):
+    layers = settings.get("layers", ())
+    architecture = settings["architecture"].name if layers else None
+    for layer in layers:
         resource = layer.node.default_child
         if not isinstance(resource, lambda_.CfnLayerVersion):
             continue

@@ -51,8 +51,10 @@ class _DeviceTable(Named, dynamodb.TableV2):
         settings["table_name"] = self._names.physical_name(
             naming.TABLE, props.get("table_name"), default_name
         )
-        encryption: dynamodb.TableEncryptionV2 = settings["encryption"]
-        self._encryption_key = encryption.table_key
+        key: kms.IKey | None = settings.pop("encryption_key", None)
+        self._encryption_key: kms.IKey | None = (
+            key if key is not None else settings["encryption"].table_key
+        )
         without_region = self._encryption_key is not None and is_token(
             StackContext.of(scope).region
         )
@@ -60,6 +62,10 @@ class _DeviceTable(Named, dynamodb.TableV2):
             # TableV2 cannot render a customer managed key in a stack without a region, as it cannot tell the keys of
             # the replicas apart. Without a region there is one replica: its key is set below.
             settings["encryption"] = dynamodb.TableEncryptionV2.aws_managed_key()
+        elif key is not None:
+            settings["encryption"] = dynamodb.TableEncryptionV2.customer_managed_key(
+                key, dict(replica_key_arns or {})
+            )
         super().__init__(scope, id, **settings)
         if without_region and self._encryption_key is not None:
             resource = self.node.default_child
@@ -248,9 +254,7 @@ def _settings(
         )
     if "encryption" not in props:
         _validate_replica_keys(scope, props, replica_key_arns)
-        settings["encryption"] = dynamodb.TableEncryptionV2.customer_managed_key(
-            get_or_create_key(scope, key, policy), dict(replica_key_arns or {})
-        )
+        settings["encryption_key"] = get_or_create_key(scope, key, policy)
     return settings
 
 

@@ -193,17 +193,19 @@ class TelemetryProcessor(StreamProcessor):
         super().__init__(scope, id, stream=stream, **props)
         self.counts_device_id_mismatches: bool = device_id_field is None
         """Whether a record with another device ID in its payload than its partition key counts as a mismatch."""
-        # Only what the code calls: grant_write_data would also allow DeleteItem and UpdateItem.
+        # Only what the code calls: grant_write_data would also allow DeleteItem and UpdateItem. To the function and not
+        # to this construct, whose principal CDK would ask Python for.
         if time_series_table is not None:
-            time_series_table.grant(self, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
+            time_series_table.grant(self.function, "dynamodb:BatchWriteItem", "dynamodb:PutItem")
         if device_state_table is not None:
-            device_state_table.grant(self, "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate")
+            actions = ["dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"]
             if device_state_interval is not None:
-                device_state_table.grant(self, "dynamodb:BatchGetItem")
+                actions.append("dynamodb:BatchGetItem")
+            device_state_table.grant(self.function, *actions)
         # Also to write: amazondynamodb/latest/developerguide/encryption.usagenotes.html, aws-cdk #10010.
         for table in (time_series_table, device_state_table):
             if table is not None:
-                grant_key(table.encryption_key, self, "kms:Decrypt")
+                grant_key(table.encryption_key, self.function, "kms:Decrypt")
 
     def metric_device_id_mismatches(self) -> cloudwatch.Metric:
         """Records with a reading whose ``deviceId`` is not the partition key, as a sum."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from bench.figure import Figure
-from bench.processor import emulator, latency, measure, runs
-from bench.processor.runs import Run, cold_starts, compared, ratio
+from bench.figure import Figure, Run, ratio
+from bench.processor import emulator, latency, measure
+from bench.processor.measure import compared
 from bench.processor.tables import Tables, made_tables
 from bench.processor.workload import Shape, fleet, kinesis_event, readings
 
@@ -28,7 +28,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def measured(url: str) -> dict[str, list[Run]]:
-    return compared(url, SHAPE, ("batch_writer", "powertools", "three_puts"), runs=1)
+    return compared(url, SHAPE, ("batch_writer", "powertools", "three_puts"), 1)
 
 
 @pytest.mark.parametrize(
@@ -44,14 +44,14 @@ def test_each_contender_makes_its_calls(
     measured: dict[str, list[Run]], contender: str, calls_per_batch: int
 ) -> None:
     [run] = measured[contender]
-    assert run["calls"] == calls_per_batch * runs.RECORDS_PER_RUN / SHAPE.records
+    assert run["calls"] == calls_per_batch * measure.RECORDS_PER_RUN / SHAPE.records
     assert 0 < run["cpu_seconds"] < run["seconds"] * 2
     assert run["peak_mib"] > 10
 
 
 def test_a_contender_that_fails_ends_the_bench(url: str) -> None:
-    with pytest.raises(RuntimeError, match="three_puts failed"):
-        compared(url, Shape(records=1, devices=2), ("three_puts",), runs=1)
+    with pytest.raises(subprocess.CalledProcessError, match="three_puts"):
+        compared(url, Shape(records=1, devices=2), ("three_puts",), 1)
 
 
 def test_wrong_tables_end_the_bench(url: str) -> None:
@@ -98,24 +98,28 @@ def test_sequence_numbers_go_on_from_batch_to_batch() -> None:
 
 def test_a_ratio_is_the_median_of_neighboring_runs() -> None:
     ones, others = ([{"x": value} for value in values] for values in ((1.0, 9, 4), (1.0, 3, 2)))
-    assert ratio(ones, others, "x") == 2
+    assert ratio("x", ones, others) == 2
 
 
 def test_a_run_reports_every_shape_with_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Any, ...]] = []
 
     def instead(
-        _url: str, shape: Shape, others: tuple[str, ...], *, runs: int, latency_ms: float = 0
+        _url: str, shape: Shape, others: tuple[str, ...], runs: int, latency_ms: float = 0
     ) -> dict[str, list[Run]]:
         asked.append((shape, others, runs, latency_ms))
         slow = {"seconds": 2.0, "cpu_seconds": 2.0, "calls": 300.0, "peak_mib": 50.0}
         fast = {"seconds": 1.0, "cpu_seconds": 0.5, "calls": 30.0, "peak_mib": 40.0}
         return {"ours": [fast], **{name: [slow] for name in others}}
 
-    starts = {"ours": [{"cpu_seconds": 0.3}], "bare": [{"cpu_seconds": 0.2}]}
+    starts = {
+        "ours": {"cpu_seconds": 0.3},
+        "bare": {"cpu_seconds": 0.2},
+        "powertools": {"cpu_seconds": 1},
+    }
     monkeypatch.setattr(measure, "compared", instead)
-    monkeypatch.setattr(measure, "cold_starts", lambda runs: starts)
-    found = {figure.figure: figure for figure in measure.figures(runs=10)}
+    monkeypatch.setattr(measure, "_start", starts.__getitem__)
+    found = {figure.figure: figure for figure in measure.figures(10)}
     writer = ("batch_writer",)
     assert asked == [
         (measure.MAIN, writer, 10, 0),
@@ -158,20 +162,18 @@ def test_the_line_of_a_figure() -> None:
 
 
 def test_each_start_reaches_its_handler() -> None:
-    starts = cold_starts(1)
-    assert list(starts) == list(runs.STARTS)
-    assert all(run["cpu_seconds"] > 0 for [run] in starts.values())
+    assert all(measure._start(name)["cpu_seconds"] > 0 for name in measure.STARTS)
 
 
 def test_ours_starts_without_boto3_and_without_sns(tmp_path: Path) -> None:
     program = f"""
 import sys
-sys.path.insert(0, {str(runs.CONTENDERS[runs.OURS][1])!r})
+sys.path.insert(0, {str(measure.OUR_FOLDER)!r})
 import botocore.session
 made = []
 create = botocore.session.Session.create_client
 botocore.session.Session.create_client = lambda *a, **o: made.append(a[1]) or create(*a, **o)
-{runs.STARTS["ours"]}
+{measure.STARTS["ours"]}
 print("boto3" in sys.modules, made)
 """
     with_tables = Tables("", "series", "states").environment()

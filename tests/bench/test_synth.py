@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -9,13 +10,10 @@ import pytest
 
 from bench import __main__ as bench
 from bench import report, synth
-from bench.figure import Figure
+from bench.figure import Figure, Run, in_turn
 from bench.peers.environments import app, synthesize
-from bench.profile import by_part, profile, round_trips
-from bench.report import write_report
-from bench.synth import Run
+from bench.profile import by_part, profile, requests_to_node
 
-NAMES = ("example", "solutions_constructs", "monitoring_constructs", "plain_l2", "one_bucket")
 RATIO = "synth.example_by_solutions_constructs"
 GROWTH = "synth.one_more_pipeline_by_plain_l2s"
 
@@ -31,38 +29,36 @@ def seconds_of(command: list[str]) -> float:
 
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
-    def run(commands: list[list[str]]) -> list[Run]:
-        return [Run(seconds_of(it), 2 * seconds_of(it)) for it in commands]
+    def run(command: list[str]) -> Run:
+        return {"wall": seconds_of(command), "cpu": 2 * seconds_of(command)}
 
-    monkeypatch.setattr(synth, "_run", run)
+    monkeypatch.setattr(synth, "run", run)
     monkeypatch.setattr(synth, "app", lambda name, *args: ["python", "-m", f"b.{name}", *args])
     monkeypatch.setattr(synth, "synthesize", lambda name, _: dict.fromkeys(name))
     monkeypatch.setattr(synth, "import_ms", lambda: 61.0)
     monkeypatch.setattr(synth, "profile", lambda command: {"validator": len(command)})
-    monkeypatch.setattr(synth, "round_trips", lambda command: 400 + len(command))
-    found = list(synth.measure(rounds=2, growth=(10, 2)))
+    monkeypatch.setattr(synth, "requests_to_node", lambda command: 400 + len(command))
+    found = list(synth.figures(2, pipelines=10))
     by_name = {figure.figure: figure for figure in found}
     assert len(by_name) == len(found)
     return by_name
 
 
 def test_a_run_is_a_synth_of_its_own() -> None:
-    [found] = synth.in_turn({"one": app("one_bucket")}, 1)["one"]
-    assert found.cpu > 0
-    assert found.wall > 0
+    assert min(synth.run(app("one_bucket")).values()) > 0
 
 
 def test_an_app_that_fails_is_no_measurement() -> None:
     with pytest.raises(RuntimeError, match="no_such_app"):
-        synth.in_turn({"none": app("no_such_app")}, 1)
+        synth.run(app("no_such_app"))
 
 
-def test_our_constructs_take_few_round_trips_for_a_resource(tmp_path: Path) -> None:
+def test_our_constructs_take_few_requests_for_a_resource(tmp_path: Path) -> None:
     """Each of them is about 0.2 ms. An attribute of CDK that is read for every alarm shows here."""
     resources = synthesize("example", tmp_path)
-    floor = round_trips(app("one_bucket"))
+    floor = requests_to_node(app("one_bucket"))
     assert 0 < floor < 20
-    assert round_trips(app("example")) - floor < 20 * len(resources)
+    assert requests_to_node(app("example")) - floor < 10 * len(resources)
 
 
 def test_a_real_profile_is_of_the_engine() -> None:
@@ -73,30 +69,21 @@ def test_an_import_takes_time() -> None:
     assert synth.import_ms() > 0
 
 
-def test_the_first_round_warms_up_and_the_others_take_turns(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_first_round_warms_up_and_the_others_take_turns() -> None:
     order: list[str] = []
 
-    def run(commands: list[list[str]]) -> list[Run]:
-        order.extend(command[0] for command in commands)
-        return [Run(len(order) - 1 + place, 1) for place in range(2)]
+    def run(name: str) -> Run:
+        order.append(name)
+        return {"number": len(order)}
 
-    monkeypatch.setattr(synth, "_run", run)
-    found = synth.in_turn({"a": ["a"], "b": ["b"]}, 2)
+    found = in_turn({name: functools.partial(run, name) for name in "ab"}, 2)
     # The other way round in every second round.
     assert "".join(order) == "baabba"
-    assert found == {"a": [Run(3, 1), Run(6, 1)], "b": [Run(4, 1), Run(5, 1)]}
-
-
-def test_a_ratio_is_of_neighbors() -> None:
-    # Everything became slower; one neighbor was disturbed.
-    ours, theirs = [Run(1, 1), Run(10, 1), Run(100, 1)], [Run(2, 1), Run(20, 1), Run(100, 4)]
-    assert synth.ratio_of(zip(ours, theirs, strict=True)) == Run(0.5, 1)
+    assert found == {"a": [{"number": 3}, {"number": 6}], "b": [{"number": 4}, {"number": 5}]}
 
 
 def test_the_targets_are_those_of_the_walls(figures: dict[str, Figure]) -> None:
-    assert {f"synth.{name}" for name in NAMES} < figures.keys()
+    assert {f"synth.{name}" for name in synth.APPS} < figures.keys()
     assert (figures[RATIO].value, figures[RATIO].target, figures[RATIO].met) == (0.9, 1.0, True)
     assert (figures[GROWTH].value, figures[GROWTH].target, figures[GROWTH].met) == (1.5, 1.1, False)
     assert figures["synth.import"].met is False
@@ -109,16 +96,15 @@ def test_a_missed_ratio_has_a_profile_of_both_sides(figures: dict[str, Figure]) 
 
 
 def test_the_page_has_what_was_measured_and_why_a_target_is_missed(
-    figures: dict[str, Figure], tmp_path: Path
+    figures: dict[str, Figure],
 ) -> None:
-    write_report(list(figures.values()), tmp_path / "page.md")
-    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    page = report.page(list(figures.values()))
     assert "| our example | 0.90 | 1.80 |" in page
     assert f"| `{RATIO}` | 0.9 ratio | at most 1 | yes |" in page
     assert f"| `{GROWTH}` | 1.5 ratio | at most 1.1 | **no** |" in page
     unmet = page[page.index(f"## Unmet: `{GROWTH}`") :]
     assert report._REASONS[GROWTH] in unmet
-    assert "| validator | 4 | 5 |" in unmet
+    assert "| our example | 4 | 404 |\n| plain L2s | 5 | 405 |\n" in unmet
     assert f"Unmet: `{RATIO}`" not in page
 
 
@@ -127,19 +113,19 @@ def test_a_missed_target_is_no_failure_of_the_command(
 ) -> None:
     asked: list[int] = []
 
-    def measure(rounds: int) -> list[Figure]:
+    def all_of_them(rounds: int) -> list[Figure]:
         asked.append(rounds)
         return list(figures.values())
 
-    monkeypatch.setattr(synth, "measure", measure)
-    assert bench.main(["--only", "synth", "--rounds", "3"]) == 0
+    monkeypatch.setattr(synth, "figures", all_of_them)
+    assert bench.main(["--only", "synth", "--runs", "3"]) == 0
     assert asked == [3]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["figure"] for line in lines] == list(figures)
     assert {line["met"] for line in lines} == {True, False, None}
 
 
-def test_a_profile_is_told_by_what_called_what() -> None:
+def test_a_profile_is_told_by_where_the_time_goes() -> None:
     def frame(id: int, name: str, url: str, *children: int) -> dict[str, object]:
         called = {"functionName": name, "url": url}
         return {"id": id, "callFrame": called, "children": list(children)}

@@ -24,11 +24,8 @@ from tests.cli.workloads import build_workload
 from tests.processor.aws_fakes import make_processor, make_records
 
 SERIES, STATES = "series", "states"
-HANDLERS = {
-    USUAL.name: "bench.processor.contenders.three_puts",
-    SOLUTIONS.name: "bench.processor.contenders.two_puts",
-}
-MODULES = (*HANDLERS.values(), "bench.processor.contenders.tables")
+HANDLERS = {USUAL.name: "three_puts", SOLUTIONS.name: "two_puts"}
+MODULE = "bench.processor.contenders"
 SHAPES = [Shape(100, 100), Shape(100, 10), Shape(7, 7)]
 
 
@@ -71,11 +68,13 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[CountingTables]:
     monkeypatch.setenv("DEVICE_STATE_TABLE_NAME", STATES)
     monkeypatch.setenv("TIME_SERIES_TABLE_NAME", SERIES)
     monkeypatch.setenv("TIME_SERIES_RETENTION_SECONDS", "2592000")
-    for module in MODULES:
-        sys.modules.pop(module, None)
+    sys.modules.pop(MODULE, None)
     yield counting
-    for module in MODULES:
-        sys.modules.pop(module, None)
+    sys.modules.pop(MODULE, None)
+
+
+def run(peer: Peer, event: dict[str, Any]) -> None:
+    getattr(importlib.import_module(MODULE), HANDLERS[peer.name])(event, None)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -83,9 +82,8 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[CountingTables]:
 def test_the_calls_of_a_peer_are_those_of_the_plan(
     peer: Peer, shape: Shape, tables: CountingTables
 ) -> None:
-    handler = importlib.import_module(HANDLERS[peer.name]).handler
     [batch] = readings(shape, 1)
-    handler(kinesis_event(batch), None)
+    run(peer, kinesis_event(batch))
     assert tables.calls.total() == peer.puts * shape.records
     assert tables.calls[STATES] == shape.records
     # readings of less than 1 KB: a unit for each put
@@ -99,7 +97,7 @@ def test_which_puts_of_a_peer_have_the_whole_reading(tables: CountingTables) -> 
     reading.payload["note"] = "x" * 2500
     for peer in PEERS:
         tables.units.clear()
-        importlib.import_module(HANDLERS[peer.name]).handler(kinesis_event([reading]), None)
+        run(peer, kinesis_event([reading]))
         small = peer.puts - peer.full_puts
         assert tables.units.total() == 3 * peer.full_puts + small
         assert tables.units[STATES] == 3

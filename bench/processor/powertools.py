@@ -8,16 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    process_partial_response,
-)
+from aws_lambda_powertools.utilities import batch
 from aws_lambda_powertools.utilities.data_classes.kinesis_stream_event import KinesisStreamRecord
 
-from bench.processor.contenders.tables import SERIES, parse, put_state
+from bench.processor.contenders import SERIES, parse, put_state
 
-_PROCESSOR = BatchProcessor(event_type=EventType.KinesisDataStreams)
+_PROCESSOR = batch.BatchProcessor(event_type=batch.EventType.KinesisDataStreams)
 logger = Logger()
 
 
@@ -30,6 +26,6 @@ def _store(record: KinesisStreamRecord) -> None:
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> Any:
     """Store each record, and report those that failed."""
-    return process_partial_response(
+    return batch.process_partial_response(
         event=event, record_handler=_store, processor=_PROCESSOR, context=context
     )

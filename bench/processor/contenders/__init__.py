@@ -1,1 +1,0 @@
-"""The functions that ours is compared with."""
