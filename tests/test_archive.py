@@ -1130,7 +1130,7 @@ def test_two_archives_cannot_have_a_query_of_one_name(queries: QueryableArchive)
         cdk.Stack.of(queries), "Other", bucket=data, results_bucket=data, name_prefix="b"
     )
     queries.add_saved_query("Same", query_name="same", sql="SELECT 1")
-    with pytest.raises(ValueError, match="query_name: .*already"):
+    with pytest.raises(ValueError, match=r"query_name: .*already"):
         other.add_saved_query("Same", query_name="same", sql="SELECT 1")
 
 
