@@ -391,7 +391,7 @@ def _constructs_in(value: object) -> Iterator[Any]:
         for item in value:
             if not isinstance(item, str):
                 yield from _constructs_in(item)
-    elif hasattr(type(value), "node"):
+    elif isinstance(value, Construct) or hasattr(value, "node"):  # imported: a proxy of jsii
         yield value
     elif getattr(value, "table_key", None) is not None:  # TableEncryptionV2
         yield value.table_key  # type: ignore[attr-defined]
