@@ -86,6 +86,10 @@ simulate: $(READY) ## the pipeline in virtual time under every fault (SEED=7; AR
 test: lint $(CHECKOV_READY) ## what CI runs: lint, types and every test
 	$(PYTEST) $(ARGS)
 
+.PHONY: test-full
+test-full: $(READY) $(CHECKOV_READY) ## every test, with the whole of each sweep: CONTRIBUTING.md has the list (an hour)
+	$(PYTEST) --full $(ARGS)
+
 .PHONY: unit
 unit: $(READY) $(CHECKOV_READY) ## the tests without the emulator
 	$(PYTEST) --ignore=tests/e2e $(ARGS)

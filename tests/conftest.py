@@ -19,6 +19,20 @@ os.environ["CDK_BLOCK_DEPRECATIONS"] = "1"
 _LONGEST_FIRST = ("test_keywords.py", "e2e", "package", "packs", "bench", "docs")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="the whole of each sweep of which `make test` takes a sample: `make test-full`",
+    )
+
+
+@pytest.fixture(scope="session")
+def full(pytestconfig: pytest.Config) -> bool:
+    """Whether a test that takes a sample takes the whole."""
+    return bool(pytestconfig.getoption("--full"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Hand out the files that take longest first, when pytest-xdist distributes the tests."""
     if not hasattr(config, "workerinput"):

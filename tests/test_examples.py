@@ -9,11 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import aws_cdk as cdk
 import pytest
 
 from examples.iot_pipeline.stack import IotPipelineStack
-from tests.synth_support import Json
+from tests.synth_support import Json, unvalidated_app
 
 _ROOT = Path(__file__).resolve().parent.parent
 _EXAMPLE = _ROOT / "examples" / "iot_pipeline"
@@ -33,13 +32,14 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         env={
             **{k: v for k, v in os.environ.items() if not k.startswith("CDK_")},
             "CDK_OUTDIR": str(folders["process"]),
+            "CDK_VALIDATION": "false",  # tests/cli/test_init.py runs it with
             "CDK_CONTEXT_JSON": context,
         },
         check=True,
         capture_output=True,
     )
     for suffix in ("dev", "prod", "qa7"):
-        app = cdk.App(context=_FLAGS, outdir=str(folders[suffix]))
+        app = unvalidated_app(context=_FLAGS, outdir=str(folders[suffix]))
         IotPipelineStack(app, "IotPipeline", environment_suffix=suffix)
         app.synth()
     return folders

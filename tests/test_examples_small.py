@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 import aws_cdk as cdk
 import pytest
@@ -21,6 +22,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kinesis as kinesis
 from botocore.exceptions import ClientError
 
+from examples.existing_app.stack import ExistingAppStack
 from iot_constructs import _defaults as defaults
 from iot_constructs._warnings import NO_SUBSCRIPTION
 from iot_constructs.processor.transform import load_transform
@@ -47,7 +49,8 @@ from tests.synth_support import (
 
 _EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 _NAMES = ("existing_app", "two_environments", "own_processor", "queryable_archive")
-_PROJECTS = ("existing_app",)  # which `iot-constructs init` writes: tests/cli/test_init.py
+_PROJECTS = ("existing_app",)  # which `iot-constructs init` writes: tests/cli/test_init.py runs it
+_OTHERS = [name for name in _NAMES if name not in _PROJECTS]
 _EVERY_EXAMPLE = pytest.mark.parametrize("name", _NAMES)
 
 
@@ -56,8 +59,6 @@ _EVERY_EXAMPLE = pytest.mark.parametrize("name", _NAMES)
 
 def _command(name: str) -> str:
     """The README's one command: the only block without a language."""
-    if name in _PROJECTS:
-        return "cdk synth --quiet"
     readme = (_EXAMPLES / name / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", readme, re.M | re.S)
     (command,) = [text for language, text in blocks if not language]
@@ -66,7 +67,7 @@ def _command(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def synthesized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Each example copied to an empty folder, and its command run there, all at once."""
+    """Each example copied to an empty folder, and its command run there, all at once; a project is synthesized here."""
     # The CDK command line and Python of this environment, also when pytest was started without it.
     paths = [Path(sys.prefix) / part for part in ("bin", "cdk/bin", "cdk/node_modules/.bin")]
     environment = {
@@ -76,8 +77,8 @@ def synthesized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "CDK_DISABLE_VERSION_CHECK": "true",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    folders = {name: tmp_path_factory.mktemp(name) / name for name in _NAMES}
-    commands = {name: _command(name) for name in _NAMES}
+    folders = {name: tmp_path_factory.mktemp(name) / name for name in _OTHERS}
+    commands = {name: _command(name) for name in _OTHERS}
     started = {}
     for name, folder in folders.items():
         shutil.copytree(_EXAMPLES / name, folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -91,10 +92,21 @@ def synthesized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             stderr=subprocess.STDOUT,
             text=True,
         )
+    app = unvalidated_app(
+        outdir=str(tmp_path_factory.mktemp("project")), context=_context("existing_app")
+    )
+    ExistingAppStack(app, "ExistingApp")
+    app.synth()
     said = {name: process.communicate()[0] for name, process in started.items()}
     failed = {name: said[name] for name, process in started.items() if process.returncode != 0}
     assert failed == {}
-    return {name: folder / "cdk.out" for name, folder in folders.items()}
+    out = {name: folder / "cdk.out" for name, folder in folders.items()}
+    return {**out, "existing_app": Path(app.outdir)}
+
+
+def _context(name: str) -> Json:
+    cdk_json: Json = json.loads((_EXAMPLES / name / "cdk.json").read_text(encoding="utf-8"))
+    return cast(Json, cdk_json["context"])
 
 
 def _template(synthesized: dict[str, Path], name: str, pattern: str) -> Json:
@@ -103,14 +115,13 @@ def _template(synthesized: dict[str, Path], name: str, pattern: str) -> Json:
     return template
 
 
-@_EVERY_EXAMPLE
+@pytest.mark.parametrize("name", _OTHERS)
 def test_the_command_of_the_readme_works_as_printed(
     synthesized: dict[str, Path], name: str
 ) -> None:
     assert _command(name).startswith("cdk synth")
-    context = json.loads((_EXAMPLES / name / "cdk.json").read_text(encoding="utf-8"))["context"]
-    assert context["@aws-cdk/core:validateAgainstDefaultRules"] is True  # findings are errors
-    assert (len(context) == 1) != (name in _PROJECTS)
+    # Findings are errors.
+    assert _context(name) == {"@aws-cdk/core:validateAgainstDefaultRules": True}
     reports = list(synthesized[name].rglob("validation-report.json"))
     assert reports
     for report in reports:
@@ -148,8 +159,7 @@ def test_the_only_warning_is_to_subscribe_to_the_alarms(
 def test_an_existing_stream_and_table_stay_as_they_are(
     synthesized: dict[str, Path], type: str
 ) -> None:
-    cdk_json = (_EXAMPLES / "existing_app" / "cdk.json").read_text(encoding="utf-8")
-    before = unvalidated_app(context=json.loads(cdk_json)["context"])
+    before = unvalidated_app(context=_context("existing_app"))
     stack = cdk.Stack(before, "ExistingApp")
     kinesis.Stream(stack, "Positions", retention_period=cdk.Duration.hours(48))
     key = dynamodb.Attribute(name="vehicle", type=dynamodb.AttributeType.STRING)

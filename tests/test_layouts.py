@@ -1,13 +1,12 @@
 """Any layout: the constructs of the example, the key and the topics in any stacks of an app.
 
 Every assignment synthesizes, without a cycle in any template, or ends in a ValueError that names the argument, the
-places and the remedy. ``LAYOUTS=2000`` runs that many; hypothesis shrinks an assignment that fails.
+places and the remedy. ``--full`` tries 25 times as many; hypothesis shrinks an assignment that fails.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -48,8 +47,6 @@ from tests.synth_support import (
     template_of,
     the_id,
 )
-
-EXAMPLES = int(os.environ.get("LAYOUTS", "200"))
 
 ITEMS = (
     "key",
@@ -228,9 +225,8 @@ def synthesized(app: cdk.App) -> list[Json]:
     return [json.loads(path.read_text("utf-8")) for path in folder.rglob("*.template.json")]
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
 @given(layouts())
-def test_every_assignment_synthesizes_or_says_what_to_change(layout: Layout) -> None:
+def synthesize_or_see_what_to_change(layout: Layout) -> None:
     try:
         pipeline = Pipeline(layout)
     except ValueError as error:
@@ -243,6 +239,13 @@ def test_every_assignment_synthesizes_or_says_what_to_change(layout: Layout) -> 
     event("synthesizes")
     for template in synthesized(pipeline.app):
         assert cycles(template) == []
+
+
+def test_every_assignment_synthesizes_or_says_what_to_change(full: bool) -> None:
+    examples = settings(
+        max_examples=1000 if full else 40, deadline=None, derandomize=True, database=None
+    )
+    examples(synthesize_or_see_what_to_change)()
 
 
 # --- what stands for a reference
