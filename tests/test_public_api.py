@@ -8,6 +8,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from importlib.resources import files
 
 import pytest
@@ -24,6 +25,7 @@ def test_all_is_what_can_be_imported() -> None:
     assert set(iot_constructs.__all__) <= set(dir(iot_constructs))
     for name in iot_constructs.__all__:
         assert inspect.isclass(getattr(iot_constructs, name)), name
+    assert iot_constructs.__version__ == version("iot-constructs")
     with pytest.raises(AttributeError, match="no attribute 'SecureBucket'"):
         iot_constructs.SecureBucket  # noqa: B018 - looking is the point
 

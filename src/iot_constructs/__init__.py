@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from iot_constructs.tables import DeviceStateTable, TimeSeriesTable
     from iot_constructs.telemetry import TelemetryProcessor
 
+    __version__: str
+
 __all__ = [
     "AlarmActions",
     "AlarmThresholds",
@@ -64,6 +66,8 @@ def __getattr__(name: str) -> Any:
     Each construct then loads only the aws_cdk modules that it uses, and the command line needs neither aws_cdk nor
     Node.
     """
+    if name == "__version__":
+        return import_module("importlib.metadata").version("iot-constructs")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

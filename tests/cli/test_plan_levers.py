@@ -23,6 +23,7 @@ from iot_constructs.cli.planning.levers import (
 from iot_constructs.cli.planning.limits import list_limits
 from iot_constructs.cli.planning.peers import USUAL, peer_costs
 from iot_constructs.cli.planning.program import write_program
+from iot_constructs.cli.planning.quotas import TABLE_WRITE_UNITS
 from iot_constructs.cli.planning.usage import estimate_usage
 from iot_constructs.cli.planning.workload import Workload
 from tests.constructor_keywords import keywords
@@ -282,3 +283,20 @@ def test_the_program_has_every_setting_that_is_not_a_default() -> None:
     assert "DeviceStateTable" in plain
     assert "DeviceStateTable" not in without
     assert "device_state_table" not in without
+
+
+def test_the_program_scales_no_table_beyond_the_quota_of_a_table() -> None:
+    """With an item of 1 KB, a table takes a write unit for each message a second."""
+    highest = {}
+    for devices in (10_000, 1_500_000, 3_000_000):
+        workload = replace(fleet({"devices": devices}), provisioned_tables=True)
+        [(least, most), *_] = re.findall(
+            r"write_capacity=.*\n +min_capacity=(\d+),\n +max_capacity=(\d+),",
+            "\n".join(write_program(workload)),
+        )
+        highest[int(least)] = int(most)
+    small, near, above = sorted(highest)
+    assert highest[small] == 2 * small
+    assert near < TABLE_WRITE_UNITS.value < 2 * near
+    assert highest[near] == TABLE_WRITE_UNITS.value
+    assert highest[above] == above > TABLE_WRITE_UNITS.value

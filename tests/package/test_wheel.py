@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -111,22 +112,37 @@ def test_the_wheel_is_small_and_has_the_package_only(dist: Path) -> None:
     } <= set(names)
     assert [name for name in names if "cdk.out" in name or "__pycache__" in name] == []
     assert wheel_in(dist).stat().st_size < LARGEST_BYTES
-    assert "Metadata-Version: 2.4\n" in text  # publib's twine knows no newer one
     assert "Requires-Dist: boto3" in text
     assert "extra == 'ops'" in text
     assert "extra == 'local'" in text
 
 
-def test_the_sdist_has_what_the_wheel_is_built_from(dist: Path) -> None:
+def test_every_link_of_the_description_is_absolute(dist: Path) -> None:
+    """PyPI shows README.md, which has no folder there: a link leads to the tag of the version."""
+    with zipfile.ZipFile(wheel_in(dist)) as archive:
+        [metadata] = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        text = archive.read(metadata).decode()
+    [repository] = re.findall(r"^Project-URL: Source, (.*)$", text, re.MULTILINE)
+    [version] = re.findall(r"^Version: (.*)$", text, re.MULTILINE)
+    links = re.findall(r"\]\(([^)]*)\)", text.partition("\n\n")[2])
+    assert [link for link in links if not link.startswith("https://")] == []
+    ours = [link.removeprefix(f"{repository}/") for link in links if link.startswith(repository)]
+    assert ours
+    for link in ours:
+        view, tag, path = link.partition("#")[0].split("/", 2)
+        assert view == ("raw" if path.endswith(".svg") else "blob")
+        assert tag == f"v{version}"
+        assert (ROOT / path).exists(), path
+
+
+def test_the_sdist_has_what_git_has(dist: Path) -> None:
     """`uv build` makes the wheel of the sdist."""
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
-        paths = [Path(name).parts[1:] for name in archive.getnames()]
-    tops = {path[0] for path in paths}
-    assert tops.isdisjoint({"tests", "bench", "tools", "docs"})
-    assert {path[1] for path in paths if path[0] == "examples"} == PROJECTS
-    assert {"src", "README.md", "LICENSE", "pyproject.toml"} <= tops
-    assert sdist.stat().st_size < LARGEST_BYTES
+        members = [item for item in archive.getmembers() if item.isfile()]
+    found = {item.name.split("/", 1)[1] for item in members} - {"PKG-INFO"}
+    tracked = run("git", "ls-files", "-z", cwd=ROOT).stdout.split("\0")
+    assert set(filter(None, tracked)) <= found
 
 
 def test_only_the_extra_brings_boto3(consumer: Path) -> None:
@@ -158,6 +174,9 @@ def test_the_commands_are_on_the_path(consumer: Path, tmp_path: Path) -> None:
     done = run(consumer.parent / "iot-constructs", "--help", cwd=tmp_path)
     assert "redrive" in done.stdout
     assert "check" in done.stdout
+    shown = run(consumer.parent / "iot-constructs", "--version", cwd=tmp_path).stdout
+    printed = run(consumer, "-c", "import iot_constructs as i; print(i.__version__)", cwd=tmp_path)
+    assert shown == f"iot-constructs {printed.stdout}"
 
 
 def test_a_consumer_type_checks_strictly_and_a_misspelt_argument_does_not(

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
+from importlib.metadata import version
 
 from iot_constructs.cli import (
     check_command,
@@ -69,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="iot-constructs",
         description="Start, run, check, plan and operate IoT telemetry pipelines.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {version('iot-constructs')}"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in _COMMANDS.items():

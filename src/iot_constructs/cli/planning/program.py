@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from iot_constructs import _defaults as defaults
 from iot_constructs.cli.planning import DAY_SECONDS
 from iot_constructs.cli.planning.assumptions import TABLE_UTILIZATION
+from iot_constructs.cli.planning.quotas import TABLE_WRITE_UNITS
 from iot_constructs.cli.planning.usage import DEVICE_STATE, TIME_SERIES, TableUsage, estimate_usage
 from iot_constructs.cli.planning.workload import Workload
 
@@ -101,10 +102,15 @@ def _billing(workload: Workload, table: TableUsage) -> Iterator[str]:
     for kind, capacity in (("read", table.read_capacity), ("write", table.write_capacity)):
         yield f"    {kind}_capacity=dynamodb.Capacity.autoscaled("
         yield f"        min_capacity={capacity},"
-        yield f"        max_capacity={capacity * _GROWTH},"
+        yield f"        max_capacity={_max_capacity(capacity)},"
         yield f"        target_utilization_percent={TABLE_UTILIZATION * 100:.0f},"
         yield "    ),"
     yield "),"
+
+
+def _max_capacity(capacity: int) -> int:
+    """Return twice the capacity, but no more than a table may have without a higher quota."""
+    return max(capacity, min(capacity * _GROWTH, int(TABLE_WRITE_UNITS.value)))
 
 
 def _processor(workload: Workload) -> Iterator[str]:
