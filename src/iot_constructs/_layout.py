@@ -240,7 +240,7 @@ def validate_layout(
                 if argument.crosses_stages:
                     raise ValueError(
                         f"{argument}: it is in {_stage(argument.used)} and {user.path!r} in {_stage(user)}, and stages "
-                        "are deployed on their own; create both in one stage, or import it by its name, for example "
+                        "are deployed separately; create both in one stage, or import it by its name, for example "
                         "with kinesis.Stream.from_stream_arn()"
                     )
                 _refer_to_key(resource, argument.used)
