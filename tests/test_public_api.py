@@ -83,6 +83,7 @@ def test_the_ids_of_warnings_are_stable() -> None:
 
 _USED = (
     "aws_athena",
+    "aws_cloudwatch_actions",
     "aws_dynamodb",
     "aws_glue",
     "aws_iot",
