@@ -125,7 +125,7 @@ def test_a_missed_target_is_no_failure_of_the_command(
     assert {line["met"] for line in lines} == {True, False, None}
 
 
-def test_a_profile_is_told_by_where_the_time_goes() -> None:
+def test_a_profile_is_told_by_what_called_what() -> None:
     def frame(id: int, name: str, url: str, *children: int) -> dict[str, object]:
         called = {"functionName": name, "url": url}
         return {"id": id, "callFrame": called, "children": list(children)}
@@ -140,9 +140,10 @@ def test_a_profile_is_told_by_where_the_time_goes() -> None:
             frame(6, "readLine", "file:///x/program.js", 9),
             frame(7, "process", "file:///x/program.js"),
             frame(8, "Construct", "file:///x/constructs/lib/construct.js"),
-            frame(9, "readSync", "node:fs"),
+            frame(9, "readSync", "node:fs", 10),
+            frame(10, "read", ""),
         ],
-        "samples": [2, 3, 4, 5, 6, 7, 8, 9, 4],
+        "samples": [2, 3, 4, 5, 6, 7, 8, 10, 4],
         "timeDeltas": [1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 1000],
     }
     assert by_part(taken) == {
