@@ -27,6 +27,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "full: only with --full (tests/sweeps.py)")
+
+
 @pytest.fixture(scope="session")
 def full(pytestconfig: pytest.Config) -> bool:
     """Whether a test that takes a sample takes the whole."""
@@ -34,7 +38,10 @@ def full(pytestconfig: pytest.Config) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Hand out the files that take longest first, when pytest-xdist distributes the tests."""
+    """Leave out what is for `make test-full`; hand out the files that take longest first to the processes."""
+    if not config.getoption("--full"):
+        config.hook.pytest_deselected(items=[it for it in items if it.get_closest_marker("full")])
+        items[:] = [it for it in items if not it.get_closest_marker("full")]
     if not hasattr(config, "workerinput"):
         return
     rank = {folder: number for number, folder in enumerate(_LONGEST_FIRST)}
