@@ -16,7 +16,7 @@ os.environ["JSII_DEPRECATED"] = "fail"
 os.environ["CDK_BLOCK_DEPRECATIONS"] = "1"
 
 # A file that takes minutes must not come last, with the other process idle.
-_LONGEST_FIRST = ("test_keywords.py", "e2e", "package", "packs", "bench", "docs")
+_LONGEST_FIRST = ("e2e", "package", "packs", "test_keywords.py", "bench", "docs", "simulation")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

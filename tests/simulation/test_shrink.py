@@ -14,8 +14,8 @@ from tools.simulate.pipeline import Options, Result, simulate
 from tools.simulate.runs import count_sent
 from tools.simulate.shrink import VIOLATION, Shrunk, invariant, relevant, shrink
 
-# Violates two invariants, of which the first one is "order", because of a fault. With 150 records the search takes 40 times
-# as long.
+# Violates two invariants, of which the first one is "order", because of a fault. The search takes 40 times as long with
+# 150 records.
 BUG, SEED, RECORDS = BUGS["swallowed put"], 17, 40
 
 
