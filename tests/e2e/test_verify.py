@@ -19,6 +19,7 @@ from typing import Any
 import boto3
 import pytest
 
+from iot_constructs import _defaults as defaults
 from iot_constructs.cli.main import main
 from iot_constructs.cli.verification.permissions import policy
 from iot_constructs.local.deployment import Deployer, Deployment, templates
@@ -315,7 +316,7 @@ def _shorten_retention(p: Pipeline) -> Callable[[], object]:
     kinesis, name = p.client("kinesis"), p.output("StreamName")
     kinesis.decrease_stream_retention_period(StreamName=name, RetentionPeriodHours=24)
     return lambda: kinesis.increase_stream_retention_period(
-        StreamName=name, RetentionPeriodHours=168
+        StreamName=name, RetentionPeriodHours=defaults.STREAM_RETENTION_HOURS
     )
 
 
@@ -348,7 +349,7 @@ def _shorten_timeout(p: Pipeline) -> Callable[[], object]:
             client.get_waiter(waiter).wait(FunctionName=name)
 
     update(30)
-    return lambda: update(60)
+    return lambda: update(defaults.TIMEOUT_SECONDS)
 
 
 def _deny_state_writes(p: Pipeline) -> Callable[[], object]:
@@ -430,6 +431,7 @@ def _set_queue(attribute: str, value: str) -> Callable[..., Any]:
 
 def _delete_log_group(p: Pipeline) -> Callable[[], object]:
     logs, name = p.client("logs"), f"/aws/lambda/{p.output('FunctionName')}"
+    (before,) = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     logs.delete_log_group(logGroupName=name)
 
     def restore() -> None:
@@ -437,15 +439,17 @@ def _delete_log_group(p: Pipeline) -> Callable[[], object]:
         with suppress(logs.exceptions.ResourceNotFoundException):
             logs.delete_log_group(logGroupName=name)
         logs.create_log_group(logGroupName=name, kmsKeyId=p.key)
-        logs.put_retention_policy(logGroupName=name, retentionInDays=90)
+        logs.put_retention_policy(logGroupName=name, retentionInDays=before["retentionInDays"])
 
     return restore
 
 
 def _shorten_log_retention(p: Pipeline) -> Callable[[], object]:
     logs, name = p.client("logs"), f"/aws/lambda/{p.output('FunctionName')}"
+    (before,) = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    days = before["retentionInDays"]
     logs.put_retention_policy(logGroupName=name, retentionInDays=1)
-    return lambda: logs.put_retention_policy(logGroupName=name, retentionInDays=90)
+    return lambda: logs.put_retention_policy(logGroupName=name, retentionInDays=days)
 
 
 _ALARM = "iot-lambda-errors-prod"
@@ -576,7 +580,9 @@ BREAKS = {
         Break(
             "event source mapping",
             "settings",
-            _set_mapping({"MaximumRetryAttempts": 1}, {"MaximumRetryAttempts": 10}),
+            _set_mapping(
+                {"MaximumRetryAttempts": 1}, {"MaximumRetryAttempts": defaults.RETRY_ATTEMPTS}
+            ),
         ),
         Break("function", "settings", _shorten_timeout),
         Break("time series table", "settings", _end_recovery),
