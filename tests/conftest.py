@@ -16,7 +16,7 @@ os.environ["JSII_DEPRECATED"] = "fail"
 os.environ["CDK_BLOCK_DEPRECATIONS"] = "1"
 
 # A file that takes minutes must not come last, with the other process idle.
-_LONGEST_FIRST = ("test_keywords.py", "e2e", "package", "packs", "bench", "docs")
+_LONGEST_FIRST = ("e2e", "package", "packs", "test_keywords.py", "bench", "docs", "simulation")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,6 +27,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "full: only with --full (tests/sweeps.py)")
+
+
 @pytest.fixture(scope="session")
 def full(pytestconfig: pytest.Config) -> bool:
     """Whether a test that takes a sample takes the whole."""
@@ -34,7 +38,10 @@ def full(pytestconfig: pytest.Config) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Hand out the files that take longest first, when pytest-xdist distributes the tests."""
+    """Leave out what is for `make test-full`; hand out the files that take longest first to the processes."""
+    if not config.getoption("--full"):
+        config.hook.pytest_deselected(items=[it for it in items if it.get_closest_marker("full")])
+        items[:] = [it for it in items if not it.get_closest_marker("full")]
     if not hasattr(config, "workerinput"):
         return
     rank = {folder: number for number, folder in enumerate(_LONGEST_FIRST)}

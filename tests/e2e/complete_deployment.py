@@ -6,6 +6,7 @@ of streams, global tables, topics and buckets; protection, recovery and expiry o
 
 from __future__ import annotations
 
+from iot_constructs._defaults import PITR_RECOVERY_PERIOD_DAYS
 from iot_constructs.local.deployment import Deployment
 from iot_constructs.local.emulator import ACCOUNT, REGION, Emulator
 
@@ -52,7 +53,7 @@ def set_table(emulator: Emulator, table: str, key: str) -> None:
         TableName=table,
         PointInTimeRecoverySpecification={
             "PointInTimeRecoveryEnabled": True,
-            "RecoveryPeriodInDays": 35,
+            "RecoveryPeriodInDays": PITR_RECOVERY_PERIOD_DAYS,
         },
     )
 
