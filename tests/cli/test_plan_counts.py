@@ -299,7 +299,18 @@ SHAPES: dict[str, tuple[dict[str, Any], float]] = {
 }
 
 
-@pytest.mark.parametrize("name", SHAPES)
+# Each takes eight seconds, and another shape has its setting.
+LONG = {
+    "20 readings in a message",
+    "20 readings in full batches",
+    "states every 100 s in larger batches",
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(it, marks=[pytest.mark.full] if it in LONG else []) for it in SHAPES],
+)
 def test_a_plan_is_what_the_simulation_counts(name: str) -> None:
     settings, seconds = SHAPES[name]
     usage = estimate_usage(
