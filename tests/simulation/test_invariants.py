@@ -98,7 +98,7 @@ def test_no_invariant_is_violated_without_faults(changes: dict[str, Any]) -> Non
 
 
 def test_memory_a_slice_without_a_common_limit() -> None:
-    with patch.object(batches, "replace", lambda room: Room()):
+    with patch.object(batches, "Room", lambda *_: Room()):
         assert "bounded memory" in _invariants(_run(heavy=True))
 
 
