@@ -94,7 +94,7 @@ def compared(
         def run(name: str) -> Run:
             job = {"contender": CONTENDERS[name], "shape": asdict(shape), "first": done[name]}
             job |= {"batches": batches, "latency_ms": latency_ms}
-            done[name] += 1 + batches
+            done[name] += 2 * batches
             worker = ["-m", "bench.processor.worker", json.dumps(job)]
             result: Run = json.loads(_python(name, worker, tables[name]))
             return result
