@@ -23,7 +23,8 @@ _APPS: Final = {
 _REASONS: Final = {  # by the beginning of the figure's name
     "synth.example_by_solutions_constructs": "Our template has twice as many resources, and CDK validates each.",
     "synth.one_more_pipeline_by_plain_l2s": "The L2s are as many, but have their defaults. Ours state two to three "
-    "times as many properties, policy statements, and texts, which Python sends, CDK renders, and its validator reads.",
+    "times as many properties, policy statements, and texts, which Python sends, CDK renders, and its validator reads. "
+    "Before anything is created, the stack and the environment of each argument are read, a request to Node each.",
     "processor.records_per_second_ratio.batch_writer": "The emulator takes most of the time of both, one call at a "
     "time, and both write the readings in the same four calls (bench/processor/README.md).",
 }
