@@ -98,7 +98,7 @@ unit: $(READY) $(CHECKOV_READY) ## the tests without the emulator
 lint: $(READY) ## style, prose and types
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
-	textlint --rules-base-directory $(VENV)/cdk/node_modules '*.md' '{docs,examples,bench}/**/*.md'
+	textlint --rules-base-directory $(TOOLS)/cdk/node_modules '*.md' '{docs,examples,bench}/**/*.md'
 	$(PY) -m mypy
 
 .PHONY: format

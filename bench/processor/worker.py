@@ -84,7 +84,9 @@ def run(
     # Not ru_maxrss, which a process inherits from the one that started it.
     status = Path("/proc/self/status").read_text(encoding="ascii")
     peak_mib = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    return {what: sum(it[what] for it in taken[batches:]) for what in taken[0]} | {"peak_mib": peak_mib}
+    return {what: sum(it[what] for it in taken[batches:]) for what in taken[0]} | {
+        "peak_mib": peak_mib
+    }
 
 
 if __name__ == "__main__":
