@@ -32,9 +32,9 @@ _ABOUT: Final = """\
 # Benchmarks
 
 Written by `make bench` on {date}: Python {python}, aws-cdk-lib {cdk}, {cores} cores, {machine}; the peers with the
-versions in `bench/peers/requirements-*.txt` and `constraints.txt`. Times depend on the machine and on what else it did. The ratios are what
-to look at, and on a busy machine only roughly. `make bench` prints one line of JSON per figure, and exits with 0 if all
-was measured, whether or not a target is met.
+versions in `bench/peers/requirements-*.txt` and `constraints.txt`. Times depend on the machine and on what else it
+did. The ratios are what to look at, and on a busy machine only roughly. `make bench` prints one line of JSON per
+figure, and exits with 0 if all was measured, whether or not a target is met.
 
 ## Synth
 
