@@ -418,3 +418,14 @@ def test_a_snapshot_is_rejected() -> None:
     snapshot = cdk.RemovalPolicy.SNAPSHOT
     with pytest.raises(ValueError, match=r"removal_policy=RemovalPolicy.SNAPSHOT: .* pass Remov"):
         data_removal_policy(fresh_stack(), "It", snapshot)
+
+
+@pytest.mark.parametrize("part", [EnvironmentSuffix, NamePrefix])
+def test_the_context_of_a_scope_is_the_only_place_of_what_is_attached(
+    part: type[EnvironmentSuffix] | type[NamePrefix],
+) -> None:
+    stack = cdk.Stack(cdk.App(), "Stack")
+    part("first").attach_to(stack)
+    key = "environmentSuffix" if part is EnvironmentSuffix else "namePrefix"
+    stack.node.set_context(key, "second")
+    assert part.of(stack) == part("second")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-from weakref import WeakKeyDictionary
 
 import aws_cdk as cdk
 from constructs import Construct, IConstruct
@@ -66,9 +65,6 @@ class _NamePart:
             return explicit
         if explicit is not None:
             return cls(explicit)  # type: ignore[arg-type]  # mypy does not narrow Self
-        attached = _ATTACHED.get(scope, {}).get(cls)
-        if attached is not None:
-            return attached  # type: ignore[return-value]
         # CDK inherits context from the nearest node above, so what a stack or stage carries comes before what the
         # command line gives, which belongs to the app.
         found = scope.node.try_get_context(cls._context_key)
@@ -84,11 +80,6 @@ class _NamePart:
             RuntimeError: ``scope`` has children already (a rule of CDK for context).
         """
         scope.node.set_context(self._context_key, self.value)
-        _ATTACHED.setdefault(scope, {})[type(self)] = self
-
-
-_ATTACHED: WeakKeyDictionary[IConstruct, dict[type, _NamePart]] = WeakKeyDictionary()
-"""Most constructs stand right below the stack that carries both parts: no request to Node."""
 
 
 @dataclass(frozen=True)
